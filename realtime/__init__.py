@@ -1,0 +1,1 @@
+"""How do bytes come and go? Sockets, HTTP, the commit path, the fan-out and the storage."""

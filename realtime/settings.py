@@ -1,0 +1,92 @@
+"""One typed object, read once from the environment; a bad value fails at start with the variable's name."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+
+
+class Settings(BaseSettings):
+    """Every knob, its unit in its name; the environment variable is the upper-cased field name."""
+
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+
+    # --- where things are
+    database_url: SecretStr = Field(SecretStr(""), description="Postgres of the pools (PgBouncer is fine)")
+    database_direct_url: SecretStr = Field(
+        SecretStr(""), description="Postgres without a pooler, for locks and migrations; default DATABASE_URL"
+    )
+    database_replica_url: SecretStr = Field(SecretStr(""), description="a replica for reads of old data; optional")
+    redis_url: SecretStr = Field(SecretStr(""), description="redis://, rediss:// or unix://")
+    bind_host: str = Field("127.0.0.1", description="address a web instance or a worker listens on")
+    port: int = Field(8000, ge=0, le=65535, description="port of this process; 0 = any free port")
+    public_url: str = Field("http://127.0.0.1:8000", description="what links handed to people begin with")
+    instance_name: str = Field("w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="server name at the balancer")
+    data_dir: Path = Field(Path(".wayguard"), description="what embedded engines and secrets are kept in")
+
+    # --- who may come in
+    auth_secret: SecretStr = Field(SecretStr(""), description="HS256 secret, at least 32 bytes")
+    auth_jwks_url: str = Field("", description="JWKS for RS256, ES256 and EdDSA: https URL or a file path")
+    auth_algorithms: tuple[Algorithm, ...] = Field(("HS256",), description="allowed signature algorithms")
+    auth_audience: str = "wayguard"
+    auth_issuer: str = "wayguard"
+    allowed_origins: tuple[str, ...] = Field((), description="further web origins let in; own origin always is")
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1/32", "::1/128"), description="networks whose X-Forwarded-For is believed"
+    )
+
+    # --- the commit path
+    commit_window_ms: int = Field(20, ge=0, le=1000, description="how long points gather before a commit")
+    commit_max_points: int = Field(5_000, ge=1, description="points in one transaction at most")
+    commit_queue_points: int = Field(50_000, ge=1, description="points waiting at most; beyond it `overloaded`")
+    commit_timeout_s: float = Field(10.0, gt=0, description="one transaction at most; then `unavailable`")
+    db_pool_size: int = Field(6, ge=2, le=100)
+    db_timeout_s: float = Field(5.0, gt=0)
+    allow_unsafe_durability: bool = Field(
+        False, description="start on a database with fsync, full_page_writes or synchronous_commit off"
+    )
+    retention_days: int = Field(30, ge=1, le=3650)
+    journey_max_h: int = Field(48, ge=1, le=168, description="a journey is closed at this age")
+
+    # --- the fan-out
+    fanout_tick_ms: int = Field(100, ge=0, le=5_000, description="positions gather this long; 0 = at once")
+    viewer_buffer_bytes: int = Field(256 * 1024, ge=16 * 1024, description="unsent bytes a viewer at most")
+    viewer_stall_s: float = Field(15.0, gt=0, description="no progress for this long closes a viewer")
+    redis_timeout_s: float = Field(2.0, gt=0)
+
+    # --- limits
+    max_frame_bytes: int = Field(256 * 1024, ge=1024)
+    connect_timeout_s: float = Field(10.0, gt=0, description="from connect to authenticated at most")
+    ping_interval_s: float = Field(20.0, gt=0)
+    ping_timeout_s: float = Field(15.0, gt=0)
+    driver_points_per_s: float = Field(500.0, gt=0, description="points a second a connection, sustained")
+    driver_points_burst: int = Field(20_000, ge=500, description="points a connection may send at once")
+    max_feeds_per_viewer: int = Field(200, ge=1)
+    stale_after_s: float = Field(60.0, gt=0, description="a connected driver silent this long is stale")
+    drain_s: float = Field(5.0, ge=0, description="clients are spread over this long when the instance drains")
+
+    # --- pages
+    map_style_url: str = Field("", description="MapLibre style for real streets; default: built-in basemap")
+    log_format: Literal["text", "json"] = "text"
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Settings":
+        if self.ping_interval_s <= 0:
+            raise ValueError("PING_INTERVAL_S must be positive")
+        if "HS256" in self.auth_algorithms and not self.auth_jwks_url:
+            secret = self.auth_secret.get_secret_value()
+            if secret and len(secret.encode()) < 32:
+                raise ValueError("AUTH_SECRET is shorter than 32 bytes")
+        if any(a != "HS256" for a in self.auth_algorithms) and not self.auth_jwks_url:
+            raise ValueError("AUTH_ALGORITHMS names a public-key algorithm but AUTH_JWKS_URL is empty")
+        return self
+
+    @property
+    def direct_url(self) -> str:
+        """The URL for session locks and migrations, which do not work through a transaction pooler."""
+        return (self.database_direct_url or self.database_url).get_secret_value() or (
+            self.database_url.get_secret_value()
+        )

@@ -90,9 +90,7 @@ class Refused(Exception):
     (``expected``, ``conflicts`` …).
     """
 
-    def __init__(
-        self, code: Code, message: str, *, retry_after_s: float | None = None, **extra: Any
-    ) -> None:
+    def __init__(self, code: Code, message: str, *, retry_after_s: float | None = None, **extra: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -106,7 +104,11 @@ class Refused(Exception):
 
     def as_answer(self) -> dict[str, Any]:
         """``{"ok": false, "error": {"code", "message", "retryable", "retry_after_s"?, …}}``."""
-        error: dict[str, Any] = {"code": self.code.value, "message": self.message, "retryable": self.retryable}
+        error: dict[str, Any] = {
+            "code": self.code.value,
+            "message": self.message,
+            "retryable": self.retryable,
+        }
         if self.retry_after_s is not None:
             error["retry_after_s"] = round(self.retry_after_s, 3)
         error.update(self.extra)

@@ -19,12 +19,16 @@ class Settings(BaseSettings):
     database_direct_url: SecretStr = Field(
         SecretStr(""), description="Postgres without a pooler, for locks and migrations; default DATABASE_URL"
     )
-    database_replica_url: SecretStr = Field(SecretStr(""), description="a replica for reads of old data; optional")
+    database_replica_url: SecretStr = Field(
+        SecretStr(""), description="a replica for reads of old data; optional"
+    )
     redis_url: SecretStr = Field(SecretStr(""), description="redis://, rediss:// or unix://")
     bind_host: str = Field("127.0.0.1", description="address a web instance or a worker listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of this process; 0 = any free port")
     public_url: str = Field("http://127.0.0.1:8000", description="what links handed to people begin with")
-    instance_name: str = Field("w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="server name at the balancer")
+    instance_name: str = Field(
+        "w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="server name at the balancer"
+    )
     data_dir: Path = Field(Path(".wayguard"), description="what embedded engines and secrets are kept in")
 
     # --- who may come in
@@ -33,7 +37,9 @@ class Settings(BaseSettings):
     auth_algorithms: tuple[Algorithm, ...] = Field(("HS256",), description="allowed signature algorithms")
     auth_audience: str = "wayguard"
     auth_issuer: str = "wayguard"
-    allowed_origins: tuple[str, ...] = Field((), description="further web origins let in; own origin always is")
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="further web origins let in; own origin always is"
+    )
     trusted_proxies: tuple[str, ...] = Field(
         ("127.0.0.1/32", "::1/128"), description="networks whose X-Forwarded-For is believed"
     )
@@ -41,7 +47,9 @@ class Settings(BaseSettings):
     # --- the commit path
     commit_window_ms: int = Field(20, ge=0, le=1000, description="how long points gather before a commit")
     commit_max_points: int = Field(5_000, ge=1, description="points in one transaction at most")
-    commit_queue_points: int = Field(50_000, ge=1, description="points waiting at most; beyond it `overloaded`")
+    commit_queue_points: int = Field(
+        50_000, ge=1, description="points waiting at most; beyond it `overloaded`"
+    )
     commit_timeout_s: float = Field(10.0, gt=0, description="one transaction at most; then `unavailable`")
     db_pool_size: int = Field(6, ge=2, le=100)
     db_timeout_s: float = Field(5.0, gt=0)
@@ -66,7 +74,9 @@ class Settings(BaseSettings):
     driver_points_burst: int = Field(20_000, ge=500, description="points a connection may send at once")
     max_feeds_per_viewer: int = Field(200, ge=1)
     stale_after_s: float = Field(60.0, gt=0, description="a connected driver silent this long is stale")
-    drain_s: float = Field(5.0, ge=0, description="clients are spread over this long when the instance drains")
+    drain_s: float = Field(
+        5.0, ge=0, description="clients are spread over this long when the instance drains"
+    )
 
     # --- pages
     map_style_url: str = Field("", description="MapLibre style for real streets; default: built-in basemap")

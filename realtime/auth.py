@@ -1,0 +1,181 @@
+"""Who is asking: bearer tokens (JWT) in, a Principal out. Revocation and shares are looked up elsewhere.
+
+Claims: ``sub``, ``role``, ``tenant``, ``vendors`` (list or ``"*"``), ``driver``, ``jti``, and the registered
+``aud``, ``iss``, ``exp``, all three required.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+import jwt
+
+from realtime.protocol import Code, Refused, identifier
+from realtime.settings import Settings
+
+Role = Literal["driver", "dispatcher", "admin", "service", "share"]
+TOKEN_ROLES: Final = frozenset(get_args(Role)) - {"share"}
+MAX_TOKEN_CHARS: Final = 8_192
+MAX_VENDORS: Final = 1_000
+CLOCK_LEEWAY_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ShareGrant:
+    """What a share link opens: one journey, live only or whole."""
+
+    share_id: str
+    journey_id: str
+    scope: Literal["live", "journey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody whose credentials were checked. ``vendors`` None means every vendor of the tenant."""
+
+    sub: str
+    role: Role
+    tenant: str
+    vendors: frozenset[str] | None
+    driver: str | None
+    jti: str | None
+    expires_ms: int
+    share: ShareGrant | None = None
+
+    @property
+    def home_vendor(self) -> str | None:
+        """The one vendor a driver drives for."""
+        return next(iter(self.vendors)) if self.vendors and len(self.vendors) == 1 else None
+
+
+class Authenticator:
+    """Verifies tokens against the settings' secret or key set. Not bound to any event loop.
+
+    A key set given as a URL is fetched lazily by ``verify``, in the calling thread, with a 5 s timeout and
+    cached for 5 minutes; call it from a worker thread then (``needs_thread``).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._algorithms = list(settings.auth_algorithms)
+        self._audience = settings.auth_audience
+        self._issuer = settings.auth_issuer
+        self._secret = settings.auth_secret.get_secret_value()
+        self._remote: jwt.PyJWKClient | None = None
+        self._local: jwt.PyJWKSet | None = None
+        source = settings.auth_jwks_url
+        if source.startswith(("http://", "https://")):
+            self._remote = jwt.PyJWKClient(source, cache_keys=True, lifespan=300, timeout=5)
+        elif source:
+            self._local = jwt.PyJWKSet.from_dict(json.loads(Path(source).read_text()))
+        if not self._secret and not source:
+            raise ValueError("neither AUTH_SECRET nor AUTH_JWKS_URL is set")
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether ``verify`` may do network I/O."""
+        return self._remote is not None
+
+    def verify(self, token: object) -> Principal:
+        """The principal of ``token``. Raises Refused(unauthenticated or token_expired)."""
+        if not isinstance(token, str) or not token:
+            raise Refused(Code.UNAUTHENTICATED, "no token")
+        if len(token) > MAX_TOKEN_CHARS:
+            raise Refused(Code.UNAUTHENTICATED, f"token is longer than {MAX_TOKEN_CHARS} characters")
+        try:
+            claims = jwt.decode(
+                token,
+                key=self._key_for(token),
+                algorithms=self._algorithms,
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=CLOCK_LEEWAY_S,
+                options={"require": ["exp", "aud", "iss", "sub"]},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise Refused(Code.TOKEN_EXPIRED, "token has expired") from error
+        except jwt.PyJWKClientConnectionError as error:
+            raise Refused(Code.UNAVAILABLE, "key set is away", retry_after_s=2) from error
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+            raise Refused(Code.UNAUTHENTICATED, "token is not valid") from error
+        return _principal(claims)
+
+    def _key_for(self, token: str) -> Any:
+        algorithm = jwt.get_unverified_header(token).get("alg")
+        if algorithm not in self._algorithms:
+            raise jwt.InvalidAlgorithmError("algorithm is not allowed")
+        if algorithm == "HS256":
+            if not self._secret:
+                raise jwt.InvalidKeyError("no secret")
+            return self._secret
+        if self._remote is not None:
+            return self._remote.get_signing_key_from_jwt(token).key
+        assert self._local is not None
+        kid = jwt.get_unverified_header(token).get("kid")
+        for key in self._local.keys:
+            if kid is None or key.key_id == kid:
+                return key.key
+        raise jwt.InvalidKeyError("unknown key id")
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    try:
+        role = claims.get("role")
+        if role not in TOKEN_ROLES:
+            raise Refused(Code.INVALID, "unknown role")
+        principal = Principal(
+            sub=str(claims["sub"])[:128],
+            role=cast(Role, role),
+            tenant=identifier(claims.get("tenant"), "tenant"),
+            vendors=_vendors(claims.get("vendors")),
+            driver=None if claims.get("driver") is None else identifier(claims["driver"], "driver"),
+            jti=None if claims.get("jti") is None else str(claims["jti"])[:128],
+            expires_ms=int(float(claims["exp"]) * 1000),
+        )
+    except (Refused, ValueError, TypeError, OverflowError) as error:
+        raise Refused(Code.UNAUTHENTICATED, f"token claims are not valid: {error}") from error
+    if principal.role == "driver" and (principal.driver is None or principal.home_vendor is None):
+        raise Refused(Code.UNAUTHENTICATED, "a driver's token names one driver and one vendor")
+    return principal
+
+
+def _vendors(claim: object) -> frozenset[str] | None:
+    if claim == "*":
+        return None
+    if not isinstance(claim, list) or len(claim) > MAX_VENDORS:
+        raise Refused(Code.INVALID, "vendors is neither a list nor *")
+    return frozenset(identifier(vendor, "vendor") for vendor in claim)
+
+
+def mint(
+    settings: Settings,
+    *,
+    role: Role,
+    tenant: str,
+    vendors: Iterable[str] | None,
+    driver: str | None = None,
+    ttl_s: float = 86_400,
+    jti: str | None = None,
+) -> str:
+    """A development token signed with AUTH_SECRET; ``vendors`` None means all. Raises ValueError."""
+    secret = settings.auth_secret.get_secret_value()
+    if not secret:
+        raise ValueError("AUTH_SECRET is not set")
+    now_s = int(time.time())
+    claims = {
+        "sub": driver or f"{role}@{tenant}",
+        "role": role,
+        "tenant": tenant,
+        "vendors": "*" if vendors is None else sorted(vendors),
+        "jti": jti or uuid.uuid4().hex,
+        "aud": settings.auth_audience,
+        "iss": settings.auth_issuer,
+        "iat": now_s,
+        "exp": now_s + int(ttl_s),
+    }
+    if driver is not None:
+        claims["driver"] = driver
+    return jwt.encode(claims, secret, algorithm="HS256")

@@ -1,0 +1,110 @@
+"""Who may do what: every authorisation rule, as plain functions of a principal and what is asked for.
+
+A caller that gets False for an object it looked up answers exactly as if the object did not exist; the rules
+never say why. The ``vendors`` claim binds every role that has one, admins too: None means all of the tenant's
+vendors, an empty set none. Nothing here ever crosses a tenant.
+
+| role       | sees                                  | does                                        |
+|------------|---------------------------------------|---------------------------------------------|
+| driver     | itself and its own journeys           | writes its own log, shares its own journeys |
+| dispatcher | drivers and journeys of its vendors   | shares them                                 |
+| admin      | as a dispatcher                       | shares them, revokes tokens                 |
+| service    | as a dispatcher                       | shares them, revokes tokens                 |
+| share      | the one journey it was given          | nothing; no HTTP API at all                 |
+"""
+
+from typing import Final
+from uuid import UUID
+
+from realtime.auth import Principal
+
+DRIVER: Final = "driver"
+DISPATCHER: Final = "dispatcher"
+ADMIN: Final = "admin"
+SERVICE: Final = "service"
+SHARE: Final = "share"
+
+OVERSEERS: Final = frozenset({DISPATCHER, ADMIN, SERVICE})
+"""Roles that look after other people's journeys, within their ``vendors`` claim."""
+
+_REVOKERS: Final = frozenset({ADMIN, SERVICE})
+
+
+def may_use_api(principal: Principal) -> bool:
+    """Whether the HTTP API is for this principal at all: shares watch, and nothing else."""
+    return principal.role != SHARE
+
+
+def may_watch_vendor(principal: Principal, vendor: str) -> bool:
+    """Whether the positions and presence of all drivers of ``vendor`` may be seen."""
+    if principal.role not in OVERSEERS:
+        return False
+    return principal.vendors is None or vendor in principal.vendors
+
+
+def may_watch_driver(principal: Principal, vendor: str, driver: str) -> bool:
+    """Whether the live position of ``driver``, who belongs to ``vendor``, may be seen."""
+    return _is_driver(principal, driver) or may_watch_vendor(principal, vendor)
+
+
+def may_see_journey(
+    principal: Principal, tenant: str, vendor: str, driver: str, journey_id: UUID | None = None
+) -> bool:
+    """Whether a journey of (``tenant``, ``vendor``, ``driver``) may be seen, its points included.
+
+    A share sees exactly the journey it was made for, so it needs ``journey_id``.
+    """
+    if tenant != principal.tenant:
+        return False
+    if principal.role == SHARE:
+        grant = principal.share
+        return grant is not None and journey_id is not None and grant.journey_id == str(journey_id)
+    return may_watch_driver(principal, vendor, driver)
+
+
+def may_see_past(principal: Principal) -> bool:
+    """Whether more than the newest point of a journey may be seen: not through a share that is live only."""
+    return principal.share is None or principal.share.scope == "journey"
+
+
+def may_list_journeys(principal: Principal, vendor: str | None, driver: str | None) -> bool:
+    """Whether journeys may be listed with these filters (None = unfiltered).
+
+    An unfiltered list is narrowed to `listable_vendors` and `listable_driver`, never refused for being wide.
+    """
+    if principal.role == DRIVER:
+        return principal.driver is not None and driver in (None, principal.driver)
+    if principal.role not in OVERSEERS:
+        return False
+    return vendor is None or may_watch_vendor(principal, vendor)
+
+
+def listable_vendors(principal: Principal) -> frozenset[str] | None:
+    """The vendors whose journeys a list may hold; None = any. For a driver `listable_driver` narrows it."""
+    if principal.role in OVERSEERS:
+        return principal.vendors
+    return None if principal.role == DRIVER else frozenset()
+
+
+def listable_driver(principal: Principal) -> str | None:
+    """The one driver whose journeys a list may hold, or None when the role is not bound to one."""
+    return principal.driver if principal.role == DRIVER else None
+
+
+def may_write(principal: Principal, tenant: str, driver: str) -> bool:
+    """Whether the log of a journey of (``tenant``, ``driver``) may be written: only by that very driver."""
+    return tenant == principal.tenant and _is_driver(principal, driver)
+
+
+def may_share(principal: Principal, tenant: str, vendor: str, driver: str) -> bool:
+    """Whether a link to the journey may be made, listed or revoked: whoever sees it, shares excepted."""
+    return principal.role != SHARE and may_see_journey(principal, tenant, vendor, driver)
+
+
+def may_revoke_tokens(principal: Principal) -> bool:
+    """Whether a token may be declared void before it expires."""
+    return principal.role in _REVOKERS
+
+
+def _is_driver(principal: Principal, driver: str) -> bool:
+    return principal.role == DRIVER and principal.driver is not None and principal.driver == driver

@@ -1,0 +1,174 @@
+"""Every metric of a process, in one registry. No label ever carries an id; docs/OPERATIONS.md lists them all.
+
+Counters that have a closed set of label values start at 0, so that a rate is right from the first event.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final, Literal
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from geo.position import VoidReason
+from realtime.protocol import Code
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+LATENCY_BUCKETS_S: Final = (
+    *(0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06),
+    *(0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 1.5, 2.5, 4.0, 6.0, 10.0),
+)
+BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+NAMESPACES: Final = ("/driver", "/watch")
+TRANSPORTS: Final = ("websocket", "polling")
+FEED_KINDS: Final = ("vendor", "driver", "journey")
+EVENTS: Final = ("journey:start", "positions", "journey:end", "watch", "unwatch", "whoami", "other")
+CODES: Final = tuple(code.value for code in Code)
+OUTCOMES: Final = ("ok", *CODES)
+VOID_REASONS: Final = (*(reason.value for reason in VoidReason), "skipped")
+"""``skipped`` stands for whatever reason an app gave when it declared points lost."""
+DROP_REASONS: Final = ("redis_away", "queue_full", "too_large", "undecodable", "stale")
+REFILL_REASONS: Final = ("join", "gap", "canary", "resubscribed", "behind", "lagged", "redis_back")
+POOLS: Final = ("primary", "replica")
+POOL_STATES: Final = ("idle", "used")
+
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One row of the table in docs/OPERATIONS.md. ``name`` is what is scraped, ``_total`` included."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+
+
+CATALOGUE: Final[list[Described]] = []
+"""Every metric of this module, in the order of this file."""
+
+
+def _described(
+    name: str, kind: Kind, labels: Iterable[str], meaning: str
+) -> tuple[str, str, tuple[str, ...]]:
+    names = tuple(labels)
+    CATALOGUE.append(Described(name, kind, names, meaning))
+    return name, meaning, names
+
+
+def _counter(name: str, meaning: str, **labels: Iterable[str] | None) -> Counter:
+    """A counter. A label is given with its closed set of values, or None when the set is known only later."""
+    metric = Counter(*_described(name, "counter", labels, meaning), registry=REGISTRY)
+    _start(metric, labels)
+    return metric
+
+
+def _gauge(name: str, meaning: str, **labels: Iterable[str] | None) -> Gauge:
+    metric = Gauge(*_described(name, "gauge", labels, meaning), registry=REGISTRY)
+    _start(metric, labels)
+    return metric
+
+
+def _histogram(
+    name: str, meaning: str, buckets: tuple[float, ...] = LATENCY_BUCKETS_S, **labels: Iterable[str] | None
+) -> Histogram:
+    metric = Histogram(*_described(name, "histogram", labels, meaning), registry=REGISTRY, buckets=buckets)
+    _start(metric, labels)
+    return metric
+
+
+def _start(metric: Any, labels: dict[str, Iterable[str] | None]) -> None:
+    closed = [values for values in labels.values() if values is not None]
+    if labels and len(closed) == len(labels):
+        for combination in product(*closed):
+            metric.labels(*combination)
+
+
+# --- sockets
+CONNECTIONS: Final = _gauge(
+    "wayguard_connections", "open Socket.IO connections", namespace=NAMESPACES, transport=TRANSPORTS
+)
+CONNECTS_REFUSED: Final = _counter(
+    "wayguard_connects_refused_total", "connections refused, by error code", namespace=NAMESPACES, code=CODES
+)
+ACKS: Final = _counter(
+    "wayguard_acks_total", "answers to client events: ok or the error code", event=EVENTS, outcome=OUTCOMES
+)
+
+# --- ingest and commit
+POINTS_ACCEPTED: Final = _counter(
+    "wayguard_points_accepted_total", "points committed as positions (resent ones not counted again)"
+)
+POINTS_VOIDED: Final = _counter(
+    "wayguard_points_voided_total", "points committed as voids", reason=VOID_REASONS
+)
+COMMIT_SECONDS: Final = _histogram("wayguard_commit_seconds", "duration of one group commit, in seconds")
+COMMIT_POINTS: Final = _histogram("wayguard_commit_points", "points in one group commit", BATCH_BUCKETS)
+COMMIT_FAILURES: Final = _counter(
+    "wayguard_commit_failures_total", "group commits that failed, by error code", code=CODES
+)
+COMMIT_QUEUE: Final = _gauge("wayguard_commit_queue_points", "points waiting for a commit")
+
+# --- the promises, as latencies
+FIX_TO_VIEWER: Final = _histogram(
+    "wayguard_fix_to_viewer_seconds",
+    "arrival of a fix until it is written to its viewers, in seconds",
+    feed=FEED_KINDS,
+)
+FIX_TO_ACK: Final = _histogram(
+    "wayguard_fix_to_ack_seconds", "arrival of a fix until its committed ack is written, in seconds"
+)
+
+# --- fan-out
+FEEDS: Final = _gauge("wayguard_feeds", "feeds with at least one viewer here", kind=FEED_KINDS)
+VIEWERS: Final = _gauge("wayguard_viewers", "memberships in feeds here", kind=FEED_KINDS)
+VIEWERS_LAGGING: Final = _gauge("wayguard_viewers_lagging", "viewers whose buffer is above its limit now")
+VIEWERS_STALLED: Final = _counter("wayguard_viewers_stalled_total", "viewers closed for making no progress")
+BUS_MESSAGES: Final = _counter(
+    "wayguard_bus_messages_total", "messages through Redis pub/sub", direction=("in", "out")
+)
+BUS_DROPPED: Final = _counter("wayguard_bus_dropped_total", "bus messages dropped", reason=DROP_REASONS)
+REFILLS: Final = _counter(
+    "wayguard_refills_total", "feeds made whole from the store after a doubt", reason=REFILL_REASONS
+)
+
+# --- engines
+DB_POOL: Final = _gauge("wayguard_db_pool_connections", "database connections", pool=POOLS, state=POOL_STATES)
+POSTGRES_UP: Final = _gauge("wayguard_postgres_up", "1 while Postgres answers, else 0")
+REDIS_UP: Final = _gauge("wayguard_redis_up", "1 while Redis answers, else 0")
+PARTITIONS_MISSING: Final = _gauge(
+    "wayguard_partitions_missing", "daily partitions of the coming days that do not exist yet"
+)
+
+# --- HTTP
+HTTP_REQUESTS: Final = _counter(
+    "wayguard_http_requests_total",
+    "HTTP requests by route template (unknown paths: other)",
+    method=None,
+    route=None,
+    status=None,
+)
+HTTP_SECONDS: Final = _histogram(
+    "wayguard_http_request_seconds", "duration of one HTTP request, in seconds", route=None
+)
+
+
+def exposition() -> tuple[bytes, str]:
+    """What ``/metrics`` answers: the body and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

@@ -1,12 +1,14 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
+Listed = Annotated[tuple[str, ...], NoDecode]
+"""A comma-separated list in the environment."""
 
 
 class Settings(BaseSettings):
@@ -17,7 +19,7 @@ class Settings(BaseSettings):
     # --- where things are
     database_url: SecretStr = Field(SecretStr(""), description="Postgres of the pools (PgBouncer is fine)")
     database_direct_url: SecretStr = Field(
-        SecretStr(""), description="Postgres without a pooler, for locks and migrations; default DATABASE_URL"
+        SecretStr(""), description="Postgres without a pooler, for locks and migrations"
     )
     database_replica_url: SecretStr = Field(
         SecretStr(""), description="a replica for reads of old data; optional"
@@ -26,30 +28,28 @@ class Settings(BaseSettings):
     bind_host: str = Field("127.0.0.1", description="address a web instance or a worker listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of this process; 0 = any free port")
     public_url: str = Field("http://127.0.0.1:8000", description="what links handed to people begin with")
-    instance_name: str = Field(
-        "w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="server name at the balancer"
-    )
+    instance_name: str = Field("w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="name at the balancer")
     data_dir: Path = Field(Path(".wayguard"), description="what embedded engines and secrets are kept in")
 
     # --- who may come in
     auth_secret: SecretStr = Field(SecretStr(""), description="HS256 secret, at least 32 bytes")
     auth_jwks_url: str = Field("", description="JWKS for RS256, ES256 and EdDSA: https URL or a file path")
-    auth_algorithms: tuple[Algorithm, ...] = Field(("HS256",), description="allowed signature algorithms")
+    auth_algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = Field(
+        ("HS256",), description="allowed signature algorithms"
+    )
     auth_audience: str = "wayguard"
     auth_issuer: str = "wayguard"
     allowed_origins: tuple[str, ...] = Field(
         (), description="further web origins let in; own origin always is"
     )
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: Listed = Field(
         ("127.0.0.1/32", "::1/128"), description="networks whose X-Forwarded-For is believed"
     )
 
     # --- the commit path
     commit_window_ms: int = Field(20, ge=0, le=1000, description="how long points gather before a commit")
     commit_max_points: int = Field(5_000, ge=1, description="points in one transaction at most")
-    commit_queue_points: int = Field(
-        50_000, ge=1, description="points waiting at most; beyond it `overloaded`"
-    )
+    commit_queue_points: int = Field(50_000, ge=1, description="points waiting; beyond it `overloaded`")
     commit_timeout_s: float = Field(10.0, gt=0, description="one transaction at most; then `unavailable`")
     db_pool_size: int = Field(6, ge=2, le=100)
     db_timeout_s: float = Field(5.0, gt=0)
@@ -74,18 +74,21 @@ class Settings(BaseSettings):
     driver_points_burst: int = Field(20_000, ge=500, description="points a connection may send at once")
     max_feeds_per_viewer: int = Field(200, ge=1)
     stale_after_s: float = Field(60.0, gt=0, description="a connected driver silent this long is stale")
-    drain_s: float = Field(
-        5.0, ge=0, description="clients are spread over this long when the instance drains"
-    )
+    drain_s: float = Field(5.0, ge=0, description="a drain spreads its clients over this long")
 
     # --- pages
     map_style_url: str = Field("", description="MapLibre style for real streets; default: built-in basemap")
     log_format: Literal["text", "json"] = "text"
 
+    @field_validator("auth_algorithms", "allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> "Settings":
-        if self.ping_interval_s <= 0:
-            raise ValueError("PING_INTERVAL_S must be positive")
         if "HS256" in self.auth_algorithms and not self.auth_jwks_url:
             secret = self.auth_secret.get_secret_value()
             if secret and len(secret.encode()) < 32:
@@ -97,6 +100,4 @@ class Settings(BaseSettings):
     @property
     def direct_url(self) -> str:
         """The URL for session locks and migrations, which do not work through a transaction pooler."""
-        return (self.database_direct_url or self.database_url).get_secret_value() or (
-            self.database_url.get_secret_value()
-        )
+        return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()

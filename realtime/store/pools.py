@@ -1,0 +1,141 @@
+"""A pool's connection, lent inside a transaction, in a role, with a timeout on everything."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+
+_NEVER_S: Final = 86_400.0
+_IDLE_CONNECTION_S: Final = 300.0
+
+_AWAY: Final = (
+    OSError,  # TimeoutError is one
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # starting up, shutting down
+    asyncpg.InsufficientResourcesError,  # disk full, too many connections
+    asyncpg.ReadOnlySQLTransactionError,  # what was the primary is none any more
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection that leaves nothing behind to reset, and whose COMMIT is never cancelled."""
+
+    def get_reset_query(self) -> str:
+        """Nothing: whatever is set is set for one transaction."""
+        return ""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run ``query``; a COMMIT without the timeout on our side.
+
+        After a timeout asyncpg asks the server to cancel. A COMMIT that waits for a synchronous standby would
+        then be committed here alone, and a retry that finds its rows would acknowledge what a failover loses.
+        """
+        if query == "COMMIT;":
+            timeout = _NEVER_S
+        status: str = await super().execute(query, *args, timeout=timeout)
+        return status
+
+
+async def make_pool(url: str, settings: Settings) -> asyncpg.Pool:
+    """A pool that connects on first use and works behind a pooler in transaction mode."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=settings.db_pool_size,
+        max_inactive_connection_lifetime=_IDLE_CONNECTION_S,
+        statement_cache_size=0,
+        timeout=settings.db_timeout_s,
+        command_timeout=settings.db_timeout_s,
+        connection_class=_Connection,
+        server_settings={"application_name": f"wayguard-{settings.instance_name}"},
+    )
+
+
+async def close_pool(pool: asyncpg.Pool, timeout_s: float) -> None:
+    """Close ``pool``, breaking what is still in use after ``timeout_s``."""
+    try:
+        await asyncio.wait_for(pool.close(), timeout_s)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        pool.terminate()
+
+
+@asynccontextmanager
+async def transaction(
+    pool: asyncpg.Pool, role: str, *args: str, timeout_s: float, readonly: bool
+) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of ``pool`` inside a transaction that begins with ``role``, the query that takes its role.
+
+    It commits when the block ends well, and rolls back otherwise. ``timeout_s`` bounds the wait for a
+    connection and the commit; statements have the pool's timeout or their own.
+    Raises Refused(unavailable) when the database cannot be had; what it says about a statement passes through.
+    """
+    with _away_is_unavailable():
+        connection = await pool.acquire(timeout=timeout_s)
+    try:
+        with _away_is_unavailable(connection):
+            started = connection.transaction(readonly=readonly)
+            await started.start()
+            try:
+                await connection.execute(role, *args)
+                yield connection
+            except BaseException as error:
+                await _roll_back(connection, started, error)
+                raise
+            await _commit(connection, started, timeout_s)
+    finally:
+        await pool.release(connection, timeout=timeout_s)
+
+
+@contextmanager
+def _away_is_unavailable(connection: asyncpg.Connection | None = None) -> Iterator[None]:
+    try:
+        yield
+    except _AWAY as error:
+        raise _unavailable(error) from error
+    except asyncpg.InterfaceError as error:
+        # asyncpg says so both of a connection or pool that is closed and of a call that is wrong.
+        if connection is not None and not connection.is_closed():
+            raise
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Refused:
+    _log.debug("postgres cannot be had: %s", type(error).__name__)
+    return Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+
+
+async def _roll_back(connection: asyncpg.Connection, started: Any, error: BaseException) -> None:
+    """End a transaction that failed; a connection that may not answer is broken rather than asked."""
+    if connection.is_closed():
+        return
+    if isinstance(error, OSError):
+        connection.terminate()
+        return
+    try:
+        await started.rollback()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
+
+
+async def _commit(connection: asyncpg.Connection, started: Any, timeout_s: float) -> None:
+    """Commit. When the answer is late, or we are cancelled, hang up rather than cancel the COMMIT."""
+    committing = asyncio.ensure_future(started.commit())
+    try:
+        await asyncio.wait({committing}, timeout=timeout_s)
+    finally:
+        if not committing.done():
+            connection.terminate()
+            committing.add_done_callback(lambda done: done.cancelled() or done.exception())
+    if not committing.done():
+        raise TimeoutError("commit was not answered")
+    committing.result()

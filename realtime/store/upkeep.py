@@ -1,0 +1,128 @@
+"""Upkeep of journey_points: partitions made days ahead and dropped by age, blocking neither reads nor inserts.
+
+How, each seen on Postgres with a long read open and inserts going on:
+
+* ``CREATE TABLE … PARTITION OF`` and ``DROP`` of an attached partition lock the parent against everybody and,
+  queueing behind one open read, stop every insert. So a partition is made as a table of its own and attached,
+  and detached ``CONCURRENTLY`` before it is dropped.
+* A detach waits for reads that began before it; ``lock_timeout`` ends the wait, the partition stays "detaching"
+  (new reads do not see it), and the next run finishes it.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import date
+
+import asyncpg
+
+from realtime.settings import Settings
+from realtime.store import ids, partitions
+from realtime.store.database import Database
+from realtime.store.direct import Lock, locked
+from realtime.store.partitions import State, name_of
+from realtime.store.queries import load
+
+LOCK_TIMEOUT_MS = 2_000
+TOKEN_GRACE_MS = 31 * 86_400_000
+"""A revocation outlives its token: an expired driver token still raises an SOS for 30 days unless revoked."""
+
+_STEP_TIMEOUT_S = 30.0
+_SQL = load("upkeep")
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class UpkeepReport:
+    """What one run did, by partition name."""
+
+    made: list[str] = field(default_factory=list)
+    attached: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    deferred: list[str] = field(default_factory=list)
+    """Somebody was in the way; the next run tries again."""
+    tokens_forgotten: int = 0
+
+
+async def run_once(settings: Settings, now_ms: int, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> UpkeepReport:
+    """Make what the coming days need, drop what is past its time, forget revocations that no longer matter.
+
+    Runs of several workers take turns. ``lock_timeout_ms``: how long one step waits for somebody in its way.
+    Raises OSError, TimeoutError or asyncpg.PostgresError when the database cannot be asked.
+    """
+    today = ids.day_of(now_ms)
+    oldest = partitions.oldest_kept(today, settings.retention_days, settings.journey_max_h)
+    async with locked(settings.direct_url, Lock.UPKEEP) as connection:
+        await connection.execute("SELECT set_config('lock_timeout', $1, false)", str(lock_timeout_ms))
+        run = _Run(connection, _states(await connection.fetch(_SQL["partitions"])))
+        await run.follow(partitions.plan(today, oldest, run.states))
+        run.report.tokens_forgotten = await connection.fetchval(
+            _SQL["forget_tokens"], now_ms - TOKEN_GRACE_MS, timeout=_STEP_TIMEOUT_S
+        )
+    _log.info("upkeep %s", run.report)
+    return run.report
+
+
+async def missing_partitions(db: Database, now_ms: int) -> list[date]:
+    """The days, from today on, whose partition should be there and is not. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        states = _states(await connection.fetch(_SQL["partitions"]))
+    attached = (day for day, state in states.items() if state is State.ATTACHED)
+    return partitions.missing(ids.day_of(now_ms), attached)
+
+
+def _states(rows: list[asyncpg.Record]) -> dict[date, State]:
+    states = {}
+    for row in rows:
+        day = partitions.day_of_name(row["name"])
+        if day is not None:
+            attached = State.DETACHING if row["detaching"] else State.ATTACHED
+            states[day] = attached if row["attached"] else State.LOOSE
+    return states
+
+
+class _Run:
+    """One run's connection, what it knows of the partitions, and its report."""
+
+    def __init__(self, connection: asyncpg.Connection, states: dict[date, State]) -> None:
+        self.connection = connection
+        self.states = states
+        self.report = UpkeepReport()
+
+    async def follow(self, plan: partitions.Plan) -> None:
+        """Do ``plan``: what the coming days need first, so that no wait for a reader delays it."""
+        for day in plan.make:
+            if await self._try("make", day):
+                self.report.made.append(name_of(day))
+        for day in plan.finish:
+            if await self._try("finalize", day):
+                self.states[day] = State.LOOSE
+        for day in plan.attach:
+            if self.states[day] is State.LOOSE and await self._try("attach", day):
+                self.report.attached.append(name_of(day))
+        for day in plan.drop:
+            if await self._loosened(day) and await self._try("drop", day):
+                self.report.dropped.append(name_of(day))
+
+    async def _loosened(self, day: date) -> bool:
+        """Whether ``day``'s table is no longer, or could now be made no longer, a part of journey_points."""
+        if self.states[day] is State.ATTACHED:
+            if State.DETACHING in self.states.values():
+                self.report.deferred.append(name_of(day))
+                return False
+            self.states[day] = State.LOOSE if await self._try("detach", day) else State.DETACHING
+        return self.states[day] is State.LOOSE
+
+    async def _try(self, step: str, day: date) -> bool:
+        """Run one statement; False, and ``day`` deferred, when somebody else's lock was in its way."""
+        try:
+            await self.connection.execute(_statement(step, day), timeout=_STEP_TIMEOUT_S)
+        except (asyncpg.LockNotAvailableError, TimeoutError):
+            _log.warning("upkeep cannot %s %s yet: it is in use", step, name_of(day))
+            self.report.deferred.append(name_of(day))
+            return False
+        return True
+
+
+def _statement(step: str, day: date) -> str:
+    first, end = ids.partition_bounds(day)
+    return _SQL[step].format(name=name_of(day), first=first, end=end)

@@ -1,0 +1,134 @@
+"""Real engines for tests: one Postgres and one Redis a session, a fresh database and an empty Redis a test."""
+
+import asyncio
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import redis
+
+from realtime.engines.postgres import OWNER, EmbeddedPostgres
+from realtime.engines.redis import EmbeddedRedis
+from realtime.settings import Settings
+from realtime.store import migrate
+
+TEMPLATE = "wayguard_template"
+T = TypeVar("T")
+
+
+@contextmanager
+def engine_folder() -> Iterator[Path]:
+    """A directory for an engine that root's ``nobody`` can enter too, removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="wayguard-test-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end off the tests' event loop, so that plain fixtures can."""
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(asyncio.run(make()))
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def at_database(url: str, database: str) -> str:
+    """``url`` pointing at another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+def as_admin(server: EmbeddedPostgres, *statements: str, database: str = "postgres") -> None:
+    """Run each statement by itself as the superuser."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(at_database(server.admin_url, database), timeout=30)
+        try:
+            for statement in statements:
+                await connection.execute(statement, timeout=60)
+        finally:
+            await connection.close(timeout=10)
+
+    in_thread(run)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedPostgres]:
+    """The session's Postgres, with a migrated template that each test gets a clone of."""
+    with engine_folder() as folder:
+        server = EmbeddedPostgres(folder, port=0, max_connections=200)
+        try:
+            server.start()
+            as_admin(server, f"create database {TEMPLATE} owner {OWNER}")
+            url = at_database(server.url, TEMPLATE)
+            in_thread(lambda: migrate.migrate(Settings(database_url=url)))
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def database(server: EmbeddedPostgres, label: str, template: str) -> Iterator[str]:
+    """A new database of the application's login, a clone of ``template``, dropped at the end."""
+    name = re.sub(r"[^a-z0-9]+", "_", label.lower())[:40] + "_" + secrets.token_hex(4)
+    as_admin(server, f'create database "{name}" template {template} owner {OWNER}')
+    try:
+        yield at_database(server.url, name)
+    finally:
+        as_admin(server, f'drop database if exists "{name}" with (force)')
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh, migrated database of this test's own; the login is its owner and no superuser."""
+    with database(postgres_server, request.node.name, TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Like ``database_url``, but not migrated."""
+    with database(postgres_server, request.node.name, "template1") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """The session's Redis."""
+    with engine_folder() as folder:
+        server = EmbeddedRedis(folder, port=0)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """The session's Redis, emptied."""
+    with redis.Redis.from_url(redis_server.url, socket_timeout=10) as client:
+        client.flushall()
+    return redis_server.url

@@ -1,0 +1,109 @@
+"""The rules of who may do what, role by role."""
+
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from realtime import access
+from realtime.auth import Principal, ShareGrant
+
+JOURNEY = UUID("0199d2c8-0000-7000-8000-000000000001")
+OTHER = UUID("0199d2c8-0000-7000-8000-000000000002")
+
+
+def principal(role: str, vendors: set[str] | None = None, **more: object) -> Principal:
+    """A principal of tenant t1; ``vendors`` None means all."""
+    claim = None if vendors is None else frozenset(vendors)
+    fields: dict[str, object] = {"tenant": "t1", "driver": None, "jti": "j", "expires_ms": 0} | more
+    return Principal(sub="s", role=role, vendors=claim, **fields)  # type: ignore[arg-type]
+
+
+DRIVER = principal("driver", {"north"}, driver="d1")
+EVERYONE = (
+    DRIVER,
+    *(principal(role) for role in ("dispatcher", "admin", "service")),
+    principal("share", set(), share=ShareGrant("s1", str(JOURNEY), "journey")),
+)
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "admin", "service"])
+def test_an_overseer_watches_only_the_vendors_its_claim_names(role: str) -> None:
+    some = principal(role, {"north"})
+    assert access.may_watch_vendor(some, "north")
+    assert not access.may_watch_vendor(some, "south")
+    assert access.may_watch_vendor(principal(role), "south"), "None means every vendor"
+    assert not access.may_watch_vendor(principal(role, set()), "north"), "an empty claim means none"
+
+
+def test_a_driver_and_a_share_watch_no_vendor() -> None:
+    assert not access.may_watch_vendor(DRIVER, "north")
+    assert not access.may_watch_vendor(principal("share"), "north")
+
+
+def test_a_driver_sees_only_itself_even_among_its_own_vendor() -> None:
+    assert access.may_watch_driver(DRIVER, "north", "d1")
+    assert not access.may_watch_driver(DRIVER, "north", "d2")
+    assert access.may_see_journey(DRIVER, "t1", "north", "d1")
+    assert not access.may_see_journey(DRIVER, "t1", "north", "d2")
+
+
+@pytest.mark.parametrize("who", EVERYONE, ids=lambda who: who.role)
+def test_nobody_crosses_a_tenant(who: Principal) -> None:
+    assert not access.may_see_journey(who, "t2", "north", "d1", JOURNEY)
+    assert not access.may_share(who, "t2", "north", "d1")
+    assert not access.may_write(who, "t2", "d1")
+
+
+def test_a_share_sees_its_journey_and_no_other() -> None:
+    share = EVERYONE[-1]
+    assert access.may_see_journey(share, "t1", "north", "d1", JOURNEY)
+    assert not access.may_see_journey(share, "t1", "north", "d1", OTHER)
+    assert not access.may_see_journey(share, "t1", "north", "d1")
+    assert not access.may_share(share, "t1", "north", "d1")
+    assert not access.may_use_api(share)
+
+
+def test_a_live_share_sees_no_past() -> None:
+    live = principal("share", set(), share=ShareGrant("s1", str(JOURNEY), "live"))
+    assert not access.may_see_past(live)
+    assert all(access.may_see_past(who) for who in EVERYONE)
+
+
+def test_only_the_driver_itself_writes_its_log() -> None:
+    assert access.may_write(DRIVER, "t1", "d1")
+    assert not access.may_write(DRIVER, "t1", "d2")
+    for who in EVERYONE[1:]:
+        assert not access.may_write(who, "t1", "d1"), who.role
+
+
+def test_a_dispatcher_token_that_names_a_driver_is_still_no_driver() -> None:
+    odd = principal("dispatcher", {"north"}, driver="d1")
+    assert not access.may_write(odd, "t1", "d1")
+    assert access.listable_driver(odd) is None
+
+
+def test_a_list_is_bound_to_the_driver_or_to_the_vendors() -> None:
+    assert access.may_list_journeys(DRIVER, None, None)
+    assert access.may_list_journeys(DRIVER, None, "d1")
+    assert not access.may_list_journeys(DRIVER, None, "d2")
+    assert access.listable_driver(DRIVER) == "d1"
+    north = principal("dispatcher", {"north"})
+    assert access.may_list_journeys(north, None, None)
+    assert access.listable_vendors(north) == {"north"}
+    assert not access.may_list_journeys(north, "south", None)
+    assert not access.may_list_journeys(EVERYONE[-1], None, None)
+    assert access.listable_vendors(EVERYONE[-1]) == frozenset()
+
+
+def test_only_admins_and_services_revoke_tokens() -> None:
+    assert {who.role for who in EVERYONE if access.may_revoke_tokens(who)} == {"admin", "service"}
+
+
+def test_an_unknown_role_may_do_nothing() -> None:
+    stranger = principal("superuser", driver="d1")
+    for vendor, driver in product(("north", "south"), ("d1", "d2")):
+        assert not access.may_see_journey(stranger, "t1", vendor, driver)
+        assert not access.may_list_journeys(stranger, vendor, driver)
+        assert not access.may_write(stranger, "t1", driver)
+    assert not access.may_list_journeys(stranger, None, None)

@@ -1,0 +1,143 @@
+"""Serves the pages and their files: `/`, `/s/{share_id}`, `/pages/config.json`, `/pages/…`.
+
+A page is a file that `npm run build` wrote to `static/`; nothing is rendered here, so no id or secret of a request
+can end up in one. Headers say the rest: what a page may load, who may frame it, how long a file stays good.
+"""
+
+import mimetypes
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from realtime.settings import Settings
+
+STATIC: Final = Path(__file__).parent / "static"
+NOT_BUILT: Final = "The pages are not built. Run: cd realtime/pages/web && npm ci && npm run build\n"
+
+_HASHED: Final = re.compile(r"assets/.+-[A-Za-z0-9_-]{8}\.\w+|basemap-[0-9a-f]+/.+")
+_TILE: Final = re.compile(r"basemap-[0-9a-f]+/\d+/\d+/\d+\.pbf")
+_TYPES: Final[Mapping[str, str]] = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",  # browsers refuse a module of any other type
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+    ".pbf": "application/x-protobuf",
+}
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
+_ASK_AGAIN: Final = "no-cache"
+
+
+def add_pages(app: web.Application, settings: Settings, static: Path = STATIC) -> None:
+    """Adds the pages' routes to ``app``; ``static`` is where the build wrote them.
+
+    While nothing is built there, pages are answered 503 with what to run.
+    """
+    pages = _Pages(settings, static)
+    app.router.add_get("/", pages.dispatcher)
+    app.router.add_get("/s/{share_id}", pages.share)
+    app.router.add_get("/pages/config.json", pages.config)
+    app.router.add_get("/pages/{name:.+}", pages.file)
+
+
+def content_security_policy(settings: Settings) -> str:
+    """What a page may load: itself and nothing else, plus the origin of the map style when one is configured.
+
+    ``'self'`` covers the websocket in browsers of today; the public address is named for those of yesterday.
+    ``blob:`` is for images and workers MapLibre makes itself.
+    """
+    public = urlsplit(settings.public_url)
+    websocket = f"{'wss' if public.scheme == 'https' else 'ws'}://{public.netloc}" if public.netloc else ""
+    style = _origin(settings.map_style_url)
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": f"'self' data: blob: {style}",
+        "font-src": f"'self' {style}",
+        "connect-src": f"'self' {websocket} {style}",
+        "worker-src": "'self' blob:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "object-src": "'none'",
+    }
+    return "; ".join(" ".join(f"{name} {sources}".split()) for name, sources in rules.items())
+
+
+def _origin(url: str) -> str:
+    """``scheme://host`` of an absolute http(s) URL, else nothing."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
+
+
+class _Pages:
+    """The handlers. Files are listed once: a request names one of them or is not found."""
+
+    def __init__(self, settings: Settings, static: Path) -> None:
+        self._static = static
+        self._files: dict[str, Path] = {}
+        self._config = {
+            "map_style_url": settings.map_style_url,
+            "tick_ms": settings.fanout_tick_ms,
+            "stale_after_s": settings.stale_after_s,
+        }
+        self._page_headers = {
+            "Content-Security-Policy": content_security_policy(settings),
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
+
+    async def dispatcher(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("index.html", {"Cache-Control": _ASK_AGAIN})
+
+    async def share(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("share.html", {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"})
+
+    async def config(self, _request: web.Request) -> web.Response:
+        headers = {"Cache-Control": _ASK_AGAIN, "X-Content-Type-Options": "nosniff"}
+        return web.json_response(self._config, headers=headers)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        path = self._listed().get(name)
+        hashed = _HASHED.fullmatch(name) is not None
+        if path is None or name.endswith(".html"):
+            if self._files and _TILE.fullmatch(name):  # nothing but sea there
+                return web.Response(status=204, headers={"Cache-Control": _FOR_EVER})
+            raise web.HTTPNotFound(text="no such file\n")
+        headers = {"Cache-Control": _FOR_EVER if hashed else _ASK_AGAIN, "X-Content-Type-Options": "nosniff"}
+        return _file(path, headers)
+
+    def _page(self, name: str, headers: Mapping[str, str]) -> web.StreamResponse:
+        path = self._listed().get(name)
+        if path is None:
+            return web.Response(status=503, text=NOT_BUILT, headers={"Cache-Control": "no-store"})
+        return _file(path, {**self._page_headers, **headers})
+
+    def _listed(self) -> dict[str, Path]:
+        """Names of the built files; looked for again as long as there are none."""
+        if "index.html" not in self._files and (self._static / "index.html").is_file():
+            self._files = {
+                path.relative_to(self._static).as_posix(): path
+                for path in self._static.rglob("*")
+                if path.is_file() and path.suffix != ".gz"
+            }
+        return self._files
+
+
+def _file(path: Path, headers: Mapping[str, str]) -> web.FileResponse:
+    """The file, or its compressed neighbour for whoever takes gzip (aiohttp sees to that)."""
+    kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return web.FileResponse(path, headers={**headers, "Content-Type": kind})
+
+
+__all__ = ["NOT_BUILT", "STATIC", "add_pages", "content_security_policy"]

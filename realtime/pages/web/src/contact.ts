@@ -1,0 +1,284 @@
+/** The page of a shared link: one person, where they are, how fresh that is, and the way they came. */
+import "./style.css";
+
+import { brand, button, fact, LineSigns, notice, themeButton } from "./chrome";
+import { loadConfig, type Config } from "./config";
+import { closedWords, statusWords } from "./contactwords";
+import { ICONS, make, say, show } from "./dom";
+import { accuracyText, ageMs, freshness, percentText, seenThrough, speedText, type Freshness } from "./freshness";
+import { JourneyFeed } from "./journeyfeed";
+import { shareOf } from "./link";
+import { MapView, stillWished, type Padding } from "./mapview";
+import { accuracyFeature, markerFeature } from "./markerfeature";
+import { ACCURACY, MARKERS } from "./markers";
+import type { Place } from "./motion";
+import { Pace } from "./pace";
+import { expose, journeyProbe } from "./probe";
+import { Session, type LinkState } from "./session";
+import { Stage } from "./stage";
+import { onTheme } from "./theme";
+import { Way } from "./way";
+import { type Identity, type PlacedPoint, type Point, type Presence, type Refusal } from "./wire";
+
+const FOLLOW_EVERY_MS = 1_200;
+const PERSON = "person";
+const page = document.getElementById("page")!;
+
+class ContactPage {
+  private readonly stage = new Stage();
+  private readonly pace = new Pace();
+  private readonly signs = new LineSigns();
+  private readonly session: Session;
+  private readonly view: MapView;
+  private readonly way: Way;
+  private identity: Identity | null = null;
+  private feed: JourneyFeed | null = null;
+  private point: PlacedPoint | null = null;
+  private pointSeenMs = 0;
+  private presence: Presence | null = null;
+  private endedMs: number | null = null;
+  private framed = false;
+  private followedMs = 0;
+  private mapReady = false;
+  private dirty = true;
+  private closed = false;
+  private readonly panel = make("section", "panel person", [], { "aria-label": "Shared journey" });
+  private readonly name = make("h1", "", "A shared journey");
+  private readonly pill = make("span", "pill", "Waiting");
+  private readonly sentence = make("p", "sentence", "Looking for the latest position…", { role: "status" });
+  private readonly facts = make("dl", "facts", [], { hidden: "" });
+  private readonly speed = fact(this.facts, "Speed");
+  private readonly accuracy = fact(this.facts, "Accuracy");
+  private readonly battery = fact(this.facts, "Battery");
+  private readonly until = make("p", "until", "");
+  private readonly centre = button("Follow", ICONS.centre, () => this.centreNow());
+
+  constructor(share: string, private readonly config: Config) {
+    this.view = new MapView(document.getElementById("map")!, config.mapStyleUrl);
+    this.way = new Way(this.view);
+    this.session = new Session({ share }, {
+      state: (state) => this.lineChanged(state),
+      identified: (identity) => this.identified(identity),
+      positions: (feed, fixes) => {
+        if (feed === this.feed?.name) this.feed.positions(fixes);
+      },
+      presence: (feed, _driver, presence) => {
+        if (feed === this.feed?.name) this.presence = presence;
+        this.words();
+      },
+      journey: (_feed, news) => {
+        if (news.journey !== this.feed?.journey) return;
+        this.endedMs = news.state === "started" ? null : (news.atMs ?? this.session.now());
+        this.words();
+      },
+    });
+    this.build();
+  }
+
+  start(): void {
+    this.session.start();
+    void this.view.ready.then(() => {
+      this.mapReady = true;
+      this.frameOnce();
+    });
+    window.setInterval(() => this.words(), 1_000);
+    const frame = (): void => {
+      this.frame();
+      window.requestAnimationFrame(frame);
+    };
+    window.requestAnimationFrame(frame);
+    expose(() => this.probe(), () => {
+      const place = this.stage.at(PERSON, performance.now());
+      return place && this.view.map.project([place.lon, place.lat]);
+    });
+  }
+
+  private build(): void {
+    const head = make("header", "", [brand(), this.signs.chip]);
+    const who = make("div", "who", [this.name, this.pill]);
+    const tools = make("div", "tools", [this.centre, themeButton()]);
+    this.panel.append(head, who, this.sentence, this.facts, this.until, tools);
+    page.replaceChildren(this.panel, this.signs.bar);
+    for (const event of ["dragend", "zoomend"] as const) this.view.map.on(event, () => this.words());
+  }
+
+  private identified(identity: Identity): void {
+    this.identity = identity;
+    if (identity.expiresAtMs !== null) say(this.until, `This link works until ${clock(identity.expiresAtMs)}.`);
+    if (identity.journeyId === null) return this.shut(null);
+    if (this.feed) return;
+    const feed = new JourneyFeed(identity.journeyId, {
+      grew: (points, driver) => this.grew(points, driver),
+      heard: (presence) => {
+        const [entry] = presence.values();
+        if (entry) this.presence = entry;
+      },
+      gap: () => this.session.rewatch(feed.name),
+      refused: (refusal) => this.shut(refusal),
+    });
+    this.feed = feed;
+    this.session.watch(feed);
+  }
+
+  private grew(points: readonly Point[], driver: string | null): void {
+    if (driver !== null) say(this.name, driver);
+    const placed = this.feed?.log.placed ?? [];
+    const last = placed[placed.length - 1];
+    if (!last || last === this.point || !points.some((point) => point.seq === last.seq)) return;
+    this.point = last;
+    this.pointSeenMs = this.session.now();
+    this.stage.aim(PERSON, placeOf(last), performance.now(), stillWished() || document.hidden);
+    this.dirty = true;
+    this.frameOnce();
+    this.words();
+  }
+
+  private frameOnce(): void {
+    if (this.framed || !this.point || !this.mapReady) return;
+    this.framed = true;
+    const recent = (this.showsWay() ? this.feed!.log.placed : [this.point]).slice(-200);
+    this.view.frame(recent, padding(), true);
+  }
+
+  private showsWay(): boolean {
+    return this.identity?.scope === "journey";
+  }
+
+  private centreNow(): void {
+    if (!this.point) return;
+    this.view.moved = false;
+    this.view.map.easeTo({ zoom: Math.max(this.view.map.getZoom(), 14), duration: stillWished() ? 0 : 500 });
+    this.followedMs = performance.now() + 500;
+    this.words();
+  }
+
+  private lineChanged(state: LinkState): void {
+    if (state.kind === "refused") this.shut(state.refusal);
+    this.words();
+  }
+
+  /** The link is no good (any more): nothing of the journey stays on the page or in its memory. */
+  private shut(refusal: Refusal | null): void {
+    this.closed = true;
+    this.feed = null;
+    this.point = null;
+    this.presence = null;
+    this.stage.clear();
+    this.way.clear();
+    this.view.put(MARKERS, []);
+    this.view.put(ACCURACY, []);
+    this.view.map.jumpTo({ center: [0, 25], zoom: 1.4 });
+    document.title = "Wayguard";
+    const { title, lines } = closedWords(refusal);
+    page.replaceChildren(notice(title, ...lines));
+  }
+
+  private freshness(): Freshness {
+    const state = freshness(this.age(), this.presence?.state ?? null, this.config.staleAfterMs);
+    return seenThrough(this.endedMs === null ? state : "offline", this.signs.downMs());
+  }
+
+  private age(): number {
+    return ageMs(this.session.now(), this.point?.tMs ?? null, this.pointSeenMs);
+  }
+
+  private frame(): void {
+    const now = performance.now();
+    if (this.closed || !this.mapReady || !this.point) return;
+    if (!(this.dirty || this.stage.anyMoves(now)) || !this.pace.isDue(now)) return;
+    this.dirty = false;
+    const place = this.stage.at(PERSON, now);
+    if (!place) return;
+    const pointed = (this.point.speedMps ?? 1) > 0.4;
+    this.view.put(MARKERS, [
+      markerFeature({ id: PERSON, name: "", place, freshness: this.freshness(), pointed, chosen: true }),
+    ]);
+    this.view.put(ACCURACY, accuracyFeature(place, this.point.accuracyM));
+    if (this.showsWay() && this.feed) this.way.draw(this.feed.log.placed, place, now);
+    this.followIfDue(place, now);
+    this.pace.ran(now, performance.now());
+  }
+
+  private followIfDue(place: Place, now: number): void {
+    if (this.view.moved || now - this.followedMs < FOLLOW_EVERY_MS || this.view.map.isZooming()) return;
+    this.followedMs = now;
+    this.view.follow(place, padding());
+  }
+
+  private words(): void {
+    if (this.closed) return;
+    this.dirty = true;
+    this.signs.update(this.session, this.point !== null);
+    show(this.facts, this.point !== null);
+    show(this.centre, this.point !== null && this.view.moved);
+    if (!this.point) {
+      if (this.session.state.kind === "live") say(this.sentence, "No position yet. It will appear here as soon as there is one.");
+      return;
+    }
+    const state = this.freshness();
+    const live = this.session.state.kind === "live" || this.signs.downMs() < 3_000;
+    const [title, sentence] = statusWords({ freshness: state, ageMs: this.age(), live, ended: this.endedMs !== null });
+    say(this.pill, title);
+    this.pill.dataset["state"] = live ? state : "stale";
+    say(this.sentence, sentence);
+    say(this.speed, state === "fresh" ? speedText(this.point.speedMps) : "–");
+    say(this.accuracy, accuracyText(this.point.accuracyM));
+    say(this.battery, percentText(this.point.batteryPct));
+    document.title = `${this.name.textContent} · ${title}`;
+  }
+
+  private probe(): unknown {
+    const { feed, point } = this;
+    const driver = feed?.driver;
+    const entry = point && {
+      lat: point.lat,
+      lon: point.lon,
+      seq: point.seq,
+      t_ms: point.tMs,
+      journey: feed?.journey,
+      freshness: this.freshness(),
+      age_ms: this.age(),
+      shown: this.stage.at(PERSON, performance.now()),
+    };
+    return {
+      page: "contact",
+      connection: this.session.state.kind,
+      connections: this.session.connections,
+      map_ready: this.mapReady,
+      closed: this.closed,
+      ended: this.endedMs !== null,
+      drivers: entry && driver ? { [driver]: entry } : {},
+      journeys: feed ? { [feed.journey]: journeyProbe(feed) } : {},
+      drawing: { updates: this.pace.updates, cost_ms: this.pace.costMs },
+    };
+  }
+}
+
+function placeOf(point: PlacedPoint): Place {
+  return { lon: point.lon, lat: point.lat, headingDeg: point.headingDeg };
+}
+
+function padding(): Padding {
+  const wide = window.innerWidth >= 720;
+  return wide ? { top: 60, right: 60, bottom: 60, left: 370 } : { top: 60, right: 40, bottom: 290, left: 40 };
+}
+
+function clock(ms: number): string {
+  const date = new Date(ms);
+  const today = date.toDateString() === new Date().toDateString();
+  return date.toLocaleString([], today ? { hour: "2-digit", minute: "2-digit" } : { weekday: "short", hour: "2-digit", minute: "2-digit" });
+}
+
+async function main(): Promise<void> {
+  const share = shareOf(location);
+  window.addEventListener("hashchange", () => location.reload());
+  if (share === null) {
+    onTheme(() => undefined);
+    const { title, lines } = closedWords(null);
+    page.append(notice(title, ...lines));
+    return;
+  }
+  new ContactPage(share, await loadConfig()).start();
+}
+
+void main();

@@ -1,0 +1,50 @@
+/** A journey as a feed: keeps its log, asks for what comes after what it holds, and says when it grew. */
+import { JourneyLog } from "./journeylog";
+import type { Feed } from "./session";
+import type { Fix, Point, Presence, Refusal, Snapshot } from "./wire";
+
+export interface JourneyListener {
+  grew(points: Point[], driver: string | null): void;
+  heard(presence: Map<string, Presence>): void;
+  gap(): void;
+  refused(refusal: Refusal): void;
+}
+
+export class JourneyFeed implements Feed {
+  readonly name: string;
+  readonly log = new JourneyLog();
+  driver: string | null = null;
+
+  constructor(
+    readonly journey: string,
+    private readonly listener: JourneyListener,
+  ) {
+    this.name = `journey:${journey}`;
+  }
+
+  request(): Record<string, unknown> {
+    const since = this.log.through;
+    return since > 0 ? { journey: this.journey, since_seq: since } : { journey: this.journey };
+  }
+
+  snapshot(snapshot: Snapshot): void {
+    this.listener.heard(snapshot.presence);
+    this.tell(snapshot.fixes, this.log.restore(points(snapshot.fixes), snapshot.through));
+  }
+
+  positions(fixes: readonly Fix[]): void {
+    this.tell(fixes, this.log.accept(points(fixes)));
+  }
+
+  refused(refusal: Refusal): void {
+    this.listener.refused(refusal);
+  }
+
+  private tell(fixes: readonly Fix[], taken: Point[]): void {
+    this.driver = fixes[fixes.length - 1]?.driver ?? this.driver;
+    if (taken.length) this.listener.grew(taken, this.driver);
+    if (this.log.hasGap) this.listener.gap();
+  }
+}
+
+const points = (fixes: readonly Fix[]): Point[] => fixes.map((fix) => fix.point);

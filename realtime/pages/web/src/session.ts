@@ -1,0 +1,307 @@
+/**
+ * The line to the server: connects, says who we are, watches the feeds the page wants, and starts over whenever
+ * in doubt. One socket at a time; every attempt is a new one, so that nothing of an old one can speak.
+ *
+ *   connecting ──whoami and every watch answered──▶ live ──lost, drained, silent──▶ offline ──back-off──▶ connecting
+ *        └──────────── refused for good (expired, revoked, forbidden) ────────────▶ refused
+ */
+import { io, type Socket } from "socket.io-client";
+
+import { drainDelayMs, retryDelayMs } from "./backoff";
+import {
+  isObject,
+  readFixes,
+  readIdentity,
+  readJourneyNews,
+  readPresence,
+  readRefusal,
+  readSnapshot,
+  type Fix,
+  type Identity,
+  type JourneyNews,
+  type Presence,
+  type Refusal,
+  type Snapshot,
+} from "./wire";
+
+export type LinkState =
+  | { kind: "connecting" }
+  | { kind: "live" }
+  | { kind: "offline" }
+  | { kind: "refused"; refusal: Refusal };
+
+/** Something to watch. `request` is asked for anew at every watch, so that a journey can say how far it has got. */
+export interface Feed {
+  name: string;
+  request(): Record<string, unknown>;
+  snapshot(snapshot: Snapshot, askedMs: number): void;
+  refused(refusal: Refusal): void;
+}
+
+export interface Handlers {
+  state(state: LinkState): void;
+  identified(identity: Identity): void;
+  positions(feed: string, fixes: Fix[]): void;
+  presence(feed: string, driver: string, presence: Presence): void;
+  journey(feed: string, news: JourneyNews): void;
+}
+
+const OPEN_TIMEOUT_MS = 8_000;
+const CONNECT_TIMEOUT_MS = 12_000;
+const ACK_TIMEOUT_MS = 8_000;
+/** With nothing heard for this long the line is asked whether it still lives. */
+const SILENCE_MS = 15_000;
+
+interface Watched {
+  feed: Feed;
+  answered: boolean;
+  asking: boolean;
+  again: boolean;
+}
+
+export class Session {
+  state: LinkState = { kind: "connecting" };
+  /** When the server was last heard, by the local clock; null before the first time. */
+  lastHeardMs: number | null = null;
+  /** How often a connection was made. */
+  connections = 0;
+  private socket: Socket | null = null;
+  private attempt = 0;
+  private clockOffsetMs = 0;
+  private identified = false;
+  private closing: Refusal | null = null;
+  private readonly watched = new Map<string, Watched>();
+  private retryTimer = 0;
+  private guardTimer = 0;
+  private drainTimer = 0;
+
+  constructor(
+    private readonly auth: Record<string, string>,
+    private readonly handlers: Handlers,
+  ) {}
+
+  /** The server's time, as well as we know it. */
+  now(): number {
+    return Date.now() + this.clockOffsetMs;
+  }
+
+  start(): void {
+    window.addEventListener("online", () => this.hurry());
+    window.addEventListener("pageshow", () => this.hurry());
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.hurry();
+    });
+    window.setInterval(() => this.checkSilence(SILENCE_MS), 3_000);
+    this.open();
+  }
+
+  watch(feed: Feed): void {
+    this.watched.set(feed.name, { feed, answered: false, asking: false, again: false });
+    if (this.identified) this.ask(feed.name);
+  }
+
+  unwatch(name: string): void {
+    if (this.watched.delete(name) && this.identified) this.socket?.emit("unwatch", { feed: name });
+  }
+
+  /** Asks for a feed anew: a gap was seen, or the server said so. */
+  rewatch(name: string): void {
+    const watched = this.watched.get(name);
+    if (!watched || !this.identified) return;
+    if (watched.asking) watched.again = true;
+    else this.ask(name);
+  }
+
+  private open(): void {
+    window.clearTimeout(this.retryTimer);
+    this.drop();
+    this.become({ kind: "connecting" });
+    this.closing = null;
+    const socket = io("/watch", {
+      path: "/socket.io/",
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
+      reconnection: false,
+      forceNew: true,
+      timeout: OPEN_TIMEOUT_MS,
+      auth: this.auth,
+    });
+    this.socket = socket;
+    this.guardTimer = window.setTimeout(() => this.lost(), CONNECT_TIMEOUT_MS);
+    socket.on("connect", () => void this.greet(socket));
+    socket.on("connect_error", (error: Error & { data?: unknown }) => {
+      if (isObject(error.data)) this.refusedOrLost(readRefusal(error.data));
+      else this.lost();
+    });
+    socket.on("disconnect", () => (this.closing ? this.refusedOrLost(this.closing) : this.lost()));
+    socket.io.on("ping", () => this.heard());
+    this.listen(socket);
+  }
+
+  private listen(socket: Socket): void {
+    const on = (event: string, act: (...args: unknown[]) => void): void => {
+      socket.on(event, (...args: unknown[]) => {
+        this.heard();
+        act(...args);
+      });
+    };
+    on("positions", (feed, list) => {
+      if (typeof feed === "string") this.handlers.positions(feed, readFixes(list));
+    });
+    on("presence", (feed, raw) => {
+      const presence = readPresence(raw);
+      if (typeof feed === "string" && presence && isObject(raw) && typeof raw["driver"] === "string") {
+        this.handlers.presence(feed, raw["driver"], presence);
+      }
+    });
+    on("journey", (feed, raw) => {
+      const news = readJourneyNews(raw);
+      if (typeof feed === "string" && news) this.handlers.journey(feed, news);
+    });
+    on("reset", (raw) => {
+      if (isObject(raw) && typeof raw["feed"] === "string") this.rewatch(raw["feed"]);
+    });
+    on("closing", (raw) => {
+      this.closing = readRefusal(raw);
+      if (!this.closing.retryable) this.refusedOrLost(this.closing);
+    });
+    on("drain", (raw) => {
+      const { after_ms, spread_ms } = isObject(raw) ? raw : {};
+      window.clearTimeout(this.drainTimer);
+      this.drainTimer = window.setTimeout(() => this.open(), drainDelayMs(after_ms, spread_ms, Math.random()));
+    });
+  }
+
+  private async greet(socket: Socket): Promise<void> {
+    this.connections += 1;
+    this.heard();
+    try {
+      const identity = await this.whoami(socket);
+      if (socket !== this.socket) return;
+      window.clearTimeout(this.guardTimer);
+      this.identified = true;
+      this.handlers.identified(identity);
+      for (const [name, watched] of this.watched) {
+        watched.answered = false;
+        this.ask(name);
+      }
+      this.settle();
+    } catch (error) {
+      if (socket === this.socket) this.failed(error);
+    }
+  }
+
+  private async whoami(socket: Socket): Promise<Identity> {
+    const asked = Date.now();
+    const identity = readIdentity(await socket.timeout(ACK_TIMEOUT_MS).emitWithAck("whoami"));
+    const answered = Date.now();
+    this.clockOffsetMs = identity.nowMs - (asked + answered) / 2;
+    this.heard();
+    return identity;
+  }
+
+  private ask(name: string): void {
+    const socket = this.socket;
+    const watched = this.watched.get(name);
+    if (!socket || !watched) return;
+    watched.asking = true;
+    watched.again = false;
+    const askedMs = this.now();
+    const stillWanted = (): boolean => socket === this.socket && this.watched.get(name) === watched;
+    socket
+      .timeout(ACK_TIMEOUT_MS)
+      .emitWithAck("watch", { feed: watched.feed.request() })
+      .then((answer: unknown) => {
+        if (!stillWanted()) return;
+        const snapshot = readSnapshot(answer);
+        this.heard();
+        watched.answered = true;
+        watched.asking = false;
+        watched.feed.snapshot(snapshot, askedMs);
+        if (watched.again) this.ask(name);
+        else this.settle();
+      })
+      .catch((error: unknown) => {
+        if (!stillWanted()) return;
+        watched.asking = false;
+        this.feedFailed(watched, error);
+      });
+  }
+
+  private feedFailed(watched: Watched, error: unknown): void {
+    if (!isRefusal(error)) return this.lost();
+    if (error.retryable) {
+      const delay = retryDelayMs(this.attempt++, Math.random(), error.retryAfterS);
+      const socket = this.socket;
+      window.setTimeout(() => socket === this.socket && this.rewatch(watched.feed.name), delay);
+      return;
+    }
+    this.watched.delete(watched.feed.name);
+    watched.feed.refused(error);
+    this.settle();
+  }
+
+  private settle(): void {
+    if (!this.identified || ![...this.watched.values()].every((w) => w.answered)) return;
+    this.attempt = 0;
+    this.become({ kind: "live" });
+  }
+
+  private failed(error: unknown): void {
+    if (isRefusal(error)) this.refusedOrLost(error);
+    else this.lost();
+  }
+
+  private refusedOrLost(refusal: Refusal): void {
+    if (refusal.retryable) return this.lost(refusal.retryAfterS);
+    this.drop();
+    this.become({ kind: "refused", refusal });
+  }
+
+  private lost(retryAfterS: number | null = null): void {
+    this.drop();
+    this.become({ kind: "offline" });
+    window.clearTimeout(this.retryTimer);
+    const delay = retryDelayMs(this.attempt++, Math.random(), retryAfterS);
+    this.retryTimer = window.setTimeout(() => this.open(), delay);
+  }
+
+  private drop(): void {
+    window.clearTimeout(this.guardTimer);
+    window.clearTimeout(this.drainTimer);
+    const socket = this.socket;
+    this.socket = null;
+    this.identified = false;
+    for (const watched of this.watched.values()) watched.asking = false;
+    socket?.removeAllListeners();
+    socket?.disconnect();
+  }
+
+  /** Comes back from sleep or from no network: try now, or ask the line whether it lives. */
+  private hurry(): void {
+    if (this.state.kind === "offline") this.open();
+    else this.checkSilence(2_000);
+  }
+
+  private checkSilence(longestMs: number): void {
+    const socket = this.socket;
+    if (!socket || !this.identified || this.lastHeardMs === null) return;
+    if (Date.now() - this.lastHeardMs < longestMs) return;
+    this.whoami(socket).catch((error: unknown) => {
+      if (socket === this.socket) this.failed(error);
+    });
+  }
+
+  private heard(): void {
+    this.lastHeardMs = Date.now();
+  }
+
+  private become(state: LinkState): void {
+    this.state = state;
+    this.handlers.state(state);
+  }
+}
+
+function isRefusal(error: unknown): error is Refusal {
+  return isObject(error) && typeof error["code"] === "string" && typeof error["retryable"] === "boolean";
+}

@@ -1,0 +1,49 @@
+/**
+ * Draws the way of a journey up to the gliding marker. The settled part is handed to the map rarely, since a long
+ * journey is dear to cut into tiles; the head, a few dozen points, every frame.
+ */
+import { WAY, WAY_HEAD } from "./markers";
+import type { MapView } from "./mapview";
+import type { Place } from "./motion";
+import { shortestTurn } from "./motion";
+import type { PlacedPoint } from "./wire";
+
+const HEAD_POINTS = 80;
+const SETTLE_EVERY_MS = 2_000;
+
+export class Way {
+  private settled = -1;
+  private settledAtMs = 0;
+
+  constructor(private readonly view: MapView) {}
+
+  /** Draws `points` and on to `shown`; the last point is where the marker glides to, so the way ends before it. */
+  draw(points: readonly PlacedPoint[], shown: Place, nowMs: number): void {
+    const end = Math.max(0, points.length - 1);
+    const due = this.settled < 0 || (end - this.settled > HEAD_POINTS && nowMs - this.settledAtMs > SETTLE_EVERY_MS);
+    if (due) {
+      this.view.put(WAY, line(points.slice(0, end)));
+      this.settled = end;
+      this.settledAtMs = nowMs;
+    }
+    const from = Math.max(0, Math.min(this.settled, end) - 1);
+    this.view.put(WAY_HEAD, line([...points.slice(from, end), shown]));
+  }
+
+  clear(): void {
+    this.settled = -1;
+    this.view.put(WAY, []);
+    this.view.put(WAY_HEAD, []);
+  }
+}
+
+/** A line through the places, the short way across the antimeridian; nothing when there are not two. */
+export function line(places: readonly { lon: number; lat: number }[], properties: Record<string, number> = {}): GeoJSON.Feature[] {
+  if (places.length < 2) return [];
+  let lon = places[0]!.lon;
+  const coordinates = places.map((place) => {
+    lon += shortestTurn(lon, place.lon);
+    return [lon, place.lat];
+  });
+  return [{ type: "Feature", properties, geometry: { type: "LineString", coordinates } }];
+}

@@ -1,0 +1,179 @@
+/** What the server says, read defensively: anything of another shape is null or left out, never trusted. */
+
+export interface Point {
+  seq: number;
+  /** null in a void: a seq that holds no position. */
+  tMs: number | null;
+  lat: number | null;
+  lon: number | null;
+  speedMps: number | null;
+  headingDeg: number | null;
+  accuracyM: number | null;
+  batteryPct: number | null;
+}
+
+/** A point that has a place and a time. */
+export type PlacedPoint = Point & { tMs: number; lat: number; lon: number };
+
+export interface Fix {
+  driver: string;
+  journey: string;
+  point: Point;
+}
+
+export type PresenceState = "online" | "stale" | "offline";
+
+export interface Presence {
+  state: PresenceState;
+  sinceMs: number | null;
+  reason: string | null;
+}
+
+export interface JourneyNews {
+  journey: string;
+  driver: string;
+  state: "started" | "ended" | "expired";
+  atMs: number | null;
+}
+
+export interface Refusal {
+  code: string;
+  message: string;
+  retryable: boolean;
+  retryAfterS: number | null;
+}
+
+export interface Snapshot {
+  feed: string;
+  fixes: Fix[];
+  presence: Map<string, Presence>;
+  /** Of a journey feed: the last seq the snapshot covers. */
+  through: number | null;
+  more: boolean;
+}
+
+export interface Identity {
+  role: string;
+  tenant: string;
+  /** null: every vendor of the tenant. */
+  vendors: string[] | null;
+  journeyId: string | null;
+  scope: "live" | "journey" | null;
+  expiresAtMs: number | null;
+  nowMs: number;
+}
+
+type Json = Record<string, unknown>;
+
+export function isObject(raw: unknown): raw is Json {
+  return typeof raw === "object" && raw !== null && !Array.isArray(raw);
+}
+
+function number(raw: unknown): number | null {
+  return typeof raw === "number" && Number.isFinite(raw) ? raw : null;
+}
+
+function text(raw: unknown): string | null {
+  return typeof raw === "string" ? raw : null;
+}
+
+function within(raw: unknown, low: number, high: number): number | null {
+  const value = number(raw);
+  return value !== null && value >= low && value <= high ? value : null;
+}
+
+/** `[seq, t_ms, lat, lon, speed_mps, heading_deg, accuracy_m, altitude_m, battery_pct]`, or null when it is none. */
+export function readPoint(raw: unknown): Point | null {
+  if (!Array.isArray(raw)) return null;
+  const seq = number(raw[0]);
+  if (seq === null || !Number.isInteger(seq) || seq < 0) return null;
+  return {
+    seq,
+    tMs: number(raw[1]),
+    lat: within(raw[2], -90, 90),
+    lon: within(raw[3], -180, 180),
+    speedMps: within(raw[4], 0, 1_000),
+    headingDeg: within(raw[5], 0, 360),
+    accuracyM: within(raw[6], 0, 1_000_000),
+    batteryPct: within(raw[8], 0, 100),
+  };
+}
+
+export function isPlaced(point: Point): point is PlacedPoint {
+  return point.tMs !== null && point.lat !== null && point.lon !== null;
+}
+
+/** `[[driver, journey, point], …]`; entries of another shape are left out. */
+export function readFixes(raw: unknown): Fix[] {
+  if (!Array.isArray(raw)) return [];
+  const fixes: Fix[] = [];
+  for (const entry of raw) {
+    if (!Array.isArray(entry) || typeof entry[0] !== "string") continue;
+    const point = readPoint(entry[2]);
+    if (point) fixes.push({ driver: entry[0], journey: text(entry[1]) ?? "", point });
+  }
+  return fixes;
+}
+
+export function readPresence(raw: unknown): Presence | null {
+  if (!isObject(raw)) return null;
+  const state = raw["state"];
+  if (state !== "online" && state !== "stale" && state !== "offline") return null;
+  return { state, sinceMs: number(raw["since_ms"]), reason: text(raw["reason"]) };
+}
+
+export function readJourneyNews(raw: unknown): JourneyNews | null {
+  if (!isObject(raw)) return null;
+  const journey = text(raw["journey"]);
+  const state = raw["state"];
+  if (journey === null || (state !== "started" && state !== "ended" && state !== "expired")) return null;
+  const atMs = number(raw["ended_ms"]) ?? number(raw["ended_at"]) ?? number(raw["at_ms"]);
+  return { journey, driver: text(raw["driver"]) ?? "", state, atMs };
+}
+
+/** An error object, in an ack, in CONNECT_ERROR's data or in `closing`. */
+export function readRefusal(raw: unknown): Refusal {
+  const error = isObject(raw) ? raw : {};
+  return {
+    code: text(error["code"]) ?? "unknown",
+    message: text(error["message"]) ?? "",
+    retryable: error["retryable"] !== false,
+    retryAfterS: within(error["retry_after_s"], 0, 3_600),
+  };
+}
+
+/** The answer to `watch`. Throws the Refusal when it is a refusal. */
+export function readSnapshot(raw: unknown): Snapshot {
+  if (!isObject(raw) || raw["ok"] !== true) throw readRefusal(isObject(raw) ? raw["error"] : null);
+  const snapshot = isObject(raw["snapshot"]) ? raw["snapshot"] : {};
+  const presence = new Map<string, Presence>();
+  if (isObject(snapshot["presence"])) {
+    for (const [driver, entry] of Object.entries(snapshot["presence"])) {
+      const read = readPresence(entry);
+      if (read) presence.set(driver, read);
+    }
+  }
+  return {
+    feed: text(raw["feed"]) ?? "",
+    fixes: readFixes(snapshot["positions"]),
+    presence,
+    through: number(raw["through"]),
+    more: raw["more"] === true,
+  };
+}
+
+/** The answer to `whoami`. Throws the Refusal when it is a refusal. */
+export function readIdentity(raw: unknown): Identity {
+  if (!isObject(raw) || raw["ok"] !== true) throw readRefusal(isObject(raw) ? raw["error"] : null);
+  const vendors = raw["vendors"];
+  const scope = raw["scope"];
+  return {
+    role: text(raw["role"]) ?? "",
+    tenant: text(raw["tenant"]) ?? "",
+    vendors: Array.isArray(vendors) ? vendors.filter((v): v is string => typeof v === "string") : null,
+    journeyId: text(raw["journey_id"]),
+    scope: scope === "live" || scope === "journey" ? scope : null,
+    expiresAtMs: number(raw["expires_at"]),
+    nowMs: number(raw["now_ms"]) ?? Date.now(),
+  };
+}

@@ -1,4 +1,4 @@
-"""The way to Postgres: transactions as the writer, or as the reader of one tenant, on the primary or a replica."""
+"""The way to Postgres: transactions as the writer, or as the reader of one tenant."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Database:
-    """The pools of one process; `open` makes it. Its transactions raise Refused(unavailable) while Postgres is away.
+    """The pools of one process; `open` makes it. Its transactions raise Refused(unavailable) when it is away.
 
     ``is_up``: whether the primary answered when it was last asked.
     """
@@ -75,7 +75,7 @@ class Database:
         return self._primary(_SQL["as_reader"], tenant, timeout_s=self._timeout_s, readonly=True)
 
     async def history(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        """Like `reader`, for what is older than 60 s: on the replica when that has it all, else the primary."""
+        """Like `reader`, for what is older than 60 s: on the replica if that has it all, else the primary."""
         if self._replica is not None and self._replica.is_fresh:
             return self._replica.reader(tenant, self.reader)
         return self.reader(tenant)

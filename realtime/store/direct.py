@@ -24,7 +24,8 @@ class Lock(IntEnum):
 async def locked(url: str, lock: Lock) -> AsyncIterator[asyncpg.Connection]:
     """A connection to ``url`` that holds ``lock`` until the block ends, waiting for it up to LOCK_WAIT_S.
 
-    Raises TimeoutError when another holds it longer, OSError or asyncpg.PostgresError when the server is away.
+    Raises TimeoutError when another holds it longer; OSError or asyncpg.PostgresError when the server is
+    away.
     """
     connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, statement_cache_size=0)
     try:

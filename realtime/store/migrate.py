@@ -1,4 +1,4 @@
-"""Brings a database to the current schema: plain SQL files in order, each once, however many start at once."""
+"""Brings a database to the current schema: SQL files in order, each once, however many start at once."""
 
 import hashlib
 import re
@@ -39,7 +39,7 @@ class Migration:
 
 def migrations(folder: Path = _FOLDER) -> list[Migration]:
     """The files of ``folder`` in order. Raises MigrationError unless they are numbered 1, 2, 3 …"""
-    found = []
+    found: list[Migration] = []
     for path in sorted(folder.glob("*.sql")):
         named = _FILE.fullmatch(path.name)
         if not named or int(named[1]) != len(found) + 1:

@@ -77,7 +77,7 @@ async def transaction(
 
     It commits when the block ends well, and rolls back otherwise. ``timeout_s`` bounds the wait for a
     connection and the commit; statements have the pool's timeout or their own.
-    Raises Refused(unavailable) when the database cannot be had; what it says about a statement passes through.
+    Raises Refused(unavailable) when the database cannot be had; what it says of a statement passes through.
     """
     with _away_is_unavailable():
         connection = await pool.acquire(timeout=timeout_s)

@@ -28,7 +28,7 @@ Reader = Callable[[str], AbstractAsyncContextManager[asyncpg.Connection]]
 
 
 class Positions:
-    """Where the primary's log stood at moments of the last minute. Positions are bytes since its beginning."""
+    """Where the primary's log stood in the last minute, as (moment, bytes since the log began)."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()

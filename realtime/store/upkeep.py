@@ -1,12 +1,12 @@
-"""Upkeep of journey_points: partitions made days ahead and dropped by age, blocking neither reads nor inserts.
+"""Upkeep of journey_points: partitions made days ahead and dropped by age, blocking nobody.
 
 How, each seen on Postgres with a long read open and inserts going on:
 
 * ``CREATE TABLE … PARTITION OF`` and ``DROP`` of an attached partition lock the parent against everybody and,
   queueing behind one open read, stop every insert. So a partition is made as a table of its own and attached,
   and detached ``CONCURRENTLY`` before it is dropped.
-* A detach waits for reads that began before it; ``lock_timeout`` ends the wait, the partition stays "detaching"
-  (new reads do not see it), and the next run finishes it.
+* A detach waits for reads that began before it; ``lock_timeout`` ends the wait, the partition stays
+  "detaching" (new reads do not see it), and the next run finishes it.
 """
 
 import logging

@@ -10,3 +10,6 @@ SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 
 -- name: replayed_position
 SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint
+
+-- name: settings
+SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[])

@@ -1,0 +1,87 @@
+"""Reading the points of journeys; `commit` writes them."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from geo.position import Point
+from realtime.store import ids
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+LATEST_WITHIN_MS: Final = 48 * 3_600_000
+"""Journeys created longer ago have no latest position."""
+
+_LATEST_OF_LAST: Final = 50
+_SQL = load("points")
+
+
+class Record(Struct, frozen=True, gc=False):
+    """A stored point with what is kept beside it. ``void_reason``: why it has no position, else None."""
+
+    point: Point
+    received_ms: int
+    void_reason: str | None
+    clock_odd: bool
+
+
+async def after(
+    db: Database, tenant: str, journey_id: UUID, since_seq: int, limit: int, *, history: bool = False
+) -> list[Point]:
+    """The journey's points above ``since_seq`` in order, ``limit`` at most; none for an unknown journey.
+
+    A void has null ``t_ms``, ``lat`` and ``lon``. ``history``: what is read is older than 60 s, so a replica
+    will do. Raises Refused(unavailable).
+    """
+    rows = await _rows(db, "after", tenant, journey_id, since_seq, limit, history=history)
+    return [Point(*row) for row in rows]
+
+
+async def records(
+    db: Database, tenant: str, journey_id: UUID, since_seq: int, limit: int, *, history: bool = False
+) -> list[Record]:
+    """Like `after`, each point with what is kept beside it."""
+    rows = await _rows(db, "records_after", tenant, journey_id, since_seq, limit, history=history)
+    return [Record(Point(*row[:9]), *row[9:]) for row in map(tuple, rows)]
+
+
+async def _rows(
+    db: Database, query: str, tenant: str, journey_id: UUID, since_seq: int, limit: int, *, history: bool
+) -> list[asyncpg.Record]:
+    async with await db.history(tenant) if history else db.reader(tenant) as connection:
+        rows: list[asyncpg.Record] = await connection.fetch(_SQL[query], journey_id, since_seq, limit)
+    return rows
+
+
+async def last_seqs(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict[UUID, int]:
+    """The last stored seq of each (tenant, journey id), in one query; 0 when there is none.
+
+    A journey of another tenant than the one named counts as unknown. Raises Refused(unavailable).
+    """
+    found = {journey_id: 0 for _, journey_id in wanted}
+    if not found:
+        return found
+    async with db.writer() as connection:  # across tenants, which no reader may be
+        rows = await connection.fetch(
+            _SQL["last_seqs"], [t for t, _ in wanted], [j for _, j in wanted], min(found), max(found)
+        )
+    found.update({UUID(int=row["journey_id"].int): row["seq"] for row in rows})
+    return found
+
+
+async def latest_of_vendor(db: Database, tenant: str, vendor: str) -> list[tuple[str, UUID, Point, int]]:
+    """(driver, journey id, its newest position, received_ms) of each driver with a journey of the last 48 h.
+
+    The newest is the one with the greatest ``order_ms`` of `geo.position`. Raises Refused(unavailable).
+    """
+    since = ids.floor_of(time.time_ns() // 1_000_000 - LATEST_WITHIN_MS)
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL["latest_of_vendor"], vendor, since, _LATEST_OF_LAST)
+    return [
+        (driver, UUID(int=journey_id.int), Point(*point), received_ms)
+        for driver, journey_id, received_ms, *point in rows
+    ]

@@ -1,0 +1,21 @@
+-- name: connect_driver
+WITH tenant AS (
+    INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING
+), vendor AS (
+    INSERT INTO vendors (tenant_id, vendor_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+)
+INSERT INTO drivers AS d (tenant_id, vendor_id, driver_id) VALUES ($1, $2, $3)
+ON CONFLICT (tenant_id, driver_id)
+    DO UPDATE SET connection_epoch = d.connection_epoch + 1, vendor_id = excluded.vendor_id
+RETURNING connection_epoch
+
+-- name: ensure_vendors
+WITH tenant AS (
+    INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING
+)
+INSERT INTO vendors (tenant_id, vendor_id)
+SELECT $1, vendor_id FROM unnest($2::text[]) vendor_id ORDER BY vendor_id  -- in one order: no deadlock
+ON CONFLICT DO NOTHING
+
+-- name: vendor_of
+SELECT vendor_id FROM drivers WHERE driver_id = $1

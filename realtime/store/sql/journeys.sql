@@ -1,0 +1,59 @@
+-- name: head
+SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1) AS last_seq
+FROM journeys
+WHERE journey_id = $1
+
+-- name: known
+SELECT journey_id FROM journeys WHERE tenant_id = $1 AND driver_id = $2 AND client_journey_id = $3
+
+-- name: insert
+INSERT INTO journeys (tenant_id, driver_id, client_journey_id, vendor_id, journey_id, created_ms, started_ms,
+                      vehicle, destination, route)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (tenant_id, driver_id, client_journey_id) DO NOTHING
+RETURNING journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired, 0 AS last_seq
+
+-- name: end
+UPDATE journeys
+SET ended_ms = $4,
+    final_seq = greatest($5, (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $3))
+WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3 AND ended_ms IS NULL
+
+-- name: head_of_driver
+SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $3) AS last_seq
+FROM journeys
+WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3
+
+-- name: expire
+UPDATE journeys j
+SET expired = true, ended_ms = now_ms(), final_seq = overdue.last_seq
+FROM (
+    SELECT o.journey_id,
+           (SELECT coalesce(max(p.seq), 0) FROM journey_points p WHERE p.journey_id = o.journey_id) AS last_seq
+    FROM journeys o
+    WHERE o.created_ms < $1 AND o.ended_ms IS NULL
+    FOR UPDATE SKIP LOCKED
+) overdue
+WHERE j.journey_id = overdue.journey_id
+RETURNING j.journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired, last_seq
+
+-- name: get
+SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1) AS last_seq,
+       client_journey_id, started_ms, vehicle, destination, route
+FROM journeys
+WHERE journey_id = $1
+
+-- name: list
+SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
+       (SELECT coalesce(max(p.seq), 0) FROM journey_points p
+        WHERE p.journey_id = j.journey_id AND p.journey_id >= $1 AND p.journey_id < $2) AS last_seq,
+       client_journey_id, started_ms, vehicle, NULL AS destination, NULL AS route
+FROM journeys j
+WHERE journey_id >= $1 AND journey_id < $2
+  AND ($3::text[] IS NULL OR vendor_id = ANY ($3))
+  AND ($4::text IS NULL OR driver_id = $4)
+ORDER BY journey_id DESC
+LIMIT $5

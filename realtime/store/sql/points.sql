@@ -1,0 +1,56 @@
+-- Reals go out through their shortest text: 13.4 comes back as 13.4, not as 13.399999618530273.
+
+-- name: after
+SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
+       altitude_m::text::float8, battery_pct::text::float8
+FROM journey_points
+WHERE journey_id = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3
+
+-- name: records_after
+SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
+       altitude_m::text::float8, battery_pct::text::float8, received_ms, void_reason, clock_odd
+FROM journey_points
+WHERE journey_id = $1 AND seq > $2
+ORDER BY seq
+LIMIT $3
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1
+
+-- name: last_seqs
+-- $3 and $4, the least and the greatest id asked for, leave the other days' partitions out of the plan.
+SELECT wanted.journey_id, last.seq
+FROM unnest($1::text[], $2::uuid[]) wanted (tenant_id, journey_id)
+CROSS JOIN LATERAL (
+    SELECT seq
+    FROM journey_points p
+    WHERE p.journey_id = wanted.journey_id AND p.journey_id BETWEEN $3 AND $4
+      AND p.tenant_id = wanted.tenant_id
+    ORDER BY seq DESC
+    LIMIT 1
+) last
+
+-- name: latest_of_vendor
+-- Of each journey its last $3 positions are looked at: received_ms rises with seq, and only a clock set back
+-- can make an earlier position the newer.
+SELECT DISTINCT ON (j.driver_id)
+       j.driver_id, j.journey_id, p.received_ms,
+       p.seq, p.t_ms, p.lat, p.lon, p.speed_mps::text::float8, p.heading_deg::text::float8,
+       p.accuracy_m::text::float8, p.altitude_m::text::float8, p.battery_pct::text::float8
+FROM journeys j
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM (
+        SELECT *
+        FROM journey_points
+        WHERE journey_id = j.journey_id AND journey_id >= $2 AND lat IS NOT NULL
+        ORDER BY seq DESC
+        LIMIT $3
+    ) recent
+    ORDER BY least(t_ms, received_ms) DESC, seq DESC
+    LIMIT 1
+) p
+WHERE j.vendor_id = $1 AND j.journey_id >= $2
+ORDER BY j.driver_id, least(p.t_ms, p.received_ms) DESC, j.journey_id DESC

@@ -27,6 +27,13 @@ class JourneyLog:
     def __post_init__(self) -> None:
         self.tail = max(self.tail, self.committed)
 
+    def learned(self, last_seq: int, final_seq: int | None, *, expired: bool) -> None:
+        """The journey's head was read from the store: it is never behind what is committed."""
+        self.committed = max(self.committed, last_seq)
+        self.tail = max(self.tail, self.committed)
+        self.final_seq = final_seq
+        self.expired = expired
+
     def continues(self, first_seq: int) -> bool:
         """Whether a batch that begins at ``first_seq`` leaves no hole."""
         return first_seq <= self.tail + 1

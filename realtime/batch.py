@@ -1,0 +1,168 @@
+"""From a ``positions`` payload to points that can be stored; what is unusable becomes a void. Pure."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from geo.position import SEQ_MAX, Point, VoidReason, cleaned, order_ms, refusal, void
+from realtime.protocol import MAX_POINTS, MAX_SKIP, Code, Positions, Refused, shown, uuid_text
+
+_STRICT: Final = msgspec.json.Decoder(Positions)
+_POINT: Final = msgspec.json.Decoder(Point)
+_REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class _LooseSkip(msgspec.Struct):
+    journey_id: Any = None
+    points: list[Raw] = []
+    skip: Any = None
+    latest: Raw | None = None
+
+
+_LOOSE: Final = msgspec.json.Decoder(_LooseSkip)
+
+
+class Batch(NamedTuple):
+    """A payload taken apart. ``points`` are contiguous in seq, voids included; maybe none.
+
+    ``voids`` maps each void's seq to its reason, ``voided`` lists those that the server refused.
+    ``newest`` is the position that moves the live dot, None when no usable one came.
+    """
+
+    journey_id: str
+    points: list[Point]
+    voids: dict[int, str]
+    voided: list[tuple[int, str]]
+    newest: Point | None
+    latest_refused: str | None
+
+
+def parse(payload: bytes | Raw, received_ms: int) -> Batch:
+    """Take ``payload`` apart.
+
+    Raises Refused: malformed (no JSON object), invalid, too_many_points.
+    """
+    journey_id, points, skip, latest = _decoded(payload)
+    if len(points) > MAX_POINTS:
+        raise Refused(Code.TOO_MANY_POINTS, f"{len(points)} points, {MAX_POINTS} at most")
+    voids: dict[int, str] = {}
+    voided: list[tuple[int, str]] = []
+    usable: list[Point] = []
+    kept: list[Point] = []
+    for point in points:
+        reason = point if isinstance(point, _Bad) else refusal(point)
+        if reason is None:
+            assert isinstance(point, Point)
+            usable.append(good := cleaned(point))
+            kept.append(good)
+        else:
+            why = reason.reason if isinstance(reason, _Bad) else reason
+            kept.append(void(point.seq))
+            voids[point.seq] = why.value
+            voided.append((point.seq, why.value))
+    kept = _with_skip(kept, skip, voids)
+    _check_sequence(kept)
+    dot, latest_refused = _latest(latest)
+    if dot is not None:
+        usable.append(dot)
+    newest = max(usable, key=lambda p: order_ms(p.t_ms or 0, received_ms), default=None)
+    return Batch(journey_id, kept, voids, voided, newest, latest_refused)
+
+
+class _Bad(NamedTuple):
+    """A point of which only the seq can be read."""
+
+    seq: int
+    reason: VoidReason
+
+
+def _decoded(payload: bytes | Raw) -> tuple[str, Sequence[Point | _Bad], Any, Raw | None]:
+    try:
+        strict = _STRICT.decode(payload)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Refused(Code.MALFORMED, "payload is not valid json") from error
+    else:
+        return uuid_text(strict.journey_id, "journey_id"), strict.points, strict.skip, strict.latest
+    try:
+        loose = _LOOSE.decode(payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Refused(Code.INVALID, "payload is not an object with a list of points") from error
+    if len(loose.points) > MAX_POINTS:
+        raise Refused(Code.TOO_MANY_POINTS, f"{len(loose.points)} points, {MAX_POINTS} at most")
+    points = [_one(raw, index) for index, raw in enumerate(loose.points)]
+    return uuid_text(loose.journey_id, "journey_id"), points, loose.skip, loose.latest
+
+
+def _one(raw: Raw, index: int) -> Point | _Bad:
+    """One point of a payload that is not all as it should be."""
+    try:
+        return _POINT.decode(raw)
+    except msgspec.ValidationError:
+        values = msgspec.json.decode(raw)
+    seq = values[0] if isinstance(values, list) and values else None
+    if type(seq) is not int:
+        raise Refused(Code.INVALID, f"point {index} has no seq: {shown(seq)}")
+    padded = [seq, *(_number(value) for value in values[1:9])]
+    if len(values) >= 4 and all(type(v) in (int, float) for v in values[1:4]):
+        # The position itself is fine: a strange optional value must not cost it.
+        try:
+            return msgspec.convert(padded, Point)
+        except msgspec.ValidationError:
+            pass
+    return _Bad(seq, VoidReason.BAD_TYPE)
+
+
+def _number(value: Any) -> Any:
+    return value if type(value) in (int, float) else None
+
+
+def _with_skip(points: list[Point], skip: Any, voids: dict[int, str]) -> list[Point]:
+    """``points`` with a void for each seq that the app declares lost."""
+    if skip is None:
+        return points
+    if not (isinstance(skip, list | tuple) and len(skip) == 3):
+        raise Refused(Code.INVALID, "skip is not [from, to, reason]")
+    first, last, reason = skip
+    if type(first) is not int or type(last) is not int or not 1 <= first <= last <= SEQ_MAX:
+        raise Refused(Code.INVALID, "skip is not a range of seqs")
+    if last - first >= MAX_SKIP:
+        raise Refused(Code.INVALID, f"skip of {last - first + 1} seqs, {MAX_SKIP} at most")
+    if not isinstance(reason, str) or not _REASON.fullmatch(reason):
+        raise Refused(Code.INVALID, f"skip reason is not a word: {shown(reason)}")
+    skipped = range(first, last + 1)
+    voids.update(dict.fromkeys(skipped, reason))
+    before = [point for point in points if point.seq < first]
+    return [*before, *(void(seq) for seq in skipped), *points[len(before) :]]
+
+
+def _check_sequence(points: Sequence[Point]) -> None:
+    if not points:
+        return
+    expected = points[0].seq
+    if not 1 <= expected <= SEQ_MAX or points[-1].seq > SEQ_MAX:
+        raise Refused(Code.INVALID, f"seq is out of range: {shown_int(expected)}")
+    for point in points:
+        if point.seq != expected:
+            raise Refused(Code.INVALID, f"seq {shown_int(point.seq)} does not follow {expected - 1}")
+        expected += 1
+
+
+def shown_int(value: int) -> str:
+    """``value`` short enough to stand in an error."""
+    return str(value) if abs(value) < 10**15 else "a very large number"
+
+
+def _latest(latest: Raw | None) -> tuple[Point | None, str | None]:
+    if latest is None or bytes(latest) == b"null":
+        return None, None
+    try:
+        point = _POINT.decode(latest)
+    except msgspec.ValidationError:
+        return None, VoidReason.BAD_TYPE.value
+    reason = refusal(point)
+    return (cleaned(point), None) if reason is None else (None, reason.value)

@@ -1,0 +1,71 @@
+"""Names of the bus channels and Redis keys, and the ready JSON that travels on them.
+
+A vendor's channel carries what is conflated by driver; a journey's channel carries its committed log.
+Identifiers hold no slash, so ``tenant/vendor`` and ``tenant/journey`` cannot be forged by another tenant.
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from geo.position import Point
+from realtime.fanout.bus import Item
+from realtime.fanout.frames import json_bytes
+
+POSITIONS: Final = "positions"
+PRESENCE: Final = "presence"
+JOURNEY: Final = "journey"
+HASHED: Final = {POSITIONS: "latest", PRESENCE: "presence"}
+"""The kinds that are kept in Redis for newcomers, and the hash of each."""
+
+
+def vendor_channel(tenant: str, vendor: str) -> str:
+    """The conflated channel of a vendor."""
+    return f"v:{tenant}/{vendor}"
+
+
+def journey_channel(tenant: str, journey_id: UUID | str) -> str:
+    """The lossless channel of a journey."""
+    return f"j:{tenant}/{journey_id}"
+
+
+def parts(channel: str) -> tuple[str, str]:
+    """``(tenant, vendor or journey id)`` of a channel."""
+    tenant, _, name = channel[2:].partition("/")
+    return tenant, name
+
+
+def state_key(tenant: str, vendor: str, what: str) -> str:
+    """The Redis key of a vendor's ``latest``, ``presence`` or ``built``; one hash slot a vendor."""
+    return f"wg:{{{tenant}/{vendor}}}:{what}"
+
+
+def position_item(driver: str, journey_id: str, point: Point, order_ms: int) -> Item:
+    """A position for a conflated feed: the newest by ``order_ms`` stands for the driver."""
+    return Item(driver, order_ms, json_bytes((driver, journey_id, point)))
+
+
+def log_item(driver: str, journey_id: str, point: Point) -> Item:
+    """An entry of a journey's log, ordered by its seq."""
+    return Item("", point.seq, json_bytes((driver, journey_id, point)))
+
+
+def presence_item(driver: str, order: int, state: str, since_ms: int, reason: str) -> Item:
+    """A driver's presence."""
+    body = {"driver": driver, "state": state, "since_ms": since_ms, "reason": reason}
+    return Item(driver, order, json_bytes(body))
+
+
+def journey_item(driver: str, journey_id: str, state: str, at_ms: int, **more: Any) -> Item:
+    """A journey that started, ended or expired."""
+    body = {"journey": journey_id, "driver": driver, "state": state, "at_ms": at_ms, **more}
+    return Item(driver, at_ms, json_bytes(body))
+
+
+_POSITION: Final = msgspec.json.Decoder(tuple[str, str, Point])
+
+
+def parse_position(fragment: bytes) -> tuple[str, str, Point]:
+    """``(driver, journey id, point)`` of a position's ready JSON. Raises msgspec.MsgspecError."""
+    return _POSITION.decode(fragment)

@@ -1,0 +1,131 @@
+"""What happened here, on its way to local viewers at once and to other instances and Redis each tick.
+
+Conflated items wait for Redis by (channel, kind, driver), newest only: the outbox is bounded by the drivers
+of this instance, and nothing newest is ever lost. Log items that Redis does not take are dropped: viewers
+elsewhere see the gap in the running numbers, or their audit does, and Postgres is read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from realtime import metrics
+from realtime.fanout.bus import REDIS_FAULTS, Item, RedisBus
+from realtime.fanout.hub import Hub
+from realtime.live.channels import HASHED, JOURNEY, POSITIONS, journey_channel, parts, vendor_channel
+from realtime.live.state import LiveState, Stored
+from realtime.protocol import Refused
+
+log = logging.getLogger(__name__)
+
+LOG_OUTBOX_ITEMS: Final = 50_000
+AWAY_PAUSE_S: Final = 0.5
+FLUSH_S: Final = 0.02
+_Outbox = dict[tuple[str, str], dict[str, Stored]]
+
+
+class LivePublisher:
+    """The way out of this instance. ``start`` first, ``stop`` last; the rest never waits."""
+
+    def __init__(self, hub: Hub | None, bus: RedisBus, state: LiveState, flush_s: float = FLUSH_S) -> None:
+        self._hub = hub
+        self._bus = bus
+        self._state = state
+        self._flush_s = flush_s
+        self._conflated: _Outbox = {}
+        self._logs: dict[str, list[tuple[str, Item]]] = {}
+        self._log_items = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to flush."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Flush once more and end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            await self.flush()
+
+    def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
+        """The newest ``kind`` of a driver (``item.key``), for the vendor's and the driver's feeds."""
+        channel = vendor_channel(tenant, vendor)
+        if self._hub is not None:
+            self._hub.publish(channel, kind, [item])
+        _keep_newer(self._conflated, channel, kind, Stored(item, origin))
+
+    def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item]) -> None:
+        """Committed entries of a journey's log, in seq order."""
+        self._to_log(journey_channel(tenant, journey_id), POSITIONS, items)
+
+    def journey(self, tenant: str, vendor: str, journey_id: UUID | str, item: Item) -> None:
+        """A journey started or ended: for its own feed and for its vendor's and driver's."""
+        self._to_log(journey_channel(tenant, journey_id), JOURNEY, [item])
+        self.conflated(tenant, vendor, JOURNEY, item, "")
+
+    def _to_log(self, channel: str, kind: str, items: Sequence[Item]) -> None:
+        if self._hub is not None:
+            self._hub.publish(channel, kind, items)
+        if self._log_items + len(items) > LOG_OUTBOX_ITEMS:
+            metrics.BUS_DROPPED.labels("queue_full").inc()
+            return
+        self._log_items += len(items)
+        self._logs.setdefault(channel, []).extend((kind, item) for item in items)
+
+    # --- the tick
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._flush_s)
+            if not await self.flush():
+                await asyncio.sleep(AWAY_PAUSE_S)
+
+    async def flush(self) -> bool:
+        """Send what has gathered; False when Redis did not take it."""
+        conflated, self._conflated = self._conflated, {}
+        logs, self._logs, self._log_items = self._logs, {}, 0
+        if not conflated and not logs:
+            return True
+        messages = [
+            (channel, kind, [s.item for s in kept.values()]) for (channel, kind), kept in conflated.items()
+        ]
+        messages += [run for channel, entries in logs.items() for run in _runs(channel, entries)]
+        hashes = [
+            (*parts(channel), kind, list(kept.values()))
+            for (channel, kind), kept in conflated.items()
+            if kind in HASHED
+        ]
+        try:
+            if hashes:
+                await self._state.write_many(hashes)
+            await self._bus.publish(messages)
+        except (Refused, *REDIS_FAULTS) as error:
+            log.debug("redis is away: %s", type(error).__name__)
+            metrics.BUS_DROPPED.labels("redis_away").inc(len(logs))
+            for (channel, kind), kept in conflated.items():
+                for stored in kept.values():
+                    _keep_newer(self._conflated, channel, kind, stored)
+            return False
+        metrics.BUS_MESSAGES.labels("out").inc(len(messages))
+        return True
+
+
+def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> None:
+    kept = outbox.setdefault((channel, kind), {})
+    known = kept.get(stored.item.key)
+    if known is None or known.item.order < stored.item.order:
+        kept[stored.item.key] = stored
+
+
+def _runs(channel: str, entries: Sequence[tuple[str, Item]]) -> list[tuple[str, str, list[Item]]]:
+    """Neighbours of one kind as one message, in order."""
+    runs: list[tuple[str, str, list[Item]]] = []
+    for kind, item in entries:
+        if runs and runs[-1][1] == kind:
+            runs[-1][2].append(item)
+        else:
+            runs.append((channel, kind, [item]))
+    return runs

@@ -1,0 +1,91 @@
+"""Latest positions and presence of every driver, kept in Redis so that any instance can tell a newcomer.
+
+A hash a vendor and kind: driver → ``order|origin|ready JSON``. Newer wins, by a script, whoever writes last.
+Positions are rebuilt from Postgres when Redis has lost them (the ``built`` key says that it has not).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import redis.asyncio as redis
+from redis.exceptions import NoScriptError
+
+from realtime.fanout.bus import REDIS_FAULTS, Item
+from realtime.live.channels import HASHED, state_key
+from realtime.protocol import Code, Refused
+
+_SCRIPT: Final = Path(__file__).with_name("keep_newer.lua").read_text(encoding="utf-8")
+BUILT_TTL_S: Final = 7 * 86_400
+
+
+class Stored(NamedTuple):
+    """One value: ``origin`` is the arrival time of a position, the instance of a presence."""
+
+    item: Item
+    origin: str
+
+
+class LiveState:
+    """Reads and writes the hashes. Every call is bounded by ``timeout_s`` and raises Refused(unavailable)."""
+
+    def __init__(self, client: "redis.Redis", timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._sha: str | None = None
+
+    async def write(self, tenant: str, vendor: str, kind: str, values: Sequence[Stored]) -> None:
+        """Store what is newer than what is there."""
+        await self.write_many([(tenant, vendor, kind, values)])
+
+    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> None:
+        """Store several hashes' values in one round trip."""
+
+        async def run() -> None:
+            if self._sha is None:
+                self._sha = await self._client.script_load(_SCRIPT)
+            pipe = self._client.pipeline(transaction=False)
+            for tenant, vendor, kind, values in writes:
+                args: list[Any] = []
+                for (key, order, fragment), origin in values:
+                    args += (key, order, b"%d|%s|%s" % (order, origin.encode(), fragment))
+                pipe.evalsha(self._sha, 1, state_key(tenant, vendor, HASHED[kind]), *args)
+            try:
+                await pipe.execute()
+            except NoScriptError:
+                self._sha = None  # an emptied Redis has forgotten it
+                raise
+
+        try:
+            await self._bounded(run)
+        except Refused:
+            if self._sha is not None:
+                raise
+            await self._bounded(run)
+
+    async def read(self, tenant: str, vendor: str, kind: str) -> list[Stored]:
+        """Everything of one hash."""
+        key = state_key(tenant, vendor, HASHED[kind])
+        values = await self._bounded(lambda: self._client.hgetall(key))
+        stored = []
+        for driver, value in values.items():
+            order, origin, fragment = value.split(b"|", 2)
+            stored.append(Stored(Item(driver.decode(), int(order), fragment), origin.decode()))
+        return stored
+
+    async def is_built(self, tenant: str, vendor: str) -> bool:
+        """Whether the latest positions are complete, not only what came since Redis lost them."""
+        return bool(await self._bounded(lambda: self._client.exists(state_key(tenant, vendor, "built"))))
+
+    async def mark_built(self, tenant: str, vendor: str) -> None:
+        """Say that the latest positions are complete."""
+        key = state_key(tenant, vendor, "built")
+        await self._bounded(lambda: self._client.set(key, b"1", ex=BUILT_TTL_S))
+
+    async def _bounded(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await call()
+        except REDIS_FAULTS as error:
+            raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error

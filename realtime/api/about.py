@@ -1,0 +1,30 @@
+"""What an instance says about itself: alive, ready, its metrics. Needs no token and no database."""
+
+from aiohttp import web
+
+from realtime import metrics
+from realtime.api.operation import Call
+from realtime.api.shapes import Healthy, NoBody, NoPath, NoQuery, Ready
+from realtime.protocol import Code, Refused
+
+AboutCall = Call[NoPath, NoQuery, NoBody]
+
+
+async def healthz(call: AboutCall) -> Healthy:
+    """200 as long as the event loop turns, draining or not."""
+    return Healthy()
+
+
+async def readyz(call: AboutCall) -> Ready:
+    """200 when every check is fine; else 503 naming those that are not."""
+    checks = dict(call.health())
+    failing = sorted(name for name, fine in checks.items() if not fine)
+    if failing:
+        raise Refused(Code.UNAVAILABLE, f"not ready: {', '.join(failing)}", retry_after_s=1, checks=checks)
+    return Ready(checks=checks)
+
+
+async def metrics_text(call: AboutCall) -> web.StreamResponse:
+    """Prometheus text format."""
+    body, content_type = metrics.exposition()
+    return web.Response(body=body, headers={"Content-Type": content_type})

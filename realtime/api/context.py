@@ -1,0 +1,28 @@
+"""What the handlers of the HTTP API are given; the wiring fills it in."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from realtime.api.ports import Health, LatestSource, Limiter, PositionService, RequestAuthenticator
+from realtime.settings import Settings
+from realtime.store.database import Database
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """Every outside thing a handler touches."""
+
+    settings: Settings
+    db: Database
+    authenticator: RequestAuthenticator
+    latest: LatestSource
+    positions: PositionService
+    health: Health
+    limiter: Limiter
+    now_ms: Callable[[], int] = wall_clock_ms

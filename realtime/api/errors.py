@@ -1,0 +1,106 @@
+"""Every answer of the API that is not a success: coded, the same shape everywhere, and never a traceback."""
+
+import logging
+import secrets
+import time
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from realtime import metrics
+from realtime.protocol import HTTP_STATUS, Code, Refused, shown
+
+log = logging.getLogger(__name__)
+
+STATUS: Final[Mapping[Code, int]] = {
+    **HTTP_STATUS,
+    Code.STALLED: HTTPStatus.REQUEST_TIMEOUT,
+    Code.BINARY_REFUSED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+}
+"""The status of each code; those that belong to sockets alone have one too, so that none can surprise."""
+
+_ABOUT: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer of the API."""
+
+
+def is_api(path: str) -> bool:
+    """Whether ``path`` is answered by this package; pages and sockets share the application."""
+    return path in _ABOUT or path == "/api" or path.startswith("/api/")
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns whatever a handler raises into a coded answer, and counts every request of the API."""
+    if not is_api(request.path):
+        return await handler(request)
+    began = time.perf_counter()
+    response = await _answered(request, handler)
+    route = _route(request)
+    method = request.method if request.method in _METHODS else "other"
+    metrics.HTTP_REQUESTS.labels(method, route, str(response.status)).inc()
+    metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - began)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+    except Refused as refused:
+        return refusal(refused)
+    except web.HTTPMethodNotAllowed as wrong:
+        unknown = Refused(Code.UNKNOWN_EVENT, f"{shown(request.method)} is not a method of this resource")
+        return refusal(unknown, wrong.status, {"Allow": ", ".join(sorted(wrong.allowed_methods))})
+    except web.HTTPNotFound:
+        return refusal(Refused(Code.NOT_FOUND, "no such resource"))
+    except web.HTTPException as error:
+        code = Code.TOO_LARGE if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Code.MALFORMED
+        return refusal(Refused(code, error.reason.lower()), error.status)
+    except Exception as error:
+        return refusal(internal(error, request))
+
+
+def internal(error: BaseException, request: web.Request) -> Refused:
+    """Logs ``error`` under a fresh id and gives what the client may know of it.
+
+    The log has the places, not the error's own text: that may quote a coordinate or a secret.
+    """
+    incident = secrets.token_hex(4)
+    frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
+    log.error(
+        "internal error %s in %s: %s\n%s", incident, _route(request), type(error).__name__, "".join(frames)
+    )
+    return Refused(Code.INTERNAL, f"internal error {incident}", retry_after_s=1, incident=incident)
+
+
+def refusal(
+    refused: Refused, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """``refused`` as an HTTP answer; ``status`` when it is not the code's own."""
+    response = web.Response(
+        body=msgspec.json.encode(refused.as_answer()),
+        status=status or STATUS[refused.code],
+        content_type="application/json",
+        headers={**HEADERS, **(headers or {})},
+    )
+    if refused.retry_after_s is not None:
+        response.headers["Retry-After"] = str(max(1, ceil(refused.retry_after_s)))
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="wayguard"'
+    return response
+
+
+def _route(request: web.Request) -> str:
+    """The route's template, so that no id becomes a metric label or a log word."""
+    resource = request.match_info.route.resource
+    return "other" if resource is None else resource.canonical

@@ -1,0 +1,26 @@
+"""What is written through the API: positions of an app whose socket is down, and tokens declared void."""
+
+import msgspec
+
+from realtime import access
+from realtime.api.operation import Call
+from realtime.api.shapes import Done, NoPath, NoQuery, PositionsAck, Revocation
+from realtime.protocol import Code, Positions, Refused
+from realtime.store import revocations
+
+
+async def submit_positions(call: Call[NoPath, NoQuery, Positions]) -> PositionsAck:
+    """The same service, body and ack as the socket event ``positions``."""
+    driver = call.principal.driver
+    if driver is None or not access.may_write(call.principal, call.principal.tenant, driver):
+        raise Refused(Code.FORBIDDEN, "only a driver sends positions")
+    ack = await call.context.positions.submit(call.principal, call.raw_body)
+    return msgspec.convert(ack, PositionsAck)
+
+
+async def revoke_token(call: Call[NoPath, NoQuery, Revocation]) -> Done:
+    """Sockets of that token close within 5 s, on every instance."""
+    if not access.may_revoke_tokens(call.principal):
+        raise Refused(Code.FORBIDDEN, "only an admin or a service revokes tokens")
+    await revocations.revoke(call.context.db, call.body.jti, call.body.expires_at)
+    return Done()

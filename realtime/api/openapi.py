@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document, made from the table of operations and the structs it names."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from realtime.api.errors import STATUS
+from realtime.api.operation import AnyOperation
+from realtime.protocol import Code
+
+VERSION: Final = "3.1.0"
+_REF: Final = "#/components/schemas/{name}"
+
+ALWAYS: Final = (Code.INVALID, Code.MALFORMED, Code.INTERNAL)
+WITH_TOKEN: Final = (
+    Code.UNAUTHENTICATED,
+    Code.TOKEN_EXPIRED,
+    Code.REVOKED,
+    Code.FORBIDDEN,
+    Code.RATE_LIMITED,
+    Code.UNAVAILABLE,
+)
+WITH_BODY: Final = (Code.TOO_LARGE, Code.STALLED)
+
+
+class ErrorDetail(Struct, omit_defaults=True):
+    """Why not. Some codes add fields, `expected` for `expected_seq` say."""
+
+    code: Code
+    message: Annotated[str, Meta(description="one short fact for a developer")]
+    retryable: Annotated[bool, Meta(description="whether the same request may succeed later")]
+    retry_after_s: float | None = None
+
+
+class ErrorAnswer(Struct):
+    """Every answer that is not a success."""
+
+    ok: Annotated[bool, Meta(extra_json_schema={"const": False})]
+    error: ErrorDetail
+
+
+class OpenApiDocument(Struct):
+    """An OpenAPI 3.1 document: this one."""
+
+    openapi: str
+
+
+def document(operations: Sequence[AnyOperation], public_url: str, version: str) -> dict[str, Any]:
+    """The document of ``operations``; ``public_url`` is where they are served."""
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = _described(operation)
+    return {
+        "openapi": VERSION,
+        "info": {
+            "title": "Wayguard",
+            "version": version,
+            "summary": "Real-time tracking: positions in, live maps and histories out.",
+            "description": "Times are integer milliseconds since the epoch, UTC. Coordinates are WGS84 "
+            "degrees, latitude before longitude, GeoJSON excepted. The live side speaks Socket.IO: "
+            "docs/PROTOCOL.md.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": public_url.rstrip("/") or "/"}],
+        "paths": dict(paths),
+        "components": {
+            "schemas": _schemas(operations),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def _described(operation: AnyOperation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "security": [] if operation.open_to_all else [{"token": []}],
+        "responses": _responses(operation),
+    }
+    if parameters := [
+        *_parameters("path", operation.path_shape, operation.path),
+        *_parameters("query", operation.query_shape, operation.path),
+    ]:
+        described["parameters"] = parameters
+    if operation.method == "POST":
+        described["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(operation.body_shape)}},
+        }
+    return described
+
+
+def _responses(operation: AnyOperation) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if operation.answer is not None:
+        content["application/json"] = {"schema": _ref(operation.answer)}
+    for media, shape in operation.media.items():
+        content[media] = {"schema": {"type": "string"} if shape is None else _ref(shape)}
+    responses: dict[str, Any] = {
+        str(int(operation.status)): {
+            "description": HTTPStatus(operation.status).phrase,
+            "content": content,
+        }
+    }
+    by_status: dict[int, list[str]] = defaultdict(list)
+    for code in refusals(operation):
+        by_status[STATUS[code]].append(code.value)
+    for status, codes in sorted(by_status.items()):
+        responses[str(status)] = {
+            "description": " · ".join(codes),
+            "content": {"application/json": {"schema": _ref(ErrorAnswer)}},
+        }
+    return responses
+
+
+def refusals(operation: AnyOperation) -> list[Code]:
+    """Every code ``operation`` may be refused with."""
+    codes = [*ALWAYS, *operation.errors]
+    if operation.id == "readyz":
+        codes.append(Code.UNAVAILABLE)
+    if not operation.open_to_all:
+        codes += WITH_TOKEN
+    if operation.method == "POST":
+        codes += WITH_BODY
+    return list(dict.fromkeys(codes))
+
+
+def _parameters(place: str, shape: type[Struct], path: str) -> list[dict[str, Any]]:
+    schema = _components([shape])[shape.__name__]
+    required = set(schema.get("required", ()))
+    found = []
+    for name, given in schema.get("properties", {}).items():
+        plain = _without_null(given)
+        parameter = {"name": name, "in": place, "required": name in required, "schema": plain}
+        if "description" in plain:
+            parameter["description"] = plain.pop("description")
+        found.append(parameter)
+    if place == "path":
+        assert {parameter["name"] for parameter in found} == set(re.findall(r"{(\w+)}", path)), path
+    return found
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter is left out rather than null."""
+    plain = {name: value for name, value in schema.items() if name != "default" or value is not None}
+    kinds = [kind for kind in plain.pop("anyOf", ()) if kind != {"type": "null"}]
+    return {**plain, **kinds[0]} if kinds else plain
+
+
+def _schemas(operations: Iterable[AnyOperation]) -> dict[str, Any]:
+    answers: list[type[Struct]] = [ErrorAnswer]
+    bodies: list[type[Struct]] = []
+    for operation in operations:
+        answers += [shape for shape in (operation.answer, *operation.media.values()) if shape is not None]
+        if operation.method == "POST":
+            bodies.append(operation.body_shape)
+    given = _components(answers)
+    for name, schema in given.items():
+        _complete(name, schema)
+    taken = _components(bodies)
+    # A struct that goes both ways is described as it is taken: what may be left out there may be null here.
+    return {**given, **taken}
+
+
+def _complete(name: str, schema: dict[str, Any]) -> None:
+    """An answer always has all of its fields, so that its schema says so; errors may have more."""
+    if schema.get("type") != "object" or name in {"ErrorDetail", "OpenApiDocument"}:
+        return
+    schema["required"] = list(schema["properties"])
+    schema["additionalProperties"] = False
+
+
+def _components(shapes: Iterable[type[Struct]]) -> dict[str, Any]:
+    _, components = msgspec.json.schema_components(list(dict.fromkeys(shapes)), ref_template=_REF)
+    return components
+
+
+def _ref(shape: type[Struct]) -> dict[str, str]:
+    return {"$ref": _REF.format(name=shape.__name__)}

@@ -1,0 +1,206 @@
+"""One operation of the HTTP API, and how a request becomes a call of its handler.
+
+Every request goes the same way: no token in the query; who is it; may they use the API; are they within their
+rate; are path, query and body what the operation takes; the handler; the answer. Each step refuses by raising
+Refused, which `realtime.api.errors` turns into the answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+import msgspec
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from realtime import access
+from realtime.api.context import ApiContext
+from realtime.api.ports import Health
+from realtime.auth import Principal
+from realtime.protocol import Code, Refused, shown
+
+P = TypeVar("P", bound=msgspec.Struct)
+Q = TypeVar("Q", bound=msgspec.Struct)
+B = TypeVar("B", bound=msgspec.Struct)
+
+TOKEN_PARAMETERS: Final = frozenset(
+    {"token", "access_token", "auth_token", "id_token", "authorization", "auth", "bearer", "jwt", "secret"}
+)
+REQUEST_TIMEOUT_S: Final = 30.0
+"""What one request may take at most, streamed answers excepted: they are bounded page by page."""
+
+BODY_TIMEOUT_S: Final = 10.0
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+_JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[P, Q, B]):
+    """What a handler is given: everything checked and typed."""
+
+    request: web.Request
+    path: P
+    query: Q
+    body: B
+    raw_body: bytes
+    health: Health
+    _context: ApiContext | None
+    _principal: Principal | None
+
+    @property
+    def context(self) -> ApiContext:
+        """Services; only operations with a principal have them."""
+        assert self._context is not None
+        return self._context
+
+    @property
+    def principal(self) -> Principal:
+        """Who is asking; only operations that are not ``open_to_all`` have one."""
+        assert self._principal is not None
+        return self._principal
+
+
+Handler = Callable[[Call[P, Q, B]], Awaitable[msgspec.Struct | web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[P, Q, B]):
+    """One row of the table: route, documentation and handler in one."""
+
+    id: str
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    summary: str
+    handler: Handler[P, Q, B]
+    path_shape: type[P]
+    query_shape: type[Q]
+    body_shape: type[B]
+    answer: type[msgspec.Struct] | None
+    """The JSON answer; None when there is none, see ``media``."""
+    media: Mapping[str, type[msgspec.Struct] | None] = field(default_factory=dict)
+    """Further content types → their shape, None for text."""
+    status: int = HTTPStatus.OK
+    errors: tuple[Code, ...] = ()
+    """What it refuses with, beyond what every operation may."""
+    open_to_all: bool = False
+    """Whether it needs no token."""
+    passes_body_on: bool = False
+    """Whether the handler hands the raw body to a service that reads it; ``body_shape`` only documents it."""
+    streams: bool = False
+    """Whether the answer is written page by page under its own timeouts."""
+
+
+AnyOperation = Operation[Any, Any, Any]
+
+
+async def answer(
+    operation: AnyOperation, request: web.Request, health: Health, context: ApiContext | None
+) -> web.StreamResponse:
+    """Runs ``operation`` for ``request``. Raises Refused."""
+    timeout_s = None if operation.streams else REQUEST_TIMEOUT_S
+    try:
+        async with asyncio.timeout(timeout_s):
+            call = await _call(operation, request, health, context)
+            found = await operation.handler(call)
+    except TimeoutError as error:
+        raise Refused(Code.UNAVAILABLE, "the request took too long", retry_after_s=1) from error
+    if isinstance(found, web.StreamResponse):
+        return found
+    return web.Response(body=_ENCODE(found), status=operation.status, content_type=_JSON)
+
+
+async def _call(
+    operation: AnyOperation, request: web.Request, health: Health, context: ApiContext | None
+) -> Call[Any, Any, Any]:
+    principal = None
+    if not operation.open_to_all:
+        assert context is not None
+        principal = await _principal(operation, request, context)
+    query: Mapping[str, str] = {} if operation.open_to_all else _query(request)
+    path = _shaped(dict(request.match_info), operation.path_shape)
+    shaped_query = _shaped(query, operation.query_shape)
+    raw = b""
+    if operation.method == "POST":
+        assert context is not None
+        raw = await read_body(request, context.settings.max_frame_bytes)
+    body = _decoded(raw, operation) if raw or operation.method == "POST" else operation.body_shape()
+    return Call(request, path, shaped_query, body, raw, health, context, principal)
+
+
+async def _principal(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:
+    if not TOKEN_PARAMETERS.isdisjoint(name.lower() for name in request.query):
+        raise Refused(Code.UNAUTHENTICATED, "a token does not belong in a query string")
+    principal = await context.authenticator.authenticate(_bearer(request))
+    if not access.may_use_api(principal):
+        raise Refused(Code.FORBIDDEN, "a share cannot use the api")
+    await context.limiter.check(principal, operation.id)
+    return principal
+
+
+def _bearer(request: web.Request) -> str:
+    given = request.headers.getall("Authorization", [])
+    if len(given) != 1:
+        raise Refused(Code.UNAUTHENTICATED, "no token" if not given else "more than one authorization header")
+    scheme, _, token = given[0].partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Refused(Code.UNAUTHENTICATED, "the authorization header holds no bearer token")
+    return token.strip()
+
+
+def _query(request: web.Request) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name in values:
+            raise Refused(Code.INVALID, f"{shown(name)} is given twice")
+        values[name] = value
+    return values
+
+
+def _shaped(values: Mapping[str, str], shape: type[msgspec.Struct]) -> msgspec.Struct:
+    try:
+        return msgspec.convert(values, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refused(Code.INVALID, fact(error)) from error
+
+
+def _decoded(raw: bytes, operation: AnyOperation) -> msgspec.Struct:
+    if operation.passes_body_on:
+        return cast(msgspec.Struct, None)
+    try:
+        return cast(msgspec.Struct, msgspec.json.decode(raw, type=operation.body_shape))
+    except msgspec.ValidationError as error:
+        raise Refused(Code.INVALID, fact(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(Code.MALFORMED, "the body is not json") from error
+
+
+def fact(error: msgspec.ValidationError) -> str:
+    """``error`` as one short lower-case fact that names the field and echoes nothing the caller sent."""
+    text, _, where = str(error).partition(" - at `")
+    name = where.rstrip("`").removeprefix("$").lstrip(".") or "the request"
+    if "unknown field" in text:
+        return f"{name} has an unknown field"
+    if "matching regex" in text:
+        return f"{name} is not of the right form"
+    return f"{name}: {text[:1].lower()}{text[1:]}"[:160]
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The whole body, decompressed. Raises Refused(too_large, stalled or malformed)."""
+    if (request.content_length or 0) > limit_bytes:
+        raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+    except TimeoutError as error:
+        raise Refused(Code.STALLED, "the body came too slowly") from error
+    except (HttpProcessingError, web.PayloadAccessError, web.RequestPayloadError) as error:
+        raise Refused(Code.MALFORMED, "the body cannot be read") from error
+    return bytes(body)

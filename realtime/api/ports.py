@@ -1,0 +1,46 @@
+"""What the HTTP API needs from services that are wired in from outside."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+from geo.position import Point
+from realtime.auth import Principal
+
+
+class RequestAuthenticator(Protocol):
+    """Turns a bearer token into a principal, revocation included."""
+
+    async def authenticate(self, request_token: str) -> Principal:
+        """Raises Refused(unauthenticated, token_expired, revoked or unavailable)."""
+
+
+class LatestSource(Protocol):
+    """The newest position and the presence of each driver."""
+
+    async def of_vendor(self, tenant: str, vendor: str) -> list[tuple[str, UUID | str, Point, int]]:
+        """``(driver, journey id, point, received_ms)`` a driver. Raises Refused(unavailable)."""
+
+    async def presence_of_vendor(self, tenant: str, vendor: str) -> Mapping[str, Mapping[str, Any]]:
+        """Driver → ``{state, since_ms, reason}``. Raises Refused(unavailable)."""
+
+
+class PositionService(Protocol):
+    """Takes a driver's points, exactly as the socket event ``positions`` does."""
+
+    async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
+        """The ack ``{"ok": true, "through", "voided"}`` once committed. Raises Refused."""
+
+
+class Limiter(Protocol):
+    """How often a principal may do an operation."""
+
+    async def check(self, principal: Principal, operation: str) -> None:
+        """Raises Refused(rate_limited) with ``retry_after_s``."""
+
+
+class Health(Protocol):
+    """What this process can reach right now, draining included."""
+
+    def __call__(self) -> Mapping[str, bool]:
+        """Name of a check → whether it is fine; ready is when all are."""

@@ -1,0 +1,62 @@
+"""Puts the HTTP API onto an aiohttp application."""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from realtime.api import errors, openapi
+from realtime.api.context import ApiContext
+from realtime.api.operation import AnyOperation, Call, Operation, answer
+from realtime.api.ports import Health
+from realtime.api.shapes import NoBody, NoPath, NoQuery
+from realtime.api.table import ABOUT, API
+
+SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768}
+"""For ``web.AppRunner(app, **SERVER_LIMITS)``: a longer token or id than is valid gets a coded answer
+instead of the parser's own."""
+
+
+def add_api(app: web.Application, context: ApiContext) -> None:
+    """Adds every operation, the OpenAPI document and the coded errors of ``/api/…`` to ``app``."""
+    operations = [*API, *ABOUT]
+    operations.append(_document_operation(operations, context.settings.public_url))
+    _register(app, operations, context.health, context)
+
+
+def add_about(app: web.Application, health: Health) -> None:
+    """Adds ``/healthz``, ``/readyz`` and ``/metrics`` alone: all that a worker answers."""
+    _register(app, ABOUT, health, None)
+
+
+def _register(
+    app: web.Application, operations: Sequence[AnyOperation], health: Health, context: ApiContext | None
+) -> None:
+    app.middlewares.append(errors.middleware)
+    for operation in operations:
+        handler = partial(answer, operation, health=health, context=context)
+        app.router.add_route(operation.method, operation.path, handler)
+
+
+def _document_operation(operations: Sequence[AnyOperation], public_url: str) -> AnyOperation:
+    async def serve(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
+        return web.Response(body=body, content_type="application/json")
+
+    itself = Operation(
+        id="openapi",
+        method="GET",
+        path="/api/v1/openapi.json",
+        summary="This document.",
+        handler=serve,
+        path_shape=NoPath,
+        query_shape=NoQuery,
+        body_shape=NoBody,
+        answer=openapi.OpenApiDocument,
+        open_to_all=True,
+    )
+    described = openapi.document([*operations, itself], public_url, version("wayguard"))
+    body = msgspec.json.encode(described)
+    return itself

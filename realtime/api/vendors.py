@@ -1,0 +1,54 @@
+"""Where the drivers of a vendor are now."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from geo.position import Point, order_ms
+from realtime import access
+from realtime.api import cursor
+from realtime.api.operation import Call
+from realtime.api.shapes import (
+    DriverPosition,
+    NoBody,
+    PositionsQuery,
+    Presence,
+    VendorPath,
+    VendorPositions,
+)
+from realtime.protocol import Code, Refused
+
+_CURSOR = "driver"
+
+
+async def positions(call: Call[VendorPath, PositionsQuery, NoBody]) -> VendorPositions:
+    """Each driver that has a position or a presence, in the order of their ids."""
+    vendor, tenant = call.path.vendor, call.principal.tenant
+    if not access.may_watch_vendor(call.principal, vendor):
+        raise Refused(Code.FORBIDDEN, "this vendor is not yours to watch")
+    after = "" if call.query.cursor is None else cursor.unpack(_CURSOR, call.query.cursor)
+    latest = {row[0]: row for row in await call.context.latest.of_vendor(tenant, vendor)}
+    presence = await call.context.latest.presence_of_vendor(tenant, vendor)
+    drivers = sorted(driver for driver in latest.keys() | presence.keys() if driver > after)
+    page = drivers[: call.query.limit]
+    now_ms = call.context.now_ms()
+    return VendorPositions(
+        vendor=vendor,
+        now_ms=now_ms,
+        positions=[
+            _driver_position(driver, latest.get(driver), presence.get(driver), now_ms) for driver in page
+        ],
+        next_cursor=cursor.pack(_CURSOR, page[-1]) if len(page) < len(drivers) else None,
+    )
+
+
+def _driver_position(
+    driver: str, row: tuple[str, Any, Point, int] | None, presence: Mapping[str, Any] | None, now_ms: int
+) -> DriverPosition:
+    there = presence and Presence(presence["state"], presence["since_ms"], presence.get("reason"))
+    if row is None:
+        return DriverPosition(driver, None, None, None, None, there or None)
+    _, journey_id, point, received_ms = row
+    fixed_ms = received_ms if point.t_ms is None else order_ms(point.t_ms, received_ms)
+    # Another instance's clock may be a little ahead of this one's.
+    age_ms = max(0, now_ms - fixed_ms)
+    return DriverPosition(driver, str(journey_id), point, received_ms, age_ms, there or None)

@@ -35,6 +35,7 @@ def add_about(app: web.Application, health: Health) -> None:
 def _register(
     app: web.Application, operations: Sequence[AnyOperation], health: Health, context: ApiContext | None
 ) -> None:
+    errors.hush_the_parser()
     app.middlewares.append(errors.middleware)
     for operation in operations:
         handler = partial(answer, operation, health=health, context=context)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from geo.position import Point, void
 from realtime.api import cursor, geojson, gpx
 from realtime.protocol import Refused
+from realtime.store.points import Record
 
 NS = {"g": "http://www.topografix.com/GPX/1/1", "wg": gpx.EXTENSION_NAMESPACE}
 FULL = Point(1, 1_700_000_000_123, 53.4, -2.98, 12.5, 359.9, 4.0, 17.25, 88.0)
@@ -32,13 +33,18 @@ points = st.builds(
 )
 
 
+def stored(*given_points: Point) -> list[Record]:
+    """The points as they come from the store."""
+    return [Record(point, 99, None, True) for point in given_points]
+
+
 def as_gpx(*given_points: Point) -> ElementTree.Element:
     """A whole document, parsed."""
     return ElementTree.fromstring(gpx.head("d1", 0) + gpx.track_points(given_points) + gpx.TAIL)
 
 
 def test_geojson_has_longitude_first_and_altitude_last() -> None:
-    feature = json.loads(geojson.features([FULL])[0])
+    feature = json.loads(geojson.features(stored(FULL))[0])
     assert feature["type"] == "Feature"
     assert feature["geometry"] == {"type": "Point", "coordinates": [-2.98, 53.4, 17.25]}
     assert feature["properties"] == {
@@ -49,12 +55,14 @@ def test_geojson_has_longitude_first_and_altitude_last() -> None:
         "accuracy_m": 4.0,
         "altitude_m": 17.25,
         "battery_pct": 88.0,
+        "received_ms": 99,
+        "clock_odd": True,
     }
-    assert json.loads(geojson.features([BARE])[0])["geometry"]["coordinates"] == [180.0, 1e-7]
+    assert json.loads(geojson.features(stored(BARE))[0])["geometry"]["coordinates"] == [180.0, 1e-7]
 
 
 def test_voids_are_left_out_of_both_formats() -> None:
-    assert len(geojson.features([FULL, void(2), BARE])) == 2
+    assert len(geojson.features(stored(FULL, void(2), BARE))) == 2
     assert len(as_gpx(FULL, void(2), BARE).findall(".//g:trkpt", NS)) == 2
 
 
@@ -83,7 +91,7 @@ def test_gpx_escapes_the_name() -> None:
 
 @given(st.lists(points, max_size=5))
 def test_any_journey_survives_both_formats(journey: list[Point]) -> None:
-    features = [json.loads(feature) for feature in geojson.features(journey)]
+    features = [json.loads(feature) for feature in geojson.features(stored(*journey))]
     assert [feature["properties"]["seq"] for feature in features] == [point.seq for point in journey]
     elements = as_gpx(*journey).findall(".//g:trkpt", NS)
     for point, feature, element in zip(journey, features, elements, strict=True):

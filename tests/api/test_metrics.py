@@ -1,5 +1,6 @@
 """The registry and its page in docs/OPERATIONS.md."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,4 +51,4 @@ def test_latency_buckets_cover_a_millisecond_to_ten_seconds() -> None:
     buckets = metrics.LATENCY_BUCKETS_S
     assert buckets[0] == 0.001
     assert buckets[-1] == 10.0
-    assert all(low < high <= low * 2.5 for low, high in zip(buckets, buckets[1:], strict=False))
+    assert all(low < high <= low * 2.5 for low, high in pairwise(buckets))

@@ -1,0 +1,212 @@
+"""The HTTP API on a real Postgres and a real socket; what stands behind its ports are fakes with switches."""
+
+import json
+import secrets
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from geo.position import Point
+from realtime.api.context import ApiContext
+from realtime.api.routes import SERVER_LIMITS, add_api
+from realtime.auth import Authenticator, Principal, ShareGrant, mint
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+from realtime.store import identity, journeys
+from realtime.store.commit import PointBatch, store
+from realtime.store.database import Database
+
+PUBLIC_URL = "https://track.example/"
+SHARE_TOKEN = "share"
+
+
+@dataclass
+class Fakes:
+    """Every port of the API. Set ``failure`` to have the next calls of that port raise it."""
+
+    settings: Settings
+    rows: dict[tuple[str, str], list[tuple[str, UUID | str, Point, int]]] = field(default_factory=dict)
+    presence: dict[tuple[str, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
+    checks: dict[str, bool] = field(default_factory=lambda: {"postgres": True, "redis": True})
+    failures: dict[str, BaseException] = field(default_factory=dict)
+    submitted: list[tuple[Principal, bytes]] = field(default_factory=list)
+    limited: list[tuple[str, str]] = field(default_factory=list)
+    ack: dict[str, Any] = field(default_factory=lambda: {"ok": True, "through": 2, "voided": [[2, "no_fix"]]})
+
+    def _fail(self, port: str) -> None:
+        if port in self.failures:
+            raise self.failures[port]
+
+    async def authenticate(self, request_token: str) -> Principal:
+        self._fail("authenticate")
+        if request_token == SHARE_TOKEN:
+            grant = ShareGrant("s1", str(uuid.uuid4()), "journey")
+            return Principal("s1", "share", "t1", frozenset(), None, None, 2**53, grant)
+        return Authenticator(self.settings).verify(request_token)
+
+    async def check(self, principal: Principal, operation: str) -> None:
+        self._fail("check")
+        self.limited.append((principal.sub, operation))
+
+    async def of_vendor(self, tenant: str, vendor: str) -> list[tuple[str, UUID | str, Point, int]]:
+        self._fail("of_vendor")
+        return self.rows.get((tenant, vendor), [])
+
+    async def presence_of_vendor(self, tenant: str, vendor: str) -> Mapping[str, Mapping[str, Any]]:
+        return self.presence.get((tenant, vendor), {})
+
+    async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
+        self._fail("submit")
+        self.submitted.append((principal, body))
+        return self.ack
+
+    def health(self) -> Mapping[str, bool]:
+        self._fail("health")
+        return self.checks
+
+
+@dataclass
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The error code; fails when the answer is a success or has not the shape of an error."""
+        answer = self.json
+        assert answer["ok"] is False
+        assert isinstance(answer["error"]["message"], str)
+        assert answer["error"]["retryable"] in (True, False)
+        assert self.headers["Content-Type"].startswith("application/json")
+        return str(answer["error"]["code"])
+
+
+@dataclass
+class Api:
+    """A running API, and means to fill its database."""
+
+    url: str
+    db: Database
+    fakes: Fakes
+    session: aiohttp.ClientSession
+
+    def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
+        """A token of tenant t1 unless told otherwise."""
+        wanted = {"tenant": "t1", "vendors": vendors} | more
+        return mint(self.fakes.settings, role=role, **wanted)  # type: ignore[arg-type]
+
+    async def call(self, method: str, path: str, token: str | None = "", **more: Any) -> Reply:
+        """One request; ``token`` "" is a dispatcher's of all vendors of t1, None is none."""
+        headers = dict(more.pop("headers", {}))
+        if token is not None:
+            headers.setdefault("Authorization", f"Bearer {token or self.token()}")
+        where = URL(self.url + path, encoded=True)  # else the client tidies `..` away
+        async with self.session.request(method, where, headers=headers, **more) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def get(self, path: str, token: str | None = "", **more: Any) -> Reply:
+        """GET."""
+        return await self.call("GET", path, token, **more)
+
+    async def journey(
+        self, driver: str = "d1", vendor: str = "north", tenant: str = "t1", points: int = 0, **more: Any
+    ) -> UUID:
+        """A new journey with ``points`` made-up points."""
+        await identity.connect_driver(self.db, tenant, vendor, driver)
+        now_ms = more.pop("now_ms", time.time_ns() // 1_000_000)
+        head = await journeys.start(
+            self.db,
+            tenant,
+            vendor,
+            driver,
+            uuid.uuid4(),
+            now_ms,
+            more.get("vehicle"),
+            more.get("destination"),
+            more.get("route"),
+            now_ms,
+        )
+        await self.fill(
+            head.journey_id, tenant, driver, [made_up(seq, now_ms) for seq in range(1, points + 1)]
+        )
+        return head.journey_id
+
+    async def fill(
+        self,
+        journey_id: UUID,
+        tenant: str,
+        driver: str,
+        points: list[Point],
+        voids: dict[int, str] | None = None,
+    ) -> None:
+        """Store ``points`` as a commit does."""
+        received_ms = time.time_ns() // 1_000_000
+        for at in range(0, len(points), 5_000):
+            piece = points[at : at + 5_000]
+            mine = {seq: why for seq, why in (voids or {}).items() if piece[0].seq <= seq <= piece[-1].seq}
+            await store(self.db, [PointBatch(journey_id, tenant, driver, piece, mine, received_ms)], 30.0)
+
+
+def made_up(seq: int, start_ms: int) -> Point:
+    """A plausible point; every third has no altitude."""
+    altitude_m = None if seq % 3 == 0 else 10.0
+    return Point(seq, start_ms + seq * 1_000, 53.4 + seq * 1e-5, -2.98, 8.5, 90.0, 5.0, altitude_m, 77.0)
+
+
+def refused(code: Code, **more: Any) -> Refused:
+    """Something for ``Fakes.failures``."""
+    return Refused(code, "because", **more)
+
+
+@asynccontextmanager
+async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
+    """The API on a free port of this machine."""
+    settings = Settings(
+        database_url=database_url,  # type: ignore[arg-type]
+        auth_secret=secrets.token_hex(32),  # type: ignore[arg-type]
+        public_url=PUBLIC_URL,
+        **knobs,
+    )
+    fakes = Fakes(settings)
+    db = await Database.open(settings)
+    app = web.Application()
+    add_api(
+        app,
+        ApiContext(
+            settings=settings,
+            db=db,
+            authenticator=fakes,
+            latest=fakes,
+            positions=fakes,
+            health=fakes.health,
+            limiter=fakes,
+        ),
+    )
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, **SERVER_LIMITS)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Api(f"http://127.0.0.1:{port}", db, fakes, session)
+    finally:
+        await runner.cleanup()
+        await db.close()

@@ -1,0 +1,60 @@
+"""Health, readiness, metrics, and living beside pages on one application."""
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from realtime.api.routes import add_about
+from tests.api.harness import Api
+
+
+async def test_ready_names_what_is_away_and_alive_does_not_care(api: Api) -> None:
+    assert (await api.get("/readyz", None)).json == {"ok": True, "checks": {"postgres": True, "redis": True}}
+    api.fakes.checks = {"postgres": True, "redis": False, "serving": False}
+    reply = await api.get("/readyz", None)
+    assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "unavailable", "1")
+    assert reply.json["error"]["message"] == "not ready: redis, serving"
+    assert reply.json["error"]["checks"] == {"postgres": True, "redis": False, "serving": False}
+    assert (await api.get("/healthz", None)).json == {"ok": True}
+
+
+async def test_requests_are_counted_by_template_and_never_by_id(api: Api) -> None:
+    journey = await api.journey(driver="counted-driver")
+    await api.get(f"/api/v1/journeys/{journey}")
+    await api.get("/api/v1/not/a/route")
+    await api.call("PROPFIND", "/api/v1/journeys")
+    text = (await api.get("/metrics", None)).body.decode()
+    assert (
+        'wayguard_http_requests_total{method="GET",route="/api/v1/journeys/{journey_id}",status="200"}'
+        in text
+    )
+    assert 'wayguard_http_requests_total{method="GET",route="other",status="404"}' in text
+    assert 'method="other"' in text
+    assert str(journey) not in text
+    assert "not/a/route" not in text
+    assert "counted-driver" not in text
+
+
+async def test_a_worker_answers_about_itself_alone() -> None:
+    app = web.Application()
+    add_about(app, lambda: {"postgres": False})
+    async with TestClient(TestServer(app)) as client:
+        assert (await client.get("/healthz")).status == 200
+        assert (await client.get("/readyz")).status == 503
+        assert (await client.get("/metrics")).status == 200
+        missing = await client.get("/api/v1/journeys")
+        assert missing.status == 404
+        assert (await missing.json())["error"]["code"] == "not_found"
+
+
+async def test_other_paths_of_the_application_are_left_alone() -> None:
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text="a page")
+
+    app = web.Application()
+    add_about(app, dict)
+    app.router.add_get("/", page)
+    async with TestClient(TestServer(app)) as client:
+        reply = await client.get("/")
+        assert await reply.text() == "a page"
+        assert "Cache-Control" not in reply.headers
+        assert (await client.get("/nothing")).content_type == "text/plain"

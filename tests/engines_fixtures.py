@@ -1,4 +1,4 @@
-"""Real engines for tests: one Postgres and one Redis a session, a fresh database and an empty Redis a test."""
+"""Real engines for tests: a Postgres and a Redis a session, a fresh database and an empty Redis a test."""
 
 import asyncio
 import re

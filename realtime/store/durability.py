@@ -1,4 +1,4 @@
-"""Whether the database keeps what it acknowledges. Asked at start: a crash test on one machine cannot tell."""
+"""Whether the database keeps what it acknowledges: no crash test on one machine can tell, so ask at start."""
 
 from realtime.store.database import Database
 from realtime.store.queries import load

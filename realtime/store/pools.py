@@ -19,7 +19,6 @@ _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # starting up, shutting down
     asyncpg.InsufficientResourcesError,  # disk full, too many connections
-    asyncpg.ReadOnlySQLTransactionError,  # what was the primary is none any more
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
@@ -82,7 +81,7 @@ async def transaction(
     with _away_is_unavailable():
         connection = await pool.acquire(timeout=timeout_s)
     try:
-        with _away_is_unavailable(connection):
+        with _away_is_unavailable(connection, readonly=readonly):
             started = connection.transaction(readonly=readonly)
             await started.start()
             try:
@@ -97,11 +96,17 @@ async def transaction(
 
 
 @contextmanager
-def _away_is_unavailable(connection: asyncpg.Connection | None = None) -> Iterator[None]:
+def _away_is_unavailable(
+    connection: asyncpg.Connection | None = None, *, readonly: bool = True
+) -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
         raise _unavailable(error) from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        if readonly:
+            raise
+        raise _unavailable(error) from error  # what was the primary is none any more
     except asyncpg.InterfaceError as error:
         # asyncpg says so both of a connection or pool that is closed and of a call that is wrong.
         if connection is not None and not connection.is_closed():

@@ -80,7 +80,7 @@ async def create(
 
 
 async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
-    """The share, if the secret is right and it is open: not expired, not revoked. Raises Refused(unavailable)."""
+    """The share, if the secret is right and it is not expired or revoked. Raises Refused(unavailable)."""
     if not _ID.fullmatch(share_id):
         return None
     async with db.writer() as connection:  # the tenant is not known yet, so no reader's role will do

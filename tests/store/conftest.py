@@ -33,8 +33,9 @@ async def put(
 ) -> None:
     """Store ``points`` as they are; received at their own time unless told otherwise."""
     rows = [
-        (journey_id, tenant, p.seq, p.t_ms, p.lat, p.lon, received_ms or p.t_ms or 0, p.speed_mps, p.heading_deg,
-         p.accuracy_m, p.altitude_m, p.battery_pct, "no_fix" if p.lat is None else None)
+        (journey_id, tenant, p.seq, p.t_ms, p.lat, p.lon, received_ms or p.t_ms or 0,
+         p.speed_mps, p.heading_deg, p.accuracy_m, p.altitude_m, p.battery_pct,
+         "no_fix" if p.lat is None else None)
         for p in points
     ]  # fmt: skip
     async with db.writer() as connection:

@@ -1,0 +1,107 @@
+"""Migrations: each once, in order, by whoever comes first; by a superuser or by a plain owner."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from realtime.engines.postgres import EmbeddedPostgres
+from realtime.settings import Settings
+from realtime.store import migrate as module
+from realtime.store.database import Database
+from realtime.store.migrate import Migration, MigrationError, migrate, migrations, pending
+from realtime.store.upkeep import missing_partitions
+from tests.engines_fixtures import as_admin, at_database, engine_folder
+
+from .test_journeys import begin
+
+NOW = time.time_ns() // 1_000_000
+
+
+async def tracked(url: str) -> list[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT name FROM schema_migrations ORDER BY number")
+        return [row["name"] for row in rows]
+    finally:
+        await connection.close()
+
+
+async def works(settings: Settings) -> None:
+    db = await Database.open(settings)
+    try:
+        head = await begin(db)
+        async with db.reader("t2") as connection:
+            assert await connection.fetchval("SELECT count(*) FROM journeys") == 0
+        async with db.reader("t1") as connection:
+            assert await connection.fetchval("SELECT journey_id FROM journeys") == head.journey_id
+        assert await missing_partitions(db, NOW) == []
+    finally:
+        await db.close()
+
+
+async def test_four_that_start_at_once_migrate_once(empty_database_url: str) -> None:
+    settings = Settings(database_url=empty_database_url)
+    ran = await asyncio.gather(*(migrate(settings) for _ in range(4)))
+    assert sorted(map(len, ran)) == [0, 0, 0, len(migrations())]
+    assert await tracked(empty_database_url) == [m.name for m in migrations()]
+    await works(settings)
+    assert await migrate(settings) == []
+
+
+async def test_a_superuser_may_migrate_a_server_that_has_nothing_yet() -> None:
+    with engine_folder() as folder:
+        server = EmbeddedPostgres(folder)
+        try:
+            server.start()
+            await works_after_migrating(server.admin_url)
+            # The roles are there now and are the superuser's: a second database of the server shares them.
+            await asyncio.to_thread(as_admin, server, "create database second")
+            await works_after_migrating(at_database(server.admin_url, "second"))
+            await asyncio.to_thread(
+                as_admin,
+                server,
+                "grant wayguard_reader, wayguard_writer to wayguard with inherit false, set true",
+            )
+            await works_after_migrating(server.url)
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
+async def works_after_migrating(url: str) -> None:
+    settings = Settings(database_url=url)
+    await migrate(settings)
+    await works(settings)
+
+
+async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, tmp_path: Path) -> None:
+    settings = Settings(database_url=empty_database_url)
+    good = (module._FOLDER / "001_ground.sql").read_text()
+    (tmp_path / "001_ground.sql").write_text(good)
+    (tmp_path / "002_bad.sql").write_text("CREATE TABLE half (id int);\nSELECT 1/0;\n")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(settings, tmp_path)
+    assert await tracked(empty_database_url) == ["001_ground.sql"]
+    (tmp_path / "002_bad.sql").write_text("CREATE TABLE half (id int);\n")
+    assert await migrate(settings, tmp_path) == ["002_bad.sql"]
+    await works(settings)
+
+
+def test_what_is_pending_follows_from_the_record() -> None:
+    one, two = Migration(1, "001_a.sql", "a"), Migration(2, "002_b.sql", "b")
+    assert pending([one, two], {}) == [one, two]
+    assert pending([one, two], {1: (one.name, one.checksum)}) == [two]
+    with pytest.raises(MigrationError, match=r"001_a\.sql was changed"):
+        pending([one, two], {1: (one.name, two.checksum)})
+    with pytest.raises(MigrationError, match=r"newer than this release: it has 002_b\.sql"):
+        pending([one], {1: (one.name, one.checksum), 2: (two.name, two.checksum)})
+
+
+@pytest.mark.parametrize("names", [["002_a.sql"], ["001_a.sql", "001_b.sql"], ["1_a.sql"], ["001_A.sql"]])
+def test_misnumbered_files_are_refused(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1")
+    with pytest.raises(MigrationError):
+        migrations(tmp_path)

@@ -73,7 +73,7 @@ class EmbeddedPostgres(Embedded):
         if not (self.folder / "PG_VERSION").exists():
             self._make_cluster()
         self._check_version()
-        self._end_orphan()
+        self._end_orphans()
         if not (self.data.path / "secrets" / "postgres").exists():
             self._single_user([f"ALTER ROLE {OWNER} PASSWORD '{self.data.secret('postgres')}'"])
 
@@ -174,6 +174,7 @@ class EmbeddedPostgres(Embedded):
             pass_fds=() if pass_fd is None else (pass_fd,),
             timeout=120,
             check=False,
+            preexec_fn=processes.die_with_parent(signal.SIGKILL),
             **self.data.account.popen_options(),
         )
         if done.returncode != 0:
@@ -189,16 +190,18 @@ class EmbeddedPostgres(Embedded):
                 f"move it away, or dump it with version {found} and restore it here"
             )
 
-    def _end_orphan(self) -> None:
-        """End a server that outlived its starter here, and drop a pid file that names no such server.
+    def _end_orphans(self) -> None:
+        """End what outlived its starter here, then drop a pid file whose pid now belongs to somebody else.
 
-        Postgres itself refuses to start when the pid in a stale file happens to belong to any other process.
+        Postgres refuses to start when that pid lives, whoever it is: likely in a container of few pids.
+        Where it does not live the file stays: Postgres reads from it whether its memory is still in use.
         """
+        for pid in processes.working_in(self.folder, "postgres"):
+            processes.end_orphan(pid, signal.SIGQUIT)
         file = self.folder / "postmaster.pid"
         try:
             pid = int(file.read_text(encoding="ascii", errors="replace").split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
-            pid = 0
-        if pid > 0 and processes.works_in(pid, self.folder):
-            processes.end_orphan(pid, signal.SIGQUIT)
-        file.unlink(missing_ok=True)
+            return
+        if processes.started_at(pid) is not None:
+            file.unlink(missing_ok=True)

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ class Command:
     stop_signal: int = signal.SIGTERM
     death_signal: int = signal.SIGKILL
     """What the kernel sends the child when we die, however we die."""
-    stop_timeout_s: float = field(default=15.0)
+    stop_timeout_s: float = 15.0
 
     def popen_options(self) -> dict[str, Any]:
         """The keyword arguments of ``subprocess.Popen`` for this command.
@@ -95,15 +96,39 @@ def started_at(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def works_in(pid: int, folder: Path) -> bool:
-    """Whether process ``pid`` has ``folder`` as its working directory."""
+def working_in(folder: Path, program: str) -> list[int]:
+    """The processes of ``program`` whose working directory is ``folder``."""
+    folder = folder.resolve()
+    return [
+        pid
+        for pid in _all_processes()
+        if _link(pid, "cwd") == str(folder) and Path(_link(pid, "exe")).name.startswith(program)
+    ]
+
+
+def marked_with(name: str, value: str) -> list[int]:
+    """The other processes that were started with ``name=value`` in their environment."""
+    wanted = f"{name}={value}".encode()
+    found = []
+    for pid in _all_processes():
+        with suppress(OSError):
+            if pid != os.getpid() and wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def _all_processes() -> list[int]:
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+
+
+def _link(pid: int, name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
-    except OSError:
-        return False
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:  # it has ended, or is not ours to look at
+        return ""
 
 
-def end_orphan(pid: int, first_signal: int, timeout_s: float = 5.0) -> None:
+def end_orphan(pid: int, first_signal: int = signal.SIGKILL, timeout_s: float = 5.0) -> None:
     """End a process that is not our child, by force when ``first_signal`` does not do it in time."""
     begun = started_at(pid)
     for wanted in (first_signal, signal.SIGKILL):

@@ -37,7 +37,8 @@ class EmbeddedRedis(Embedded):
         self.data.prepare()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.data.account.own(self.folder)
-        self._end_orphan()
+        for pid in processes.working_in(self.folder, "valkey"):
+            processes.end_orphan(pid, signal.SIGTERM)  # it outlived its starter, and two would write one file
         self._socket.unlink(missing_ok=True)
         self._write_configuration()
 
@@ -84,12 +85,11 @@ class EmbeddedRedis(Embedded):
             f'unixsocket "{self._socket}"',
             "unixsocketperm 700",
             f'dir "{self.folder}"',
-            f"pidfile {self.folder}/valkey.pid",
             f"requirepass {self.data.secret('redis')}",
             "appendonly yes",
             "appendfsync everysec",
             'save ""',
-            "loglevel notice",
+            "loglevel warning",
             "always-show-logo no",
         ]
         self._configuration.unlink(missing_ok=True)
@@ -97,14 +97,3 @@ class EmbeddedRedis(Embedded):
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
             out.write("\n".join(lines) + "\n")
         self.data.account.own(self._configuration)
-
-    def _end_orphan(self) -> None:
-        """End a server that outlived its starter here: two would write one file."""
-        file = self.folder / "valkey.pid"
-        try:
-            pid = int(file.read_text(encoding="ascii", errors="replace"))
-        except (FileNotFoundError, ValueError):
-            return
-        if processes.works_in(pid, self.folder):
-            processes.end_orphan(pid, signal.SIGTERM)
-        file.unlink(missing_ok=True)

@@ -1,0 +1,232 @@
+"""What `wayguard doctor` looks at. Each check answers with findings and raises nothing."""
+
+import asyncio
+import resource
+import shutil
+import stat
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import redis.asyncio
+
+from realtime.engines.probe import http_status
+from realtime.protocol import Refused
+from realtime.settings import Settings
+from realtime.store import durability, migrate, upkeep
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+CLOCK_SKEW_MAX_S = 1.0
+"""Presence, expiry and the order of positions compare clocks of several machines."""
+OPEN_FILES_MIN = 4_096
+FREE_DISK_MIN_BYTES = 2**30
+REDIS_MAJOR_MIN = 7
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about ``subject``. ``advice`` says what to do and makes it a fault."""
+
+    subject: str
+    text: str
+    advice: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something has to be done."""
+        return bool(self.advice)
+
+
+Check = Callable[[Settings], Awaitable[list[Finding]]]
+
+
+async def identity(settings: Settings) -> list[Finding]:
+    """Whether tokens can be checked, and whether the secret is kept secret."""
+    if settings.auth_jwks_url:
+        return [Finding("auth", f"key set {settings.auth_jwks_url}")]
+    if not settings.auth_secret:
+        return [Finding("auth", "no secret", "set AUTH_SECRET (32 random bytes or more) or AUTH_JWKS_URL")]
+    file = settings.data_dir / "secrets" / "auth"
+    if file.exists() and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return [Finding("auth", f"{file} is readable by others", f"chmod 600 {file}")]
+    return [Finding("auth", "a secret is set")]
+
+
+async def machine(settings: Settings) -> list[Finding]:
+    """Room on the disk and for open files."""
+    found = []
+    folder = next(
+        path
+        for path in (settings.data_dir.absolute(), *settings.data_dir.absolute().parents)
+        if path.exists()
+    )
+    free = shutil.disk_usage(folder).free
+    advice = "" if free >= FREE_DISK_MIN_BYTES else "make room: Postgres stops when its disk is full"
+    found.append(Finding("disk", f"{free / 2**30:.1f} GiB free at {folder}", advice))
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    unlimited = limit == resource.RLIM_INFINITY
+    advice = (
+        "" if unlimited or limit >= OPEN_FILES_MIN else "raise the limit (ulimit -Hn): a client takes three"
+    )
+    found.append(Finding("files", f"{'unlimited' if unlimited else limit} open files allowed", advice))
+    return found
+
+
+async def pages(settings: Settings) -> list[Finding]:
+    """Whether the web pages were built."""
+    if (Path(__file__).parents[1] / "pages" / "static" / "index.html").exists():
+        return [Finding("pages", "built")]
+    return [Finding("pages", "not built", "run ./run once, or npm ci && npm run build in realtime/pages/web")]
+
+
+async def postgres(settings: Settings) -> list[Finding]:
+    """The primary: reachable, durable, migrated, partitioned, its clock ours, its login role bound."""
+    url = settings.database_url.get_secret_value()
+    if not url:
+        return [
+            Finding("postgres", "no DATABASE_URL and no data directory", "start ./run, or set DATABASE_URL")
+        ]
+    try:
+        async with _connected(url) as connection:
+            found = [_version(connection), await _login_role(connection), await _clock(connection)]
+            schema = await _schema(connection)
+        return [*found, schema, *([] if schema.is_fault else await _storage(settings))]
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+        why = str(problem) or type(problem).__name__
+        return [Finding("postgres", f"does not answer: {why}", "start it, or correct DATABASE_URL")]
+    except (Refused, migrate.MigrationError) as problem:
+        return [Finding("postgres", str(problem), "run wayguard migrate with this release")]
+
+
+async def replica(settings: Settings) -> list[Finding]:
+    """The replica, where one is set."""
+    url = settings.database_replica_url.get_secret_value()
+    if not url:
+        return []
+    try:
+        async with _connected(url) as connection:
+            if await connection.fetchval("SELECT pg_is_in_recovery()"):
+                return [Finding("replica", "answers")]
+        return [Finding("replica", "is no replica", "point DATABASE_REPLICA_URL at a standby, or unset it")]
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+        why = str(problem) or type(problem).__name__
+        return [Finding("replica", f"does not answer: {why}", "start it, or unset DATABASE_REPLICA_URL")]
+
+
+async def redis_server(settings: Settings) -> list[Finding]:
+    """Redis: reachable, recent enough, with our clock."""
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return [Finding("redis", "no REDIS_URL and no data directory", "start ./run, or set REDIS_URL")]
+    client = redis.asyncio.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+    try:
+        async with asyncio.timeout(2 * _TIMEOUT_S):
+            before = time.time()
+            seconds, micros = await client.time()
+            skew_s = float(seconds) + float(micros) / 1e6 - (before + time.time()) / 2
+            about = await client.info("server")
+        version = str(about.get("redis_version", "?"))
+        advice = (
+            "" if int(version.split(".")[0]) >= REDIS_MAJOR_MIN else "use Redis 7 or Valkey: sharded channels"
+        )
+        return [Finding("redis", f"version {version}", advice), _skew("redis clock", skew_s)]
+    except (OSError, TimeoutError, ValueError, redis.RedisError) as problem:
+        why = str(problem) or type(problem).__name__
+        return [Finding("redis", f"does not answer: {why}", "start it, or correct REDIS_URL")]
+    finally:
+        await client.aclose()
+
+
+async def front(settings: Settings) -> list[Finding]:
+    """Whether the system answers where its links point."""
+    url = urlsplit(settings.public_url)
+    if url.scheme != "http":
+        return []
+    status = await http_status(url.hostname or "", url.port or 80, "/readyz", _TIMEOUT_S)
+    if status == 200:
+        return [Finding("front", f"{settings.public_url} is ready")]
+    said = "nobody answers" if status is None else f"answers {status}"
+    return [Finding("front", f"{settings.public_url}: {said}", "start ./run, or set PUBLIC_URL")]
+
+
+CHECKS: tuple[Check, ...] = (identity, machine, pages, postgres, replica, redis_server, front)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(
+        url, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S, statement_cache_size=0
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=_TIMEOUT_S)
+
+
+def _version(connection: asyncpg.Connection) -> Finding:
+    version = connection.get_server_version()
+    advice = "" if version.major >= 15 else "use Postgres 15 or newer"
+    return Finding("postgres", f"version {version.major}.{version.minor}", advice)
+
+
+async def _login_role(connection: asyncpg.Connection) -> Finding:
+    role = await connection.fetchrow(
+        "SELECT rolname AS name, rolsuper OR rolbypassrls AS above FROM pg_roles WHERE rolname = current_user"
+    )
+    if role["above"]:
+        advice = (
+            "log in as a plain owner with CREATEROLE: tenants are kept apart by policies that do not bind it"
+        )
+        return Finding("role", f"{role['name']} bypasses row-level security", advice)
+    return Finding("role", f"{role['name']} is bound by row-level security")
+
+
+async def _clock(connection: asyncpg.Connection) -> Finding:
+    before = time.time()
+    theirs = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    return _skew("postgres clock", theirs - (before + time.time()) / 2)
+
+
+def _skew(subject: str, skew_s: float) -> Finding:
+    advice = "" if abs(skew_s) <= CLOCK_SKEW_MAX_S else "let NTP keep both machines' clocks"
+    return Finding(subject, f"{skew_s * 1000:+.0f} ms from ours", advice)
+
+
+async def _schema(connection: asyncpg.Connection) -> Finding:
+    """Whether every migration has run. Raises MigrationError when the files and the database contradict."""
+    known = migrate.migrations()
+    try:
+        rows = await connection.fetch(load("migrate")["recorded"])
+    except asyncpg.UndefinedTableError:
+        rows = []
+    todo = migrate.pending(known, {row["number"]: (row["name"], row["sha256"]) for row in rows})
+    if todo:
+        return Finding(
+            "schema", f"{len(todo)} of {len(known)} migrations are pending", "run wayguard migrate"
+        )
+    return Finding("schema", f"{len(known)} of {len(known)} migrations have run")
+
+
+async def _storage(settings: Settings) -> list[Finding]:
+    db = await Database.open(settings)
+    try:
+        unsafe = await durability.unsafe_settings(db)
+        missing = await upkeep.missing_partitions(db, time.time_ns() // 1_000_000)
+    finally:
+        await db.close()
+    named = ", ".join(f"{name} is {value}" for name, value in unsafe.items())
+    days = ", ".join(day.isoformat() for day in missing)
+    return [
+        Finding("durability", named, "turn them on: acknowledged points could be lost")
+        if unsafe
+        else Finding("durability", f"{', '.join(durability.SAFE)} are on"),
+        Finding("partitions", f"missing for {days}", "keep a worker running, or run wayguard migrate")
+        if missing
+        else Finding("partitions", "made for the coming days"),
+    ]

@@ -1,0 +1,84 @@
+"""`wayguard serve`, `worker`, `migrate` and `balancer`: the single processes."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from realtime.cli.environment import fail, plain_errors, settings_here, settings_of_process
+
+
+def serve() -> None:
+    """Run one web instance: the sockets, the HTTP API and the pages.
+
+    It listens on `BIND_HOST`:`PORT` and is called `INSTANCE_NAME` at the balancer, a name that no other
+    instance may have. SIGTERM drains it: clients move, what was accepted is committed, then it ends.
+    """
+    from realtime.app import run_web
+
+    run_web(settings_of_process())
+
+
+def worker() -> None:
+    """Run one worker: partitions are made and dropped, presence is kept true.
+
+    Run at least two, so that none is a single point; they take turns. `/healthz`, `/readyz` and `/metrics`
+    are on `BIND_HOST`:`PORT`.
+    """
+    from realtime.app import run_worker
+
+    run_worker(settings_of_process())
+
+
+def migrate() -> None:
+    """Bring the database to this release's schema. Safe to start many times at once."""
+    import asyncpg
+
+    from realtime.store.migrate import MigrationError
+    from realtime.store.migrate import migrate as run_migrations
+
+    settings = settings_here()
+    if not settings.direct_url:
+        raise fail("DATABASE_URL is not set")
+    try:
+        done = asyncio.run(run_migrations(settings))
+    except (MigrationError, asyncpg.PostgresError) as problem:
+        raise fail(f"migrate: {problem}") from None
+    except (OSError, TimeoutError) as problem:
+        raise fail(f"database cannot be reached: {problem or type(problem).__name__}") from None
+    typer.echo(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
+
+
+def balancer(
+    server: Annotated[list[str], typer.Option(help="An instance as NAME=HOST:PORT; once for each.")],
+    bind: Annotated[list[str], typer.Option(help="Where to listen, with HAProxy's own options.")],
+    metrics_bind: Annotated[
+        str, typer.Option(help="Where Prometheus finds HAProxy's metrics.")
+    ] = "127.0.0.1:8404",
+    admin_socket: Annotated[Path, typer.Option(help="HAProxy's admin socket.")] = Path("haproxy.sock"),
+    threads: Annotated[int, typer.Option(min=1, help="HAProxy's threads.")] = 1,
+    only_print: Annotated[bool, typer.Option("--print", help="Print the configuration and end.")] = False,
+) -> None:
+    """Run HAProxy from `deploy/haproxy.cfg` in front of the given instances.
+
+    Example: `wayguard balancer --bind ':443 ssl crt /certs/site.pem' --server w1=10.0.0.11:8000
+    --server w2=10.0.0.12:8000`
+    """
+    from realtime.engines import haproxy
+
+    servers = dict(entry.partition("=")[::2] for entry in server)
+    haproxy.raise_open_files_limit()
+    config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads)
+    if only_print:
+        typer.echo(config.render(), nl=False)
+        return
+    with plain_errors():
+        file = Path(tempfile.mkdtemp(prefix="wayguard-haproxy-")) / "haproxy.cfg"
+        config.write(file)
+        argv = list(config.command(file).argv)
+        sys.stdout.flush()
+        os.execv(argv[0], argv)  # noqa: S606  the argv is ours

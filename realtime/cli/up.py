@@ -1,0 +1,45 @@
+"""`wayguard up`: everything on one machine."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from realtime.cli.environment import plain_errors, settings_of_process
+from realtime.engines import demo, haproxy, local
+from realtime.engines.console import Console, console
+from realtime.engines.layout import DataDir
+from realtime.engines.plan import Options, Plan, make_plan
+from realtime.engines.supervisor import Supervisor, end_leftovers
+
+
+def up(
+    instances: Annotated[int, typer.Option(min=1, max=64, help="Web instances behind the balancer.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
+    demo: Annotated[bool, typer.Option(help="Play a small fleet.")] = True,
+) -> None:
+    """Run Postgres, Redis, HAProxy, instances and workers on this machine, and keep them running.
+
+    Prints `ready: http://127.0.0.1:8000` when everything is healthy. Ctrl-C stops it all in order. Data is
+    kept in `DATA_DIR` (`.wayguard`). `DATABASE_URL` and `REDIS_URL`, when set, replace the embedded engines.
+    `PORT` and `BIND_HOST` say where to listen.
+    """
+    settings = settings_of_process()
+    log = console(settings.log_format)
+    data = DataDir(settings.data_dir)
+    with plain_errors():
+        haproxy.raise_open_files_limit()
+        data.prepare()
+        data.lock()
+        end_leftovers(data, log)
+        plan = make_plan(settings, Options(instances, workers, demo))
+    code = asyncio.run(Supervisor(plan, log, announce).run())
+    if code:
+        raise typer.Exit(code)
+
+
+async def announce(plan: Plan, log: Console) -> None:
+    """Print the links, with the addresses and the secret that the processes have."""
+    decided = plan.webs[0].command.env
+    complete = local.completed(plan.settings)
+    await demo.announce(plan, log, complete.model_copy(update={"public_url": decided["PUBLIC_URL"]}))

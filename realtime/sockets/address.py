@@ -1,0 +1,51 @@
+"""Whose address a request has, behind proxies trusted and not; which web origins are ours."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from aiohttp import web
+
+from realtime.settings import Settings
+
+
+class Addresses:
+    """Believes ``X-Forwarded-For`` only from the networks in ``trusted``, hop by hop from the near end."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted = [ip_network(network) for network in trusted]
+
+    def of(self, request: web.Request) -> str:
+        """The client's address, or an empty text over a unix socket without a proxy."""
+        address = request.remote or ""
+        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+        while hops and self._is_trusted(address):
+            address = hops.pop()
+        return address[:64]
+
+    def _is_trusted(self, address: str) -> bool:
+        if not address:
+            return True
+        try:
+            parsed = ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)
+
+    @staticmethod
+    def origin_rule(settings: Settings) -> Any:
+        """For ``cors_allowed_origins``: our own origin, the public URL's, and those in the settings."""
+        extra = {*settings.allowed_origins, origin_of(settings.public_url)}
+
+        def allowed(origin: str, environ: dict[str, Any]) -> bool:
+            scheme = environ.get("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
+            own = f"{scheme}://{environ.get('HTTP_HOST', '')}"
+            return origin == own or origin in extra
+
+        return allowed
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of ``url``."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.split('/', 1)[0]}"

@@ -1,0 +1,155 @@
+"""``/driver``: journeys and positions in."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Raw
+
+from geo.position import SEQ_MAX, T_MS_MAX
+from realtime.auth import Principal
+from realtime.live.channels import journey_item
+from realtime.live.keeper import PresenceKeeper
+from realtime.live.presence import Reason
+from realtime.live.publisher import LivePublisher
+from realtime.positions import PositionService
+from realtime.protocol import (
+    Code,
+    JourneyEnd,
+    JourneyStart,
+    Refused,
+    journey_uuid,
+    uuid_text,
+)
+from realtime.sockets.connection import Connection
+from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.store import identity, journeys
+from realtime.store.database import Database
+
+NAMESPACE: Final = "/driver"
+MAX_VEHICLE_CHARS: Final = 100
+MAX_EXTRA_BYTES: Final = 16 * 1024
+
+
+class DriverEvents:
+    """The handlers of ``/driver`` and what happens when a driver comes and goes."""
+
+    def __init__(
+        self,
+        db: Database,
+        positions: PositionService,
+        publisher: LivePublisher,
+        presence: PresenceKeeper,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._positions = positions
+        self._publisher = publisher
+        self._presence = presence
+        self._now_ms = now_ms
+        self.events = Events(
+            {
+                "positions": self._on_positions,
+                "journey:start": self._on_start,
+                "journey:end": self._on_end,
+            }
+        )
+
+    async def admit(self, principal: Principal) -> int:
+        """The epoch of a driver's new connection. Raises Refused: forbidden, unavailable."""
+        if principal.role != "driver" or principal.driver is None or principal.home_vendor is None:
+            raise Refused(Code.FORBIDDEN, "only a driver's token opens /driver")
+        return await identity.connect_driver(
+            self._db, principal.tenant, principal.home_vendor, principal.driver
+        )
+
+    def joined(self, connection: Connection) -> None:
+        """The driver is connected."""
+        principal = connection.principal
+        assert principal.driver is not None
+        assert principal.home_vendor is not None
+        self._presence.connected(principal.tenant, principal.home_vendor, principal.driver, connection.epoch)
+
+    def left(self, connection: Connection, reason: Reason) -> None:
+        """The connection has ended."""
+        principal = connection.principal
+        assert principal.driver is not None
+        self._presence.disconnected(principal.tenant, principal.driver, connection.epoch, reason)
+
+    def heard(self, connection: Connection) -> None:
+        """The app sent something."""
+        principal = connection.principal
+        assert principal.driver is not None
+        self._presence.heard(principal.tenant, principal.driver)
+
+    # --- events
+
+    def _on_positions(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        self._positions.accept(connection.principal, payload, answer, connection.bucket)
+
+    def _on_start(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        start = decoded(payload, JourneyStart)
+        client_id = UUID(uuid_text(start.client_journey_id, "client_journey_id"))
+        _check_time(start.started_at, "started_at")
+        if start.vehicle is not None and len(start.vehicle) > MAX_VEHICLE_CHARS:
+            raise Refused(Code.INVALID, f"vehicle is longer than {MAX_VEHICLE_CHARS} characters")
+        for name, value in (("destination", start.destination), ("route", start.route)):
+            if value is not None and len(bytes(value)) > MAX_EXTRA_BYTES:
+                raise Refused(Code.INVALID, f"{name} is larger than {MAX_EXTRA_BYTES} bytes")
+        later(connection, answer, self._start(connection.principal, client_id, start))
+
+    async def _start(self, principal: Principal, client_id: UUID, start: JourneyStart) -> dict[str, Any]:
+        assert principal.driver is not None
+        assert principal.home_vendor is not None
+        now_ms = self._now_ms()
+        head = await journeys.start(
+            self._db,
+            principal.tenant,
+            principal.home_vendor,
+            principal.driver,
+            client_id,
+            start.started_at,
+            start.vehicle,
+            start.destination,
+            start.route,
+            now_ms,
+        )
+        if head.expired:
+            raise Refused(Code.JOURNEY_EXPIRED, "journey is too old, start the next")
+        known = self._positions.opened(head)
+        if head.created_ms == now_ms:
+            self._tell(head, "started", now_ms)
+        answer: dict[str, Any] = {
+            "ok": True,
+            "journey_id": str(head.journey_id),
+            "next_seq": known.committed + 1,
+        }
+        if head.final_seq is not None:
+            answer["last_seq"] = head.final_seq
+        return answer
+
+    def _on_end(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        end = decoded(payload, JourneyEnd)
+        journey_id = journey_uuid(end.journey_id)
+        _check_time(end.ended_at, "ended_at")
+        if not 0 <= end.last_seq <= SEQ_MAX:
+            raise Refused(Code.INVALID, "last_seq is out of range")
+        later(connection, answer, self._end(connection.principal, journey_id, end))
+
+    async def _end(self, principal: Principal, journey_id: UUID, end: JourneyEnd) -> dict[str, Any]:
+        assert principal.driver is not None
+        head = await journeys.end(
+            self._db, principal.tenant, principal.driver, journey_id, end.ended_at, end.last_seq
+        )
+        self._positions.opened(head)
+        self._tell(head, "ended", self._now_ms())
+        return {"ok": True}
+
+    def _tell(self, head: journeys.JourneyHead, state: str, at_ms: int) -> None:
+        item = journey_item(head.driver, str(head.journey_id), state, at_ms)
+        self._publisher.journey(head.tenant, head.vendor, head.journey_id, item)
+
+
+def _check_time(value: int, name: str) -> None:
+    if not 0 <= value <= T_MS_MAX:
+        raise Refused(Code.INVALID, f"{name} is not a time in milliseconds")

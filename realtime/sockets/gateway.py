@@ -1,0 +1,271 @@
+"""The Socket.IO server of one instance: lets clients in, routes their events, ends them with a reason."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+from msgspec import Raw
+from socketio.exceptions import ConnectionRefusedError as SocketRefused
+
+from realtime import metrics
+from realtime.admission import Admission
+from realtime.auth import Principal
+from realtime.fanout import frames
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.server import FanoutServer, Reply
+from realtime.limits import TokenBucket
+from realtime.live.presence import Reason
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+from realtime.sockets import driver, watch
+from realtime.sockets.address import Addresses
+from realtime.sockets.connection import Connection, Connections
+from realtime.sockets.driver import DriverEvents
+from realtime.sockets.events import internal
+from realtime.sockets.watch import WatchEvents
+from realtime.store import shares
+from realtime.store.database import Database
+
+log = logging.getLogger(__name__)
+
+EXPIRY_CHECK_S: Final = 1.0
+SHARES_CHECK_S: Final = 3.0
+MAX_AUTH_KEYS: Final = 8
+
+
+class Gateway:
+    """``/driver`` and ``/watch`` on one server. ``attach`` first, then ``start``; ``stop`` after ``drain``."""
+
+    def __init__(
+        self, settings: Settings, db: Database, admission: Admission, now_ms: Callable[[], int]
+    ) -> None:
+        self._settings = settings
+        self._db = db
+        self._admission = admission
+        self._now_ms = now_ms
+        self._addresses = Addresses(settings.trusted_proxies)
+        self.connections = Connections()
+        self.draining = False
+        self._driver: DriverEvents | None = None
+        self._watch: WatchEvents | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.server = self._make_server()
+
+    def _make_server(self) -> FanoutServer:
+        settings = self._settings
+        server = FanoutServer(
+            router=self,
+            connect_timeout_s=settings.connect_timeout_s,
+            server_name=settings.instance_name,
+            buffer_limit_bytes=settings.viewer_buffer_bytes,
+            remote_address=self._addresses.of,
+            max_http_buffer_size=settings.max_frame_bytes,
+            ping_interval=settings.ping_interval_s,
+            ping_timeout=settings.ping_timeout_s,
+            cors_allowed_origins=self._addresses.origin_rule(settings),
+            logger=False,
+            engineio_logger=False,
+        )
+        server.eio.refuse_origin = _refuse_origin
+        for namespace in (driver.NAMESPACE, watch.NAMESPACE):
+            server.on("connect", self._connector(namespace), namespace=namespace)
+            server.on("disconnect", self._disconnector(namespace), namespace=namespace)
+        return server
+
+    def attach(self, app: web.Application, driver_events: DriverEvents, watch_events: WatchEvents) -> None:
+        """Serve on ``app`` with these handlers."""
+        self._driver = driver_events
+        self._watch = watch_events
+        self.server.attach(app)
+
+    def start(self) -> None:
+        """Begin to end connections whose credentials have."""
+        self._tasks = [
+            asyncio.ensure_future(_every(EXPIRY_CHECK_S, self._end_expired)),
+            asyncio.ensure_future(_every(SHARES_CHECK_S, self._end_closed_shares)),
+        ]
+
+    # --- coming and going
+
+    def _connector(self, namespace: str) -> Callable[..., Any]:
+        async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
+            try:
+                async with asyncio.timeout(self._settings.connect_timeout_s):
+                    await self._connect(namespace, sid, environ, auth)
+            except Refused as refusal:
+                self._refuse(namespace, refusal)
+            except TimeoutError:
+                self._refuse(namespace, Refused(Code.UNAVAILABLE, "took too long", retry_after_s=2))
+            except Exception:
+                log.exception("connecting failed")
+                self._refuse(namespace, internal())
+
+        return connect
+
+    def _refuse(self, namespace: str, refusal: Refused) -> None:
+        metrics.CONNECTS_REFUSED.labels(namespace, refusal.code.value).inc()
+        raise SocketRefused(refusal.message, refusal.as_answer()["error"]) from None
+
+    async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        if self.draining:
+            raise Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
+        principal = await self._principal(namespace, auth)
+        eio_sid = self.server.manager.eio_sid_from_sid(sid, namespace)
+        epoch = 0
+        assert self._driver is not None
+        assert self._watch is not None
+        if namespace == driver.NAMESPACE:
+            epoch = await self._driver.admit(principal)
+        else:
+            agent = str(environ.get("HTTP_USER_AGENT", ""))
+            await self._watch.admit(principal, str(environ.get("REMOTE_ADDR", "")), agent)
+        socket = self.server.socket_of(eio_sid) if eio_sid else None
+        if socket is None:
+            raise Refused(Code.UNAVAILABLE, "client has gone")
+        self.server.admitted(socket.sid)
+        connection = Connection(socket, namespace, principal, self._bucket(), _transport(socket), epoch)
+        self.connections.add(connection)
+        metrics.CONNECTIONS.labels(namespace, connection.transport).inc()
+        if namespace == driver.NAMESPACE:
+            self._driver.joined(connection)
+
+    async def _principal(self, namespace: str, auth: Any) -> Principal:
+        if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
+            raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
+        if namespace == watch.NAMESPACE and "share" in auth:
+            return await self._admission.open_share(auth["share"])
+        return await self._admission.authenticate(auth.get("token"))
+
+    def _bucket(self) -> TokenBucket:
+        settings = self._settings
+        return TokenBucket.full(settings.driver_points_per_s, settings.driver_points_burst, time.monotonic())
+
+    def _disconnector(self, namespace: str) -> Callable[..., Any]:
+        def disconnect(sid: str, reason: str) -> None:
+            eio_sid = self.server.manager.eio_sid_from_sid(sid, namespace)
+            connection = self.connections.remove(eio_sid, namespace) if eio_sid else None
+            if connection is None:
+                return
+            metrics.CONNECTIONS.labels(namespace, connection.transport).dec()
+            assert self._driver is not None
+            assert self._watch is not None
+            if namespace == driver.NAMESPACE:
+                self._driver.left(connection, self._why(connection, reason))
+            else:
+                self._watch.left(connection)
+
+        return disconnect
+
+    def _why(self, connection: Connection, reason: str) -> Reason:
+        if self.draining:
+            return Reason.DRAINED
+        if connection.closing:
+            return Reason.TOKEN
+        return Reason.LEFT if reason == self.server.reason.CLIENT_DISCONNECT else Reason.LOST
+
+    # --- events (Router)
+
+    def on_event(
+        self, socket: EngineSocket, namespace: str, name: str, args: list[Raw], reply: Reply
+    ) -> None:
+        """Route one event of a client that was let in."""
+        connection = self.connections.get(socket.sid, namespace)
+        if connection is None or connection.closing:
+            reply(_encoded(Refused(Code.UNAUTHENTICATED, "not connected to this namespace")))
+            return
+        assert self._driver is not None
+        assert self._watch is not None
+        refusal = self._still_welcome(connection)
+        if refusal is not None:
+            reply(_encoded(refusal))
+            connection.end(refusal)
+        elif namespace == driver.NAMESPACE:
+            self._driver.heard(connection)
+            self._driver.events.dispatch(connection, name, args, reply)
+        else:
+            self._watch.events.dispatch(connection, name, args, reply)
+
+    def on_fault(self, socket: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
+        """Answer a frame that is no event, where it can be answered."""
+        code = Code(fault)
+        metrics.ACKS.labels("other", code.value).inc()
+        text = "binary is not taken" if code is Code.BINARY_REFUSED else "frame is not valid json"
+        reply(_encoded(Refused(code, text)))
+
+    def _still_welcome(self, connection: Connection) -> Refused | None:
+        """Checked on every message, not only when somebody comes in."""
+        if self._now_ms() > connection.principal.expires_ms:
+            return Refused(Code.TOKEN_EXPIRED, "credentials have expired")
+        if self._admission.is_revoked(connection.principal):
+            return Refused(Code.REVOKED, "token was revoked")
+        return None
+
+    # --- ends
+
+    async def _end_expired(self) -> None:
+        for connection in self.connections:
+            if (refusal := self._still_welcome(connection)) is not None:
+                connection.end(refusal)
+
+    async def _end_closed_shares(self) -> None:
+        open_: dict[str, list[Connection]] = {}
+        for connection in self.connections:
+            if connection.principal.share is not None:
+                open_.setdefault(connection.principal.share.share_id, []).append(connection)
+        try:
+            closed = await shares.closed_among(self._db, list(open_))
+        except Refused:
+            return  # open ones stay while the store cannot be asked
+        for share_id in closed:
+            for connection in open_[share_id]:
+                connection.end(Refused(Code.REVOKED, "link is not valid any more"))
+
+    def stalled(self, socket: EngineSocket) -> None:
+        """A viewer that reads nothing: nothing more can be said to it."""
+        log.info("a viewer made no progress for %g s and was cut off", self._settings.viewer_stall_s)
+        socket.abort(self.server.reason.TRANSPORT_ERROR)
+
+    async def drain(self) -> None:
+        """Let nobody in, tell everybody when to go, wait that long, then close what is left."""
+        self.draining = True
+        spread_ms = round(self._settings.drain_s * 1000)
+        for connection in self.connections:
+            connection.emit("drain", {"after_ms": 0, "spread_ms": spread_ms})
+        deadline_s = time.monotonic() + self._settings.drain_s
+        while len(self.connections) and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """End every connection and the upkeep."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in self.connections:
+            connection.end(Refused(Code.DRAINING, "instance is going away", retry_after_s=1))
+        for socket in list(self.server.eio.sockets.values()):
+            await socket.close(wait=False)
+
+
+def _transport(socket: EngineSocket) -> str:
+    return "polling" if socket.wire is None else "websocket"
+
+
+def _encoded(refusal: Refused) -> bytes:
+    return frames.json_bytes(refusal.as_answer())
+
+
+def _refuse_origin(origin: str) -> web.Response:
+    refusal = Refused(Code.ORIGIN_REFUSED, "origin is not allowed")
+    return web.Response(body=_encoded(refusal), status=403, content_type="application/json")
+
+
+async def _every(pause_s: float, action: Callable[[], Any]) -> None:
+    while True:
+        await asyncio.sleep(pause_s)
+        try:
+            await action()
+        except Exception:
+            log.exception("socket upkeep failed")

@@ -1,0 +1,166 @@
+"""``/watch``: feeds out, to dispatchers, to drivers about themselves, and to contacts with a share link."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw
+
+from realtime import access
+from realtime.auth import Principal
+from realtime.fanout import frames
+from realtime.fanout.hub import Hub
+from realtime.live.channels import POSITIONS, PRESENCE, journey_channel, vendor_channel
+from realtime.protocol import (
+    Code,
+    FeedRequest,
+    Refused,
+    Unwatch,
+    Watch,
+    identifier,
+    journey_uuid,
+    shown,
+)
+from realtime.sockets.connection import Connection
+from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.store import identity, journeys, shares
+from realtime.store.database import Database
+
+NAMESPACE: Final = "/watch"
+
+
+class WatchEvents:
+    """The handlers of ``/watch``."""
+
+    def __init__(self, db: Database, hub: Hub, max_feeds: int, now_ms: Callable[[], int]) -> None:
+        self._db = db
+        self._hub = hub
+        self._max_feeds = max_feeds
+        self._now_ms = now_ms
+        self.events = Events(
+            {"watch": self._on_watch, "unwatch": self._on_unwatch, "whoami": self._on_whoami}
+        )
+
+    async def admit(self, principal: Principal, address: str, user_agent: str) -> None:
+        """Make what a valid token names, log who opened a share. Raises Refused(unavailable)."""
+        if principal.share is not None:
+            await shares.viewed(self._db, principal.share.share_id, address, user_agent)
+        elif principal.vendors:
+            await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
+
+    def left(self, connection: Connection) -> None:
+        """The viewer has gone."""
+        self._hub.drop(connection.socket)
+
+    # --- events
+
+    def _on_whoami(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        principal = connection.principal
+        who: dict[str, Any] = {
+            "ok": True,
+            "role": principal.role,
+            "tenant": principal.tenant,
+            "vendors": "*" if principal.vendors is None else sorted(principal.vendors),
+            "expires_at": principal.expires_ms,
+            "now_ms": self._now_ms(),
+        }
+        if principal.share is not None:
+            who["journey_id"] = principal.share.journey_id
+            who["scope"] = principal.share.scope
+        answer(who)
+
+    def _on_unwatch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        label = decoded(payload, Unwatch).feed
+        if not self._hub.leave(label, connection.socket):
+            raise Refused(Code.NOT_FOUND, f"feed is not watched: {shown(label)}")
+        answer({"ok": True})
+
+    def _on_watch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        request = decoded(payload, Watch).feed
+        named = [n for n in (request.vendor, request.driver, request.journey) if n is not None]
+        if len(named) != 1:
+            raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver and journey")
+        if len(self._hub.labels(connection.socket)) + connection.pending >= self._max_feeds:
+            raise Refused(Code.TOO_MANY_FEEDS, f"{self._max_feeds} feeds at most")
+        later(connection, answer, self._watch(connection, request))
+
+    async def _watch(self, connection: Connection, request: FeedRequest) -> bytes:
+        if request.vendor is not None:
+            return await self._watch_vendor(connection, identifier(request.vendor, "vendor"))
+        if request.driver is not None:
+            return await self._watch_driver(connection, identifier(request.driver, "driver"))
+        assert request.journey is not None
+        return await self._watch_journey(connection, journey_uuid(request.journey), request.since_seq or 0)
+
+    async def _watch_vendor(self, connection: Connection, vendor: str) -> bytes:
+        principal = connection.principal
+        if not access.may_watch_vendor(principal, vendor):
+            raise Refused(Code.NOT_FOUND, "vendor is not known")
+        label = f"vendor:{vendor}"
+        channel = vendor_channel(principal.tenant, vendor)
+        snapshot = await self._hub.join_board(channel, label, None, connection.socket)
+        return _board_answer(label, snapshot)
+
+    async def _watch_driver(self, connection: Connection, driver: str) -> bytes:
+        principal = connection.principal
+        vendor = await identity.vendor_of(self._db, principal.tenant, driver)
+        if vendor is None or not access.may_watch_driver(principal, vendor, driver):
+            raise Refused(Code.NOT_FOUND, "driver is not known")
+        label = f"driver:{driver}"
+        channel = vendor_channel(principal.tenant, vendor)
+        snapshot = await self._hub.join_board(channel, label, driver, connection.socket)
+        return _board_answer(label, snapshot)
+
+    async def _watch_journey(self, connection: Connection, journey_id: UUID, since_seq: int) -> bytes:
+        principal = connection.principal
+        if since_seq < 0:
+            raise Refused(Code.INVALID, "since_seq is negative")
+        head = await journeys.head(self._db, principal.tenant, journey_id)
+        if head is None or not access.may_see_journey(
+            principal, head.tenant, head.vendor, head.driver, journey_id
+        ):
+            raise Refused(Code.NOT_FOUND, "journey is not known")
+        label = f"journey:{journey_id}"
+        since = since_seq if access.may_see_past(principal) else None
+        try:
+            joined = await self._hub.join_log(
+                journey_channel(principal.tenant, journey_id), label, connection.socket, since
+            )
+        except ValueError as error:
+            raise Refused(Code.INVALID, str(error)) from error
+        return _log_answer(label, joined.fragments, joined.through, head, more=joined.more)
+
+
+def _board_answer(label: str, snapshot: dict[str, list[bytes]]) -> bytes:
+    presence = {}
+    for fragment in snapshot.get(PRESENCE, ()):
+        body = msgspec.json.decode(fragment, type=dict[str, Any])
+        presence[body.pop("driver")] = body
+    return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":[]}}' % (
+        frames.json_bytes(label),
+        frames.listed(snapshot.get(POSITIONS, ())),
+        frames.json_bytes(presence),
+    )
+
+
+def _log_answer(
+    label: str, fragments: list[bytes], through: int, head: journeys.JourneyHead, *, more: bool
+) -> bytes:
+    journey = {
+        "driver": head.driver,
+        "vendor": head.vendor,
+        "created_ms": head.created_ms,
+        "ended_ms": head.ended_ms,
+        "expired": head.expired,
+    }
+    return (
+        b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
+        b'"snapshot":{"positions":%s,"presence":{},"alerts":[]}}'
+    ) % (
+        frames.json_bytes(label),
+        through,
+        b"true" if more else b"false",
+        frames.json_bytes(journey),
+        frames.listed(fragments),
+    )

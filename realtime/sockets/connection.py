@@ -1,5 +1,6 @@
 """One client in one namespace, and all of them."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,10 +58,12 @@ class Connections:
     """Every connection of this instance, by (engine sid, namespace)."""
 
     _all: dict[tuple[str, str], Connection] = field(default_factory=dict)
+    _none: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, connection: Connection) -> None:
         """Remember a client that was let in."""
         self._all[connection.socket.sid, connection.namespace] = connection
+        self._none.clear()
 
     def get(self, eio_sid: str, namespace: str) -> Connection | None:
         """The client, if it was let in."""
@@ -68,7 +71,15 @@ class Connections:
 
     def remove(self, eio_sid: str, namespace: str) -> Connection | None:
         """Forget a client that has gone."""
-        return self._all.pop((eio_sid, namespace), None)
+        connection = self._all.pop((eio_sid, namespace), None)
+        if not self._all:
+            self._none.set()
+        return connection
+
+    async def emptied(self) -> None:
+        """Wait until nobody is left."""
+        if self._all:
+            await self._none.wait()
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self._all.values()))

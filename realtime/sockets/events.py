@@ -1,4 +1,4 @@
-"""What both namespaces share: a table of events, decoded payloads, counted answers, slow requests as tasks."""
+"""What both namespaces share: the table of events, payloads, counted answers, slow requests as tasks."""
 
 import asyncio
 import logging

@@ -1,10 +1,11 @@
 """The Socket.IO server of one instance: lets clients in, routes their events, ends them with a reason."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from msgspec import Raw
@@ -36,15 +37,28 @@ SHARES_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
 
 
+class Limiter(Protocol):
+    """How often a principal may do something."""
+
+    async def check(self, principal: Principal, operation: str) -> None:
+        """Raises Refused(rate_limited)."""
+
+
 class Gateway:
-    """``/driver`` and ``/watch`` on one server. ``attach`` first, then ``start``; ``stop`` after ``drain``."""
+    """``/driver`` and ``/watch`` on one server. ``attach``, then ``start``; ``drain``, then ``stop``."""
 
     def __init__(
-        self, settings: Settings, db: Database, admission: Admission, now_ms: Callable[[], int]
+        self,
+        settings: Settings,
+        db: Database,
+        admission: Admission,
+        limiter: Limiter,
+        now_ms: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._db = db
         self._admission = admission
+        self._limiter = limiter
         self._now_ms = now_ms
         self._addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections()
@@ -113,6 +127,7 @@ class Gateway:
         if self.draining:
             raise Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
         principal = await self._principal(namespace, auth)
+        await self._limiter.check(principal, "connect")
         eio_sid = self.server.manager.eio_sid_from_sid(sid, namespace)
         epoch = 0
         assert self._driver is not None
@@ -234,9 +249,9 @@ class Gateway:
         spread_ms = round(self._settings.drain_s * 1000)
         for connection in self.connections:
             connection.emit("drain", {"after_ms": 0, "spread_ms": spread_ms})
-        deadline_s = time.monotonic() + self._settings.drain_s
-        while len(self.connections) and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_s):
+                await self.connections.emptied()
 
     async def stop(self) -> None:
         """End every connection and the upkeep."""

@@ -1,0 +1,222 @@
+"""One web instance: every part made, wired, started in order and stopped in the opposite one."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import redis.asyncio as redis
+from aiohttp import web
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from realtime import metrics
+from realtime.admission import Admission
+from realtime.api.context import ApiContext
+from realtime.api.routes import add_api
+from realtime.auth import Authenticator
+from realtime.committer import Committer
+from realtime.fanout.bus import RedisBus
+from realtime.fanout.hub import Hub
+from realtime.live.keeper import PresenceKeeper
+from realtime.live.limiter import RedisLimiter
+from realtime.live.origin import LiveOrigin
+from realtime.live.publisher import LivePublisher
+from realtime.live.state import LiveState
+from realtime.pages.routes import add_pages
+from realtime.positions import PositionService
+from realtime.settings import Settings
+from realtime.sockets import watch
+from realtime.sockets.driver import DriverEvents
+from realtime.sockets.gateway import Gateway
+from realtime.sockets.watch import WatchEvents
+from realtime.store import commit
+from realtime.store.database import Database
+from realtime.store.durability import assert_durable
+
+log = logging.getLogger(__name__)
+
+GAUGES_S: Final = 1.0
+REDIS_CONNECTIONS: Final = 64
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def redis_client(settings: Settings) -> "redis.Redis":
+    """A client for everything but pub/sub: bounded waits, no hidden retries."""
+    return redis.Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=settings.redis_timeout_s,
+        socket_connect_timeout=settings.redis_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=REDIS_CONNECTIONS,
+    )
+
+
+class FanoutMetrics:
+    """Counts what the fan-out reports."""
+
+    def refilled(self, reason: str) -> None:
+        """A feed was read again from the truth."""
+        metrics.REFILLS.labels(reason).inc()
+
+    def dropped(self, reason: str) -> None:
+        """A message of the bus was not taken."""
+        metrics.BUS_DROPPED.labels(reason).inc()
+
+    def received(self, kind: str, items: int) -> None:
+        """A message of the bus was taken."""
+        metrics.BUS_MESSAGES.labels("in").inc()
+
+    def stalled(self) -> None:
+        """A viewer was cut off."""
+        metrics.VIEWERS_STALLED.inc()
+
+
+class Instance:
+    """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
+
+    def __init__(self, settings: Settings, db: Database, client: "redis.Redis") -> None:
+        self.settings = settings
+        self.db = db
+        self.client = client
+        self.ready = False
+        self.admission = Admission(db, Authenticator(settings))
+        self.state = LiveState(client, settings.redis_timeout_s)
+        self.bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
+        self.origin = LiveOrigin(db, self.state)
+        self.limiter = RedisLimiter(client, settings.redis_timeout_s)
+        self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms)
+        self.hub = Hub(
+            self.bus,
+            self.origin,
+            FanoutMetrics(),
+            namespace=watch.NAMESPACE,
+            tick_s=settings.fanout_tick_ms / 1000,
+            buffer_limit_bytes=settings.viewer_buffer_bytes,
+            stall_s=settings.viewer_stall_s,
+            on_stalled=self.gateway.stalled,
+        )
+        self.publisher = LivePublisher(self.hub, self.bus, self.state)
+        self.presence = PresenceKeeper(
+            self.publisher,
+            client,
+            instance=self.bus.publisher,
+            stale_after_s=settings.stale_after_s,
+            timeout_s=settings.redis_timeout_s,
+            now_ms=wall_clock_ms,
+        )
+        self.committer = Committer(
+            functools.partial(commit.store, db, timeout_s=settings.commit_timeout_s),
+            window_s=settings.commit_window_ms / 1000,
+            max_points=settings.commit_max_points,
+            queue_points=settings.commit_queue_points,
+        )
+        self.positions = PositionService(
+            db,
+            self.committer,
+            self.publisher,
+            journey_max_ms=settings.journey_max_h * 3_600_000,
+            now_ms=wall_clock_ms,
+        )
+        self.app = self._make_app()
+        self._gauges: asyncio.Task[None] | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["Instance"]:
+        """A started instance; closed, without draining, when the block ends."""
+        db = await Database.open(settings)
+        client = redis_client(settings)
+        instance = cls(settings, db, client)
+        try:
+            await instance._start()
+            yield instance
+        finally:
+            await instance._close()
+
+    def _make_app(self) -> web.Application:
+        app = web.Application()
+        driver_events = DriverEvents(self.db, self.positions, self.publisher, self.presence, wall_clock_ms)
+        watch_events = WatchEvents(self.db, self.hub, self.settings.max_feeds_per_viewer, wall_clock_ms)
+        self.gateway.attach(app, driver_events, watch_events)
+        context = ApiContext(
+            settings=self.settings,
+            db=self.db,
+            authenticator=self.admission,
+            latest=self.origin,
+            positions=self.positions,
+            health=self.health,
+            limiter=self.limiter,
+            now_ms=wall_clock_ms,
+        )
+        add_api(app, context)
+        add_pages(app, self.settings)
+        return app
+
+    def health(self) -> Mapping[str, bool]:
+        """Ready once the store was seen, until the drain. An engine that goes away later does not take the
+        instance out: live viewing goes on without Postgres, acknowledging without Redis.
+        """
+        return {"started": self.ready, "serving": not self.gateway.draining}
+
+    async def _start(self) -> None:
+        self.admission.start()
+        self.hub.start()
+        self.publisher.start()
+        self.presence.start()
+        self.committer.start()
+        self.gateway.start()
+        self._gauges = asyncio.ensure_future(self._watch_engines())
+
+    async def _watch_engines(self) -> None:
+        """Become ready when the database was seen and is safe; keep the gauges."""
+        while True:
+            if not self.ready and await self.db.ping():
+                await assert_durable(self.db, self.settings.allow_unsafe_durability)
+                self.ready = True
+            elif not self.db.is_up:
+                await self.db.ping()
+            counts = self.hub.counts()
+            metrics.VIEWERS_LAGGING.set(counts["behind"])
+            metrics.POSTGRES_UP.set(self.db.is_up)
+            metrics.REDIS_UP.set(self.presence.redis_is_up)
+            metrics.DB_POOL.labels("primary", "used").set(self.db.in_use)
+            self.positions.forget_idle()
+            await asyncio.sleep(GAUGES_S)
+
+    async def wait_failed(self) -> None:
+        """Returns never; raises what makes this instance unfit to run (an unsafe database)."""
+        assert self._gauges is not None
+        await asyncio.shield(self._gauges)
+
+    async def drain(self) -> None:
+        """Stop being ready, move the clients away, commit what was taken."""
+        await self.gateway.drain()
+        await self.committer.stop(self.settings.commit_timeout_s)
+        await self.gateway.stop()
+
+    async def _close(self) -> None:
+        if self._gauges is not None:
+            self._gauges.cancel()
+            await asyncio.gather(self._gauges, return_exceptions=True)
+        if not self.gateway.draining:
+            await self.committer.stop(0.0)
+            await self.gateway.stop()
+        closers: list[Any] = [
+            self.presence.stop,
+            self.publisher.stop,
+            self.hub.stop,
+            self.admission.stop,
+            self.client.aclose,
+            self.db.close,
+        ]
+        for close in closers:
+            with contextlib.suppress(Exception):
+                await close()

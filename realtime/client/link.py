@@ -87,7 +87,7 @@ class Link:
         self._closed = False
         self._leave_at_s: float | None = None
         self._retry_after_s: float | None = None
-        self._stop: Stopped | None = None
+        self.stopped: Stopped | None = None
         self._fault: Exception | None = None
 
     def __repr__(self) -> str:
@@ -117,8 +117,8 @@ class Link:
                 await self._hang_up()
             if self._fault is not None:
                 raise self._fault
-            if self._stop is not None:
-                raise self._stop
+            if self.stopped is not None:
+                raise self.stopped
             if not moving and not self._closed:
                 await self._pause(self._backoff.failed(self._retry_after_s))
 
@@ -218,7 +218,7 @@ class Link:
                     wait_timeout=self._connect_timeout_s,
                 )
         except Exception as error:  # python-engineio lets through whatever it meets on a broken handshake
-            if self._stop is None and not isinstance(error, socketio.exceptions.ConnectionError):
+            if self.stopped is None and not isinstance(error, socketio.exceptions.ConnectionError):
                 self.last_error = ("connect", type(error).__name__)
             return False
         self.connects += 1
@@ -249,7 +249,7 @@ class Link:
         self._retry_after_s = error.get("retry_after_s")
         curable = self._renews and code in _NEW_TOKEN
         if not error.get("retryable") and not curable:
-            self._stop = Stopped(code, message)
+            self.stopped = Stopped(code, message)
 
     def _event(self, event: str, *args: Any) -> None:
         first = args[0] if args and isinstance(args[0], Mapping) else {}

@@ -62,6 +62,11 @@ class Stats:
     latest_refused: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: "Stats") -> None:
+        """Count ``other`` in."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 @dataclass(slots=True)
 class Journey:
@@ -122,7 +127,7 @@ class Outbox:
     def start(self, client_journey_id: str, started_ms: int, **details: Any) -> None:
         """Begin a journey (``vehicle``, ``destination``, ``route``); the one before must be ended."""
         UUID(client_journey_id)
-        if self.journeys and self.journeys[-1].ended_ms is None:
+        if self.is_under_way:
             raise ValueError(f"journey {self.journeys[-1].client_journey_id} is not ended")
         given = {name: value for name, value in details.items() if value is not None}
         self.journeys.append(Journey(client_journey_id, started_ms, given))
@@ -134,7 +139,7 @@ class Outbox:
         Returns its seq, which may still change while nothing of this journey was sent. Raises ValueError
         without a journey under way.
         """
-        if not self.journeys or self.journeys[-1].ended_ms is not None:
+        if not self.is_under_way:
             raise ValueError("no journey is under way")
         while more and more[-1] is None:
             more = more[:-1]
@@ -149,9 +154,14 @@ class Outbox:
 
     def end(self, ended_ms: int) -> None:
         """End the journey under way; what it still holds is sent first. Raises ValueError without one."""
-        if not self.journeys or self.journeys[-1].ended_ms is not None:
+        if not self.is_under_way:
             raise ValueError("no journey is under way")
         self.journeys[-1].ended_ms = ended_ms
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a journey takes points: started, not ended, not refused by the server."""
+        return bool(self.journeys) and self.journeys[-1].ended_ms is None
 
     # --- what the connection does
 

@@ -41,7 +41,7 @@ class FakeServer:
         self.refuse_watch: deque[dict[str, Any]] = deque()
         self.viewers: dict[str, set[str]] = {}
         self.url = ""
-        self.published = 0
+        self.published: dict[str, int] = {}
         self._over = asyncio.Event()
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp", namespaces=["/driver", "/watch"], ping_interval=25, ping_timeout=20
@@ -109,8 +109,8 @@ class FakeServer:
 
     async def publish(self, journey_id: str) -> None:
         """What was stored since the last time, to the viewers of the journey."""
-        entries = self.entries(journey_id, self.published)
-        self.published = len(self.model.by_id[journey_id].contents)
+        entries = self.entries(journey_id, self.published.get(journey_id, 0))
+        self.published[journey_id] = len(self.model.by_id[journey_id].contents)
         if entries:
             await self.emit(f"journey:{journey_id}", "positions", f"journey:{journey_id}", entries)
 

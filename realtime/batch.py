@@ -68,7 +68,7 @@ def parse(payload: bytes | Raw, received_ms: int) -> Batch:
     dot, latest_refused = _latest(latest)
     if dot is not None:
         usable.append(dot)
-    newest = max(usable, key=lambda p: order_ms(p.t_ms or 0, received_ms), default=None)
+    newest = max(usable, key=lambda p: (order_ms(p.t_ms or 0, received_ms), p.seq), default=None)
     return Batch(journey_id, kept, voids, voided, newest, latest_refused)
 
 

@@ -1,9 +1,11 @@
 """Real engines for tests: a Postgres and a Redis a session, a fresh database and an empty Redis a test."""
 
 import asyncio
+import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -34,6 +36,13 @@ def engine_folder() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def discard(server: EmbeddedPostgres) -> None:
+    """End a server whose data nobody needs: at once, leaving no shared memory behind."""
+    if server.pid is not None:
+        os.kill(server.pid, signal.SIGQUIT)
+    server.stop()
 
 
 def in_thread(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -86,7 +95,7 @@ def postgres_server() -> Iterator[EmbeddedPostgres]:
             in_thread(lambda: migrate.migrate(Settings(database_url=url)))
             yield server
         finally:
-            server.stop()
+            discard(server)
 
 
 @contextmanager

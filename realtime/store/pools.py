@@ -21,6 +21,7 @@ _AWAY: Final = (
     asyncpg.InsufficientResourcesError,  # disk full, too many connections
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.InternalClientError,  # what asyncpg says of a connection that the server has just ended
 )
 
 _log = logging.getLogger(__name__)
@@ -109,9 +110,16 @@ def _away_is_unavailable(
         raise _unavailable(error) from error  # what was the primary is none any more
     except asyncpg.InterfaceError as error:
         # asyncpg says so both of a connection or pool that is closed and of a call that is wrong.
-        if connection is not None and not connection.is_closed():
+        if connection is not None and not _is_gone(connection):
             raise
         raise _unavailable(error) from error
+
+
+def _is_gone(connection: asyncpg.Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # cut, so the pool has taken it away from us
+        return True
 
 
 def _unavailable(error: Exception) -> Refused:
@@ -121,15 +129,16 @@ def _unavailable(error: Exception) -> Refused:
 
 async def _roll_back(connection: asyncpg.Connection, started: Any, error: BaseException) -> None:
     """End a transaction that failed; a connection that may not answer is broken rather than asked."""
-    if connection.is_closed():
+    if _is_gone(connection):
         return
-    if isinstance(error, OSError):
+    if isinstance(error, _AWAY):
         connection.terminate()
         return
     try:
         await started.rollback()
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        connection.terminate()
+    except (*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError):
+        if not _is_gone(connection):
+            connection.terminate()
 
 
 async def _commit(connection: asyncpg.Connection, started: Any, timeout_s: float) -> None:
@@ -138,7 +147,7 @@ async def _commit(connection: asyncpg.Connection, started: Any, timeout_s: float
     try:
         await asyncio.wait({committing}, timeout=timeout_s)
     finally:
-        if not committing.done():
+        if not committing.done() and not _is_gone(connection):
             connection.terminate()
             committing.add_done_callback(lambda done: done.cancelled() or done.exception())
     if not committing.done():

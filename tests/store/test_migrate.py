@@ -13,7 +13,7 @@ from realtime.store import migrate as module
 from realtime.store.database import Database
 from realtime.store.migrate import Migration, MigrationError, migrate, migrations, pending
 from realtime.store.upkeep import missing_partitions
-from tests.engines_fixtures import as_admin, at_database, engine_folder
+from tests.engines_fixtures import as_admin, at_database, discard, engine_folder
 
 from .test_journeys import begin
 
@@ -67,7 +67,7 @@ async def test_a_superuser_may_migrate_a_server_that_has_nothing_yet() -> None:
             )
             await works_after_migrating(server.url)
         finally:
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(discard, server)
 
 
 async def works_after_migrating(url: str) -> None:

@@ -1,0 +1,78 @@
+"""Drivers, their epochs and vendors; revoked tokens; the durability check."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from realtime.engines.postgres import OWNER, EmbeddedPostgres
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+from realtime.store import identity, revocations
+from realtime.store.database import Database
+from realtime.store.durability import UnsafeDatabase, assert_durable
+from tests.engines_fixtures import as_admin
+
+NOW = time.time_ns() // 1_000_000
+
+
+async def test_each_connect_gets_a_greater_epoch(db: Database) -> None:
+    epochs = [await identity.connect_driver(db, "t1", "north", "d1") for _ in range(3)]
+    assert epochs == sorted(set(epochs))
+    together = await asyncio.gather(*(identity.connect_driver(db, "t1", "north", "d1") for _ in range(10)))
+    assert len(set(together)) == 10
+    assert min(together) > max(epochs)
+    assert await identity.connect_driver(db, "t2", "north", "d1") == epochs[0]
+
+
+async def test_a_driver_belongs_to_the_vendor_it_last_connected_for(db: Database) -> None:
+    assert await identity.vendor_of(db, "t1", "d1") is None
+    await identity.connect_driver(db, "t1", "north", "d1")
+    await identity.connect_driver(db, "t1", "south", "d1")
+    assert await identity.vendor_of(db, "t1", "d1") == "south"
+    assert await identity.vendor_of(db, "t2", "d1") is None
+
+
+async def test_vendors_are_made_once(db: Database) -> None:
+    vendors = frozenset({"north", "south", "east"})
+    await asyncio.gather(*(identity.ensure_vendors(db, "t1", vendors) for _ in range(5)))
+    await identity.ensure_vendors(db, "t1", [])
+    async with db.reader("t1") as connection:
+        rows = await connection.fetch("SELECT vendor_id FROM vendors")
+    assert {row["vendor_id"] for row in rows} == vendors
+
+
+async def test_revoked_tokens_are_told(db: Database) -> None:
+    await revocations.revoke(db, "j1", NOW)
+    await revocations.revoke(db, "j1", NOW + 5)
+    await revocations.revoke(db, "j2", NOW)
+    assert await revocations.all_live(db) == {"j1", "j2"}
+    assert await revocations.is_revoked(db, "j1")
+    assert not await revocations.is_revoked(db, "j3")
+    assert not await revocations.is_revoked(db, "j\0")
+    with pytest.raises(Refused) as refused:
+        await revocations.revoke(db, "j\0", NOW)
+    assert refused.value.code is Code.INVALID
+
+
+async def test_a_safe_database_is_accepted(db: Database) -> None:
+    assert await assert_durable(db, allow_unsafe=False) == {}
+
+
+@pytest.fixture
+def lying(postgres_server: EmbeddedPostgres, database_url: str) -> Iterator[str]:
+    """A database whose every session answers before its commits are on disk."""
+    name = database_url.rpartition("/")[2]
+    as_admin(postgres_server, f'alter role {OWNER} in database "{name}" set synchronous_commit = off')
+    yield database_url
+
+
+async def test_a_lying_database_is_refused_by_name(lying: str) -> None:
+    db = await Database.open(Settings(database_url=lying))
+    try:
+        with pytest.raises(UnsafeDatabase, match="synchronous_commit is off"):
+            await assert_durable(db, allow_unsafe=False)
+        assert await assert_durable(db, allow_unsafe=True) == {"synchronous_commit": "off"}
+    finally:
+        await db.close()

@@ -1,7 +1,7 @@
 """A journey as GPX 1.1, piece by piece, so that a long one is never held in memory."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 from xml.sax.saxutils import escape
@@ -12,7 +12,6 @@ CONTENT_TYPE: Final = "application/gpx+xml"
 EXTENSION_NAMESPACE: Final = "urn:wayguard:gpx:1"
 TAIL: Final = "</trkseg></trk></gpx>\n"
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EXTRAS: Final = ("seq", "speed_mps", "heading_deg", "accuracy_m", "battery_pct")
 
 
@@ -57,5 +56,5 @@ def decimal(value: float) -> str:
 
 
 def _time(t_ms: int) -> str:
-    moment = _EPOCH + timedelta(milliseconds=t_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, ms = divmod(t_ms, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"

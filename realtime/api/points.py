@@ -20,7 +20,7 @@ Pages = AsyncGenerator[list[Record], None]
 Pieces = AsyncGenerator[bytes, None]
 
 DEFAULT_PAGE: Final = 1_000
-STREAM_PAGE: Final = 1_000
+STREAM_PAGE: Final = 500
 """Points read, written and forgotten at a time; few enough that the event loop is never held for long."""
 
 WRITE_TIMEOUT_S: Final = 30.0

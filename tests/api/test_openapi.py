@@ -1,5 +1,6 @@
 """The document is valid, complete and true: every operation is driven and its real answers are checked."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,22 @@ def test_every_code_an_operation_names_has_a_status() -> None:
     for operation in (*API, *ABOUT):
         statuses = {openapi.STATUS[code] for code in openapi.refusals(operation)}
         assert all(400 <= status < 600 for status in statuses)
+
+
+async def test_the_examples_on_the_page_for_people_are_what_the_document_says(api: Api) -> None:
+    components = (await fetched(api))["components"]
+    examples = re.findall(r"^```json (\w+)\n(.*?)^```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(examples) >= 9
+    for name, text in examples:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+        Draft202012Validator(schema).validate(json.loads(text))
+
+
+def test_the_statuses_on_the_page_for_people_are_the_servers() -> None:
+    written = {
+        code: int(status)
+        for status, codes in re.findall(r"^\| (\d{3}) \| (.*) \|$", DOCS.read_text(), re.MULTILINE)
+        for code in re.findall(r"`([a-z_]+)`", codes)
+    }
+    named = {code for operation in (*API, *ABOUT) for code in openapi.refusals(operation)}
+    assert {code: written.get(code.value) for code in named} == {code: openapi.STATUS[code] for code in named}

@@ -1,5 +1,7 @@
 """Vendors, journeys and points: what is answered, to whom, and page by page."""
 
+import asyncio
+import socket
 import time
 from typing import Any
 from uuid import UUID, uuid4
@@ -177,7 +179,7 @@ async def test_points_as_json_come_in_pages_with_voids(api: Api) -> None:
     assert (beyond["points"], beyond["through"], beyond["more"]) == ([], 11, False)
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 1_000, 2_300])
+@pytest.mark.parametrize("count", [0, 1, 5, 500, 1_300])
 async def test_geojson_and_gpx_give_the_whole_journey_however_long(api: Api, count: int) -> None:
     journey, log = await filled(api, count)
     wanted = [point for point in log if point.lat is not None]
@@ -267,3 +269,37 @@ async def test_only_a_journey_that_cannot_change_is_read_from_history(
     for journey in (fresh, old):
         await api.get(f"/api/v1/journeys/{journey}/points")
     assert seen == [False, True]
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    journey = await api.journey()
+    await api.fill(journey, "t1", "d1", [made_up(seq, 1_700_000_000_000) for seq in range(1, 40_001)])
+    monkeypatch.setattr(points_api, "WRITE_TIMEOUT_S", 0.2)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.connect(("127.0.0.1", int(api.url.rpartition(":")[2])))
+    path = f"/api/v1/journeys/{journey}/points?format=geojson"
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token()}\r\n\r\n"
+    before = await served(api)
+    client.sendall(request.encode())
+    async with asyncio.timeout(30):
+        while await served(api) == before:
+            await asyncio.sleep(0.01)
+    client.settimeout(10)
+    tail = b""
+    while piece := client.recv(65_536):
+        tail = (tail + piece)[-64:]
+    client.close()
+    assert tail
+    assert not tail.endswith(b"0\r\n\r\n"), "an answer cut short must not end like a whole one"
+
+
+async def served(api: Api) -> float:
+    """How many answers of points have ended."""
+    text = (await api.get("/metrics", None)).body.decode()
+    route = 'route="/api/v1/journeys/{journey_id}/points"'
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("wayguard_http_requests_total") and route in line
+    )

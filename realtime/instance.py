@@ -28,6 +28,7 @@ from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
+from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.driver import DriverEvents
@@ -78,6 +79,10 @@ class FanoutMetrics:
         """A viewer was cut off."""
         metrics.VIEWERS_STALLED.inc()
 
+    def delivered(self, kind: str, age_ms: int) -> None:
+        """A feed was written; its oldest fix had arrived ``age_ms`` ago."""
+        metrics.FIX_TO_VIEWER.labels(kind).observe(max(0, age_ms) / 1000)
+
 
 class Instance:
     """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
@@ -102,8 +107,9 @@ class Instance:
             buffer_limit_bytes=settings.viewer_buffer_bytes,
             stall_s=settings.viewer_stall_s,
             on_stalled=self.gateway.stalled,
+            now_ms=wall_clock_ms,
         )
-        self.publisher = LivePublisher(self.hub, self.bus, self.state)
+        self.publisher = LivePublisher(self.hub, self.bus, self.state, wall_clock_ms)
         self.presence = PresenceKeeper(
             self.publisher,
             client,
@@ -143,8 +149,12 @@ class Instance:
 
     def _make_app(self) -> web.Application:
         app = web.Application()
-        driver_events = DriverEvents(self.db, self.positions, self.publisher, self.presence, wall_clock_ms)
-        watch_events = WatchEvents(self.db, self.hub, self.settings.max_feeds_per_viewer, wall_clock_ms)
+        driver_events = DriverEvents(
+            self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms
+        )
+        watch_events = WatchEvents(
+            self.db, self.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms
+        )
         self.gateway.attach(app, driver_events, watch_events)
         context = ApiContext(
             settings=self.settings,
@@ -178,18 +188,25 @@ class Instance:
     async def _watch_engines(self) -> None:
         """Become ready when the database was seen and is safe; keep the gauges."""
         while True:
-            if not self.ready and await self.db.ping():
-                await assert_durable(self.db, self.settings.allow_unsafe_durability)
-                self.ready = True
+            if not self.ready:
+                await self._look_for_store()
             elif not self.db.is_up:
                 await self.db.ping()
             counts = self.hub.counts()
-            metrics.VIEWERS_LAGGING.set(counts["behind"])
+            metrics.VIEWERS_LAGGING.set(counts.behind)
+            for kind in metrics.FEED_KINDS:
+                metrics.FEEDS.labels(kind).set(counts.feeds.get(kind, 0))
+                metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
             metrics.POSTGRES_UP.set(self.db.is_up)
             metrics.REDIS_UP.set(self.presence.redis_is_up)
             metrics.DB_POOL.labels("primary", "used").set(self.db.in_use)
             self.positions.forget_idle()
             await asyncio.sleep(GAUGES_S)
+
+    async def _look_for_store(self) -> None:
+        with contextlib.suppress(Refused):  # it is away: look again in a moment
+            await assert_durable(self.db, self.settings.allow_unsafe_durability)
+            self.ready = True
 
     async def wait_failed(self) -> None:
         """Returns never; raises what makes this instance unfit to run (an unsafe database)."""

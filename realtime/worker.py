@@ -43,7 +43,7 @@ class Worker:
         self._client = client
         self._state = LiveState(client, settings.redis_timeout_s)
         self._bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
-        self._publisher = LivePublisher(None, self._bus, self._state)
+        self._publisher = LivePublisher(None, self._bus, self._state, wall_clock_ms)
         self._sweeper = PresenceSweeper(client, self._state, self._bus, wall_clock_ms)
         self._tasks: list[asyncio.Task[None]] = []
         self.app = web.Application()

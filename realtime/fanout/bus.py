@@ -36,19 +36,31 @@ class Item(NamedTuple):
     fragment: bytes
 
 
+class Message(NamedTuple):
+    """What is published: see `Envelope`."""
+
+    channel: str
+    kind: str
+    items: Sequence[Item]
+    at_ms: int
+
+
 class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """A message of the bus. ``number`` counts this publisher's messages on this channel."""
+    """A message of the bus. ``number`` counts this publisher's messages on this channel; ``at_ms`` is when
+    the oldest of ``items`` arrived, by the publisher's clock.
+    """
 
     publisher: str
     number: int
     kind: str
     items: list[Item]
+    at_ms: int
 
 
 class Listener(Protocol):
     """Who is told what the bus brings. Called on the event loop; must not block."""
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item]) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
         """A message of another instance, in its publisher's order."""
 
     def on_doubt(self, channels: Sequence[str], reason: str) -> None:
@@ -105,16 +117,16 @@ class RedisBus:
 
     # --- out
 
-    async def publish(self, messages: Sequence[tuple[str, str, Sequence[Item]]]) -> None:
-        """Publish (channel, kind, items) in order, in one round trip.
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish in order, in one round trip.
 
         Raises RedisError, OSError or TimeoutError; what was sent is then unknown, and the numbers used are
         not used again, so that receivers see a gap.
         """
         pipe = self._writing.pipeline(transaction=False)
-        for channel, kind, items in messages:
+        for channel, kind, items, at_ms in messages:
             number = self._next[channel] = self._next.get(channel, 0) + 1
-            envelope = Envelope(self.publisher, number, kind, list(items))
+            envelope = Envelope(self.publisher, number, kind, list(items), at_ms)
             pipe.publish(self._prefix + channel, msgspec.msgpack.encode(envelope))
         async with asyncio.timeout(self._timeout_s):
             await pipe.execute()
@@ -251,7 +263,7 @@ class RedisBus:
             return
         last = wish.seen.get(envelope.publisher)
         wish.seen[envelope.publisher] = envelope.number
-        self._listener.on_message(channel, envelope.kind, envelope.items)
+        self._listener.on_message(channel, envelope.kind, envelope.items, envelope.at_ms)
         if last is not None and envelope.number != last + 1:
             self._listener.on_doubt([channel], "gap")
 

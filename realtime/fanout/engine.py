@@ -13,14 +13,17 @@ from typing import Any, Final, Protocol, cast
 
 import engineio
 from aiohttp import WSMsgType, web
-from engineio import exceptions, packet
+from engineio import exceptions, packet, payload
 from engineio.async_socket import AsyncSocket
 
 from realtime.fanout import frames
 from realtime.fanout.frames import Frame
 
-HARD_LIMIT_FACTOR: Final = 4
-"""A client that leaves this many times its soft limit unread while it asks for more is cut off."""
+HARD_LIMIT_FACTOR: Final = 16
+"""A client that leaves this many times its soft limit unread while it asks for more is cut off. Room enough
+for the answers to several journeys watched at once over a slow line."""
+MAX_PACKETS_IN_POST: Final = 1_000
+"""The official client sends all it has in one POST; python-engineio takes 16 packets by default."""
 CLOSE_GRACE_S: Final = 2.0
 
 
@@ -82,6 +85,8 @@ class EngineSocket(AsyncSocket):
     async def poll(self) -> list[packet.Packet]:
         packets = cast(list[packet.Packet], await super().poll())
         self._queued_bytes = 0
+        if self.closing:
+            self._loop.call_soon(self._finish)
         return packets
 
     # --- heartbeat: one timer a client, no task
@@ -133,18 +138,24 @@ class EngineSocket(AsyncSocket):
         if not abort:
             with contextlib.suppress(exceptions.SocketIsClosedError):
                 self.write(_CLOSE)
-        self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
         wire = self.wire
         if wire is None:
             self.queue.put_nowait(None)
+            if not abort:  # what was said last waits for one more poll
+                self._loop.call_later(CLOSE_GRACE_S, self._finish)
+                return
         elif abort:
             wire.abort()
         else:
             wire.write(frames.WS_CLOSE_GOING_AWAY)
             wire.close()
             self._loop.call_later(CLOSE_GRACE_S, wire.abort)
+        self._finish()
+
+    def _finish(self) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self.server.sockets.pop(self.sid, None)
 
     # --- websocket
@@ -264,6 +275,7 @@ class EngineServer(engineio.AsyncServer):
         **kwargs: Any,
     ) -> None:
         super().__init__(monitor_clients=False, **kwargs)
+        payload.Payload.max_decode_packets = MAX_PACKETS_IN_POST
         self.server_name = server_name
         self.buffer_limit_bytes = buffer_limit_bytes
         self._remote_address = remote_address

@@ -33,26 +33,31 @@ class ConflatedFeed:
         self._name = frames.json_bytes(label)
         self._ticked = ticked
         self._gathered: dict[str, bytes] = {}
+        self._oldest_ms: int | None = None
         self._ticked_at = board.version
 
-    def take(self, kind: str, items: list[Item], limit_bytes: int) -> None:
-        """Items that the board has just accepted."""
+    def take(self, kind: str, items: list[Item], limit_bytes: int, at_ms: int) -> None:
+        """Items that the board has just accepted; the oldest arrived at ``at_ms``."""
         mine = items if self.key is None else [item for item in items if item.key == self.key]
         if kind == self._ticked:
-            self._gathered.update((item.key, item.fragment) for item in mine)
+            if mine:
+                self._gathered.update((item.key, item.fragment) for item in mine)
+                self._oldest_ms = at_ms if self._oldest_ms is None else min(at_ms, self._oldest_ms)
             return
         before = self.board.version - len(items)
         for item in mine:
             self._write(self._event(kind, item.fragment), limit_bytes, before)
 
-    def tick(self, limit_bytes: int) -> None:
-        """Write what has gathered as one frame."""
+    def tick(self, limit_bytes: int) -> int | None:
+        """Write what has gathered as one frame. Returns when the oldest of it arrived, if there was any."""
+        oldest_ms, self._oldest_ms = self._oldest_ms, None
         if self._gathered:
             fragments = frames.listed(self._gathered.values())
             self._gathered.clear()
             if self.members:
                 self._write(self._event(self._ticked, fragments), limit_bytes, self._ticked_at)
         self._ticked_at = self.board.version
+        return oldest_ms
 
     def _write(self, frame: Frame, limit_bytes: int, seen_version: int) -> None:
         for member in self.members:
@@ -93,24 +98,30 @@ class LogFeed:
         self.label = label
         self.state = state
         self.flushed = state.through
+        self.oldest_ms: int | None = None
         self.members: dict[EngineSocket, int] = {}
         self._namespace = namespace
         self._name = frames.json_bytes(label)
         self._kind = kind
 
-    def tick(self, limit_bytes: int) -> None:
-        """Write what came since the last tick to the members that are up to date and can take it."""
+    def tick(self, limit_bytes: int) -> int | None:
+        """Write what came since the last tick to the members that are up to date and can take it.
+
+        Returns when the oldest of it arrived, if that is known.
+        """
+        oldest_ms, self.oldest_ms = self.oldest_ms, None
         while self.flushed < self.state.through:
             fragments = self.state.after(self.flushed, LOG_PAGE)
             if fragments is None:  # a refill longer than the tail: each member pages through it by itself
                 self.flushed = self.state.through
-                return
+                break
             start, self.flushed = self.flushed, self.flushed + len(fragments)
             frame = self.frame(fragments)
             for member, written in self.members.items():
                 if written == start and member.buffered_bytes <= limit_bytes:
                     member.write(frame)
                     self.members[member] = self.flushed
+        return oldest_ms
 
     def note(self, kind: str, fragment: bytes) -> None:
         """Write a rare event about the log itself to everybody, after the entries before it."""

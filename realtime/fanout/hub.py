@@ -6,6 +6,7 @@ then merge what came meanwhile. After any doubt the truth is read again the same
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -48,6 +49,7 @@ class Observer(Protocol):
     def dropped(self, reason: str) -> None: ...
     def received(self, kind: str, items: int) -> None: ...
     def stalled(self) -> None: ...
+    def delivered(self, kind: str, age_ms: int) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +72,15 @@ class _Progress:
 
     unread_bytes: int
     since_s: float
+
+
+class Counts(NamedTuple):
+    """Channels, feeds and members by kind, and members that are behind."""
+
+    channels: int
+    feeds: Counter[str]
+    members: Counter[str]
+    behind: int
 
 
 class LogJoin(NamedTuple):
@@ -95,6 +106,7 @@ class Hub:
         stall_s: float,
         ticked: str = "positions",
         on_stalled: Callable[[EngineSocket], None],
+        now_ms: Callable[[], int],
     ) -> None:
         self._bus = bus
         self._origin = origin
@@ -105,6 +117,7 @@ class Hub:
         self._stall_s = stall_s
         self._ticked = ticked
         self._on_stalled = on_stalled
+        self._now_ms = now_ms
         self._channels: dict[str, _Channel] = {}
         self._joined: dict[EngineSocket, dict[str, _Channel]] = {}
         self._dirty: set[_Channel] = set()
@@ -266,7 +279,7 @@ class Hub:
         channel.state = LogState(ends.get(channel.name, 0))
         early, channel.early = channel.early, []
         for kind, items in early:
-            self._take(channel, kind, items)
+            self._take(channel, kind, items, self._now_ms())
 
     def _exit(self, channel: _Channel) -> None:
         channel.users -= 1
@@ -279,18 +292,18 @@ class Hub:
 
     # --- what comes in
 
-    def publish(self, channel_name: str, kind: str, items: Sequence[Item]) -> None:
-        """Something that happened on this instance, for its own viewers."""
+    def publish(self, channel_name: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+        """Something that happened on this instance at ``at_ms``, for its own viewers."""
         channel = self._channels.get(channel_name)
         if channel is not None:
-            self._take(channel, kind, list(items))
+            self._take(channel, kind, list(items), at_ms)
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item]) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
         """Something that happened on another instance."""
         self._observer.received(kind, len(items))
-        self.publish(channel, kind, items)
+        self.publish(channel, kind, items, at_ms)
 
-    def _take(self, channel: _Channel, kind: str, items: list[Item]) -> None:
+    def _take(self, channel: _Channel, kind: str, items: list[Item], at_ms: int) -> None:
         state = channel.state
         if state is None:
             # Kept until the log's end is known. Beyond the bound a gap is left, which is then refilled.
@@ -301,9 +314,12 @@ class Hub:
             if taken:
                 for feed in channel.feeds.values():
                     assert isinstance(feed, ConflatedFeed)
-                    feed.take(kind, taken, self._limit_bytes)
+                    feed.take(kind, taken, self._limit_bytes, at_ms)
         elif kind == self._ticked:
             state.offer(items)
+            for feed in channel.feeds.values():
+                assert isinstance(feed, LogFeed)
+                feed.oldest_ms = at_ms if feed.oldest_ms is None else min(at_ms, feed.oldest_ms)
             if state.has_gap:
                 self._refill(channel, "gap")
         else:
@@ -353,7 +369,7 @@ class Hub:
         state = channel.state
         if isinstance(state, Board):
             for kind, items in await self._origin.load_board(channel.name):
-                self._take(channel, kind, list(items))
+                self._take(channel, kind, list(items), self._now_ms())
         elif isinstance(state, LogState):
             while True:
                 items = await self._origin.read_log(channel.name, state.through, JOIN_PAGE)
@@ -386,7 +402,9 @@ class Hub:
         dirty, self._dirty = self._dirty, set()
         for channel in dirty:
             for feed in channel.feeds.values():
-                feed.tick(self._limit_bytes)
+                oldest_ms = feed.tick(self._limit_bytes)
+                if oldest_ms is not None:
+                    self._observer.delivered(kind_of(feed.label), self._now_ms() - oldest_ms)
 
     def _mind_the_slow(self) -> None:
         """Pay members that can take bytes again; end those that made no progress for too long."""
@@ -447,12 +465,17 @@ class Hub:
 
     # --- what it holds
 
-    def counts(self) -> dict[str, int]:
-        """Channels, feeds, members and members that are behind, for metrics and tests."""
-        feeds = [feed for channel in self._channels.values() for feed in channel.feeds.values()]
-        return {
-            "channels": len(self._channels),
-            "feeds": len(feeds),
-            "members": sum(len(feed.members) for feed in feeds),
-            "behind": len(self._behind),
-        }
+    def counts(self) -> Counts:
+        """What is held right now, for metrics and tests."""
+        feeds: Counter[str] = Counter()
+        members: Counter[str] = Counter()
+        for channel in self._channels.values():
+            for feed in channel.feeds.values():
+                feeds[kind_of(feed.label)] += 1
+                members[kind_of(feed.label)] += len(feed.members)
+        return Counts(len(self._channels), feeds, members, len(self._behind))
+
+
+def kind_of(label: str) -> str:
+    """The kind of a feed: what stands before the colon of its label."""
+    return label.partition(":")[0]

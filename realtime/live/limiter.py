@@ -20,6 +20,7 @@ DEFAULT_PER_WINDOW: Final = 100
 PER_WINDOW: Final[Mapping[str, int]] = {
     "connect": 1_000,
     "journey:start": 60,
+    "watch": 1_000,
     "submit_positions": 200,
     "create_share": 30,
     "revoke_token": 100,

@@ -7,12 +7,12 @@ elsewhere see the gap in the running numbers, or their audit does, and Postgres 
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
 from realtime import metrics
-from realtime.fanout.bus import REDIS_FAULTS, Item, RedisBus
+from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
 from realtime.fanout.hub import Hub
 from realtime.live.channels import HASHED, JOURNEY, POSITIONS, journey_channel, parts, vendor_channel
 from realtime.live.state import LiveState, Stored
@@ -29,7 +29,15 @@ _Outbox = dict[tuple[str, str], dict[str, Stored]]
 class LivePublisher:
     """The way out of this instance. ``start`` first, ``stop`` last; the rest never waits."""
 
-    def __init__(self, hub: Hub | None, bus: RedisBus, state: LiveState, flush_s: float = FLUSH_S) -> None:
+    def __init__(
+        self,
+        hub: Hub | None,
+        bus: RedisBus,
+        state: LiveState,
+        now_ms: Callable[[], int],
+        flush_s: float = FLUSH_S,
+    ) -> None:
+        self._now_ms = now_ms
         self._hub = hub
         self._bus = bus
         self._state = state
@@ -37,6 +45,7 @@ class LivePublisher:
         self._conflated: _Outbox = {}
         self._logs: dict[str, list[tuple[str, Item]]] = {}
         self._log_items = 0
+        self._oldest_ms: int | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -53,8 +62,9 @@ class LivePublisher:
     def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
         """The newest ``kind`` of a driver (``item.key``), for the vendor's and the driver's feeds."""
         channel = vendor_channel(tenant, vendor)
+        now_ms = self._arrived()
         if self._hub is not None:
-            self._hub.publish(channel, kind, [item])
+            self._hub.publish(channel, kind, [item], now_ms)
         _keep_newer(self._conflated, channel, kind, Stored(item, origin))
 
     def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item]) -> None:
@@ -67,13 +77,21 @@ class LivePublisher:
         self.conflated(tenant, vendor, JOURNEY, item, "")
 
     def _to_log(self, channel: str, kind: str, items: Sequence[Item]) -> None:
+        now_ms = self._arrived()
         if self._hub is not None:
-            self._hub.publish(channel, kind, items)
+            self._hub.publish(channel, kind, items, now_ms)
         if self._log_items + len(items) > LOG_OUTBOX_ITEMS:
             metrics.BUS_DROPPED.labels("queue_full").inc()
             return
         self._log_items += len(items)
         self._logs.setdefault(channel, []).extend((kind, item) for item in items)
+
+    def _arrived(self) -> int:
+        """Now; also remembered as the age of what gathers, when it is the first."""
+        now_ms = self._now_ms()
+        if self._oldest_ms is None:
+            self._oldest_ms = now_ms
+        return now_ms
 
     # --- the tick
 
@@ -89,10 +107,14 @@ class LivePublisher:
         logs, self._logs, self._log_items = self._logs, {}, 0
         if not conflated and not logs:
             return True
+        at_ms = self._oldest_ms or self._now_ms()
+        self._oldest_ms = None
         messages = [
-            (channel, kind, [s.item for s in kept.values()]) for (channel, kind), kept in conflated.items()
+            Message(channel, kind, [stored.item for stored in kept.values()], at_ms)
+            for (channel, kind), kept in conflated.items()
         ]
-        messages += [run for channel, entries in logs.items() for run in _runs(channel, entries)]
+        for channel, entries in logs.items():
+            messages += (Message(channel, kind, items, at_ms) for kind, items in _runs(entries))
         hashes = [
             (*parts(channel), kind, list(kept.values()))
             for (channel, kind), kept in conflated.items()
@@ -120,12 +142,12 @@ def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> Non
         kept[stored.item.key] = stored
 
 
-def _runs(channel: str, entries: Sequence[tuple[str, Item]]) -> list[tuple[str, str, list[Item]]]:
-    """Neighbours of one kind as one message, in order."""
-    runs: list[tuple[str, str, list[Item]]] = []
+def _runs(entries: Sequence[tuple[str, Item]]) -> list[tuple[str, list[Item]]]:
+    """Neighbours of one kind together, in order."""
+    runs: list[tuple[str, list[Item]]] = []
     for kind, item in entries:
-        if runs and runs[-1][1] == kind:
-            runs[-1][2].append(item)
+        if runs and runs[-1][0] == kind:
+            runs[-1][1].append(item)
         else:
-            runs.append((channel, kind, [item]))
+            runs.append((kind, [item]))
     return runs

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import msgspec
 import redis.asyncio as redis
 
-from realtime.fanout.bus import RedisBus
+from realtime.fanout.bus import Message, RedisBus
 from realtime.live.channels import PRESENCE, presence_item, vendor_channel
 from realtime.live.keeper import INSTANCES_KEY, lease_key
 from realtime.live.presence import Reason, State, epoch_of, presence_order
@@ -62,7 +62,8 @@ class PresenceSweeper:
             lost.append(Stored(gone, instance))
         if lost:
             await self._state.write(tenant, vendor, PRESENCE, lost)
-            await self._bus.publish([(vendor_channel(tenant, vendor), PRESENCE, [s.item for s in lost])])
+            items = [stored.item for stored in lost]
+            await self._bus.publish([Message(vendor_channel(tenant, vendor), PRESENCE, items, now_ms)])
         return len(lost)
 
 

@@ -21,7 +21,7 @@ from realtime.protocol import (
     journey_uuid,
     uuid_text,
 )
-from realtime.sockets.connection import Connection
+from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
 from realtime.store import identity, journeys
 from realtime.store.database import Database
@@ -40,12 +40,14 @@ class DriverEvents:
         positions: PositionService,
         publisher: LivePublisher,
         presence: PresenceKeeper,
+        limiter: Limiter,
         now_ms: Callable[[], int],
     ) -> None:
         self._db = db
         self._positions = positions
         self._publisher = publisher
         self._presence = presence
+        self._limiter = limiter
         self._now_ms = now_ms
         self.events = Events(
             {
@@ -101,6 +103,7 @@ class DriverEvents:
     async def _start(self, principal: Principal, client_id: UUID, start: JourneyStart) -> dict[str, Any]:
         assert principal.driver is not None
         assert principal.home_vendor is not None
+        await self._limiter.check(principal, "journey:start")
         now_ms = self._now_ms()
         head = await journeys.start(
             self._db,

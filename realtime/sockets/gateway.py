@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from aiohttp import web
 from msgspec import Raw
@@ -23,7 +23,7 @@ from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
 from realtime.sockets.address import Addresses
-from realtime.sockets.connection import Connection, Connections
+from realtime.sockets.connection import Connection, Connections, Limiter
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.events import internal
 from realtime.sockets.watch import WatchEvents
@@ -35,13 +35,6 @@ log = logging.getLogger(__name__)
 EXPIRY_CHECK_S: Final = 1.0
 SHARES_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
-
-
-class Limiter(Protocol):
-    """How often a principal may do something."""
-
-    async def check(self, principal: Principal, operation: str) -> None:
-        """Raises Refused(rate_limited)."""
 
 
 class Gateway:

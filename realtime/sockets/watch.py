@@ -22,7 +22,7 @@ from realtime.protocol import (
     journey_uuid,
     shown,
 )
-from realtime.sockets.connection import Connection
+from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
 from realtime.store import identity, journeys, shares
 from realtime.store.database import Database
@@ -33,9 +33,12 @@ NAMESPACE: Final = "/watch"
 class WatchEvents:
     """The handlers of ``/watch``."""
 
-    def __init__(self, db: Database, hub: Hub, max_feeds: int, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, db: Database, hub: Hub, limiter: Limiter, max_feeds: int, now_ms: Callable[[], int]
+    ) -> None:
         self._db = db
         self._hub = hub
+        self._limiter = limiter
         self._max_feeds = max_feeds
         self._now_ms = now_ms
         self.events = Events(
@@ -86,6 +89,7 @@ class WatchEvents:
         later(connection, answer, self._watch(connection, request))
 
     async def _watch(self, connection: Connection, request: FeedRequest) -> bytes:
+        await self._limiter.check(connection.principal, "watch")
         if request.vendor is not None:
             return await self._watch_vendor(connection, identifier(request.vendor, "vendor"))
         if request.driver is not None:

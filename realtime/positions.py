@@ -194,7 +194,7 @@ class PositionService:
     def _publish(self, journey: JourneyLog, batch: PointBatch) -> None:
         journey_id = str(journey.journey_id)
         items = [log_item(journey.driver, journey_id, point) for point in batch.points]
-        self._publisher.entries(journey.tenant, journey_id, items)
+        self._publisher.entries(journey.tenant, journey_id, items, batch.received_ms)
 
     def _doubt(self, journey: JourneyLog) -> None:
         """What this instance believed of the journey may be wrong: read its head again."""

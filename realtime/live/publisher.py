@@ -62,36 +62,34 @@ class LivePublisher:
     def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
         """The newest ``kind`` of a driver (``item.key``), for the vendor's and the driver's feeds."""
         channel = vendor_channel(tenant, vendor)
-        now_ms = self._arrived()
+        now_ms = self._now_ms()
+        self._arrived(now_ms)
         if self._hub is not None:
             self._hub.publish(channel, kind, [item], now_ms)
         _keep_newer(self._conflated, channel, kind, Stored(item, origin))
 
-    def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item]) -> None:
-        """Committed entries of a journey's log, in seq order."""
-        self._to_log(journey_channel(tenant, journey_id), POSITIONS, items)
+    def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item], received_ms: int) -> None:
+        """Committed entries of a journey's log, in seq order, that had arrived at ``received_ms``."""
+        self._to_log(journey_channel(tenant, journey_id), POSITIONS, items, received_ms)
 
     def journey(self, tenant: str, vendor: str, journey_id: UUID | str, item: Item) -> None:
         """A journey started or ended: for its own feed and for its vendor's and driver's."""
-        self._to_log(journey_channel(tenant, journey_id), JOURNEY, [item])
+        self._to_log(journey_channel(tenant, journey_id), JOURNEY, [item], self._now_ms())
         self.conflated(tenant, vendor, JOURNEY, item, "")
 
-    def _to_log(self, channel: str, kind: str, items: Sequence[Item]) -> None:
-        now_ms = self._arrived()
+    def _to_log(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+        self._arrived(at_ms)
         if self._hub is not None:
-            self._hub.publish(channel, kind, items, now_ms)
+            self._hub.publish(channel, kind, items, at_ms)
         if self._log_items + len(items) > LOG_OUTBOX_ITEMS:
             metrics.BUS_DROPPED.labels("queue_full").inc()
             return
         self._log_items += len(items)
         self._logs.setdefault(channel, []).extend((kind, item) for item in items)
 
-    def _arrived(self) -> int:
-        """Now; also remembered as the age of what gathers, when it is the first."""
-        now_ms = self._now_ms()
-        if self._oldest_ms is None:
-            self._oldest_ms = now_ms
-        return now_ms
+    def _arrived(self, at_ms: int) -> None:
+        """Remember the age of what gathers: that of its oldest."""
+        self._oldest_ms = at_ms if self._oldest_ms is None else min(at_ms, self._oldest_ms)
 
     # --- the tick
 

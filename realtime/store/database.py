@@ -10,7 +10,7 @@ from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.pools import close_pool, make_pool, transaction
 from realtime.store.queries import load
-from realtime.store.replica import Replica
+from realtime.store.replica import Replica, begin_reader
 
 _SQL = load("database")
 _log = logging.getLogger(__name__)
@@ -68,11 +68,11 @@ class Database:
         statement takes DB_TIMEOUT_S at most unless given a ``timeout`` of its own.
         A commit not answered in time raises Refused(unavailable) and may have happened.
         """
-        return self._primary(_SQL["as_writer"], timeout_s=timeout_s or self._timeout_s, readonly=False)
+        return self._primary(_SQL["begin_writer"], timeout_s=timeout_s or self._timeout_s, readonly=False)
 
     def reader(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A read-only transaction on the primary that sees only ``tenant``'s rows."""
-        return self._primary(_SQL["as_reader"], tenant, timeout_s=self._timeout_s, readonly=True)
+        return self._primary(begin_reader(tenant), timeout_s=self._timeout_s, readonly=True)
 
     async def history(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """Like `reader`, for what is older than 60 s: on the replica if that has it all, else the primary."""
@@ -82,12 +82,10 @@ class Database:
 
     @asynccontextmanager
     async def _primary(
-        self, role: str, *args: str, timeout_s: float, readonly: bool
+        self, begin: str, *, timeout_s: float, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
         try:
-            async with transaction(
-                self._pool, role, *args, timeout_s=timeout_s, readonly=readonly
-            ) as connection:
+            async with transaction(self._pool, begin, timeout_s=timeout_s, readonly=readonly) as connection:
                 self._note(True)
                 yield connection
         except Refused as refused:

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 from realtime.protocol import Code, Refused
 from realtime.store import ids
 from realtime.store.database import Database
+from realtime.store.points import last_seqs_on
 from realtime.store.queries import load
 from realtime.store.replica import HISTORY_AGE_S
 
@@ -123,7 +124,7 @@ async def get(db: Database, tenant: str, journey_id: UUID) -> Journey | None:
     """The journey; None when ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
         row = await connection.fetchrow(_SQL["get"], journey_id)
-    return None if row is None else _journey(row)
+    return None if row is None else _journey(row, row["last_seq"])
 
 
 async def list_(
@@ -150,7 +151,8 @@ async def list_(
     wanted = None if vendors is None else list(vendors)
     async with await db.history(tenant) if is_history else db.reader(tenant) as connection:
         rows = await connection.fetch(_SQL["list"], least, bound, wanted, driver, limit)
-    return [_journey(row) for row in rows]
+        last = await last_seqs_on(connection, [(tenant, row["journey_id"]) for row in rows])
+    return [_journey(row, last[row["journey_id"]]) for row in rows]
 
 
 def _text(json: Raw | bytes | None) -> str | None:
@@ -162,12 +164,12 @@ def _raw(json: str | None) -> Raw | None:
 
 
 def _head(row: asyncpg.Record) -> JourneyHead:
-    return JourneyHead(**_head_fields(row))
+    return JourneyHead(**_head_fields(row, row["last_seq"]))
 
 
-def _journey(row: asyncpg.Record) -> Journey:
+def _journey(row: asyncpg.Record, last_seq: int) -> Journey:
     return Journey(
-        **_head_fields(row),
+        **_head_fields(row, last_seq),
         client_journey_id=UUID(int=row["client_journey_id"].int),
         started_ms=row["started_ms"],
         vehicle=row["vehicle"],
@@ -176,14 +178,14 @@ def _journey(row: asyncpg.Record) -> Journey:
     )
 
 
-def _head_fields(row: asyncpg.Record) -> dict[str, Any]:
+def _head_fields(row: asyncpg.Record, last_seq: int) -> dict[str, Any]:
     return {
         # asyncpg's own UUID class is a stranger to msgspec.
         "journey_id": UUID(int=row["journey_id"].int),
         "tenant": row["tenant_id"],
         "vendor": row["vendor_id"],
         "driver": row["driver_id"],
-        "last_seq": row["last_seq"],
+        "last_seq": last_seq,
         "created_ms": row["created_ms"],
         "ended_ms": row["ended_ms"],
         "final_seq": row["final_seq"],

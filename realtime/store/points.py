@@ -62,14 +62,19 @@ async def last_seqs(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict[UU
 
     A journey of another tenant than the one named counts as unknown. Raises Refused(unavailable).
     """
-    found = {journey_id: 0 for _, journey_id in wanted}
-    if not found:
-        return found
+    if not wanted:
+        return {}
     async with db.writer() as connection:  # across tenants, which no reader may be
-        rows = await connection.fetch(
-            _SQL["last_seqs"], [t for t, _ in wanted], [j for _, j in wanted], min(found), max(found)
-        )
-    found.update({UUID(int=row["journey_id"].int): row["seq"] for row in rows})
+        return await last_seqs_on(connection, wanted)
+
+
+async def last_seqs_on(connection: asyncpg.Connection, wanted: Sequence[tuple[str, UUID]]) -> dict[UUID, int]:
+    """`last_seqs` inside the caller's transaction."""
+    found = {UUID(int=journey_id.int): 0 for _, journey_id in wanted}
+    if found:
+        tenants, journeys = zip(*wanted, strict=True)
+        rows = await connection.fetch(_SQL["last_seqs"], tenants, journeys, min(found), max(found))
+        found.update({UUID(int=row["journey_id"].int): row["seq"] for row in rows})
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from realtime.protocol import Code, Refused
-from realtime.store.pools import close_pool, transaction
+from realtime.store.pools import close_pool, literal, transaction
 from realtime.store.queries import load
 
 HISTORY_AGE_S: Final = 60.0
@@ -25,6 +25,11 @@ _SQL = load("database")
 _log = logging.getLogger(__name__)
 
 Reader = Callable[[str], AbstractAsyncContextManager[asyncpg.Connection]]
+
+
+def begin_reader(tenant: str) -> str:
+    """What begins a read-only transaction that sees ``tenant``'s rows only."""
+    return _SQL["begin_reader"].format(tenant=literal(tenant))
 
 
 class Positions:
@@ -113,7 +118,7 @@ class Replica:
         await close_pool(self._pool, self._timeout_s)
 
     def _transaction(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        return transaction(self._pool, _SQL["as_reader"], tenant, timeout_s=self._timeout_s, readonly=True)
+        return transaction(self._pool, begin_reader(tenant), timeout_s=self._timeout_s, readonly=True)
 
     async def _watch(self, primary: Reader) -> None:
         while True:

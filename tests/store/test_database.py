@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -158,6 +158,11 @@ async def test_what_a_statement_is_refused_for_passes_through_and_rolls_back(dat
         with pytest.raises(asyncpg.InterfaceError):
             async with db.writer() as connection:
                 await connection.fetchval("SELECT $1::int", 1, 2)
+        with pytest.raises(RuntimeError, match="rolled back"):
+            async with db.writer() as connection:
+                await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('c')")
+                with suppress(asyncpg.DivisionByZeroError):
+                    await connection.fetchval("SELECT 1/0")
         with pytest.raises(KeyError):
             async with db.writer() as connection:
                 await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('b')")

@@ -77,7 +77,18 @@ async def test_a_reader_gets_nothing_by_id_of_another_tenant(
             assert await connection.fetchval(query, two_tenants["t2"]) == 0
 
 
-@pytest.mark.parametrize("tenant", ["", "t3", "t1' OR true --", "%"])
+@pytest.mark.parametrize(
+    "tenant",
+    [
+        "",
+        "t3",
+        "t1' OR true --",
+        "\\' OR true --",
+        "%",
+        "t1\n",
+        "t1', true); SELECT set_config('app.tenant', 't1",
+    ],
+)
 async def test_a_reader_of_no_such_tenant_sees_nothing(
     db: Database, two_tenants: dict[str, UUID], tenant: str
 ) -> None:

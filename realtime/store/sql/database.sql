@@ -1,9 +1,12 @@
--- name: as_writer
--- A process that is frozen inside a transaction must not hold its locks for ever.
+-- name: begin_writer
+-- Each of these two is sent as one message. A process that is frozen inside a transaction must not hold its
+-- locks for ever.
+BEGIN READ WRITE;
 SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '60s', true)
 
--- name: as_reader
-SELECT set_config('role', 'wayguard_reader', true), set_config('app.tenant', $1, true)
+-- name: begin_reader
+BEGIN READ ONLY;
+SELECT set_config('role', 'wayguard_reader', true), set_config('app.tenant', {tenant}, true)
 
 -- name: primary_position
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint

@@ -48,10 +48,8 @@ WHERE journey_id = $1
 
 -- name: list
 SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
-       (SELECT coalesce(max(p.seq), 0) FROM journey_points p
-        WHERE p.journey_id = j.journey_id AND p.journey_id >= $1 AND p.journey_id < $2) AS last_seq,
        client_journey_id, started_ms, vehicle, NULL AS destination, NULL AS route
-FROM journeys j
+FROM journeys
 WHERE journey_id >= $1 AND journey_id < $2
   AND ($3::text[] IS NULL OR vendor_id = ANY ($3))
   AND ($4::text IS NULL OR driver_id = $4)

@@ -1,7 +1,8 @@
 """Serves the pages and their files: `/`, `/s/{share_id}`, `/pages/config.json`, `/pages/…`.
 
-A page is a file that `npm run build` wrote to `static/`; nothing is rendered here, so no id or secret of a request
-can end up in one. Headers say the rest: what a page may load, who may frame it, how long a file stays good.
+A page is a file that `npm run build` wrote to `static/`; nothing is rendered here, so no id or secret of a
+request can end up in one. Headers say the rest: what a page may load, who may frame it, how long a file stays
+good.
 """
 
 import mimetypes
@@ -19,6 +20,7 @@ STATIC: Final = Path(__file__).parent / "static"
 NOT_BUILT: Final = "The pages are not built. Run: cd realtime/pages/web && npm ci && npm run build\n"
 
 _HASHED: Final = re.compile(r"assets/.+-[A-Za-z0-9_-]{8}\.\w+|basemap-[0-9a-f]+/.+")
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 _TILE: Final = re.compile(r"basemap-[0-9a-f]+/\d+/\d+/\d+\.pbf")
 _TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",
@@ -51,8 +53,7 @@ def content_security_policy(settings: Settings) -> str:
     ``'self'`` covers the websocket in browsers of today; the public address is named for those of yesterday.
     ``blob:`` is for images and workers MapLibre makes itself.
     """
-    public = urlsplit(settings.public_url)
-    websocket = f"{'wss' if public.scheme == 'https' else 'ws'}://{public.netloc}" if public.netloc else ""
+    websocket = _origin(settings.public_url).replace("http", "ws", 1)
     style = _origin(settings.map_style_url)
     rules = {
         "default-src": "'none'",
@@ -71,9 +72,10 @@ def content_security_policy(settings: Settings) -> str:
 
 
 def _origin(url: str) -> str:
-    """``scheme://host`` of an absolute http(s) URL, else nothing."""
+    """``scheme://host`` of an absolute http(s) URL without user name, else nothing."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("http", "https") and parts.netloc else ""
+    fit = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
+    return f"{parts.scheme}://{parts.netloc}" if fit else ""
 
 
 class _Pages:

@@ -47,10 +47,48 @@ function hashOfInputs() {
 
 const atlas = (name) => JSON.parse(readFileSync(require.resolve(`world-atlas/${name}.json`), "utf8"));
 
+/**
+ * world-atlas has its shapes stitched across the antimeridian, so a ring jumps from 180 to −180. Here longitudes run
+ * on past 180 instead (the tiler wraps them round), and a ring around a pole is closed over the pole.
+ */
+function unwrapped(path) {
+  let lon = path[0][0];
+  const run = path.map(([x, y]) => {
+    lon += ((((x - lon + 180) % 360) + 360) % 360) - 180;
+    return [lon, y];
+  });
+  const [first, last] = [run[0], run.at(-1)];
+  if (Math.abs(last[0] - first[0]) < 359) return run;
+  const pole = first[1] < 0 ? -90 : 90;
+  return [...run, [last[0], pole], [first[0], pole], first];
+}
+
+function unwrappedShape(geometry) {
+  const { type, coordinates } = geometry;
+  if (type === "Polygon") return { type, coordinates: coordinates.map(unwrapped) };
+  if (type === "MultiPolygon") return { type, coordinates: coordinates.map((part) => part.map(unwrapped)) };
+  throw new Error(`unexpected geometry: ${type}`);
+}
+
+/** Lines cut where they jump across the antimeridian: nothing is to be closed over a pole here. */
+function unwrappedLines({ type, coordinates }) {
+  const parts = coordinates.flatMap((path) => {
+    const cut = [[path[0]]];
+    for (const place of path.slice(1)) {
+      if (Math.abs(place[0] - cut.at(-1).at(-1)[0]) > 180) cut.push([]);
+      cut.at(-1).push(place);
+    }
+    return cut.filter((part) => part.length > 1);
+  });
+  return { type, coordinates: parts };
+}
+
+const unwrappedFeatures = (shapes) => shapes.map((shape) => ({ ...shape, geometry: unwrappedShape(shape.geometry) }));
+
 /** Country names at the point of their largest part that is farthest from its edge, once each. */
 function countryNames() {
   const world = atlas("countries-50m");
-  return feature(world, world.objects.countries).features.map((country) => {
+  return unwrappedFeatures(feature(world, world.objects.countries).features).map((country) => {
     const shape = country.geometry;
     const parts = shape.type === "Polygon" ? [shape.coordinates] : shape.coordinates;
     const largest = parts.reduce((best, part) => (size(part) > size(best) ? part : best));
@@ -85,7 +123,7 @@ function placeNames() {
 }
 
 const collection = (features) => ({ type: "FeatureCollection", features });
-const lines = (geometry) => collection([{ type: "Feature", properties: {}, geometry }]);
+const lines = (geometry) => collection([{ type: "Feature", properties: {}, geometry: unwrappedLines(geometry) }]);
 
 function indexes() {
   const land = atlas("land-10m");
@@ -93,7 +131,7 @@ function indexes() {
   const options = { maxZoom: MAX_ZOOM, indexMaxZoom: MAX_ZOOM, indexMaxPoints: 0, extent: EXTENT, buffer: 64, tolerance: 2 };
   const cut = (data) => new GeoJSONVT(data, options);
   return {
-    land: cut(feature(land, land.objects.land)),
+    land: cut(collection(unwrappedFeatures(feature(land, land.objects.land).features))),
     coast: cut(lines(mesh(land, land.objects.land))),
     border: cut(lines(mesh(countries, countries.objects.countries, (a, b) => a !== b))),
     name: cut(collection([...countryNames(), ...placeNames()])),

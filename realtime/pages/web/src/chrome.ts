@@ -25,8 +25,7 @@ export class LineSigns {
     if (kind === "live") this.downSinceMs = null;
     else this.downSinceMs ??= Date.now();
     // A first connection and a quick reconnection need no alarm: the chip says it.
-    const downMs = this.downSinceMs === null ? 0 : Date.now() - this.downSinceMs;
-    const alarm = kind !== "live" && kind !== "refused" && downMs > 1_500;
+    const alarm = kind !== "refused" && this.downMs(session) > 1_500;
     show(this.bar, alarm);
     if (!alarm) return;
     const heard = session.lastHeardMs;
@@ -34,9 +33,10 @@ export class LineSigns {
     say(this.bar, known ? `Not live. You see what was known ${agoText(Date.now() - heard)}. Trying again…` : "No connection yet. Trying again…");
   }
 
-  /** How long the line has been down, in ms. */
-  downMs(): number {
-    return this.downSinceMs === null ? 0 : Date.now() - this.downSinceMs;
+  /** For how long nothing has been heard over a line that is not up, in ms. */
+  downMs(session: Session): number {
+    if (this.downSinceMs === null) return 0;
+    return Date.now() - Math.max(this.downSinceMs, session.lastHeardMs ?? 0);
   }
 }
 

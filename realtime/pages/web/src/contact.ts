@@ -110,8 +110,8 @@ class ContactPage {
     const feed = new JourneyFeed(identity.journeyId, {
       grew: (points, driver) => this.grew(points, driver),
       heard: (presence) => {
-        const [entry] = presence.values();
-        if (entry) this.presence = entry;
+        this.presence = presence;
+        this.words();
       },
       gap: () => this.session.rewatch(feed.name),
       refused: (refusal) => this.shut(refusal),
@@ -175,7 +175,7 @@ class ContactPage {
 
   private freshness(): Freshness {
     const state = freshness(this.age(), this.presence?.state ?? null, this.config.staleAfterMs);
-    return seenThrough(this.endedMs === null ? state : "offline", this.signs.downMs());
+    return seenThrough(this.endedMs === null ? state : "offline", this.signs.downMs(this.session));
   }
 
   private age(): number {
@@ -193,7 +193,7 @@ class ContactPage {
     this.view.put(MARKERS, [
       markerFeature({ id: PERSON, name: "", place, freshness: this.freshness(), pointed, chosen: true }),
     ]);
-    this.view.put(ACCURACY, accuracyFeature(place, this.point.accuracyM));
+    this.view.put(ACCURACY, accuracyFeature(place, this.point.accuracyM, this.freshness()));
     if (this.showsWay() && this.feed) this.way.draw(this.feed.log.placed, place, now);
     this.followIfDue(place, now);
     this.pace.ran(now, performance.now());
@@ -209,6 +209,7 @@ class ContactPage {
     if (this.closed) return;
     this.dirty = true;
     this.signs.update(this.session, this.point !== null);
+    show(this.signs.chip, this.session.state.kind !== "live"); // the pill says how live the person is
     show(this.facts, this.point !== null);
     show(this.centre, this.point !== null && this.view.moved);
     if (!this.point) {
@@ -216,7 +217,7 @@ class ContactPage {
       return;
     }
     const state = this.freshness();
-    const live = this.session.state.kind === "live" || this.signs.downMs() < 3_000;
+    const live = this.session.state.kind === "live" || this.signs.downMs(this.session) < 3_000;
     const [title, sentence] = statusWords({ freshness: state, ageMs: this.age(), live, ended: this.endedMs !== null });
     say(this.pill, title);
     this.pill.dataset["state"] = live ? state : "stale";
@@ -244,6 +245,7 @@ class ContactPage {
       page: "contact",
       connection: this.session.state.kind,
       connections: this.session.connections,
+      last_loss: this.session.lastLoss,
       map_ready: this.mapReady,
       closed: this.closed,
       ended: this.endedMs !== null,

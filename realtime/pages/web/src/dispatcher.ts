@@ -42,6 +42,7 @@ class DispatcherPage {
   private dirty = true;
   private mapReady = false;
   private readonly total = make("b", "", "0");
+  private readonly unit = make("span", "", "drivers");
   private readonly detail = make("span", "detail", "");
   private readonly hint = make("p", "hint", "");
   private readonly vendorForm: HTMLFormElement;
@@ -80,7 +81,7 @@ class DispatcherPage {
 
   private build(): void {
     const head = make("header", "", [brand(), this.signs.chip]);
-    const count = make("p", "count", [this.total, make("span", "", " drivers")]);
+    const count = make("p", "count", [this.total, " ", this.unit]);
     const tools = make("div", "tools", [button("Show all drivers", ICONS.all, () => this.frameAll()), themeButton()]);
     const panel = make("section", "panel overview", [head, count, this.detail, this.hint, this.vendorForm, tools], { "aria-label": "Fleet" });
     page.replaceChildren(panel, this.card.element, this.signs.bar);
@@ -178,6 +179,8 @@ class DispatcherPage {
     if (!driver) this.card.hide();
     this.dirty = true;
     this.words();
+    const place = driver && this.stage.at(driver.id, performance.now());
+    if (place) this.view.reveal(place, cardPadding());
   }
 
   /** The way of the chosen driver's journey so far; a dispatcher who may not see it simply gets none. */
@@ -213,7 +216,7 @@ class DispatcherPage {
 
   private freshnessOf(driver: Driver): Freshness {
     const state = this.fleet.freshnessOf(driver, this.session.now(), this.config.staleAfterMs);
-    return seenThrough(state, this.signs.downMs());
+    return seenThrough(state, this.signs.downMs(this.session));
   }
 
   private frame(): void {
@@ -237,7 +240,7 @@ class DispatcherPage {
   private drawChosen(now: number): void {
     const driver = this.chosen === null ? undefined : this.fleet.drivers.get(this.chosen);
     const place = driver && this.stage.at(driver.id, now);
-    this.view.put(ACCURACY, place ? accuracyFeature(place, driver.point.accuracyM) : []);
+    this.view.put(ACCURACY, place ? accuracyFeature(place, driver.point.accuracyM, this.freshnessOf(driver)) : []);
     if (place && this.chosenJourney?.log.placed.length) this.way.draw(this.chosenJourney.log.placed, place, now);
   }
 
@@ -259,6 +262,9 @@ class DispatcherPage {
     const drivers = [...this.fleet.drivers.values()];
     const fresh = drivers.filter((driver) => this.freshnessOf(driver) === "fresh").length;
     say(this.total, String(drivers.length));
+    const [vendor, ...others] = this.vendors;
+    const where = vendor === undefined ? "" : others.length ? ` of ${others.length + 1} vendors` : ` in ${vendor}`;
+    say(this.unit, `${drivers.length === 1 ? "driver" : "drivers"}${where}`);
     const silent = drivers.length - fresh;
     say(this.detail, drivers.length ? `${fresh} live · ${silent} silent` : this.vendors.size ? "Drivers appear here as they report." : "");
     document.title = drivers.length ? `${fresh} live · Wayguard` : "Wayguard";
@@ -296,6 +302,7 @@ class DispatcherPage {
       page: "dispatcher",
       connection: this.session.state.kind,
       connections: this.session.connections,
+      last_loss: this.session.lastLoss,
       map_ready: this.mapReady,
       vendors: [...this.vendors],
       chosen: this.chosen,
@@ -313,6 +320,12 @@ function placeOf(driver: Driver): { lon: number; lat: number; headingDeg: number
 function panelPadding(): Padding {
   const wide = window.innerWidth >= 720;
   return wide ? { top: 70, right: 90, bottom: 70, left: 330 } : { top: 170, right: 40, bottom: 60, left: 40 };
+}
+
+/** What the panel and an open card cover. */
+function cardPadding(): Padding {
+  const wide = window.innerWidth >= 720;
+  return wide ? { top: 40, right: 320, bottom: 40, left: 320 } : { top: 130, right: 30, bottom: 300, left: 30 };
 }
 
 async function main(): Promise<void> {

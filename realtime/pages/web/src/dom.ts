@@ -5,7 +5,7 @@ type Attributes = Record<string, string>;
 export function make<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   className = "",
-  content: string | Node[] = [],
+  content: string | (Node | string)[] = [],
   attributes: Attributes = {},
 ): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag);

@@ -5,7 +5,7 @@ import type { Fix, Point, Presence, Refusal, Snapshot } from "./wire";
 
 export interface JourneyListener {
   grew(points: Point[], driver: string | null): void;
-  heard(presence: Map<string, Presence>): void;
+  heard(presence: Presence): void;
   gap(): void;
   refused(refusal: Refusal): void;
 }
@@ -28,8 +28,10 @@ export class JourneyFeed implements Feed {
   }
 
   snapshot(snapshot: Snapshot): void {
-    this.listener.heard(snapshot.presence);
     this.tell(snapshot.fixes, this.log.restore(points(snapshot.fixes), snapshot.through));
+    const [only] = snapshot.presence.size === 1 ? snapshot.presence.values() : [];
+    const presence = this.driver === null ? only : snapshot.presence.get(this.driver);
+    if (presence) this.listener.heard(presence);
   }
 
   positions(fixes: readonly Fix[]): void {

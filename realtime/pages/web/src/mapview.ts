@@ -97,6 +97,17 @@ export class MapView {
     this.map.easeTo({ center: [place.lon, place.lat], offset, ...pan(false, 700), easing: (t) => t });
   }
 
+  /** Moves the map just so far that a place is not under a panel. */
+  reveal(place: { lon: number; lat: number }, padding: Padding): void {
+    const { x, y } = this.map.project([place.lon, place.lat]);
+    const { clientWidth, clientHeight } = this.map.getContainer();
+    const by: [number, number] = [
+      outside(x, padding.left, clientWidth - padding.right),
+      outside(y, padding.top, clientHeight - padding.bottom),
+    ];
+    if (by[0] || by[1]) this.map.panBy(by, pan(false, 400));
+  }
+
   /** The id of the marker at a point of the screen, with a finger's tolerance. */
   markerAt(point: { x: number; y: number }): string | null {
     if (!this.map.getLayer(MARKERS)) return null;
@@ -186,6 +197,11 @@ export interface Padding {
   bottom: number;
   left: number;
   right: number;
+}
+
+/** How far a value lies outside of low…high, with its sign. */
+function outside(value: number, low: number, high: number): number {
+  return Math.min(0, value - low) + Math.max(0, value - high);
 }
 
 function pan(instantly: boolean, durationMs: number): { duration: number } {

@@ -25,13 +25,14 @@ export function markerFeature({ id, name, place, freshness, pointed, chosen }: M
       icon: `${freshness}-${arrow ? "heading" : "plain"}`,
       heading: arrow ? place.headingDeg : 0,
       chosen: chosen ? 1 : 0,
+      fresh: freshness === "fresh" ? 1 : 0,
       rank: chosen ? 3 : RANK[freshness],
     },
   };
 }
 
 /** The circle the person is somewhere in; none when the accuracy is unknown or too fine to see. */
-export function accuracyFeature(place: Place, accuracyM: number | null): GeoJSON.Feature[] {
+export function accuracyFeature(place: Place, accuracyM: number | null, freshness: Freshness): GeoJSON.Feature[] {
   if (accuracyM === null || accuracyM < 3) return [];
-  return [{ type: "Feature", properties: {}, geometry: { type: "Polygon", coordinates: [circle(place, accuracyM)] } }];
+  return [{ type: "Feature", properties: { fresh: freshness === "fresh" ? 1 : 0 }, geometry: { type: "Polygon", coordinates: [circle(place, accuracyM)] } }];
 }

@@ -1,5 +1,5 @@
 /** What is drawn on top of any map: markers, their names, ways, accuracy. Layer specs and icons, per palette. */
-import type { LayerSpecification } from "maplibre-gl";
+import type { ExpressionSpecification, LayerSpecification } from "maplibre-gl";
 
 import type { Palette } from "./theme";
 
@@ -60,9 +60,10 @@ function draw(colour: string, ring: string, heading: boolean, hollow: boolean): 
 /** The overlay's layers, lowest first. `font` is one the style's glyphs have; `names` whether to name markers. */
 export function overlayLayers(p: Palette, font: string[], names: boolean): LayerSpecification[] {
   const round = { "line-join": "round", "line-cap": "round" } as const;
+  const byFreshness: ExpressionSpecification = ["case", ["==", ["get", "fresh"], 1], p.fresh, p.stale];
   const layers: LayerSpecification[] = [
-    { id: "accuracy-fill", type: "fill", source: ACCURACY, paint: { "fill-color": p.fresh, "fill-opacity": 0.1 } },
-    { id: "accuracy-line", type: "line", source: ACCURACY, paint: { "line-color": p.fresh, "line-opacity": 0.45, "line-width": 1 } },
+    { id: "accuracy-fill", type: "fill", source: ACCURACY, paint: { "fill-color": byFreshness, "fill-opacity": 0.1 } },
+    { id: "accuracy-line", type: "line", source: ACCURACY, paint: { "line-color": byFreshness, "line-opacity": 0.45, "line-width": 1 } },
     {
       id: "trails",
       type: "line",
@@ -70,10 +71,12 @@ export function overlayLayers(p: Palette, font: string[], names: boolean): Layer
       layout: round,
       paint: { "line-color": p.trail, "line-width": 2.5, "line-opacity": ["get", "o"] },
     },
-    ...[WAY, WAY_HEAD].flatMap((source): LayerSpecification[] => [
-      { id: `${source}-case`, type: "line", source, layout: round, paint: { "line-color": p.ring, "line-width": 7, "line-opacity": 0.7 } },
-      { id: source, type: "line", source, layout: round, paint: { "line-color": p.trail, "line-width": 4 } },
-    ]),
+    ...[WAY, WAY_HEAD].map((source): LayerSpecification => (
+      { id: `${source}-case`, type: "line", source, layout: round, paint: { "line-color": p.ring, "line-width": 7 } }
+    )),
+    ...[WAY, WAY_HEAD].map((source): LayerSpecification => (
+      { id: source, type: "line", source, layout: round, paint: { "line-color": p.trail, "line-width": 4 } }
+    )),
     {
       id: "chosen",
       type: "circle",
@@ -81,9 +84,9 @@ export function overlayLayers(p: Palette, font: string[], names: boolean): Layer
       filter: ["==", ["get", "chosen"], 1],
       paint: {
         "circle-radius": 19,
-        "circle-color": p.fresh,
+        "circle-color": byFreshness,
         "circle-opacity": 0.18,
-        "circle-stroke-color": p.fresh,
+        "circle-stroke-color": byFreshness,
         "circle-stroke-width": 1.5,
         "circle-stroke-opacity": 0.6,
       },
@@ -118,8 +121,8 @@ export function overlayLayers(p: Palette, font: string[], names: boolean): Layer
         "text-offset": [0, 1.35],
         "text-anchor": "top",
         "text-max-width": 12,
-        "text-allow-overlap": true,
-        "text-ignore-placement": true,
+        "text-padding": 1,
+        "symbol-sort-key": ["-", 0, ["get", "rank"]],
       },
       paint: {
         "text-color": p.label,

@@ -52,11 +52,15 @@ const ACK_TIMEOUT_MS = 8_000;
 /** With nothing heard for this long the line is asked whether it still lives. */
 const SILENCE_MS = 15_000;
 
+/** A feed is asked for anew at most this often, however often there is a reason to. */
+const REWATCH_MS = 500;
+
 interface Watched {
   feed: Feed;
   answered: boolean;
   asking: boolean;
   again: boolean;
+  askedAtMs: number;
 }
 
 export class Session {
@@ -65,6 +69,8 @@ export class Session {
   lastHeardMs: number | null = null;
   /** How often a connection was made. */
   connections = 0;
+  /** Why the last connection ended; for a human who looks. */
+  lastLoss = "";
   private socket: Socket | null = null;
   private attempt = 0;
   private clockOffsetMs = 0;
@@ -96,7 +102,7 @@ export class Session {
   }
 
   watch(feed: Feed): void {
-    this.watched.set(feed.name, { feed, answered: false, asking: false, again: false });
+    this.watched.set(feed.name, { feed, answered: false, asking: false, again: false, askedAtMs: 0 });
     if (this.identified) this.ask(feed.name);
   }
 
@@ -108,8 +114,14 @@ export class Session {
   rewatch(name: string): void {
     const watched = this.watched.get(name);
     if (!watched || !this.identified) return;
-    if (watched.asking) watched.again = true;
-    else this.ask(name);
+    if (watched.asking || watched.again) {
+      watched.again = true;
+      return;
+    }
+    watched.again = true;
+    const socket = this.socket;
+    const wait = Math.max(0, watched.askedAtMs + REWATCH_MS - Date.now());
+    window.setTimeout(() => socket === this.socket && this.watched.get(name) === watched && this.ask(name), wait);
   }
 
   private open(): void {
@@ -127,13 +139,13 @@ export class Session {
       auth: this.auth,
     });
     this.socket = socket;
-    this.guardTimer = window.setTimeout(() => this.lost(), CONNECT_TIMEOUT_MS);
+    this.guardTimer = window.setTimeout(() => this.lost("not connected in time"), CONNECT_TIMEOUT_MS);
     socket.on("connect", () => void this.greet(socket));
     socket.on("connect_error", (error: Error & { data?: unknown }) => {
       if (isObject(error.data)) this.refusedOrLost(readRefusal(error.data));
-      else this.lost();
+      else this.lost(error.message);
     });
-    socket.on("disconnect", () => (this.closing ? this.refusedOrLost(this.closing) : this.lost()));
+    socket.on("disconnect", (reason) => (this.closing ? this.refusedOrLost(this.closing) : this.lost(reason)));
     socket.io.on("ping", () => this.heard());
     this.listen(socket);
   }
@@ -179,8 +191,8 @@ export class Session {
       const identity = await this.whoami(socket);
       if (socket !== this.socket) return;
       window.clearTimeout(this.guardTimer);
+      this.handlers.identified(identity); // may add feeds; all are asked for below, once
       this.identified = true;
-      this.handlers.identified(identity);
       for (const [name, watched] of this.watched) {
         watched.answered = false;
         this.ask(name);
@@ -206,6 +218,7 @@ export class Session {
     if (!socket || !watched) return;
     watched.asking = true;
     watched.again = false;
+    watched.askedAtMs = Date.now();
     const askedMs = this.now();
     const stillWanted = (): boolean => socket === this.socket && this.watched.get(name) === watched;
     socket
@@ -218,8 +231,11 @@ export class Session {
         watched.answered = true;
         watched.asking = false;
         watched.feed.snapshot(snapshot, askedMs);
-        if (watched.again) this.ask(name);
-        else this.settle();
+        if (watched.again) {
+          watched.again = false;
+          this.rewatch(name);
+        }
+        this.settle();
       })
       .catch((error: unknown) => {
         if (!stillWanted()) return;
@@ -229,7 +245,7 @@ export class Session {
   }
 
   private feedFailed(watched: Watched, error: unknown): void {
-    if (!isRefusal(error)) return this.lost();
+    if (!isRefusal(error)) return this.lost(String(error));
     if (error.retryable) {
       const delay = retryDelayMs(this.attempt++, Math.random(), error.retryAfterS);
       const socket = this.socket;
@@ -249,16 +265,17 @@ export class Session {
 
   private failed(error: unknown): void {
     if (isRefusal(error)) this.refusedOrLost(error);
-    else this.lost();
+    else this.lost(String(error));
   }
 
   private refusedOrLost(refusal: Refusal): void {
-    if (refusal.retryable) return this.lost(refusal.retryAfterS);
+    if (refusal.retryable) return this.lost(refusal.code, refusal.retryAfterS);
     this.drop();
     this.become({ kind: "refused", refusal });
   }
 
-  private lost(retryAfterS: number | null = null): void {
+  private lost(why: string, retryAfterS: number | null = null): void {
+    this.lastLoss = why;
     this.drop();
     this.become({ kind: "offline" });
     window.clearTimeout(this.retryTimer);
@@ -272,7 +289,7 @@ export class Session {
     const socket = this.socket;
     this.socket = null;
     this.identified = false;
-    for (const watched of this.watched.values()) watched.asking = false;
+    for (const watched of this.watched.values()) watched.asking = watched.again = false;
     socket?.removeAllListeners();
     socket?.disconnect();
   }

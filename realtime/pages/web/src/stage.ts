@@ -1,11 +1,13 @@
 /** Where each marker is shown at a moment, and the short trail behind it. */
-import { Glide, headingBetween, type Place } from "./motion";
+import { Glide, headingBetween, metresBetween, type Place } from "./motion";
 import { line } from "./way";
 
-const TRAIL_POINTS = 26;
-const TRAIL_MS = 150_000;
+const TRAIL_POINTS = 48;
+const TRAIL_MS = 180_000;
+/** Spots of a trail are at least this far apart: who stands at a light keeps the way they came. */
+const TRAIL_STEP_M = 12;
 /** Oldest to newest: a trail fades towards where it began. */
-const FADES = [0.12, 0.24, 0.42];
+const FADES = [0.16, 0.3, 0.5];
 
 interface Actor {
   glide: Glide;
@@ -24,7 +26,8 @@ export class Stage {
       return;
     }
     const shown = actor.glide.at(nowMs);
-    actor.trail.push({ lon: shown.lon, lat: shown.lat, atMs: nowMs });
+    const spot = actor.trail[actor.trail.length - 1];
+    if (!spot || metresBetween(spot, shown) >= TRAIL_STEP_M) actor.trail.push({ lon: shown.lon, lat: shown.lat, atMs: nowMs });
     if (actor.trail.length > TRAIL_POINTS) actor.trail.shift();
     actor.glide.aim({ ...fix, headingDeg: fix.headingDeg ?? headingBetween(actor.last, fix) }, nowMs, still);
     actor.last = fix;

@@ -1,0 +1,177 @@
+"""What the pages' routes answer: types, headers, caching, and a plain sentence when nothing is built."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from realtime.pages.routes import NOT_BUILT, add_pages, content_security_policy
+from realtime.settings import Settings
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    """A build in small: a page each, a hashed script with its compressed copy, a worker, a tile."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "basemap-0a1b2c" / "0" / "0").mkdir(parents=True)
+    (tmp_path / "index.html").write_text("<!doctype html><title>fleet</title>")
+    (tmp_path / "share.html").write_text("<!doctype html><title>share</title>")
+    (tmp_path / "assets" / "app-AbCd_123.js").write_text("1;")
+    (tmp_path / "assets" / "app-AbCd_123.js.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "assets" / "worker-AbCd_123.mjs").write_text("2;")
+    (tmp_path / "basemap-0a1b2c" / "0" / "0" / "0.pbf").write_bytes(b"\x1a\x00")
+    (tmp_path.parent / "secret.txt").write_text("outside")
+    return tmp_path
+
+
+class Site:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self.session, self.url = session, url
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any, bytes]:
+        url = f"{self.url}{path}"
+        async with self.session.get(url, headers=headers, auto_decompress=False) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+
+async def serving(static: Path, settings: Settings) -> AsyncIterator[Site]:
+    app = web.Application()
+    add_pages(app, settings, static)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with aiohttp.ClientSession() as session:
+        yield Site(session, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def site(built: Path) -> AsyncIterator[Site]:
+    settings = Settings(stale_after_s=45, map_style_url="https://maps.example/style.json")
+    async for site in serving(built, settings):
+        yield site
+
+
+@pytest.mark.parametrize(("path", "title"), [("/", b"fleet"), ("/s/abc", b"share")])
+async def test_a_page_lets_nothing_in_and_nothing_out(site: Site, path: str, title: bytes) -> None:
+    status, headers, body = await site.get(path)
+    assert status == 200
+    assert title in body
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_shared_page_is_kept_by_nobody(site: Site) -> None:
+    _, headers, _ = await site.get("/s/abc")
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Robots-Tag"] == "noindex"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("assets/app-AbCd_123.js", "text/javascript; charset=utf-8"),
+        ("assets/worker-AbCd_123.mjs", "text/javascript; charset=utf-8"),
+        ("basemap-0a1b2c/0/0/0.pbf", "application/x-protobuf"),
+    ],
+)
+async def test_hashed_files_are_good_for_ever_and_of_their_type(site: Site, name: str, kind: str) -> None:
+    status, headers, _ = await site.get(f"/pages/{name}")
+    assert status == 200
+    assert headers["Content-Type"] == kind
+    assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_whoever_takes_gzip_gets_the_compressed_copy(site: Site) -> None:
+    accepting = {"Accept-Encoding": "gzip"}
+    _, headers, body = await site.get("/pages/assets/app-AbCd_123.js", **accepting)
+    assert headers["Content-Encoding"] == "gzip"
+    assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert body == b"\x1f\x8b"
+    refusing = {"Accept-Encoding": "identity"}
+    _, headers, body = await site.get("/pages/assets/app-AbCd_123.js", **refusing)
+    assert "Content-Encoding" not in headers
+    assert body == b"1;"
+
+
+async def test_a_tile_of_open_sea_is_empty_and_not_an_error(site: Site) -> None:
+    status, headers, body = await site.get("/pages/basemap-0a1b2c/6/1/2.pbf")
+    assert (status, body) == (204, b"")
+    assert "immutable" in headers["Cache-Control"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.txt",
+        "%2e%2e/secret.txt",
+        "..%2fsecret.txt",
+        "assets/../../secret.txt",
+        "assets",
+        "nothing.js",
+        "index.html",
+        "assets/app-AbCd_123.js.gz",
+        "basemap-0a1b2c/0/0/x.pbf",
+        "a%00b",
+    ],
+)
+async def test_only_built_files_are_served(site: Site, name: str) -> None:
+    status, _, body = await site.get(f"/pages/{name}")
+    assert status == 404
+    assert b"outside" not in body
+
+
+async def test_the_configuration_comes_from_settings(site: Site) -> None:
+    status, headers, body = await site.get("/pages/config.json")
+    assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    assert (
+        body == b'{"map_style_url": "https://maps.example/style.json", "tick_ms": 100, "stale_after_s": 45.0}'
+    )
+
+
+def directives(settings: Settings) -> dict[str, list[str]]:
+    rules = (rule.split() for rule in content_security_policy(settings).split("; "))
+    return {name: sources for name, *sources in rules}
+
+
+def test_the_policy_names_only_this_server_by_default() -> None:
+    policy = directives(Settings(public_url="https://track.example"))
+    assert policy["connect-src"] == ["'self'", "wss://track.example"]
+    assert policy["script-src"] == ["'self'"]
+
+
+def test_the_policy_names_a_map_styles_origin_and_no_more_of_it() -> None:
+    policy = directives(Settings(map_style_url="https://maps.example:8443/styles/a.json?key=k"))
+    assert policy["connect-src"] == ["'self'", "ws://127.0.0.1:8000", "https://maps.example:8443"]
+    assert "https://maps.example:8443" in policy["img-src"]
+    assert policy["script-src"] == ["'self'"]
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1); script-src *", "https://a; script-src *", "/local.json"]
+)
+def test_a_style_url_cannot_smuggle_a_directive(url: str) -> None:
+    assert directives(Settings(map_style_url=url)) == directives(Settings())
+
+
+async def test_without_a_build_pages_say_what_to_run_and_work_once_it_is_there(
+    built: Path, tmp_path: Path
+) -> None:
+    static = tmp_path / "static"
+    async for site in serving(static, Settings()):
+        for path in ("/", "/s/abc"):
+            status, _, body = await site.get(path)
+            assert (status, body.decode()) == (503, NOT_BUILT)
+        assert (await site.get("/pages/assets/app.js"))[0] == 404
+        static.mkdir()
+        (static / "index.html").write_text("built")
+        assert (await site.get("/"))[0] == 200

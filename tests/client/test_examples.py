@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from geo.position import VoidReason
 from realtime.client import DriverClient
+from realtime.live.presence import Reason, State
+from realtime.protocol import MAX_POINTS, MAX_SKIP, SNAPSHOT_POINTS, Code, Refused
+from realtime.settings import Settings
 from tests.client.fake import FakeServer, Fault, fake_server
 from tests.client.model import Log
 
@@ -183,3 +187,30 @@ def test_the_page_shows_the_example_as_it_is(example: str) -> None:
     language = "python" if example.endswith(".py") else "js"
     source = (EXAMPLES / example).read_text(encoding="utf-8")
     assert f"```{language}\n{source}```\n" in page, f"docs/PROTOCOL.md and docs/examples/{example} differ"
+
+
+def test_the_page_names_every_error_code_and_whether_it_is_retryable() -> None:
+    page = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
+    for code in Code:
+        retryable = "yes" if Refused(code, "").retryable else "no"
+        assert f"| `{code.value}` | {retryable} |" in page, code
+
+
+def test_the_page_names_the_limits_that_are_in_force() -> None:
+    page = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
+    knobs = {name: field.default for name, field in Settings.model_fields.items()}
+    for text in (
+        f"| a frame | {knobs['max_frame_bytes'] // 1024} KiB",
+        f"| points in a message | {MAX_POINTS}:",
+        f"| seqs in a `skip` | {MAX_SKIP:,} |",
+        f"{knobs['driver_points_per_s']:.0f} a second sustained, {knobs['driver_points_burst']:,} at once",
+        f"| feeds of a viewer | {knobs['max_feeds_per_viewer']}:",
+        f"| age of a journey | {knobs['journey_max_h']} h:",
+        f"pings every {knobs['ping_interval_s']:.0f} s and waits {knobs['ping_timeout_s']:.0f} s",
+        f"silent for {knobs['stale_after_s']:.0f} s",
+        f"a viewer read nothing for {knobs['viewer_stall_s']:.0f} s",
+        f"within {knobs['connect_timeout_s']:.0f} s of connecting",
+        f"up to {SNAPSHOT_POINTS:,};",
+        *(f"`{reason.value}`" for reason in [*VoidReason, *Reason, *State]),
+    ):
+        assert text in page, text

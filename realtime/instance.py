@@ -192,16 +192,19 @@ class Instance:
                 await self._look_for_store()
             elif not self.db.is_up:
                 await self.db.ping()
-            counts = self.hub.counts()
-            metrics.VIEWERS_LAGGING.set(counts.behind)
-            for kind in metrics.FEED_KINDS:
-                metrics.FEEDS.labels(kind).set(counts.feeds.get(kind, 0))
-                metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
-            metrics.POSTGRES_UP.set(self.db.is_up)
-            metrics.REDIS_UP.set(self.presence.redis_is_up)
-            metrics.DB_POOL.labels("primary", "used").set(self.db.in_use)
+            self._set_gauges()
             self.positions.forget_idle()
             await asyncio.sleep(GAUGES_S)
+
+    def _set_gauges(self) -> None:
+        counts = self.hub.counts()
+        metrics.VIEWERS_LAGGING.set(counts.behind)
+        for kind in metrics.FEED_KINDS:
+            metrics.FEEDS.labels(kind).set(counts.feeds.get(kind, 0))
+            metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
+        metrics.POSTGRES_UP.set(self.db.is_up)
+        metrics.REDIS_UP.set(self.presence.redis_is_up)
+        metrics.DB_POOL.labels("primary", "used").set(self.db.in_use)
 
     async def _look_for_store(self) -> None:
         with contextlib.suppress(Refused):  # it is away: look again in a moment

@@ -35,13 +35,14 @@ BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000,
 NAMESPACES: Final = ("/driver", "/watch")
 TRANSPORTS: Final = ("websocket", "polling")
 FEED_KINDS: Final = ("vendor", "driver", "journey")
+"""What stands before the colon of a feed's name; the fan-out counts by it."""
 EVENTS: Final = ("journey:start", "positions", "journey:end", "watch", "unwatch", "whoami", "other")
 CODES: Final = tuple(code.value for code in Code)
 OUTCOMES: Final = ("ok", *CODES)
 VOID_REASONS: Final = (*(reason.value for reason in VoidReason), "skipped")
 """``skipped`` stands for whatever reason an app gave when it declared points lost."""
-DROP_REASONS: Final = ("redis_away", "queue_full", "too_large", "undecodable", "stale")
-REFILL_REASONS: Final = ("join", "gap", "canary", "resubscribed", "behind", "lagged", "redis_back")
+DROP_REASONS: Final = ("redis_away", "queue_full", "oversize", "malformed")
+REFILL_REASONS: Final = ("gap", "resubscribed", "audit")
 POOLS: Final = ("primary", "replica")
 POOL_STATES: Final = ("idle", "used")
 
@@ -140,7 +141,7 @@ FIX_TO_ACK: Final = _histogram(
 
 # --- fan-out
 FEEDS: Final = _gauge("wayguard_feeds", "feeds with at least one viewer here", kind=FEED_KINDS)
-VIEWERS: Final = _gauge("wayguard_viewers", "memberships in feeds here", kind=FEED_KINDS)
+VIEWERS: Final = _gauge("wayguard_viewers", "memberships of viewers in feeds here", kind=FEED_KINDS)
 VIEWERS_LAGGING: Final = _gauge("wayguard_viewers_lagging", "viewers whose buffer is above its limit now")
 VIEWERS_STALLED: Final = _counter("wayguard_viewers_stalled_total", "viewers closed for making no progress")
 BUS_MESSAGES: Final = _counter(

@@ -1,5 +1,7 @@
 """What is written through the API: positions of an app whose socket is down, and tokens declared void."""
 
+from typing import Any
+
 import msgspec
 
 from realtime import access
@@ -15,7 +17,16 @@ async def submit_positions(call: Call[NoPath, NoQuery, Positions]) -> PositionsA
     if driver is None or not access.may_write(call.principal, call.principal.tenant, driver):
         raise Refused(Code.FORBIDDEN, "only a driver sends positions")
     ack = await call.context.positions.submit(call.principal, call.raw_body)
+    if not ack["ok"]:
+        raise _refused(**ack["error"])
     return msgspec.convert(ack, PositionsAck)
+
+
+def _refused(
+    *, code: str, message: str, retryable: bool, retry_after_s: float | None = None, **extra: Any
+) -> Refused:
+    """The refusal that an ack tells of."""
+    return Refused(Code(code), message, retry_after_s=retry_after_s, **extra)
 
 
 async def revoke_token(call: Call[NoPath, NoQuery, Revocation]) -> Done:

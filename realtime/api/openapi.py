@@ -168,10 +168,13 @@ def _schemas(operations: Iterable[AnyOperation]) -> dict[str, Any]:
 
 
 def _complete(name: str, schema: dict[str, Any]) -> None:
-    """An answer always has all of its fields, so that its schema says so; errors may have more."""
+    """An answer has all of its fields, those with a default too, and no other; errors may have more."""
     if schema.get("type") != "object" or name in {"ErrorDetail", "OpenApiDocument"}:
         return
-    schema["required"] = list(schema["properties"])
+    always = set(schema.get("required", ()))
+    schema["required"] = [
+        field for field, shape in schema["properties"].items() if field in always or "default" in shape
+    ]
     schema["additionalProperties"] = False
 
 

@@ -29,7 +29,9 @@ class PositionService(Protocol):
     """Takes a driver's points, exactly as the socket event ``positions`` does."""
 
     async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
-        """The ack ``{"ok": true, "through", "voided"}`` once committed. Raises Refused."""
+        """The ack once committed, ``{"ok": true, "through", "voided", "latest_refused"?}``, or a refusal's
+        ``{"ok": false, "error": {…}}``. Raises Refused too.
+        """
 
 
 class Limiter(Protocol):

@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from msgspec import Meta, Raw, Struct, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from geo.position import SEQ_MAX, T_MS_MAX, Point
 
@@ -258,6 +258,7 @@ class PositionsAck(Struct, kw_only=True):
     ok: Ok = True
     through: int
     voided: list[tuple[int, str]]
+    latest_refused: Annotated[str, Meta(description="why `latest` was not shown")] | UnsetType = UNSET
 
 
 class Healthy(Struct, kw_only=True):

@@ -198,15 +198,20 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
             limiter=fakes,
         ),
     )
+    try:
+        async with served(app) as url, aiohttp.ClientSession() as session:
+            yield Api(url, db, fakes, session)
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """``app`` on a free port; its URL."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, **SERVER_LIMITS)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     try:
-        async with aiohttp.ClientSession() as session:
-            yield Api(f"http://127.0.0.1:{port}", db, fakes, session)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-        await db.close()

@@ -119,6 +119,13 @@ async def test_a_refusal_of_the_service_keeps_its_extra_fields(api: Api) -> None
     assert reply.json["error"]["retryable"] is True
 
 
+async def test_an_ack_that_is_a_refusal_has_the_status_of_its_code(api: Api) -> None:
+    api.fakes.ack = refused(Code.EXPECTED_SEQ, retry_after_s=0.5, expected=7).as_answer()
+    token = api.token("driver", ["north"], driver="d1")
+    reply = await api.call("POST", "/api/v1/positions", token, json={})
+    assert (reply.status, reply.json, reply.headers["Retry-After"]) == (409, api.fakes.ack, "1")
+
+
 # --- revocations
 async def test_an_admin_revokes_a_token_and_a_dispatcher_does_not(api: Api) -> None:
     body = {"jti": uuid4().hex, "expires_at": 4_000_000_000_000}

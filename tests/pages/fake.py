@@ -1,7 +1,8 @@
 """A server of the pages and of `/watch`, small enough to read, that says what a test wants said.
 
 It speaks the wire protocol of docs/PROTOCOL.md to viewers (whoami, watch, positions, presence, journey,
-reset, drain, closing) from positions a test puts in. Faults have names: `cut`, `lose_journey_events`, `keep_out`.
+reset, drain, closing) from positions a test puts in. Faults have names: `cut`, `lose_journey_events`,
+`keep_out`.
 """
 
 import asyncio

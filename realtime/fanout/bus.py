@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 CANARY_S: Final = 1.0
 CANARY_LOST_S: Final = 3.0
 RECONNECT_S: Final = 0.5
+CHANNELS_COUNTED: Final = 50_000
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 REDIS_FAULTS: Final = (RedisError, OSError, TimeoutError)
 
@@ -125,15 +126,21 @@ class RedisBus:
         """
         pipe = self._writing.pipeline(transaction=False)
         for channel, kind, items, at_ms in messages:
-            number = self._next[channel] = self._next.get(channel, 0) + 1
+            number = self._number(channel)
             envelope = Envelope(self.publisher, number, kind, list(items), at_ms)
             pipe.publish(self._prefix + channel, msgspec.msgpack.encode(envelope))
         async with asyncio.timeout(self._timeout_s):
             await pipe.execute()
 
-    def forget(self, channel: str) -> None:
-        """Stop counting what is published on ``channel`` (a journey that has ended)."""
-        self._next.pop(channel, None)
+    def _number(self, channel: str) -> int:
+        """The next running number of ``channel``. The channels longest unused are forgotten beyond a bound;
+        a number that begins again looks like a gap, which costs a refill and nothing else.
+        """
+        number = self._next.pop(channel, 0) + 1
+        self._next[channel] = number
+        if len(self._next) > CHANNELS_COUNTED:
+            del self._next[next(iter(self._next))]
+        return number
 
     # --- in
 

@@ -56,6 +56,11 @@ class EngineSocket(AsyncSocket):
         """Bytes accepted for this client that its kernel socket or its next poll has not taken."""
         return self._queued_bytes if self.wire is None else self.wire.get_write_buffer_size()
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the session has ended or begun to."""
+        return bool(self.closing or self.closed)
+
     def write(self, frame: Frame) -> None:
         """Send ``frame`` now, in order. A client far beyond its limit is cut off instead."""
         if self.closed:

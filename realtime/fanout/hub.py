@@ -167,7 +167,7 @@ class Hub:
             feed.tick(self._limit_bytes)
             snapshot = dict(channel.state.since(0, key))
             self._admit(channel, label, member)
-            if member.closed:
+            if member.is_leaving:
                 self._forget_empty(channel, feed)
             else:
                 feed.members.add(member)
@@ -198,7 +198,7 @@ class Hub:
                 feed = channel.feeds[label] = LogFeed(self._namespace, label, channel.state, self._ticked)
             assert isinstance(feed, LogFeed)
             self._admit(channel, label, member)
-            if member.closed:
+            if member.is_leaving:
                 self._forget_empty(channel, feed)
             else:
                 feed.members[member] = through
@@ -235,7 +235,7 @@ class Hub:
         return list(self._joined.get(member, ()))
 
     def _admit(self, channel: _Channel, label: str, member: EngineSocket) -> None:
-        if member.closed:
+        if member.is_leaving:
             return
         labels = self._joined.setdefault(member, {})
         before = labels.get(label)

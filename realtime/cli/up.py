@@ -10,7 +10,7 @@ from realtime.engines import demo, haproxy, local
 from realtime.engines.console import Console, console
 from realtime.engines.layout import DataDir
 from realtime.engines.plan import Options, Plan, make_plan
-from realtime.engines.supervisor import Supervisor, end_leftovers
+from realtime.engines.supervisor import Announce, Supervisor, end_leftovers
 
 
 def up(
@@ -24,6 +24,12 @@ def up(
     kept in `DATA_DIR` (`.wayguard`). `DATABASE_URL` and `REDIS_URL`, when set, replace the embedded engines.
     `PORT` and `BIND_HOST` say where to listen.
     """
+    if code := run(Options(instances, workers, demo), announce):
+        raise typer.Exit(code)
+
+
+def run(options: Options, announce: Announce) -> int:
+    """Run until told to stop; the exit code. Exits at once when the machine or the settings will not do."""
     settings = settings_of_process()
     log = console(settings.log_format)
     data = DataDir(settings.data_dir)
@@ -32,10 +38,8 @@ def up(
         data.prepare()
         data.lock()
         end_leftovers(data, log)
-        plan = make_plan(settings, Options(instances, workers, demo))
-    code = asyncio.run(Supervisor(plan, log, announce).run())
-    if code:
-        raise typer.Exit(code)
+        plan = make_plan(settings, options)
+    return asyncio.run(Supervisor(plan, log, announce).run())
 
 
 async def announce(plan: Plan, log: Console) -> None:

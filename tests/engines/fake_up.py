@@ -1,0 +1,22 @@
+"""`wayguard up` with the fake program in place of the real one. Settings come from the environment."""
+
+import os
+import sys
+from pathlib import Path
+
+from realtime.cli.up import run
+from realtime.engines.console import Console
+from realtime.engines.plan import Options, Plan
+
+# -I and -S: nothing but the standard library, for a quick start.
+PROGRAM = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_program.py")))
+
+
+async def announce(plan: Plan, log: Console) -> None:
+    """What a test waits for: the ports, and which process is whose."""
+    ports = " ".join(f"{part.name}={part.port}" for part in (*plan.webs, *plan.workers))
+    log.plain(f"ready: {plan.port} {ports}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(Options(workers=1, demo="FAKE_DEMO" in os.environ, program=PROGRAM), announce))

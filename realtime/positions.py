@@ -30,6 +30,9 @@ from realtime.store.database import Database
 log = logging.getLogger(__name__)
 
 MAX_WAITING_FOR_HEAD: Final = 64
+MAX_JOURNEYS_LOOKED_UP: Final = 5_000
+READS_AT_ONCE: Final = 2
+"""Looking up journeys must not take every database connection from those who commit."""
 FORGET_AFTER_S: Final = 900.0
 Answer = Callable[[dict[str, Any]], None]
 
@@ -52,7 +55,9 @@ class PositionService:
         self._journey_max_ms = journey_max_ms
         self._now_ms = now_ms
         self._logs: dict[UUID, JourneyLog] = {}
-        self._loading: dict[UUID, list[Callable[[JourneyLog | Refused], None]]] = {}
+        # By tenant too: what one is told must not answer another who asks for the same id.
+        self._loading: dict[tuple[str, UUID], list[Callable[[JourneyLog | Refused], None]]] = {}
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- the journeys known here
@@ -78,7 +83,7 @@ class PositionService:
     def _with_log(self, tenant: str, journey_id: UUID, then: Callable[[JourneyLog | Refused], None]) -> None:
         """Call ``then`` with the journey's log, at once when it is known here; callers keep their order."""
         known = self._logs.get(journey_id)
-        waiting = self._loading.get(journey_id)
+        waiting = self._loading.get((tenant, journey_id))
         if waiting is not None:
             if len(waiting) >= MAX_WAITING_FOR_HEAD:
                 then(Refused(Code.OVERLOADED, "journey is still being looked up", retry_after_s=1))
@@ -91,7 +96,10 @@ class PositionService:
             self._read_head(tenant, journey_id, then)
 
     def _read_head(self, tenant: str, journey_id: UUID, then: Callable[[JourneyLog | Refused], None]) -> None:
-        self._loading.setdefault(journey_id, []).append(then)
+        if len(self._loading) >= MAX_JOURNEYS_LOOKED_UP:
+            then(Refused(Code.OVERLOADED, "too many journeys are being looked up", retry_after_s=1))
+            return
+        self._loading.setdefault((tenant, journey_id), []).append(then)
         task = asyncio.ensure_future(self._load(tenant, journey_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -99,14 +107,15 @@ class PositionService:
     async def _load(self, tenant: str, journey_id: UUID) -> None:
         found: JourneyLog | Refused
         try:
-            head = await journeys.head(self._db, tenant, journey_id)
+            async with self._reads:
+                head = await journeys.head(self._db, tenant, journey_id)
             found = _unknown() if head is None else self.opened(head)
         except Refused as refusal:
             found = refusal
         except Exception:
             log.exception("a journey's head cannot be read")
             found = Refused(Code.INTERNAL, "journey cannot be read", retry_after_s=2)
-        for then in self._loading.pop(journey_id, ()):
+        for then in self._loading.pop((tenant, journey_id), ()):
             then(found)
 
     # --- points
@@ -140,6 +149,9 @@ class PositionService:
                     self._read_head(principal.tenant, found.journey_id, partial(then, fresh=True))
             except Refused as refusal:
                 answer(refusal.as_answer())
+            except Exception:
+                log.exception("taking points failed")
+                answer(Refused(Code.INTERNAL, "request failed", retry_after_s=2).as_answer())
 
         self._with_log(principal.tenant, UUID(batch.journey_id), then)
 

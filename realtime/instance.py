@@ -95,7 +95,7 @@ class Instance:
         self.admission = Admission(db, Authenticator(settings))
         self.state = LiveState(client, settings.redis_timeout_s)
         self.bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
-        self.origin = LiveOrigin(db, self.state)
+        self.origin = LiveOrigin(db, self.state, lambda channel: self.publisher.unsent(channel))
         self.limiter = RedisLimiter(client, settings.redis_timeout_s)
         self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms)
         self.hub = Hub(

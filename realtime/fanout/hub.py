@@ -271,15 +271,22 @@ class Hub:
 
     async def _open_board(self, channel: _Channel) -> None:
         channel.state = board = Board()
+        self._take_early(channel)
         for kind, items in await self._origin.load_board(channel.name):
             board.apply(kind, items)
 
     async def _open_log(self, channel: _Channel) -> None:
         ends = await self._origin.log_ends([channel.name])
         channel.state = LogState(ends.get(channel.name, 0))
+        self._take_early(channel)
+
+    def _take_early(self, channel: _Channel) -> None:
+        """What came while the channel had no state yet."""
         early, channel.early = channel.early, []
         for kind, items in early:
             self._take(channel, kind, items, self._now_ms())
+        if channel.doubted:
+            self._refill(channel, "join")
 
     def _exit(self, channel: _Channel) -> None:
         channel.users -= 1
@@ -306,9 +313,11 @@ class Hub:
     def _take(self, channel: _Channel, kind: str, items: list[Item], at_ms: int) -> None:
         state = channel.state
         if state is None:
-            # Kept until the log's end is known. Beyond the bound a gap is left, which is then refilled.
+            # Kept until there is a state to put it into; beyond the bound the truth is read once more then.
             if len(channel.early) < EARLY_MESSAGES:
                 channel.early.append((kind, items))
+            else:
+                channel.doubted = True
         elif isinstance(state, Board):
             taken = state.apply(kind, items)
             if taken:
@@ -346,6 +355,7 @@ class Hub:
 
     def _refill(self, channel: _Channel, reason: str) -> None:
         if channel.state is None:
+            channel.doubted = True
             return
         if channel.refilling is not None and not channel.refilling.done():
             channel.doubted = True

@@ -1,7 +1,7 @@
 """The truth behind the feeds: Redis for what is conflated (rebuilt from Postgres), Postgres for the logs."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,24 +27,33 @@ log = logging.getLogger(__name__)
 DRIVERS_REMEMBERED: Final = 10_000
 """A journey's driver never changes, so remembering it is safe; this only bounds the memory."""
 
+Unsent = Callable[[str], Sequence[tuple[str, Sequence[Item]]]]
+"""What of a channel this instance has not sent to Redis yet; see `LivePublisher.unsent`."""
+
+
+def _nothing_unsent(channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    return ()
+
 
 class LiveOrigin:
     """Implements `realtime.fanout.hub.Origin`, and the newest of a vendor for the HTTP API."""
 
-    def __init__(self, db: Database, state: LiveState) -> None:
+    def __init__(self, db: Database, state: LiveState, unsent: Unsent = _nothing_unsent) -> None:
         self._db = db
         self._state = state
+        self._unsent = unsent
         self._drivers: dict[str, str] = {}
 
     async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
         """Latest positions and presence of a vendor. Raises Refused(unavailable) with both engines away."""
         tenant, vendor = parts(channel)
+        unsent = self._unsent(channel)  # first: on its way to Redis it is in one place or the other
         latest = await self._latest(tenant, vendor)
         try:
             presence = await self._state.read(tenant, vendor, PRESENCE)
         except Refused:
             presence = []  # each instance tells its own drivers' again once Redis is back
-        return [(POSITIONS, [s.item for s in latest]), (PRESENCE, [s.item for s in presence])]
+        return [(POSITIONS, [s.item for s in latest]), (PRESENCE, [s.item for s in presence]), *unsent]
 
     async def _latest(self, tenant: str, vendor: str) -> list[Stored]:
         try:

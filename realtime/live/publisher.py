@@ -43,6 +43,7 @@ class LivePublisher:
         self._state = state
         self._flush_s = flush_s
         self._conflated: _Outbox = {}
+        self._sending: _Outbox = {}
         self._logs: dict[str, list[tuple[str, Item]]] = {}
         self._log_items = 0
         self._oldest_ms: int | None = None
@@ -67,6 +68,19 @@ class LivePublisher:
         if self._hub is not None:
             self._hub.publish(channel, kind, [item], now_ms)
         _keep_newer(self._conflated, channel, kind, Stored(item, origin))
+
+    def unsent(self, channel: str) -> list[tuple[str, list[Item]]]:
+        """(kind, items) of ``channel`` that Redis may not have yet.
+
+        Whoever reads the truth from Redis adds these, asked for before: what a driver of this instance just
+        sent would be missing otherwise, and a bus message of our own is not taken.
+        """
+        return [
+            (kind, [stored.item for stored in kept.values()])
+            for outbox in (self._sending, self._conflated)
+            for (name, kind), kept in outbox.items()
+            if name == channel
+        ]
 
     def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item], received_ms: int) -> None:
         """Committed entries of a journey's log, in seq order, that had arrived at ``received_ms``."""
@@ -96,12 +110,18 @@ class LivePublisher:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._flush_s)
-            if not await self.flush():
+            try:
+                taken = await self.flush()
+            except Exception:
+                log.exception("publishing failed")
+                taken = False
+            if not taken:
                 await asyncio.sleep(AWAY_PAUSE_S)
 
     async def flush(self) -> bool:
         """Send what has gathered; False when Redis did not take it."""
         conflated, self._conflated = self._conflated, {}
+        self._sending = conflated
         logs, self._logs, self._log_items = self._logs, {}, 0
         if not conflated and not logs:
             return True
@@ -125,12 +145,20 @@ class LivePublisher:
         except (Refused, *REDIS_FAULTS) as error:
             log.debug("redis is away: %s", type(error).__name__)
             metrics.BUS_DROPPED.labels("redis_away").inc(len(logs))
-            for (channel, kind), kept in conflated.items():
-                for stored in kept.values():
-                    _keep_newer(self._conflated, channel, kind, stored)
+            self._keep_unsent()
             return False
+        except BaseException:
+            self._keep_unsent()
+            raise
+        self._sending = {}
         metrics.BUS_MESSAGES.labels("out").inc(len(messages))
         return True
+
+    def _keep_unsent(self) -> None:
+        sending, self._sending = self._sending, {}
+        for (channel, kind), kept in sending.items():
+            for stored in kept.values():
+                _keep_newer(self._conflated, channel, kind, stored)
 
 
 def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> None:

@@ -44,7 +44,8 @@ class ConflatedFeed:
                 self._gathered.update((item.key, item.fragment) for item in mine)
                 self._oldest_ms = at_ms if self._oldest_ms is None else min(at_ms, self._oldest_ms)
             return
-        before = self.board.version - len(items)
+        # Who falls behind now is owed what has been gathered too, not only this.
+        before = self._ticked_at if self._gathered else self.board.version - len(items)
         for item in mine:
             self._write(self._event(kind, item.fragment), limit_bytes, before)
 

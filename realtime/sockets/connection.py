@@ -34,6 +34,7 @@ class Connection:
     epoch: int = 0
     pending: int = 0
     closing: bool = False
+    left: bool = False
 
     def emit(self, name: str, *args: Any) -> None:
         """Send an event to this client alone."""
@@ -79,6 +80,8 @@ class Connections:
     def remove(self, eio_sid: str, namespace: str) -> Connection | None:
         """Forget a client that has gone."""
         connection = self._all.pop((eio_sid, namespace), None)
+        if connection is not None:
+            connection.left = True
         if not self._all:
             self._none.set()
         return connection

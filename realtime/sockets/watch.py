@@ -104,6 +104,7 @@ class WatchEvents:
         label = f"vendor:{vendor}"
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, None, connection.socket)
+        self._stay_out_if_left(connection, label)
         return _board_answer(label, snapshot)
 
     async def _watch_driver(self, connection: Connection, driver: str) -> bytes:
@@ -114,6 +115,7 @@ class WatchEvents:
         label = f"driver:{driver}"
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, driver, connection.socket)
+        self._stay_out_if_left(connection, label)
         return _board_answer(label, snapshot)
 
     async def _watch_journey(self, connection: Connection, journey_id: UUID, since_seq: int) -> bytes:
@@ -133,7 +135,13 @@ class WatchEvents:
             )
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
+        self._stay_out_if_left(connection, label)
         return _log_answer(label, joined.fragments, joined.through, head, more=joined.more)
+
+    def _stay_out_if_left(self, connection: Connection, label: str) -> None:
+        """A client may leave the namespace, its transport staying, while it is being let into a feed."""
+        if connection.left:
+            self._hub.leave(label, connection.socket)
 
 
 def _board_answer(label: str, snapshot: dict[str, list[bytes]]) -> bytes:

@@ -227,9 +227,15 @@ class Link:
 
     async def _hang_up(self) -> None:
         sio, self._sio = self._sio, None
+        says_goodbye = self._is_up
         self._went_down()
         try:
             async with asyncio.timeout(3.0):
+                if says_goodbye:
+                    # The library closes the websocket before its writer has run: without this the server would
+                    # see a connection that was lost, not one that was left.
+                    await sio.eio.send(f"1{self.namespace},")
+                    await sio.eio.queue.join()
                 await sio.disconnect()
         except Exception as error:  # it is gone either way; the transport's own errors say nothing more
             self.last_error = ("disconnect", type(error).__name__)

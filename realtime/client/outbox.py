@@ -82,6 +82,7 @@ class Journey:
     sent_to: int = 0
     kept: deque[Fix | Gap] = field(default_factory=deque)
     ended_ms: int | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +137,20 @@ class Outbox:
     def add(self, t_ms: int, lat: float, lon: float, *more: float | None) -> int:
         """Keep a point of the journey under way; ``more`` is speed, heading, accuracy, altitude, battery.
 
-        Returns its seq, which may still change while nothing of this journey was sent. Raises ValueError
-        without a journey under way.
+        Returns its seq, which may still change while nothing of this journey was sent. A point of a journey
+        that the server refused for good only counts as refused. Raises ValueError without a journey.
         """
-        if not self.is_under_way:
+        if not self.journeys or self.journeys[-1].ended_ms is not None:
             raise ValueError("no journey is under way")
         while more and more[-1] is None:
             more = more[:-1]
         journey = self.journeys[-1]
-        journey.kept.append((t_ms, lat, lon, *more))
         journey.tip += 1
         self.stats.added += 1
+        if journey.refused is not None:
+            self.stats.refused += 1
+            return journey.tip
+        journey.kept.append((t_ms, lat, lon, *more))
         self._kept_points += 1
         if self._kept_points > self._max_kept:
             self._drop_oldest_unsent("outbox_full")
@@ -154,14 +158,16 @@ class Outbox:
 
     def end(self, ended_ms: int) -> None:
         """End the journey under way; what it still holds is sent first. Raises ValueError without one."""
-        if not self.is_under_way:
+        if not self.journeys or self.journeys[-1].ended_ms is not None:
             raise ValueError("no journey is under way")
         self.journeys[-1].ended_ms = ended_ms
 
     @property
     def is_under_way(self) -> bool:
         """Whether a journey takes points: started, not ended, not refused by the server."""
-        return bool(self.journeys) and self.journeys[-1].ended_ms is None
+        return (
+            bool(self.journeys) and self.journeys[-1].ended_ms is None and self.journeys[-1].refused is None
+        )
 
     # --- what the connection does
 
@@ -173,7 +179,10 @@ class Outbox:
     @property
     def is_done(self) -> bool:
         """Whether the server has everything: no point kept, every start and every end taken."""
-        return not any(j.kept or j.journey_id is None or j.ended_ms is not None for j in self.journeys)
+        return all(
+            j.refused is not None or not (j.kept or j.journey_id is None or j.ended_ms is not None)
+            for j in self.journeys
+        )
 
     def connected(self) -> None:
         """A new connection: every journey is started again before anything else of it is sent."""
@@ -182,9 +191,17 @@ class Outbox:
 
     def next(self, now_s: float) -> Request | None:
         """What to send now, or None: nothing to say, or not before ``not_before_s``."""
+        while (
+            self.journeys
+            and self.journeys[0].refused
+            and (self.journeys[0].ended_ms or len(self.journeys) > 1)
+        ):
+            self.journeys.popleft()
         if now_s < self.not_before_s or not self.journeys:
             return None
         journey = self.journeys[0]
+        if journey.refused is not None:
+            return None
         if journey.journey_id is not None and not self._has_news(journey):
             return None
         if not journey.is_open:
@@ -290,7 +307,7 @@ class Outbox:
             return Verdict.RECONNECT
         if error.get("retryable"):
             return self._again(now_s, error.get("retry_after_s"))
-        self._give_up(journey)
+        self._give_up(journey, code)
         return Verdict.REFUSED
 
     def _again(self, now_s: float, retry_after_s: float | None) -> Verdict:
@@ -355,12 +372,13 @@ class Outbox:
         self.stats.journeys += 1
         self.stats.journeys_done += 1
 
-    def _give_up(self, journey: Journey) -> None:
-        """A permanent refusal: these points will never be taken, and must not hold up the next journey."""
+    def _give_up(self, journey: Journey, code: str) -> None:
+        """A permanent refusal: its points will never be taken, and must not hold up the next journey."""
         points = sum(1 for item in journey.kept if not isinstance(item, Gap))
         self.stats.refused += points
         self._kept_points -= points
-        self.journeys.popleft()
+        journey.kept.clear()
+        journey.refused = code
 
     def _drop_oldest_unsent(self, reason: str) -> None:
         """Turn the oldest point that was never sent into a gap; a sent one may be stored and must stay."""

@@ -18,11 +18,13 @@ class JourneyView:
     """One journey's points; ``gaps``, ``duplicates`` and ``early`` stay empty on a sound server.
 
     ``gaps`` are ``(from_seq, to_seq)``; ``early`` counts events that came before the answer to ``watch``.
+    A ``live_only`` view, of a share that shows where the driver is now, begins anew with each snapshot.
     """
 
     request: dict[str, Any]
     through: int = 0
     keeps: bool = True
+    live_only: bool = False
     points: list[list[Any]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
@@ -40,14 +42,17 @@ class JourneyView:
 
     def watch_request(self) -> dict[str, Any]:
         """What to watch with: only what is missing."""
-        return {**self.request, "since_seq": self.through}
+        return dict(self.request) if self.live_only else {**self.request, "since_seq": self.through}
 
     def take_snapshot(self, answer: Mapping[str, Any]) -> None:
         """The answer to ``watch``: the points after ``through``, in order."""
         self.snapshots += 1
         snapshot = answer.get("snapshot") or {}
         self.presence.update(snapshot.get("presence") or {})
-        self.take_positions(snapshot.get("positions") or ())
+        entries = snapshot.get("positions") or ()
+        if self.live_only:
+            self.through = entries[0][2][0] - 1 if entries else answer.get("through", self.through)
+        self.take_positions(entries)
 
     def take_positions(self, entries: Sequence[Entry]) -> None:
         """Points of a snapshot or an event."""
@@ -120,8 +125,9 @@ class LatestView:
 View = JourneyView | LatestView
 
 
-def view_of(feed: Mapping[str, Any], *, keeps: bool) -> View:
+def view_of(feed: Mapping[str, Any], *, keeps: bool, live_only: bool) -> View:
     """The view for a feed as ``watch`` takes it: ``{vendor}``, ``{driver}`` or ``{journey, since_seq?}``."""
     if "journey" in feed:
-        return JourneyView({"journey": feed["journey"]}, through=feed.get("since_seq") or 0, keeps=keeps)
+        request, since_seq = {"journey": feed["journey"]}, feed.get("since_seq") or 0
+        return JourneyView(request, through=since_seq, keeps=keeps, live_only=live_only)
     return LatestView(dict(feed))

@@ -31,6 +31,7 @@ class Watcher:
         rng: Random | None = None,
         http: aiohttp.ClientSession | None = None,
         keeps_points: bool = True,
+        live_only: bool = False,
         on_positions: Callable[[str, Any], None] | None = None,
         **link_options: Any,
     ) -> None:
@@ -44,6 +45,7 @@ class Watcher:
         )
         self.views: dict[str, View] = {}
         self.strays: list[tuple[str, str]] = []
+        self.refused: dict[str, str] = {}
         self._wanted: dict[int, View] = {}
         self._current: set[int] = set()
         self._resetting: set[int] = set()
@@ -51,6 +53,7 @@ class Watcher:
         self._backoff = Backoff(rng)
         self._not_before_s = 0.0
         self._keeps_points = keeps_points
+        self._live_only = live_only
         self._on_positions = on_positions
         self._changed = asyncio.Event()
 
@@ -76,7 +79,7 @@ class Watcher:
 
         Raises Stopped when the server refuses for good, TimeoutError.
         """
-        view = view_of(feed, keeps=self._keeps_points)
+        view = view_of(feed, keeps=self._keeps_points, live_only=self._live_only)
         self._wanted[id(view)] = view
         self.link.wake()
         await self.until(lambda: id(view) in self._failed or view.snapshots > 0, timeout_s)
@@ -153,6 +156,8 @@ class Watcher:
         else:
             del self._wanted[id(view)]
             self._failed[id(view)] = error
+            names = [name for name, known in self.views.items() if known is view]
+            self.refused.update(dict.fromkeys(names, str(error.get("code"))))
 
     def _event(self, event: str, args: tuple[Any, ...]) -> None:
         name = args[0].get("feed") if event == "reset" else args[0] if args else None

@@ -36,6 +36,7 @@ class FakeServer:
         self.faults: deque[Fault] = deque()
         self.refuse_connect: deque[dict[str, Any]] = deque()
         self.connects: list[dict[str, Any]] = []
+        self.departures: list[str] = []
         self.seen: list[tuple[str, Any]] = []
         self.watches: list[dict[str, Any]] = []
         self.refuse_watch: deque[dict[str, Any]] = deque()
@@ -48,6 +49,7 @@ class FakeServer:
         )
         for namespace in ("/driver", "/watch"):
             self.sio.on("connect", self._connect, namespace=namespace)
+            self.sio.on("disconnect", self._disconnect, namespace=namespace)
         self.sio.on("*", self._driver_event, namespace="/driver")
         self.sio.on("*", self._watch_event, namespace="/watch")
 
@@ -56,6 +58,9 @@ class FakeServer:
         if self.refuse_connect:
             error = self.refuse_connect.popleft()
             raise socketio.exceptions.ConnectionRefusedError(error["message"], error)
+
+    async def _disconnect(self, sid: str, reason: str) -> None:
+        self.departures.append(reason)
 
     async def _driver_event(self, event: str, sid: str, payload: Any) -> Any:
         self.seen.append((event, payload))

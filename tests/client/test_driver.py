@@ -1,5 +1,6 @@
 """The driver's client against a server with named faults."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from random import Random
 from uuid import uuid4
@@ -131,6 +132,16 @@ async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:
         journey(client, 1)
         assert not await client.flush(0.3)
         assert client.outbox.kept == 1
+
+
+async def test_leaving_is_said_and_not_mistaken_for_a_lost_connection(fake: FakeServer) -> None:
+    async with driver(fake) as client:
+        journey(client, 2)
+        assert await client.flush(10.0)
+    async with asyncio.timeout(10.0):
+        while not fake.departures:
+            await asyncio.sleep(0.01)
+    assert fake.departures == ["client disconnect"]
 
 
 async def test_closing_twice_is_as_good_as_once(fake: FakeServer) -> None:

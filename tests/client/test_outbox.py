@@ -181,6 +181,16 @@ def test_a_permanent_refusal_does_not_hold_up_the_next_journey() -> None:
     assert sent(outbox).event == "journey:start"
 
 
+def test_points_of_a_refused_journey_are_counted_and_the_app_may_begin_another() -> None:
+    outbox = outbox_with(1)
+    outbox.answered(sent(outbox), refused("forbidden", retryable=False), 0.0)
+    outbox.add(T0_MS, 53.0, -2.0)
+    assert outbox.stats.refused == outbox.stats.added == 2
+    assert outbox.is_done and not outbox.is_under_way and outbox.next(0.0) is None
+    outbox.start(str(uuid4()), T0_MS)
+    assert outbox.is_under_way and not outbox.is_done and sent(outbox).event == "journey:start"
+
+
 @pytest.mark.parametrize("code", ["token_expired", "draining"])
 def test_some_errors_are_cured_by_a_new_connection(code: str) -> None:
     outbox = outbox_with(1)

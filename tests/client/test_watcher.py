@@ -129,3 +129,24 @@ async def test_a_fault_in_a_handler_is_not_swallowed(fake: FakeServer) -> None:
         await fake.emit("vendor:north", "positions", "vendor:north", [entry(1)])
         with pytest.raises(ZeroDivisionError):
             await watcher.until(lambda: False, 10.0)
+
+
+def test_a_live_only_view_begins_anew_with_each_snapshot() -> None:
+    view = JourneyView({"journey": "j1"}, live_only=True)
+    view.take_snapshot({"through": 7, "snapshot": {"positions": [entry(7)]}})
+    view.take_positions([entry(8)])
+    assert view.watch_request() == {"journey": "j1"}
+    view.take_snapshot({"through": 20, "snapshot": {"positions": [entry(20)]}})
+    view.take_positions([entry(21)])
+    assert view.is_sound and view.through == 21
+    view.take_positions([entry(23)])
+    assert view.gaps == [(22, 22)]
+
+
+async def test_a_feed_that_is_refused_after_a_reset_is_written_down(fake: FakeServer) -> None:
+    async with Watcher(fake.url, token="t2") as watcher:
+        await watcher.watch_vendor("north")
+        fake.refuse_watch.append(refused("not_found", retryable=False))
+        await fake.emit("vendor:north", "reset", {"feed": "vendor:north"})
+        await watcher.until(lambda: bool(watcher.refused), 10.0)
+        assert watcher.refused == {"vendor:north": "not_found"}

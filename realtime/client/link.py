@@ -232,7 +232,7 @@ class Link:
         try:
             async with asyncio.timeout(3.0):
                 if says_goodbye:
-                    # The library closes the websocket before its writer has run: without this the server would
+                    # The library closes the websocket before its writer has run: the server would then
                     # see a connection that was lost, not one that was left.
                     await sio.eio.send(f"1{self.namespace},")
                     await sio.eio.queue.join()

@@ -6,12 +6,12 @@ import msgspec
 
 from realtime import access
 from realtime.api.operation import Call
-from realtime.api.shapes import Done, NoPath, NoQuery, PositionsAck, Revocation
-from realtime.protocol import Code, Positions, Refused
+from realtime.api.shapes import Done, NoBody, NoPath, NoQuery, PositionsAck, Revocation
+from realtime.protocol import Code, Refused
 from realtime.store import revocations
 
 
-async def submit_positions(call: Call[NoPath, NoQuery, Positions]) -> PositionsAck:
+async def submit_positions(call: Call[NoPath, NoQuery, NoBody]) -> PositionsAck:
     """The same service, body and ack as the socket event ``positions``."""
     driver = call.principal.driver
     if driver is None or not access.may_write(call.principal, call.principal.tenant, driver):

@@ -90,9 +90,13 @@ def _described(operation: AnyOperation) -> dict[str, Any]:
     if operation.method == "POST":
         described["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": _ref(operation.body_shape)}},
+            "content": {"application/json": {"schema": _ref(_body(operation))}},
         }
     return described
+
+
+def _body(operation: AnyOperation) -> type[Struct]:
+    return operation.unread_body or operation.body_shape
 
 
 def _responses(operation: AnyOperation) -> dict[str, Any]:
@@ -158,7 +162,7 @@ def _schemas(operations: Iterable[AnyOperation]) -> dict[str, Any]:
     for operation in operations:
         answers += [shape for shape in (operation.answer, *operation.media.values()) if shape is not None]
         if operation.method == "POST":
-            bodies.append(operation.body_shape)
+            bodies.append(_body(operation))
     given = _components(answers)
     for name, schema in given.items():
         _complete(name, schema)

@@ -87,8 +87,8 @@ class Operation(Generic[P, Q, B]):
     """What it refuses with, beyond what every operation may."""
     open_to_all: bool = False
     """Whether it needs no token."""
-    passes_body_on: bool = False
-    """Whether the handler hands the raw body to a service that reads it; ``body_shape`` only documents it."""
+    unread_body: type[msgspec.Struct] | None = None
+    """What the body is when the handler hands it on as it came, to a service that reads it."""
     streams: bool = False
     """Whether the answer is written page by page under its own timeouts."""
 
@@ -126,7 +126,7 @@ async def _call(
     if operation.method == "POST":
         assert context is not None
         raw = await read_body(request, context.settings.max_frame_bytes)
-    body = _decoded(raw, operation) if raw or operation.method == "POST" else operation.body_shape()
+    body = _decoded(raw, operation) if operation.method == "POST" else operation.body_shape()
     return Call(request, path, shaped_query, body, raw, health, context, principal)
 
 
@@ -167,8 +167,8 @@ def _shaped(values: Mapping[str, str], shape: type[msgspec.Struct]) -> msgspec.S
 
 
 def _decoded(raw: bytes, operation: AnyOperation) -> msgspec.Struct:
-    if operation.passes_body_on:
-        return cast(msgspec.Struct, None)
+    if operation.unread_body is not None:
+        return cast(msgspec.Struct, operation.body_shape())
     try:
         return cast(msgspec.Struct, msgspec.json.decode(raw, type=operation.body_shape))
     except msgspec.ValidationError as error:

@@ -145,7 +145,8 @@ API: Final[Sequence[AnyOperation]] = (
         handler=ingest.submit_positions,
         path_shape=shapes.NoPath,
         query_shape=shapes.NoQuery,
-        body_shape=Positions,
+        body_shape=shapes.NoBody,
+        unread_body=Positions,
         answer=shapes.PositionsAck,
         errors=(
             Code.NOT_FOUND,
@@ -157,7 +158,6 @@ API: Final[Sequence[AnyOperation]] = (
             Code.OVERLOADED,
             Code.DRAINING,
         ),
-        passes_body_on=True,
     ),
     Operation(
         id="revoke_token",

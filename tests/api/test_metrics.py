@@ -52,3 +52,19 @@ def test_latency_buckets_cover_a_millisecond_to_ten_seconds() -> None:
     assert buckets[0] == 0.001
     assert buckets[-1] == 10.0
     assert all(low < high <= low * 2.5 for low, high in pairwise(buckets))
+
+
+def test_the_label_values_on_the_page_are_the_ones_in_use() -> None:
+    text = DOCS.read_text()
+    for values in (
+        metrics.NAMESPACES,
+        metrics.TRANSPORTS,
+        metrics.FEED_KINDS,
+        metrics.EVENTS,
+        metrics.VOID_REASONS,
+        metrics.DROP_REASONS,
+        metrics.REFILL_REASONS,
+        metrics.POOLS,
+        metrics.POOL_STATES,
+    ):
+        assert [value for value in values if f"`{value}`" not in text] == []

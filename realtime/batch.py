@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Raw
 
 from geo.position import SEQ_MAX, Point, VoidReason, cleaned, order_ms, refusal, void
-from realtime.protocol import MAX_POINTS, MAX_SKIP, Code, Positions, Refused, shown, uuid_text
+from realtime.protocol import (
+    MAX_POINTS,
+    MAX_SKIP,
+    Code,
+    Positions,
+    Refused,
+    given,
+    nothing,
+    shown,
+    uuid_text,
+)
 
 _STRICT: Final = msgspec.json.Decoder(Positions)
 _POINT: Final = msgspec.json.Decoder(Point)
@@ -19,7 +29,7 @@ class _LooseSkip(msgspec.Struct):
     journey_id: Any = None
     points: list[Raw] = []
     skip: Any = None
-    latest: Raw | None = None
+    latest: Raw = msgspec.field(default_factory=nothing)
 
 
 _LOOSE: Final = msgspec.json.Decoder(_LooseSkip)
@@ -79,7 +89,7 @@ class _Bad(NamedTuple):
     reason: VoidReason
 
 
-def _decoded(payload: bytes | Raw) -> tuple[str, Sequence[Point | _Bad], Any, Raw | None]:
+def _decoded(payload: bytes | Raw) -> tuple[str, Sequence[Point | _Bad], Any, Raw]:
     try:
         strict = _STRICT.decode(payload)
     except msgspec.ValidationError:
@@ -157,8 +167,8 @@ def shown_int(value: int) -> str:
     return str(value) if abs(value) < 10**15 else "a very large number"
 
 
-def _latest(latest: Raw | None) -> tuple[Point | None, str | None]:
-    if latest is None or bytes(latest) == b"null":
+def _latest(latest: Raw) -> tuple[Point | None, str | None]:
+    if given(latest) is None:
         return None, None
     try:
         point = _POINT.decode(latest)

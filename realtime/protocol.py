@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from geo.position import Point
 
@@ -138,14 +138,24 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+def nothing() -> Raw:
+    """What an absent field of any JSON is read as. (In ``Raw | None`` msgspec takes nothing but null.)"""
+    return Raw(b"null")
+
+
+def given(value: Raw) -> Raw | None:
+    """``value``, None where the field was absent or null."""
+    return None if bytes(value) == b"null" else value
+
+
 class JourneyStart(Struct, forbid_unknown_fields=False):
     """``journey:start``: the same ``client_journey_id`` again resumes."""
 
     client_journey_id: str
     started_at: int
     vehicle: str | None = None
-    destination: Raw | None = None
-    route: Raw | None = None
+    destination: Raw = field(default_factory=nothing)
+    route: Raw = field(default_factory=nothing)
 
 
 class Positions(Struct):
@@ -154,7 +164,7 @@ class Positions(Struct):
     journey_id: str
     points: list[Point] = []
     skip: tuple[int, int, str] | None = None
-    latest: Raw | None = None
+    latest: Raw = field(default_factory=nothing)
 
 
 class JourneyEnd(Struct):

@@ -18,6 +18,7 @@ from realtime.protocol import (
     JourneyEnd,
     JourneyStart,
     Refused,
+    given,
     journey_uuid,
     uuid_text,
 )
@@ -96,7 +97,7 @@ class DriverEvents:
         if start.vehicle is not None and len(start.vehicle) > MAX_VEHICLE_CHARS:
             raise Refused(Code.INVALID, f"vehicle is longer than {MAX_VEHICLE_CHARS} characters")
         for name, value in (("destination", start.destination), ("route", start.route)):
-            if value is not None and len(bytes(value)) > MAX_EXTRA_BYTES:
+            if len(bytes(value)) > MAX_EXTRA_BYTES:
                 raise Refused(Code.INVALID, f"{name} is larger than {MAX_EXTRA_BYTES} bytes")
         later(connection, answer, self._start(connection.principal, client_id, start))
 
@@ -113,8 +114,8 @@ class DriverEvents:
             client_id,
             start.started_at,
             start.vehicle,
-            start.destination,
-            start.route,
+            given(start.destination),
+            given(start.route),
             now_ms,
         )
         if head.expired:

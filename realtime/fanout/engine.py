@@ -12,8 +12,8 @@ import time
 from typing import Any, Final, Protocol, cast
 
 import engineio
-from aiohttp import WSMsgType, web
-from engineio import exceptions, packet, payload
+from aiohttp import ClientError, StreamReader, WSMsgType, web
+from engineio import exceptions, packet
 from engineio.async_socket import AsyncSocket
 
 from realtime.fanout import frames
@@ -22,8 +22,6 @@ from realtime.fanout.frames import Frame
 HARD_LIMIT_FACTOR: Final = 16
 """A client that leaves this many times its soft limit unread while it asks for more is cut off. Room enough
 for the answers to several journeys watched at once over a slow line."""
-MAX_PACKETS_IN_POST: Final = 1_000
-"""The official client sends all it has in one POST; python-engineio takes 16 packets by default."""
 CLOSE_GRACE_S: Final = 2.0
 
 
@@ -43,6 +41,7 @@ class EngineSocket(AsyncSocket):
         super().__init__(server, sid)
         self.closing: bool
         self.closed: bool
+        self.upgrading: bool
         self.last_ping: float | None
         self.wire: Wire | None = None
         self._queued_bytes = 0
@@ -176,19 +175,22 @@ class EngineSocket(AsyncSocket):
 
     async def _upgraded_by(self, ws: "DirectWebSocket") -> bool:
         """The probe of a client that comes from polling. False leaves it on polling."""
+        if self.upgrading or self.is_leaving:
+            return False
         self.upgrading = True
         try:
-            if await ws.wait() != "2probe":
-                return False
-            await ws.send("3probe")
-            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the pending poll
-            if await ws.wait() != "5":
-                return False
-        except OSError:
+            async with asyncio.timeout(self.server.ping_timeout):
+                if await ws.wait() != "2probe":
+                    return False
+                await ws.send("3probe")
+                self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the pending poll
+                if await ws.wait() != "5":
+                    return False
+        except (OSError, TimeoutError):
             return False
         finally:
             self.upgrading = False
-        return True
+        return not self.is_leaving
 
     def _go_direct(self, ws: "DirectWebSocket") -> None:
         """Flush what polling left and switch, with no ``await`` in between, so that no order is lost."""
@@ -211,15 +213,48 @@ class EngineSocket(AsyncSocket):
                 data = await ws.wait()
             except OSError:
                 return
-            if data[:1] == "4":
-                await self.server._trigger_event("message", self.sid, data[1:], run_async=False)
-            elif isinstance(data, bytes):
-                await self.server._trigger_event("message", self.sid, data, run_async=False)
-            else:
-                try:
-                    await self.receive(packet.Packet(encoded_packet=data))
-                except (exceptions.EngineIOError, ValueError):
-                    return
+            try:
+                await self._received(data)
+            except exceptions.EngineIOError:
+                return
+
+    # --- in, by either transport
+
+    async def _received(self, data: str | bytes) -> None:
+        """One packet of the client, a message as raw text. Raises EngineIOError for what no client sends."""
+        if isinstance(data, bytes) or data[:1] == "b":
+            await self.server._trigger_event("message", self.sid, b"", run_async=False)
+        elif data[:1] == "4":
+            await self.server._trigger_event("message", self.sid, data[1:], run_async=False)
+        elif data == "3":
+            if not self.is_leaving:
+                self.schedule_ping()
+        elif data == "1":
+            await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
+        else:
+            raise exceptions.UnknownPacketError()
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Packets of a polling client. A body that ends early, is too long or is no text ends the session."""
+        body = await self._body(environ["wsgi.input"])
+        for encoded in body.split("\x1e") if body else ():
+            if self.closed:
+                return
+            await self._received(encoded)
+
+    async def _body(self, stream: StreamReader) -> str:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.server.ping_timeout):
+                while part := await stream.readany():
+                    body += part
+                    if len(body) > self.server.max_http_buffer_size:
+                        raise exceptions.ContentTooLongError()
+            return body.decode()
+        except (OSError, TimeoutError, UnicodeDecodeError, ClientError, web.RequestPayloadError) as error:
+            if self.closed:
+                return ""
+            raise exceptions.EngineIOError() from error
 
 
 _PING: Final = Frame(frames.PING)
@@ -280,7 +315,6 @@ class EngineServer(engineio.AsyncServer):
         **kwargs: Any,
     ) -> None:
         super().__init__(monitor_clients=False, **kwargs)
-        payload.Payload.max_decode_packets = MAX_PACKETS_IN_POST
         self.server_name = server_name
         self.buffer_limit_bytes = buffer_limit_bytes
         self._remote_address = remote_address

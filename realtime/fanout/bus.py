@@ -153,13 +153,11 @@ class RedisBus:
         if wish is None:
             wish = self._wishes[channel] = _Wish(asyncio.get_running_loop().create_future())
             await self._send("SUBSCRIBE", channel)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(wish.confirmed)
-        except TimeoutError:
-            wish.stale = True
-            return False
-        return True
+        await asyncio.wait([wish.confirmed], timeout=timeout_s)  # raises nothing when the wish is taken back
+        if wish.confirmed.done() and not wish.confirmed.cancelled():
+            return True
+        wish.stale = True
+        return False
 
     async def unsubscribe(self, channel: str) -> None:
         """Stop receiving ``channel``."""
@@ -194,6 +192,8 @@ class RedisBus:
                 await self._watch(reader)
             except REDIS_FAULTS as error:
                 log.warning("bus: %s", type(error).__name__)
+            except Exception:
+                log.exception("bus: a new connection is made")
             finally:
                 if reader is not None:
                     reader.cancel()
@@ -207,23 +207,33 @@ class RedisBus:
             wish.stale = wish.stale or wish.confirmed.done()
             wish.seen.clear()
         self._unconfirmed = dict.fromkeys(self._wishes, 1)
-        pubsub = self._reading.pubsub()
+        pubsub: Any = self._reading.pubsub()
         channels = [self._canary_channel, *(self._prefix + channel for channel in self._wishes)]
-        async with asyncio.timeout(self._timeout_s):
-            await pubsub.subscribe(*channels)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await pubsub.subscribe(*channels)
+        except BaseException:
+            with contextlib.suppress(*REDIS_FAULTS):
+                await pubsub.aclose()
+            raise
         self._pubsub = pubsub
         self._canary_at = asyncio.get_running_loop().time()
-        for channel in self._wishes.keys() - self._unconfirmed.keys():  # wished for while we connected
+        asked = {channel.removeprefix(self._prefix) for channel in channels[1:]}
+        for channel in self._wishes.keys() - asked:  # wished for while we connected
             await self._send("SUBSCRIBE", channel)
+        for channel in asked - self._wishes.keys():  # and not wished for any more
+            await self._send("UNSUBSCRIBE", channel)
         return asyncio.ensure_future(self._read(pubsub))
 
     def _confirm(self, channel: str) -> None:
         """Redis has taken a subscription. Only the answer to our newest request counts."""
         left = self._unconfirmed[channel] = self._unconfirmed.get(channel, 1) - 1
         wish = self._wishes.get(channel)
-        if left > 0 or wish is None:
+        if left > 0:
             return
         self._unconfirmed.pop(channel)
+        if wish is None:
+            return
         if not wish.confirmed.done():
             wish.confirmed.set_result(None)
         if wish.stale and self._listener is not None:
@@ -270,7 +280,11 @@ class RedisBus:
             return
         last = wish.seen.get(envelope.publisher)
         wish.seen[envelope.publisher] = envelope.number
-        self._listener.on_message(channel, envelope.kind, envelope.items, envelope.at_ms)
+        try:
+            self._listener.on_message(channel, envelope.kind, envelope.items, envelope.at_ms)
+        except Exception:
+            log.exception("bus: a message could not be taken")
+            self._listener.on_dropped("malformed")
         if last is not None and envelope.number != last + 1:
             self._listener.on_doubt([channel], "gap")
 

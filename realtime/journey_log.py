@@ -50,6 +50,7 @@ class JourneyLog:
     def stored(self, last_seq: int) -> None:
         """A waiting batch up to ``last_seq`` is committed."""
         self.committed = max(self.committed, last_seq)
+        self.tail = max(self.tail, self.committed)
         self.waiting -= 1
 
     def failed(self) -> None:

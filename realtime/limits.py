@@ -18,10 +18,14 @@ class TokenBucket:
         return cls(rate_per_s, burst, burst, now_s)
 
     def take(self, amount: float, now_s: float) -> float:
-        """Take ``amount`` and return 0.0; when it is not there take nothing and return the wait in s."""
+        """Take ``amount`` and return 0.0; when it is not there take nothing and return the wait in s.
+
+        More than ``burst`` takes all of a full bucket, so that waiting always helps.
+        """
+        amount = min(amount, self.burst)
         self.level = min(self.burst, self.level + (now_s - self.at_s) * self.rate_per_s)
         self.at_s = now_s
         if self.level >= amount:
             self.level -= amount
             return 0.0
-        return (min(amount, self.burst) - self.level) / self.rate_per_s
+        return (amount - self.level) / self.rate_per_s

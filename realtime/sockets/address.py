@@ -1,7 +1,7 @@
 """Whose address a request has, behind proxies trusted and not; which web origins are ours."""
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from aiohttp import web
@@ -18,7 +18,10 @@ class Addresses:
     def of(self, request: web.Request) -> str:
         """The client's address, or an empty text over a unix socket without a proxy."""
         address = request.remote or ""
-        hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
+        forwarded = ",".join(
+            request.headers.getall("X-Forwarded-For", ())
+        )  # a proxy may add a line of its own
+        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
         while hops and self._is_trusted(address):
             address = hops.pop()
         return address[:64]
@@ -27,9 +30,11 @@ class Addresses:
         if not address:
             return True
         try:
-            parsed = ip_address(address)
+            parsed: IPv4Address | IPv6Address = ip_address(address)
         except ValueError:
             return False
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._trusted)
 
     @staticmethod

@@ -21,6 +21,7 @@ Role = Literal["driver", "dispatcher", "admin", "service", "share"]
 TOKEN_ROLES: Final = frozenset(get_args(Role)) - {"share"}
 MAX_TOKEN_CHARS: Final = 8_192
 MAX_VENDORS: Final = 1_000
+MAX_CLAIM_CHARS: Final = 128
 CLOCK_LEEWAY_S: Final = 5
 
 
@@ -99,7 +100,7 @@ class Authenticator:
             raise Refused(Code.TOKEN_EXPIRED, "token has expired") from error
         except jwt.PyJWKClientConnectionError as error:
             raise Refused(Code.UNAVAILABLE, "key set is away", retry_after_s=2) from error
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
             raise Refused(Code.UNAUTHENTICATED, "token is not valid") from error
         return _principal(claims)
 
@@ -127,12 +128,12 @@ def _principal(claims: dict[str, Any]) -> Principal:
         if role not in TOKEN_ROLES:
             raise Refused(Code.INVALID, "unknown role")
         principal = Principal(
-            sub=str(claims["sub"])[:128],
+            sub=_printable(claims["sub"], "sub"),
             role=cast(Role, role),
             tenant=identifier(claims.get("tenant"), "tenant"),
             vendors=_vendors(claims.get("vendors")),
             driver=None if claims.get("driver") is None else identifier(claims["driver"], "driver"),
-            jti=None if claims.get("jti") is None else str(claims["jti"])[:128],
+            jti=None if claims.get("jti") is None else _printable(claims["jti"], "jti"),
             expires_ms=int(float(claims["exp"]) * 1000),
         )
     except (Refused, ValueError, TypeError, OverflowError) as error:
@@ -140,6 +141,14 @@ def _principal(claims: dict[str, Any]) -> Principal:
     if principal.role == "driver" and (principal.driver is None or principal.home_vendor is None):
         raise Refused(Code.UNAUTHENTICATED, "a driver's token names one driver and one vendor")
     return principal
+
+
+def _printable(claim: object, name: str) -> str:
+    """A claim that ends up in keys, rows and logs. One too long is refused: cut short, two could be one."""
+    text = str(claim)
+    if not text.isprintable() or len(text) > MAX_CLAIM_CHARS:
+        raise Refused(Code.INVALID, f"{name} is not up to {MAX_CLAIM_CHARS} printable characters")
+    return text
 
 
 def _vendors(claim: object) -> frozenset[str] | None:

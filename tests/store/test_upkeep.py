@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from random import Random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -90,42 +90,85 @@ async def test_missing_days_are_told(db: Database) -> None:
     assert len(await missing_partitions(db, NOW + 30 * DAY_MS)) == AHEAD_DAYS
 
 
-async def test_upkeep_blocks_neither_inserts_nor_a_long_reader(settings: Settings, db: Database) -> None:
+class Inserting:
+    """Points of one journey stored one after the other until the block ends."""
+
+    def __init__(self, db: Database, journey: UUID) -> None:
+        self._db = db
+        self._journey = journey
+        self._stop = asyncio.Event()
+        self.stored = 0
+
+    async def __aenter__(self) -> "Inserting":
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._stop.is_set():
+            await put(self._db, "t1", self._journey, [Point(self.stored + 1, NOW, 53.4, -2.9)])
+            self.stored += 1
+
+    async def go_on(self) -> None:
+        """Wait until several more were stored."""
+        enough = self.stored + 5
+        while self.stored < enough:
+            await asyncio.sleep(0.01)
+
+
+WAITS_FOR_A_READER = """
+SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE a.datname = current_database() AND l.locktype = 'virtualxid' AND NOT l.granted AND a.query ~ $1
+"""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_while_upkeep_waits_for_a_long_reader_nobody_waits_for_upkeep(
+    settings: Settings, db: Database, begun: bool
+) -> None:
     await make_old(settings, -40)
     await make_old(settings, -41)
+    if begun:
+        await leave_detaching(settings, -41)
     journey = (await begin(db)).journey_id
-    stop = asyncio.Event()
-    stored = 0
+    tomorrow = NOW + 2 * DAY_MS
+    async with (
+        session(settings.direct_url) as reader,
+        session(settings.direct_url) as other,
+        Inserting(db, journey) as inserting,
+    ):
+        transaction = await reading(reader)
+        seen = await reader.fetchval("SELECT count(*) FROM journey_points")
+        running = asyncio.create_task(run_once(settings, tomorrow, lock_timeout_ms=60_000))
+        while not await other.fetchval(WAITS_FOR_A_READER, "FINALIZE" if begun else "CONCURRENTLY"):
+            await asyncio.sleep(0.01)
+        await inserting.go_on()
+        assert await missing_partitions(db, tomorrow) == []
+        assert await reader.fetchval("SELECT count(*) FROM journey_points") == seen
+        assert not running.done()
+        await transaction.rollback()
+        report = await running
+        assert report.made == [name(AHEAD_DAYS + 1), name(AHEAD_DAYS + 2)]
+        assert (report.dropped, report.deferred) == ([name(-41), name(-40)], [])
+    assert await points.last_seqs(db, [("t1", journey)]) == {journey: inserting.stored}
 
-    async def insert() -> None:
-        nonlocal stored
-        while not stop.is_set():
-            stored += 1
-            await put(db, "t1", journey, [Point(stored, NOW, 53.4, -2.9)])
 
+async def test_upkeep_gives_up_on_a_long_reader_and_comes_back(settings: Settings, db: Database) -> None:
+    await make_old(settings, -40)
+    await make_old(settings, -41)
     async with session(settings.direct_url) as reader:
         transaction = await reading(reader)
         seen = await reader.fetchval("SELECT count(*) FROM journey_points")
-        inserting = asyncio.create_task(insert())
-        try:
-            before = stored
-            report = await run_once(settings, NOW + 2 * DAY_MS, lock_timeout_ms=300)
-            assert report.made == [name(AHEAD_DAYS + 1), name(AHEAD_DAYS + 2)]
-            # The reader may still look at the old days; they wait, everybody else goes on.
-            assert report.dropped == []
-            assert report.deferred == [name(-41), name(-40)]
-            assert stored > before + 5
-            assert await reader.fetchval("SELECT count(*) FROM journey_points") == seen
-            report = await run_once(settings, NOW + 2 * DAY_MS, lock_timeout_ms=300)
-            assert (report.made, report.dropped) == ([], [])
+        for _ in range(2):
+            report = await run_once(settings, NOW, lock_timeout_ms=200)
+            assert (report.dropped, report.deferred) == ([], [name(-41), name(-40)])
             assert (await states(db))[day(-41)] is State.DETACHING
             assert await reader.fetchval("SELECT count(*) FROM journey_points") == seen
-        finally:
-            stop.set()
-            await inserting
         await transaction.rollback()
-    assert (await run_once(settings, NOW + 2 * DAY_MS)).dropped == [name(-41), name(-40)]
-    assert await points.last_seqs(db, [("t1", journey)]) == {journey: stored}
+    assert (await run_once(settings, NOW)).dropped == [name(-41), name(-40)]
 
 
 async def test_a_journey_begun_before_midnight_stays_whole(settings: Settings, db: Database) -> None:

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     )
     auth_audience: str = "wayguard"
     auth_issuer: str = "wayguard"
-    allowed_origins: tuple[str, ...] = Field(
+    allowed_origins: Listed = Field(
         (), description="further web origins let in; own origin always is"
     )
     trusted_proxies: Listed = Field(

@@ -1,0 +1,247 @@
+"""A whole cluster as processes of this machine, and the means to break it.
+
+Built of what `wayguard up` is built of: the same plan, the same services, the same balancer template. Engines
+listen on ports of their own, so that tests can look into them.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import redis.asyncio as redis
+
+from realtime.engines import haproxy, processes
+from realtime.engines.console import Console
+from realtime.engines.embedded import Embedded
+from realtime.engines.layout import DataDir
+from realtime.engines.plan import Options, Part, Plan, make_plan
+from realtime.engines.postgres import OWNER, EmbeddedPostgres
+from realtime.engines.probe import answers_200
+from realtime.engines.redis import EmbeddedRedis
+from realtime.engines.service import Service
+from realtime.settings import Settings
+from tests.e2e.launcher import trap
+from tests.engines_fixtures import at_database
+
+ROOT = Path(__file__).parents[2]
+READY_S = 60.0
+KNOBS = {
+    # Shorter than in production, so that what waits for them is tested in seconds.
+    "VIEWER_STALL_S": "4",
+    "PING_INTERVAL_S": "5",
+    "PING_TIMEOUT_S": "5",
+    "DRAIN_S": "2",
+}
+STALL_S = float(KNOBS["VIEWER_STALL_S"])
+
+
+async def until(
+    condition: Callable[[], Any], what: str, timeout_s: float = 30.0, pause_s: float = 0.03
+) -> float:
+    """Wait until ``condition``, which may be async, holds; the seconds it took. Fails naming ``what``."""
+    begun = time.monotonic()
+    while True:
+        held = condition()
+        if isinstance(held, Awaitable):
+            held = await held
+        if held:
+            return time.monotonic() - begun
+        assert time.monotonic() - begun < timeout_s, f"not in {timeout_s:g} s: {what}"
+        await asyncio.sleep(pause_s)
+
+
+class Engine:
+    """Postgres or Redis that can be stopped, and started again where it was."""
+
+    def __init__(self, embedded: Embedded, console: Console) -> None:
+        self.embedded = embedded
+        self._console = console
+        self._service: Service | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._service is not None
+
+    async def start(self) -> None:
+        """Start and wait until it answers. Does nothing when it runs."""
+        if self._service is None:
+            self._service = self._make()
+            await self._service.start()
+            await self._service.until_ready(READY_S)
+
+    async def stop(self) -> None:
+        """Stop it politely; its clients are cut off."""
+        service, self._service = self._service, None
+        if service is not None:
+            await service.stop(asyncio.Event())
+
+    def _make(self) -> Service:
+        def prepare() -> processes.Command:
+            self.embedded.prepare()
+            return self.embedded.command()
+
+        async def ready() -> bool:
+            return await asyncio.to_thread(self.embedded.is_ready)
+
+        return Service(self.embedded.name, prepare, ready, self._console)
+
+
+class Cluster:
+    """Two instances, two workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        DataDir(folder).prepare()
+        self.log = folder / "cluster.log"
+        self._console = Console(self.log.open("w", encoding="utf-8"), "text", colour=False)
+        self.postgres = Engine(EmbeddedPostgres(folder, port=0), self._console)
+        self.redis = Engine(EmbeddedRedis(folder, port=0), self._console)
+        urls = {
+            "DATABASE_URL": self.postgres.embedded.url,
+            "REDIS_URL": self.redis.embedded.url,
+        }
+        self.plan = self._planned(urls)
+        self.settings = Settings(
+            **{name.lower(): value for name, value in (urls | KNOBS).items()},  # type: ignore[arg-type]
+            auth_secret=self.plan.webs[0].command.env["AUTH_SECRET"],  # type: ignore[arg-type]
+            public_url=self.url,
+            data_dir=folder,
+        )
+        self._services = {part.name: self._service(part) for part in (*self.plan.webs, *self.plan.workers)}
+        self._balancer = self._balancer_service()
+
+    def _planned(self, urls: dict[str, str]) -> Plan:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        given = {name.lower(): value for name, value in urls.items()}
+        settings = Settings(data_dir=self.folder, port=0, **given)  # type: ignore[arg-type]
+        options = Options(demo=False, program=(sys.executable, "-m", "tests.e2e.launcher"))
+        return make_plan(settings, options, {**kept, **urls, **KNOBS, "PYTHONPATH": str(ROOT)})
+
+    # --- its parts
+
+    @property
+    def url(self) -> str:
+        """The balancer."""
+        return f"http://127.0.0.1:{self.plan.port}"
+
+    @property
+    def instances(self) -> list[str]:
+        return [web.name for web in self.plan.webs]
+
+    @property
+    def workers(self) -> list[str]:
+        return [worker.name for worker in self.plan.workers]
+
+    def url_of(self, name: str) -> str:
+        """One instance or worker, past the balancer."""
+        (part,) = (part for part in (*self.plan.webs, *self.plan.workers) if part.name == name)
+        return f"http://127.0.0.1:{part.port}"
+
+    def pid(self, name: str) -> int | None:
+        return self._services[name].pid
+
+    @property
+    def redis_url(self) -> str:
+        return self.redis.embedded.url
+
+    def redis_client(self) -> "redis.Redis":
+        return redis.Redis.from_url(self.redis_url, socket_timeout=5)
+
+    async def look(self) -> "asyncpg.Connection[Any]":
+        """A connection that sees every tenant's rows: the truth. To be closed by the caller."""
+        assert isinstance(self.postgres.embedded, EmbeddedPostgres)
+        return await asyncpg.connect(at_database(self.postgres.embedded.admin_url, OWNER), timeout=20)
+
+    # --- start and stop
+
+    async def __aenter__(self) -> "Cluster":
+        await asyncio.gather(self.postgres.start(), self.redis.start())
+        await self._run(self.plan.release)
+        for service in (*self._services.values(), self._balancer):
+            await service.start()
+        await self.whole()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        hurry = asyncio.Event()
+        hurry.set()
+        for service in (self._balancer, *self._services.values()):
+            await service.stop(hurry)
+        await self.redis.stop()
+        await self.postgres.stop()
+
+    async def whole(self) -> None:
+        """Bring back what a test took away, and wait until every part is there."""
+        for name in self.instances:
+            trap(self.folder / "run", name).unlink(missing_ok=True)
+        await asyncio.gather(self.postgres.start(), self.redis.start())
+        await asyncio.gather(*(self.until_up(name) for name in self._services))
+
+    async def until_up(self, name: str) -> None:
+        """Wait until a process takes traffic, from the balancer too."""
+        service = self._services[name]
+        await until(lambda: service.pid is not None, f"{name} runs", READY_S)
+        await service.until_ready(READY_S, patience=10)
+        if name in self.instances:
+            await until(lambda: name in self.balanced(), f"the balancer sends to {name}", READY_S)
+
+    def balanced(self) -> list[str]:
+        """The instances that the balancer sends new sessions to."""
+        rows = haproxy.ask(self.plan.balancer.admin_socket, "show stat").splitlines()
+        header = rows[0].removeprefix("# ").split(",")
+        stats = [dict(zip(header, row.split(","), strict=False)) for row in rows[1:]]
+        return [s["svname"] for s in stats if s["pxname"] == "web" and s["status"] == "UP"]
+
+    # --- faults
+
+    async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a process a signal and wait until it has ended; its supervisor starts it again."""
+        pid = self.pid(name)
+        assert pid is not None
+        begun = processes.started_at(pid)
+        os.kill(pid, number)
+        await until(lambda: processes.started_at(pid) != begun, f"{name} ends")
+
+    def arm(self, name: str) -> None:
+        """Let an instance die between its next commit and the publish of it."""
+        trap(self.folder / "run", name).touch()
+
+    def is_armed(self, name: str) -> bool:
+        return trap(self.folder / "run", name).exists()
+
+    async def empty_redis(self) -> None:
+        """Restart Redis with nothing of what it held."""
+        await self.redis.stop()
+        for entry in self.redis.embedded.folder.iterdir():  # type: ignore[attr-defined]
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        await self.redis.start()
+
+    # --- how
+
+    def _service(self, part: Part) -> Service:
+        ready = answers_200("127.0.0.1", part.port, "/readyz")
+        return Service(part.name, lambda: part.command, ready, self._console)
+
+    def _balancer_service(self) -> Service:
+        def prepare() -> processes.Command:
+            self.plan.balancer.write(self.plan.configuration)
+            return self.plan.balancer.command(self.plan.configuration)
+
+        return Service("haproxy", prepare, answers_200("127.0.0.1", self.plan.port, "/readyz"), self._console)
+
+    async def _run(self, command: processes.Command) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *command.argv,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            **command.popen_options(),
+        )
+        said, _ = await asyncio.wait_for(process.communicate(), READY_S)
+        assert process.returncode == 0, said.decode()

@@ -183,6 +183,8 @@ def fact(error: msgspec.ValidationError) -> str:
     name = where.rstrip("`").removeprefix("$").lstrip(".") or "the request"
     if "unknown field" in text:
         return f"{name} has an unknown field"
+    if text.startswith("Invalid enum value"):
+        return f"{name} is not one of its values"
     if "matching regex" in text:
         return f"{name} is not of the right form"
     return f"{name}: {text[:1].lower()}{text[1:]}"[:160]

@@ -172,6 +172,25 @@ async def test_expired_and_foreign_tokens_are_told_apart(hostile: Api) -> None:
     assert (forged.status, forged.code) == (401, "unauthenticated")
 
 
+async def test_an_error_echoes_nothing_the_caller_sent(hostile: Api) -> None:
+    journey = await hostile.journey()
+    path = f"/api/v1/journeys/{journey}"
+    for reply in (
+        await hostile.get(f"{path}/points?format=evil"),
+        await hostile.get("/api/v1/journeys?evil=1"),
+        await hostile.get("/api/v1/journeys?limit=evil"),
+        await hostile.get("/api/v1/vendors/evil%0A/positions"),
+        await hostile.get("/api/v1/journeys/evil"),
+        await hostile.get("/api/v1/evil"),
+        await hostile.call("POST", f"{path}/shares", data=b'{"scope":"evil","expires_in_s":1}'),
+        await hostile.call("POST", f"{path}/shares", data=b'{"evil":1}'),
+        await hostile.call("POST", f"{path}/shares", data=b'{"scope":{"evil":1}}'),
+        await hostile.call("POST", f"{path}/shares", data=b"evil"),
+    ):
+        assert reply.status in (400, 404)
+        assert b"evil" not in reply.body
+
+
 async def test_two_authorization_headers_are_one_too_many(hostile: Api) -> None:
     bearer = f"Bearer {hostile.token()}"
     headers = [("Authorization", bearer), ("Authorization", bearer)]

@@ -1,0 +1,1 @@
+"""Benchmarks on one machine: ``python -m loadtests.bench durable``."""

@@ -1,0 +1,47 @@
+"""What the samples of `loadtests.bench.profiled` say: where an instance's processor time goes."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+SHOWN: Final = 25
+Stacks = list[tuple[list[str], int]]
+
+
+def read(file: Path) -> Stacks:
+    """Folded stacks, root first, with their counts."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [(stack.split(";"), int(count)) for stack, _, count in (line.rpartition(" ") for line in lines)]
+
+
+def innermost(stacks: Stacks) -> Counter[str]:
+    """Samples by the function that ran, what it called in C included."""
+    found: Counter[str] = Counter()
+    for stack, count in stacks:
+        found[stack[-1]] += count
+    return found
+
+
+def anywhere(stacks: Stacks) -> Counter[str]:
+    """Samples by every function on the stack, each once a sample."""
+    found: Counter[str] = Counter()
+    for stack, count in stacks:
+        for function in set(stack):
+            found[function] += count
+    return found
+
+
+def told(samples: Path, instances: int) -> Iterator[str]:
+    """Two tables over all instances, in percent of their processor time."""
+    files = [Path(f"{samples}.w{number}") for number in range(1, instances + 1)]
+    stacks = [one for file in files if file.exists() for one in read(file)]
+    for title, counts in (("itself", innermost(stacks)), ("with what it calls", anywhere(stacks))):
+        yield f"\n{title}, percent of {sum(count for _, count in stacks)} samples"
+        yield from _rows(counts.most_common(SHOWN if title == "itself" else 2 * SHOWN), stacks)
+
+
+def _rows(counts: Iterable[tuple[str, int]], stacks: Stacks) -> Iterator[str]:
+    total = max(1, sum(count for _, count in stacks))
+    for function, count in counts:
+        yield f"{100 * count / total:6.1f}  {function}"

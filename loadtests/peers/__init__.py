@@ -1,0 +1,1 @@
+"""What a user might pick instead, written as that user would write it well."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 AWAY_RETRY_S: Final = 2.0
 FULL_RETRY_S: Final = 1.0
+ROW_FAULTS: Final = frozenset({"22", "23", "P0"})
+"""SQLSTATE classes: data exception, integrity constraint violation, raised by a trigger."""
 Done = Callable[[Refused | None], None]
 Store = Callable[[list[PointBatch]], Awaitable[None]]
 
@@ -55,22 +57,29 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to commit."""
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self, timeout_s: float) -> None:
-        """Commit what has gathered, for at most ``timeout_s``; then answer the rest with ``draining``."""
+        """Commit what has gathered, for at most ``timeout_s``; then answer the rest with ``draining``.
+
+        What was being stored then is answered so too: its outcome is unknown, and sending it again is safe.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._stopped = True
         left, self._queue = self._queue, deque()
+        self._count(-self._queued_points)
         for waiting in left:
-            self._answer(waiting, Refused(Code.DRAINING, "instance is draining", retry_after_s=1))
+            self._answer(waiting, _draining())
+        self._idle.set()
 
     @property
     def queued_points(self) -> int:
@@ -81,8 +90,10 @@ class Committer:
         """Queue ``batch``; ``done(None)`` once it is committed, ``done(refusal)`` when it was not stored.
 
         Raises Refused(overloaded) when the queue is full, Refused(expected_seq) when it does not continue
-        the log; ``done`` is not called then.
+        the log, Refused(draining) after ``stop``; ``done`` is not called then.
         """
+        if self._stopped:
+            raise _draining()
         if not journey.continues(batch.first_seq):
             raise Refused(
                 Code.EXPECTED_SEQ,
@@ -116,6 +127,9 @@ class Committer:
                 log.exception("commit failed")
                 refusal = Refused(Code.INTERNAL, "commit failed", retry_after_s=AWAY_RETRY_S)
                 self._fail_with_followers([w for w in group if not w.answered], refusal)
+            except asyncio.CancelledError:
+                self._fail_with_followers([w for w in group if not w.answered], _draining())
+                raise
             if not self._queue:
                 self._arrived.clear()
                 self._idle.set()
@@ -173,16 +187,15 @@ class Committer:
 
     async def _split(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
         """Some row cannot be stored: halve by journey, then by batch, then make the poison points voids."""
-        if is_missing_partition(error):
-            log.error("no partition for a journey: run upkeep")
-            refusal = Refused(Code.UNAVAILABLE, "storage is not ready", retry_after_s=AWAY_RETRY_S)
-            self._fail_with_followers(group, refusal)
-            return
         journeys = list(dict.fromkeys(waiting.log for waiting in group))
         if len(journeys) > 1:
             first = set(journeys[: len(journeys) // 2])
             await self._commit([waiting for waiting in group if waiting.log in first])
             await self._commit([waiting for waiting in group if waiting.log not in first])
+            return
+        if not is_of_the_row(error):
+            log.error("points cannot be stored now: %s", _named(error))
+            self._fail_with_followers(group, _not_now())
             return
         for at, waiting in enumerate(group):
             try:
@@ -201,6 +214,8 @@ class Committer:
             await self._store([batch])
             return
         except asyncpg.PostgresError as error:
+            if not is_of_the_row(error):
+                raise _not_now() from error
             if len(batch.points) == 1:
                 if batch.points[0].lat is None:
                     raise
@@ -262,6 +277,27 @@ def _behind(refusal: Refused, journey: JourneyLog) -> Refused:
         return refusal
     expected = journey.committed + 1
     return Refused(Code.EXPECTED_SEQ, f"the batch before was refused, expected {expected}", expected=expected)
+
+
+def _draining() -> Refused:
+    return Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
+
+
+def _not_now() -> Refused:
+    return Refused(Code.UNAVAILABLE, "storage is not ready", retry_after_s=AWAY_RETRY_S)
+
+
+def _named(error: asyncpg.PostgresError) -> str:
+    return "no partition, run upkeep" if is_missing_partition(error) else type(error).__name__
+
+
+def is_of_the_row(error: asyncpg.PostgresError) -> bool:
+    """Whether it is the row itself that Postgres will not have: bad data, or a rule that it breaks.
+
+    Anything else (a deadlock, a lock, a right that is missing, no partition) may pass, and must not turn a
+    good point into a void.
+    """
+    return str(error.sqlstate)[:2] in ROW_FAULTS and not is_missing_partition(error)
 
 
 def is_missing_partition(error: asyncpg.PostgresError) -> bool:

@@ -100,11 +100,13 @@ async def _explain(
     if not rows:
         return
     found = Disagreement()
-    wrong: dict[tuple[UUID, int], bool] = {(row["journey_id"], row["seq"]): row["absent"] for row in rows}
+    wrong: dict[int, bool] = {row["place"]: row["absent"] for row in rows}
+    place = 0
     for batch in batches:
-        mine = [p.seq for p in batch.points if (batch.journey_id, p.seq) in wrong]
-        if any(wrong[batch.journey_id, seq] for seq in mine):
+        mine = [(at, p.seq) for at, p in enumerate(batch.points, place + 1) if at in wrong]
+        place += len(batch.points)
+        if any(wrong[at] for at, _ in mine):
             found.refused.append(batch)
         elif mine:
-            found.conflicts[batch] = mine
+            found.conflicts[batch] = [seq for _, seq in mine]
     raise found

@@ -105,7 +105,7 @@ async def server(pages_built: None) -> AsyncIterator[FakeServer]:
 @pytest.fixture
 async def tab(browser: Browser, server: FakeServer) -> AsyncIterator[Tab]:
     """A fresh tab; at the end nothing may have been complained of and nothing asked of anybody else."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context = await browser.new_context(viewport={"width": 820, "height": 560})
     tab = await open_tab(context, server.url)
     yield tab
     await context.close()

@@ -43,6 +43,7 @@ class FakeServer:
     latest: dict[str, dict[str, tuple[str, Point]]] = field(default_factory=dict)
     presence: dict[str, str] = field(default_factory=dict)
     journeys: dict[str, list[tuple[str, Point]]] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     shares: dict[str, Share] = field(default_factory=dict)
     watches: list[dict[str, Any]] = field(default_factory=list)
     connects: int = 0
@@ -123,7 +124,8 @@ class FakeServer:
             await self._say("presence", feed, entry)
 
     async def end(self, journey: str, driver: str) -> None:
-        news = {"journey": journey, "driver": driver, "state": "ended", "ended_ms": now_ms()}
+        self.ended.add(journey)
+        news = {"journey": journey, "driver": driver, "state": "ended", "at_ms": now_ms()}
         await self._say("journey", f"journey:{journey}", news)
 
     async def reset(self, feed: str) -> None:
@@ -183,16 +185,21 @@ class FakeServer:
         self.watches.append(wish)
         if "vendor" in wish:
             if self.vendors is not None and wish["vendor"] not in self.vendors:
-                return {"ok": False, "error": refusal("forbidden", "not your vendor")}
+                return {"ok": False, "error": refusal("not_found", "vendor is not known")}
             return await self._join(sid, f"vendor:{wish['vendor']}", self._vendor(wish["vendor"]), {})
         journey, since = wish["journey"], wish.get("since_seq", 0)
         share = self.who[sid]
+        through = len(self.journeys.get(journey, []))
+        if since > through:
+            return {"ok": False, "error": refusal("invalid", f"since_seq {since} is beyond {through}")}
         rows = [row for row in self.journeys.get(journey, []) if int(row[1][0] or 0) > since]
         if share is not None and share.scope == "live":
             rows = rows[-1:]
-        through = len(self.journeys.get(journey, []))
         fixes = [[driver, journey, point] for driver, point in rows]
-        return await self._join(sid, f"journey:{journey}", fixes, {"through": through})
+        ended = now_ms() if journey in self.ended else None
+        head = {"driver": "asha", "vendor": "north", "created_ms": 1, "ended_ms": ended, "expired": False}
+        more = {"through": through, "more": False, "journey": head}
+        return await self._join(sid, f"journey:{journey}", fixes, more)
 
     def _vendor(self, vendor: str) -> list[Any]:
         return [[driver, journey, point] for driver, (journey, point) in self.latest.get(vendor, {}).items()]
@@ -204,6 +211,7 @@ class FakeServer:
         presence = {
             driver: {"state": state, "since_ms": now_ms(), "reason": None}
             for driver, state in self.presence.items()
+            if feed.startswith("vendor:")
         }
         snapshot = {"positions": list(positions), "presence": presence, "alerts": []}
         return {"ok": True, "feed": feed, "snapshot": snapshot, **more}

@@ -90,11 +90,25 @@ async def test_presence_is_told_in_words(tab: Tab, server: FakeServer) -> None:
     await opened(tab, server)
     await tab.until("s.drivers.asha?.freshness === 'fresh'")
     await server.say_presence("asha", "offline", f"journey:{MINE}")
-    await tab.page.get_by_text("Not connected").wait_for()
+    pill = tab.page.locator(".pill")
+    await pill.get_by_text("Not connected").wait_for()
     await server.say_presence("asha", "online", f"journey:{MINE}")
     await tab.until("s.drivers.asha.freshness === 'fresh'")
     await server.end(MINE, "asha")
-    await tab.page.get_by_text("Journey ended").wait_for()
+    await pill.get_by_text("Journey ended").wait_for()
+    await tab.page.reload()
+    await tab.until("s.drivers.asha && s.ended")
+    await pill.get_by_text("Journey ended").wait_for()
+
+
+async def test_it_starts_over_when_the_server_has_less_than_it_holds(tab: Tab, server: FakeServer) -> None:
+    await walk(server, 5)
+    await opened(tab, server)
+    await tab.until("s.journeys[a]?.through === 5", MINE)
+    del server.journeys[MINE][3:]
+    await server.cut()
+    await tab.until("s.connection === 'live' && s.journeys[a]?.through === 3", MINE)
+    assert (await tab.state())["journeys"][MINE]["seqs"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("path", ["/s/id1#wrong", "/s/id1", "/s/nobody#secret1", "/s/id1#%3Cb%3E"])

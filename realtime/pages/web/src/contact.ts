@@ -36,7 +36,7 @@ class ContactPage {
   private point: PlacedPoint | null = null;
   private pointSeenMs = 0;
   private presence: Presence | null = null;
-  private endedMs: number | null = null;
+  private ended = false;
   private framed = false;
   private followedMs = 0;
   private mapReady = false;
@@ -68,7 +68,7 @@ class ContactPage {
       },
       journey: (_feed, news) => {
         if (news.journey !== this.feed?.journey) return;
-        this.endedMs = news.state === "started" ? null : (news.atMs ?? this.session.now());
+        this.ended = news.state !== "started";
         this.words();
       },
     });
@@ -114,6 +114,11 @@ class ContactPage {
         this.words();
       },
       gap: () => this.session.rewatch(feed.name),
+      ended: (ended) => (this.ended = ended),
+      startedOver: () => {
+        this.way.clear();
+        this.session.watch(feed);
+      },
       refused: (refusal) => this.shut(refusal),
     });
     this.feed = feed;
@@ -175,7 +180,7 @@ class ContactPage {
 
   private freshness(): Freshness {
     const state = freshness(this.age(), this.presence?.state ?? null, this.config.staleAfterMs);
-    return seenThrough(this.endedMs === null ? state : "offline", this.signs.downMs(this.session));
+    return seenThrough(this.ended ? "offline" : state, this.signs.downMs(this.session));
   }
 
   private age(): number {
@@ -218,7 +223,7 @@ class ContactPage {
     }
     const state = this.freshness();
     const live = this.session.state.kind === "live" || this.signs.downMs(this.session) < 3_000;
-    const [title, sentence] = statusWords({ freshness: state, ageMs: this.age(), live, ended: this.endedMs !== null });
+    const [title, sentence] = statusWords({ freshness: state, ageMs: this.age(), live, ended: this.ended });
     say(this.pill, title);
     this.pill.dataset["state"] = live ? state : "stale";
     say(this.sentence, sentence);
@@ -248,7 +253,7 @@ class ContactPage {
       last_loss: this.session.lastLoss,
       map_ready: this.mapReady,
       closed: this.closed,
-      ended: this.endedMs !== null,
+      ended: this.ended,
       drivers: entry && driver ? { [driver]: entry } : {},
       journeys: feed ? { [feed.journey]: journeyProbe(feed) } : {},
       drawing: { updates: this.pace.updates, cost_ms: this.pace.costMs },

@@ -146,7 +146,8 @@ class DispatcherPage {
       },
       refused: (refusal) => {
         this.vendors.delete(vendor);
-        this.tell(refusal.code === "forbidden" ? `You may not watch ${vendor}.` : `${vendor}: ${refusal.message || refusal.code}`);
+        const unknown = refusal.code === "forbidden" || refusal.code === "not_found";
+        this.tell(unknown ? `There is no vendor ${vendor} that you may watch.` : `${vendor}: ${refusal.message || refusal.code}`);
       },
     });
   }
@@ -193,6 +194,11 @@ class DispatcherPage {
       grew: () => (this.dirty = true),
       heard: () => undefined,
       gap: () => this.session.rewatch(feed.name),
+      ended: () => undefined,
+      startedOver: () => {
+        this.way.clear();
+        this.session.watch(feed);
+      },
       refused: () => undefined,
     });
     this.chosenJourney = feed;

@@ -7,12 +7,16 @@ export interface JourneyListener {
   grew(points: Point[], driver: string | null): void;
   heard(presence: Presence): void;
   gap(): void;
+  /** Whether it was over already when it was watched. */
+  ended(ended: boolean): void;
+  /** What was held does not fit what the server has (it was restored, say): the log begins anew. */
+  startedOver(): void;
   refused(refusal: Refusal): void;
 }
 
 export class JourneyFeed implements Feed {
   readonly name: string;
-  readonly log = new JourneyLog();
+  log = new JourneyLog();
   driver: string | null = null;
 
   constructor(
@@ -28,6 +32,10 @@ export class JourneyFeed implements Feed {
   }
 
   snapshot(snapshot: Snapshot): void {
+    if (snapshot.journey) {
+      this.driver = snapshot.journey.driver ?? this.driver;
+      this.listener.ended(snapshot.journey.ended);
+    }
     this.tell(snapshot.fixes, this.log.restore(points(snapshot.fixes), snapshot.through));
     const [only] = snapshot.presence.size === 1 ? snapshot.presence.values() : [];
     const presence = this.driver === null ? only : snapshot.presence.get(this.driver);
@@ -39,7 +47,9 @@ export class JourneyFeed implements Feed {
   }
 
   refused(refusal: Refusal): void {
-    this.listener.refused(refusal);
+    if (refusal.code !== "invalid" || this.log.through === 0) return this.listener.refused(refusal);
+    this.log = new JourneyLog();
+    this.listener.startedOver();
   }
 
   private tell(fixes: readonly Fix[], taken: Point[]): void {

@@ -33,7 +33,6 @@ export interface JourneyNews {
   journey: string;
   driver: string;
   state: "started" | "ended" | "expired";
-  atMs: number | null;
 }
 
 export interface Refusal {
@@ -50,6 +49,8 @@ export interface Snapshot {
   /** Of a journey feed: the last seq the snapshot covers. */
   through: number | null;
   more: boolean;
+  /** Of a journey feed: whose it is, and whether it is over. */
+  journey: { driver: string | null; ended: boolean } | null;
 }
 
 export interface Identity {
@@ -127,8 +128,7 @@ export function readJourneyNews(raw: unknown): JourneyNews | null {
   const journey = text(raw["journey"]);
   const state = raw["state"];
   if (journey === null || (state !== "started" && state !== "ended" && state !== "expired")) return null;
-  const atMs = number(raw["ended_ms"]) ?? number(raw["ended_at"]) ?? number(raw["at_ms"]);
-  return { journey, driver: text(raw["driver"]) ?? "", state, atMs };
+  return { journey, driver: text(raw["driver"]) ?? "", state };
 }
 
 /** An error object, in an ack, in CONNECT_ERROR's data or in `closing`. */
@@ -140,6 +140,11 @@ export function readRefusal(raw: unknown): Refusal {
     retryable: error["retryable"] !== false,
     retryAfterS: within(error["retry_after_s"], 0, 3_600),
   };
+}
+
+/** `{driver, ended_ms, expired, …}`; one that was closed for its age has ended too. */
+function readHead(head: Json): { driver: string | null; ended: boolean } {
+  return { driver: text(head["driver"]), ended: number(head["ended_ms"]) !== null || head["expired"] === true };
 }
 
 /** The answer to `watch`. Throws the Refusal when it is a refusal. */
@@ -159,6 +164,7 @@ export function readSnapshot(raw: unknown): Snapshot {
     presence,
     through: number(raw["through"]),
     more: raw["more"] === true,
+    journey: isObject(raw["journey"]) ? readHead(raw["journey"]) : null,
   };
 }
 

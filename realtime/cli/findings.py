@@ -26,6 +26,7 @@ CLOCK_SKEW_MAX_S = 1.0
 OPEN_FILES_MIN = 4_096
 FREE_DISK_MIN_BYTES = 2**30
 REDIS_MAJOR_MIN = 7
+POSTGRES_MAJOR_MIN = 15
 _TIMEOUT_S = 5.0
 
 
@@ -94,7 +95,7 @@ async def postgres(settings: Settings) -> list[Finding]:
         ]
     try:
         async with _connected(url) as connection:
-            found = [_version(connection), await _login_role(connection), await _clock(connection)]
+            found = [await _version(connection), await _login_role(connection), await _clock(connection)]
             schema = await _schema(connection)
         return [*found, schema, *([] if schema.is_fault else await _storage(settings))]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
@@ -131,11 +132,10 @@ async def redis_server(settings: Settings) -> list[Finding]:
             seconds, micros = await client.time()
             skew_s = float(seconds) + float(micros) / 1e6 - (before + time.time()) / 2
             about = await client.info("server")
-        version = str(about.get("redis_version", "?"))
-        advice = (
-            "" if int(version.split(".")[0]) >= REDIS_MAJOR_MIN else "use Redis 7 or Valkey: sharded channels"
-        )
-        return [Finding("redis", f"version {version}", advice), _skew("redis clock", skew_s)]
+        version = str(about.get("redis_version", "0"))
+        shown = f"Valkey {about['valkey_version']}" if "valkey_version" in about else f"Redis {version}"
+        advice = "" if int(version.split(".")[0]) >= REDIS_MAJOR_MIN else "use Redis 7 or Valkey"
+        return [Finding("redis", shown, advice), _skew("redis clock", skew_s)]
     except (OSError, TimeoutError, ValueError, redis.RedisError) as problem:
         why = str(problem) or type(problem).__name__
         return [Finding("redis", f"does not answer: {why}", "start it, or correct REDIS_URL")]
@@ -169,10 +169,10 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close(timeout=_TIMEOUT_S)
 
 
-def _version(connection: asyncpg.Connection) -> Finding:
-    version = connection.get_server_version()
-    advice = "" if version.major >= 15 else "use Postgres 15 or newer"
-    return Finding("postgres", f"version {version.major}.{version.minor}", advice)
+async def _version(connection: asyncpg.Connection) -> Finding:
+    version = await connection.fetchval("SHOW server_version")
+    advice = "" if connection.get_server_version().major >= POSTGRES_MAJOR_MIN else "use Postgres 15 or newer"
+    return Finding("postgres", f"version {version}", advice)
 
 
 async def _login_role(connection: asyncpg.Connection) -> Finding:

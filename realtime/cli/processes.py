@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Annotated
 import typer
 
 from realtime.cli.environment import fail, plain_errors, settings_here, settings_of_process
+from realtime.protocol import shown
+
+_SERVER = re.compile(r"[a-z][a-z0-9-]{0,31}=[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}", re.ASCII)
 
 
 def serve() -> None:
@@ -70,7 +74,10 @@ def balancer(
     """
     from realtime.engines import haproxy
 
-    servers = dict(entry.partition("=")[::2] for entry in server)
+    for entry in server:
+        if not _SERVER.fullmatch(entry):
+            raise typer.BadParameter(f"--server is not NAME=HOST:PORT: {shown(entry)}")
+    servers = dict(entry.split("=") for entry in server)
     haproxy.raise_open_files_limit()
     config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads)
     if only_print:

@@ -1,0 +1,210 @@
+"""The balancer on two tiny instances: who gets which request, and what does not get through."""
+
+import http.client
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from realtime.engines import haproxy, processes
+from realtime.engines.embedded import free_port
+from realtime.engines.haproxy import Balancer
+from tests.engines.harness import until
+
+
+class Instance:
+    """Answers /readyz with 200 while ``ready``, everything else with its name and X-Forwarded-For."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready = True
+        instance = self
+
+        class Answers(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                forwarded = self.headers.get_all("X-Forwarded-For", [])
+                body = f"{instance.name} {','.join(forwarded)} {self.headers.get('Forwarded')}".encode()
+                status = 503 if self.path == "/readyz" and not instance.ready else 200
+                head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                self.wfile.write(head + body)
+
+            def log_message(self, *args: object) -> None:
+                """Say nothing."""
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """The balancer's checks end with a reset once they have seen the status: no error."""
+
+        self.server = Server(("127.0.0.1", 0), Answers)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Running:
+    """HAProxy in front of ``instances``."""
+
+    def __init__(self, folder: Path, instances: list[Instance], **options: int) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.admin = folder / "admin.sock"
+        balancer = Balancer(
+            [f"127.0.0.1:{self.port}"],
+            {instance.name: instance.address for instance in instances},
+            self.admin,
+            f"127.0.0.1:{self.metrics_port}",
+            **options,
+        )
+        file = folder / "haproxy.cfg"
+        balancer.write(file)
+        self.process = processes.start(balancer.command(file), subprocess.DEVNULL)
+        until(lambda: self.get("/")[0] == 200, "haproxy answers")
+        until(lambda: self.states() == {instance.name: "UP" for instance in instances}, "both are up")
+
+    def get(self, path: str, port: int = 0, **headers: str) -> tuple[int, str]:
+        """The status and the body of a GET on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
+        try:
+            connection.request(
+                "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+            )
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def states(self) -> dict[str, str]:
+        """Each server's state as HAProxy sees it: UP, DOWN, DRAIN …"""
+        rows = [line.split(",") for line in haproxy.ask(self.admin, "show stat").splitlines()]
+        return {row[1]: row[17].split()[0] for row in rows if row[0] == "web" and row[1] != "BACKEND"}
+
+    def close(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def instances() -> Iterator[list[Instance]]:
+    """Two of them."""
+    both = [Instance("w1"), Instance("w2")]
+    yield both
+    for instance in both:
+        instance.close()
+
+
+@pytest.fixture
+def balancer(empty: Path, instances: list[Instance]) -> Iterator[Running]:
+    """HAProxy in front of both."""
+    running = Running(empty, instances)
+    yield running
+    running.close()
+
+
+def test_a_session_goes_back_to_where_it_began(balancer: Running) -> None:
+    for name in ("w1", "w2"):
+        answers = {
+            balancer.get(f"/socket.io/?EIO=4&transport=polling&sid={name}.a1b2")[1].split()[0]
+            for _ in range(12)
+        }
+        assert answers == {name}
+
+
+def test_new_sessions_are_spread(balancer: Running) -> None:
+    answers = [balancer.get("/socket.io/?EIO=4&transport=polling")[1].split()[0] for _ in range(12)]
+    assert set(answers) == {"w1", "w2"}
+
+
+def test_a_sid_of_an_unknown_instance_is_still_answered(balancer: Running) -> None:
+    assert balancer.get("/socket.io/?EIO=4&transport=polling&sid=w9.a1b2")[0] == 200
+
+
+def test_an_instance_that_drains_keeps_its_sessions_and_gets_no_new_ones(
+    balancer: Running, instances: list[Instance]
+) -> None:
+    """Both ways of draining: told by the balancer's socket, or by the instance through /readyz."""
+    haproxy.drain(balancer.admin, "w1")
+    until(lambda: balancer.states()["w1"] == "DRAIN", "w1 drains")
+    assert {balancer.get("/")[1].split()[0] for _ in range(8)} == {"w2"}
+    assert balancer.get("/socket.io/?sid=w1.a1")[1].split()[0] == "w1"
+    haproxy.ask(balancer.admin, "set server web/w1 state ready")
+    instances[1].ready = False
+    until(lambda: balancer.states() == {"w1": "UP", "w2": "DOWN"}, "w2 is seen to be not ready")
+    assert {balancer.get("/")[1].split()[0] for _ in range(8)} == {"w1"}
+    assert balancer.get("/socket.io/?sid=w2.a1")[1].split()[0] == "w2"
+
+
+def test_an_instance_that_is_gone_gets_nothing(balancer: Running, instances: list[Instance]) -> None:
+    instances[0].close()
+    until(lambda: balancer.states()["w1"] == "DOWN", "w1 is seen to be gone")
+    assert {balancer.get("/")[1].split()[0] for _ in range(8)} == {"w2"}
+
+
+def test_who_the_client_is_comes_from_its_connection(balancer: Running) -> None:
+    _, body = balancer.get("/", X_Forwarded_For="6.6.6.6", Forwarded="for=6.6.6.6", X_Real_IP="6.6.6.6")
+    assert body.split()[1:] == ["127.0.0.1", "None"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/metrics", "/metrics/", "/metrics?x=1", "/%6detrics", "/%6D%65trics"),
+        *("/api/../metrics", "/x/%2e%2e/metrics", "http://127.0.0.1/metrics"),
+    ],
+)
+def test_metrics_are_not_for_the_outside(balancer: Running, path: str) -> None:
+    assert balancer.get(path)[0] == 404
+
+
+def test_the_balancers_own_metrics_are_on_a_port_of_their_own(balancer: Running) -> None:
+    status, body = balancer.get("/metrics", port=balancer.metrics_port)
+    assert status == 200
+    assert 'haproxy_server_status{proxy="web",server="w1"' in body
+
+
+def test_one_address_may_make_many_requests_but_not_any_number(
+    empty: Path, instances: list[Instance]
+) -> None:
+    running = Running(empty, instances, requests_per_10s=50)
+    try:
+        statuses = [running.get("/")[0] for _ in range(60)]
+        assert statuses[-1] == 429
+    finally:
+        running.close()
+
+
+def test_a_client_that_says_nothing_does_not_keep_others_out(balancer: Running) -> None:
+    silent = [socket.create_connection(("127.0.0.1", balancer.port)) for _ in range(50)]
+    try:
+        assert balancer.get("/")[0] == 200
+    finally:
+        for connection in silent:
+            connection.close()
+
+
+def test_the_template_is_valid_for_addresses_and_for_names(empty: Path) -> None:
+    for servers in ({"w1": "127.0.0.1:8001"}, {"w1": "web1:8000", "w2": "web2:8000"}):
+        config = Balancer(["127.0.0.1:8000"], servers, empty / "a.sock", "127.0.0.1:8404")
+        file = empty / "haproxy.cfg"
+        config.write(file)
+        checked = subprocess.run(
+            [config.command(file).argv[0], "-c", "-f", str(file)], capture_output=True, text=True, check=False
+        )
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_connections_leave_room_for_the_other_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, expected in ((1_024, 412), (20_000, 9_900), (10**9, 100_000), (-1, 100_000), (100, 50)):
+        monkeypatch.setattr(haproxy.resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert haproxy.connections_allowed() == expected

@@ -145,7 +145,8 @@ def test_doctor_sees_unsafe_durability_a_missing_partition_and_a_missing_migrati
     monkeypatch.setenv("DATABASE_URL", database_url)
     output = run(
         # The role is every test's; this database is ours alone.
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database()); END $$",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());"
+        " END $$",
         "DO $$ DECLARE one regclass; BEGIN FOR one IN SELECT inhrelid FROM pg_inherits"
         " WHERE inhparent = 'journey_points'::regclass"
         " LOOP EXECUTE format('DROP TABLE %s', one); END LOOP; END $$",

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -62,7 +62,7 @@ def literal(text: str) -> str:
     """``text`` as an SQL string constant, whatever standard_conforming_strings says."""
     if "\0" in text:
         raise ValueError("text contains a nul")
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @asynccontextmanager
@@ -90,7 +90,9 @@ async def transaction(
             else:
                 await _commit(connection, timeout_s)
     finally:
-        await pool.release(connection, timeout=timeout_s)
+        # The outcome is decided; a connection that cannot be tidied is thrown away by the pool.
+        with suppress(*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await pool.release(connection, timeout=timeout_s)
 
 
 @contextmanager

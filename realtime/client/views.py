@@ -45,7 +45,7 @@ class JourneyView:
         return dict(self.request) if self.live_only else {**self.request, "since_seq": self.through}
 
     def take_snapshot(self, answer: Mapping[str, Any]) -> None:
-        """The answer to ``watch``: the points after ``through``, in order."""
+        """The answer to ``watch``: the points after ``through``, in order, and whether the journey is over."""
         self.snapshots += 1
         snapshot = answer.get("snapshot") or {}
         self.presence.update(snapshot.get("presence") or {})
@@ -53,6 +53,9 @@ class JourneyView:
         if self.live_only:
             self.through = entries[0][2][0] - 1 if entries else answer.get("through", self.through)
         self.take_positions(entries)
+        journey = answer.get("journey") or {}
+        if journey.get("expired") or journey.get("ended_ms") is not None:
+            self.take_journey({"state": "expired" if journey.get("expired") else "ended", **journey})
 
     def take_positions(self, entries: Sequence[Entry]) -> None:
         """Points of a snapshot or an event."""

@@ -20,7 +20,7 @@ from realtime.client.outbox import Outbox
 from realtime.client.report import Show, total_stats
 
 MAX_KEPT = 20_000
-CONNECTS_PER_S = 500.0
+CONNECTS_PER_S = 200.0
 
 
 class Crowd:
@@ -74,23 +74,24 @@ class Crowd:
     ) -> None:
         """Drive until `stop` or for ``duration_s``, end the journeys, wait until all is acknowledged."""
         loop = asyncio.get_running_loop()
-        start_s, turn, show_s = loop.time(), 0, 0.0
+        began_s = start_s = loop.time()
+        turn, show_s = 0, 0.0
         size = max(1, len(self.clients))
         try:
-            while not self._stop.is_set() and (duration_s is None or loop.time() - start_s < duration_s):
+            while not self._stop.is_set() and (duration_s is None or loop.time() - began_s < duration_s):
                 due_s = start_s + turn * self._period_s / size
                 self.behind_s = max(0.0, loop.time() - due_s)
                 if self.behind_s > self._period_s:
                     # This machine cannot keep up: report less often rather than ever later.
                     start_s += self.behind_s
                 await self._pause(due_s - loop.time(), turn)
-                self._open_until(start_s)
+                self._open_until(began_s)
                 if turn % size < self._opened:
                     self._move(turn % size)
                 turn += 1
                 if loop.time() > show_s:
                     show_s = loop.time() + 0.5
-                    self._say(show, loop.time() - start_s)
+                    self._say(show, loop.time() - began_s)
             await self._finish(flush_timeout_s)
         finally:
             await asyncio.gather(*(client.close() for client in self.clients[: self._opened]))
@@ -105,9 +106,9 @@ class Crowd:
         elif turn % 20 == 0:
             await asyncio.sleep(0)
 
-    def _open_until(self, start_s: float) -> None:
+    def _open_until(self, began_s: float) -> None:
         """Not everybody at once: a server takes so many new connections a second."""
-        allowed = int((asyncio.get_running_loop().time() - start_s) * CONNECTS_PER_S) + 1
+        allowed = int((asyncio.get_running_loop().time() - began_s) * CONNECTS_PER_S) + 1
         while self._opened < min(allowed, len(self.clients)):
             self.clients[self._opened].open()
             self._opened += 1

@@ -45,7 +45,7 @@ class JourneyView:
         return dict(self.request) if self.live_only else {**self.request, "since_seq": self.through}
 
     def take_snapshot(self, answer: Mapping[str, Any]) -> None:
-        """The answer to ``watch``: the points after ``through``, in order, and whether the journey is over."""
+        """The answer to ``watch``: the points after ``through`` in order; whether it is over."""
         self.snapshots += 1
         snapshot = answer.get("snapshot") or {}
         self.presence.update(snapshot.get("presence") or {})

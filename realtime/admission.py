@@ -27,7 +27,7 @@ class Admission:
     def __init__(self, db: Database, authenticator: Authenticator) -> None:
         self._db = db
         self._authenticator = authenticator
-        self._revoked: set[str] = set()
+        self._revoked: set[tuple[str, str]] = set()
         self._polled_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -50,7 +50,7 @@ class Admission:
         revoked = self.is_revoked(principal)
         if not revoked and time.monotonic() - self._polled_s > FRESH_S:
             # Asked for a token without a jti too: while the store is away nobody new is let in.
-            revoked = await revocations.is_revoked(self._db, principal.jti or "")
+            revoked = await revocations.is_revoked(self._db, principal.tenant, principal.jti or "")
         if revoked:
             raise Refused(Code.REVOKED, "token was revoked")
         return principal
@@ -77,7 +77,7 @@ class Admission:
 
     def is_revoked(self, principal: Principal) -> bool:
         """Whether the token of a principal that is already in has been revoked since, as far as polled."""
-        return principal.jti is not None and principal.jti in self._revoked
+        return principal.jti is not None and (principal.tenant, principal.jti) in self._revoked
 
     async def _run(self) -> None:
         while True:

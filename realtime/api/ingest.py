@@ -33,5 +33,5 @@ async def revoke_token(call: Call[NoPath, NoQuery, Revocation]) -> Done:
     """Sockets of that token close within 5 s, on every instance."""
     if not access.may_revoke_tokens(call.principal):
         raise Refused(Code.FORBIDDEN, "only an admin or a service revokes tokens")
-    await revocations.revoke(call.context.db, call.body.jti, call.body.expires_at)
+    await revocations.revoke(call.context.db, call.principal.tenant, call.body.jti, call.body.expires_at)
     return Done()

@@ -58,12 +58,12 @@ def revoke(
     settings = settings_here()
     text = typer.get_text_stream("stdin").read().strip() if token == "-" else token  # noqa: S105
 
-    async def run(jti: str, expires_ms: int) -> None:
+    async def run(tenant: str, jti: str, expires_ms: int) -> None:
         from realtime.store import revocations
 
         db = await Database.open(settings)
         try:
-            await revocations.revoke(db, jti, expires_ms)
+            await revocations.revoke(db, tenant, jti, expires_ms)
         finally:
             await db.close()
 
@@ -71,7 +71,7 @@ def revoke(
         principal = Authenticator(settings).verify(text)
         if principal.jti is None:
             raise fail("the token has no jti, by which it could be named")
-        asyncio.run(run(principal.jti, principal.expires_ms))
+        asyncio.run(run(principal.tenant, principal.jti, principal.expires_ms))
     except (Refused, ValueError) as problem:
         raise fail(str(problem)) from None
     left_s = principal.expires_ms / 1000 - time.time()

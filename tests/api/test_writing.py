@@ -130,7 +130,8 @@ async def test_an_ack_that_is_a_refusal_has_the_status_of_its_code(api: Api) -> 
 async def test_an_admin_revokes_a_token_and_a_dispatcher_does_not(api: Api) -> None:
     body = {"jti": uuid4().hex, "expires_at": 4_000_000_000_000}
     assert (await api.call("POST", "/api/v1/revocations", json=body)).code == "forbidden"
-    assert not await revocations.is_revoked(api.db, body["jti"])
+    assert not await revocations.is_revoked(api.db, "t1", body["jti"])
     for role in ("admin", "service"):
         assert (await api.call("POST", "/api/v1/revocations", api.token(role), json=body)).status == 200
-    assert await revocations.is_revoked(api.db, body["jti"])
+    assert await revocations.is_revoked(api.db, "t1", body["jti"])
+    assert not await revocations.is_revoked(api.db, "t2", body["jti"]), "only one's own tenant's tokens"

@@ -44,15 +44,16 @@ async def test_vendors_are_made_once(db: Database) -> None:
 
 
 async def test_revoked_tokens_are_told(db: Database) -> None:
-    await revocations.revoke(db, "j1", NOW)
-    await revocations.revoke(db, "j1", NOW + 5)
-    await revocations.revoke(db, "j2", NOW)
-    assert await revocations.all_live(db) == {"j1", "j2"}
-    assert await revocations.is_revoked(db, "j1")
-    assert not await revocations.is_revoked(db, "j3")
-    assert not await revocations.is_revoked(db, "j\0")
+    await revocations.revoke(db, "t1", "j1", NOW)
+    await revocations.revoke(db, "t1", "j1", NOW + 5)
+    await revocations.revoke(db, "t1", "j2", NOW)
+    assert await revocations.all_live(db) == {("t1", "j1"), ("t1", "j2")}
+    assert await revocations.is_revoked(db, "t1", "j1")
+    assert not await revocations.is_revoked(db, "t2", "j1"), "another tenant's token is not reached"
+    assert not await revocations.is_revoked(db, "t1", "j3")
+    assert not await revocations.is_revoked(db, "t1", "j\0")
     with pytest.raises(Refused) as refused:
-        await revocations.revoke(db, "j\0", NOW)
+        await revocations.revoke(db, "t1", "j\0", NOW)
     assert refused.value.code is Code.INVALID
 
 

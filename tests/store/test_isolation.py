@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from geo.position import Point
-from realtime.store import shares
+from realtime.store import revocations, shares
 from realtime.store.database import Database
 from realtime.store.partitions import name_of
 from realtime.store.upkeep import ids
@@ -17,7 +17,16 @@ from .conftest import put
 from .test_journeys import begin
 
 NOW = time.time_ns() // 1_000_000
-TABLES = ["tenants", "vendors", "drivers", "journeys", "journey_points", "shares", "share_views"]
+TABLES = [
+    "tenants",
+    "vendors",
+    "drivers",
+    "journeys",
+    "journey_points",
+    "shares",
+    "share_views",
+    "revoked_tokens",
+]
 
 
 @pytest.fixture
@@ -30,6 +39,7 @@ async def two_tenants(db: Database) -> AsyncIterator[dict[str, UUID]]:
         await put(db, tenant, head.journey_id, [Point(1, NOW, 53.4, -2.9)])
         share_id, _ = await shares.create(db, tenant, head.journey_id, "live", NOW + 60_000, "someone")
         await shares.viewed(db, share_id, "192.0.2.1", "browser")
+        await revocations.revoke(db, tenant, "j1", NOW)
     yield journeys
 
 
@@ -117,9 +127,6 @@ async def test_a_reader_writes_nothing(db: Database, two_tenants: dict[str, UUID
             for privilege in ("INSERT", "UPDATE", "DELETE", "TRUNCATE"):
                 may = "SELECT has_table_privilege('wayguard_reader', $1, $2)"
                 assert not await connection.fetchval(may, table, privilege)
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with db.reader("t1") as connection:
-            await connection.execute("SELECT * FROM revoked_tokens")
     async with db.writer() as connection:
         assert await connection.fetchval("SELECT count(*) FROM journey_points") == 2
 

@@ -257,7 +257,7 @@ async def test_two_workers_take_turns(settings: Settings) -> None:
 
 async def test_revocations_are_forgotten_a_month_after_their_token(settings: Settings, db: Database) -> None:
     old, recent = str(uuid4()), str(uuid4())
-    await revocations.revoke(db, old, NOW - 32 * DAY_MS)
-    await revocations.revoke(db, recent, NOW - 29 * DAY_MS)
+    await revocations.revoke(db, "t1", old, NOW - 32 * DAY_MS)
+    await revocations.revoke(db, "t1", recent, NOW - 29 * DAY_MS)
     assert (await run_once(settings, NOW)).tokens_forgotten == 1
-    assert await revocations.all_live(db) == {recent}
+    assert await revocations.all_live(db) == {("t1", recent)}

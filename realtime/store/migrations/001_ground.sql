@@ -143,13 +143,15 @@ CREATE TABLE share_views (
     PRIMARY KEY (share_id, address, user_agent)
 );
 
--- Of no tenant: a jti is unique by itself, and the server alone reads this.
+-- By tenant: whoever may revoke in one tenant must not reach a token of another whose jti it happens to know.
 CREATE TABLE revoked_tokens (
-    jti        text PRIMARY KEY,
+    tenant_id  text NOT NULL,
+    jti        text NOT NULL,
     expires_ms bigint NOT NULL,
-    revoked_ms bigint NOT NULL DEFAULT now_ms()
+    revoked_ms bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (tenant_id, jti)
 );
-GRANT SELECT, INSERT, UPDATE, DELETE ON revoked_tokens TO wayguard_writer;
 
 SELECT protect_by_tenant(name::regclass)
-FROM unnest(ARRAY['tenants', 'vendors', 'drivers', 'journeys', 'journey_points', 'shares', 'share_views']) name;
+FROM unnest(ARRAY['tenants', 'vendors', 'drivers', 'journeys', 'journey_points', 'shares', 'share_views',
+                  'revoked_tokens']) name;

@@ -1,12 +1,16 @@
 -- name: begin_writer
+-- Without bitmap scans: on a partition without statistics, that is today's, the planner would read every row of
+-- a journey to find its last (24 ms instead of 0.05 for 60,000 points).
 -- Each of these two is sent as one message. A process that is frozen inside a transaction must not hold its
 -- locks for ever.
 BEGIN READ WRITE;
-SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '60s', true)
+SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '60s', true),
+       set_config('enable_bitmapscan', 'off', true)
 
 -- name: begin_reader
 BEGIN READ ONLY;
-SELECT set_config('role', 'wayguard_reader', true), set_config('app.tenant', {tenant}, true)
+SELECT set_config('role', 'wayguard_reader', true), set_config('app.tenant', {tenant}, true),
+       set_config('enable_bitmapscan', 'off', true)
 
 -- name: primary_position
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint

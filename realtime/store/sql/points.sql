@@ -1,10 +1,12 @@
+-- Seqs are 1..n without a hole, so a page is a range: whatever plan is chosen for a partition that has no
+-- statistics yet, no more than a page is touched.
 -- Reals go out through their shortest text: 13.4 comes back as 13.4, not as 13.399999618530273.
 
 -- name: after
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8
 FROM journey_points
-WHERE journey_id = $1 AND seq > $2
+WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
 ORDER BY seq
 LIMIT $3
 
@@ -12,7 +14,7 @@ LIMIT $3
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8, received_ms, void_reason, clock_odd
 FROM journey_points
-WHERE journey_id = $1 AND seq > $2
+WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
 ORDER BY seq
 LIMIT $3
 

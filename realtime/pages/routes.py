@@ -79,11 +79,12 @@ def _origin(url: str) -> str:
 
 
 class _Pages:
-    """The handlers. Files are listed once: a request names one of them or is not found."""
+    """The handlers. What was built is listed: a request names one of those files or is not found."""
 
     def __init__(self, settings: Settings, static: Path) -> None:
         self._static = static
         self._files: dict[str, Path] = {}
+        self._build: tuple[int | None, int | None] = (None, None)
         self._config = {
             "map_style_url": settings.map_style_url,
             "tick_ms": settings.fanout_tick_ms,
@@ -125,15 +126,22 @@ class _Pages:
             return web.Response(status=503, text=NOT_BUILT, headers={"Cache-Control": "no-store"})
         return _file(path, {**self._page_headers, **headers})
 
-    def _listed(self) -> dict[str, Path]:
-        """Names of the built files; looked for again as long as there are none."""
-        if "index.html" not in self._files and (self._static / "index.html").is_file():
-            self._files = {
-                path.relative_to(self._static).as_posix(): path
-                for path in self._static.rglob("*")
-                if path.is_file() and path.suffix != ".gz"
-            }
+    def _listed(self) -> Mapping[str, Path]:
+        """The built files by name; listed anew when the build was."""
+        build = _stamp(self._static / "index.html"), _stamp(self._static / "assets")
+        if build != self._build:
+            found = (path for path in self._static.rglob("*") if path.suffix != ".gz" and path.is_file())
+            self._files = {path.relative_to(self._static).as_posix(): path for path in found}
+            self._build = build
         return self._files
+
+
+def _stamp(path: Path) -> int | None:
+    """When ``path`` was last changed, None when it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _file(path: Path, headers: Mapping[str, str]) -> web.FileResponse:

@@ -175,3 +175,6 @@ async def test_without_a_build_pages_say_what_to_run_and_work_once_it_is_there(
         static.mkdir()
         (static / "index.html").write_text("built")
         assert (await site.get("/"))[0] == 200
+        (static / "assets").mkdir()
+        (static / "assets" / "app-AbCd_123.js").write_text("1;")
+        assert (await site.get("/pages/assets/app-AbCd_123.js"))[0] == 200, "a new build is seen"

@@ -273,7 +273,7 @@ function padding(): Padding {
 function clock(ms: number): string {
   const date = new Date(ms);
   const today = date.toDateString() === new Date().toDateString();
-  return date.toLocaleString([], today ? { hour: "2-digit", minute: "2-digit" } : { weekday: "short", hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleString([], today ? { hour: "2-digit", minute: "2-digit" } : { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 }
 
 async function main(): Promise<void> {

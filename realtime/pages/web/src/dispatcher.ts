@@ -8,7 +8,7 @@ import { ICONS, make, say, show } from "./dom";
 import { Fleet, type Driver } from "./fleet";
 import { seenThrough, type Freshness } from "./freshness";
 import { JourneyFeed } from "./journeyfeed";
-import { forgetToken, takeToken } from "./link";
+import { forgetToken, takeToken, vendorOf } from "./link";
 import { MapView, stillWished, type Padding } from "./mapview";
 import { accuracyFeature, markerFeature } from "./markerfeature";
 import { ACCURACY, MARKERS, TRAILS } from "./markers";
@@ -336,6 +336,8 @@ function cardPadding(): Padding {
 
 async function main(): Promise<void> {
   const clean = (): void => history.replaceState(null, "", location.pathname);
+  const vendor = vendorOf(location.hash);
+  if (vendor !== null && IDENTIFIER.test(vendor)) sessionStorage.setItem(VENDOR_KEY, vendor);
   const token = takeToken(location, sessionStorage, clean);
   // A link opened in a tab that already shows the page only changes the fragment.
   window.addEventListener("hashchange", () => {

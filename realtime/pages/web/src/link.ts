@@ -15,6 +15,11 @@ export function tokenOf(hash: string): string | null {
   return token !== null && JWT.test(token) ? token : null;
 }
 
+/** The vendor of `#token=…&vendor=…`: which one to watch first, for a token that names them all. */
+export function vendorOf(hash: string): string | null {
+  return new URLSearchParams(hash.replace(/^#/, "")).get("vendor");
+}
+
 /**
  * Moves a token from the address bar to the tab's own storage, so that it is in no bookmark, screenshot or shared
  * address, and returns the one to use: a new link wins over what the tab held.

@@ -46,9 +46,9 @@ export interface Handlers {
   journey(feed: string, news: JourneyNews): void;
 }
 
-const OPEN_TIMEOUT_MS = 8_000;
-const CONNECT_TIMEOUT_MS = 12_000;
-const ACK_TIMEOUT_MS = 8_000;
+const OPEN_TIMEOUT_MS = 12_000;
+const CONNECT_TIMEOUT_MS = 16_000;
+const ACK_TIMEOUT_MS = 10_000;
 /** With nothing heard for this long the line is asked whether it still lives. */
 const SILENCE_MS = 15_000;
 

@@ -5,11 +5,12 @@
 import { WAY, WAY_HEAD } from "./markers";
 import type { MapView } from "./mapview";
 import type { Place } from "./motion";
-import { shortestTurn } from "./motion";
+import { metresBetween, shortestTurn } from "./motion";
 import type { PlacedPoint } from "./wire";
 
 const HEAD_POINTS = 80;
 const SETTLE_EVERY_MS = 2_000;
+const AHEAD_POINTS = 10;
 
 export class Way {
   private settled = -1;
@@ -17,16 +18,16 @@ export class Way {
 
   constructor(private readonly view: MapView) {}
 
-  /** Draws `points` and on to `shown`; the last point is where the marker glides to, so the way ends before it. */
+  /** Draws `points` as far as the marker, `shown`, has come, and on to it. */
   draw(points: readonly PlacedPoint[], shown: Place, nowMs: number): void {
-    const end = Math.max(0, points.length - 1);
+    const end = passed(points, shown);
     const due = this.settled < 0 || (end - this.settled > HEAD_POINTS && nowMs - this.settledAtMs > SETTLE_EVERY_MS);
     if (due) {
-      this.view.put(WAY, line(points.slice(0, end)));
-      this.settled = end;
+      this.settled = Math.max(0, end - AHEAD_POINTS);
+      this.view.put(WAY, line(points.slice(0, this.settled)));
       this.settledAtMs = nowMs;
     }
-    const from = Math.max(0, Math.min(this.settled, end) - 1);
+    const from = Math.max(0, this.settled - 1);
     this.view.put(WAY_HEAD, line([...points.slice(from, end), shown]));
   }
 
@@ -35,6 +36,20 @@ export class Way {
     this.view.put(WAY, []);
     this.view.put(WAY_HEAD, []);
   }
+}
+
+/**
+ * How many of the points the marker has passed. It glides to the last one; points before that which are nearer
+ * to it than the marker still lie ahead.
+ */
+export function passed(points: readonly PlacedPoint[], shown: Place): number {
+  const goal = points[points.length - 1];
+  if (!goal) return 0;
+  const left = metresBetween(shown, goal);
+  let end = points.length - 1;
+  const least = Math.max(0, end - AHEAD_POINTS);
+  while (end > least && metresBetween(points[end - 1]!, goal) < left) end -= 1;
+  return end;
 }
 
 /** A line through the places, the short way across the antimeridian; nothing when there are not two. */

@@ -4,10 +4,11 @@ import { drainDelayMs, retryDelayMs } from "../src/backoff";
 import { closedWords, statusWords } from "../src/contactwords";
 import { accuracyText, ageMs, agoText, seenThrough, speedText } from "../src/freshness";
 import { lines, stepFor } from "../src/graticule";
-import { shareOf, takeToken, tokenOf } from "../src/link";
+import { shareOf, takeToken, tokenOf, vendorOf } from "../src/link";
 import { circle, Glide, headingBetween, metresBetween } from "../src/motion";
 import { Pace } from "../src/pace";
-import { readFixes, readIdentity, readPoint, readRefusal, readSnapshot } from "../src/wire";
+import { line, passed } from "../src/way";
+import { readFixes, readIdentity, readPoint, readRefusal, readSnapshot, type PlacedPoint } from "../src/wire";
 
 describe("back-off", () => {
   it("doubles, stays within bounds, and is half random", () => {
@@ -91,6 +92,22 @@ describe("gliding", () => {
   });
 });
 
+describe("the way", () => {
+  const points = [0, 1, 2, 3, 4].map((n) => readPoint([n + 1, 1_000, 53, n / 1_000])! as PlacedPoint);
+  const shown = (lon: number) => ({ lon, lat: 53, headingDeg: null });
+  it("ends behind the marker, however many points came at once", () => {
+    expect(passed(points, shown(0.0005))).toBe(1);
+    expect(passed(points, shown(0.0035))).toBe(4);
+    expect(passed(points, shown(0.004))).toBe(4);
+    expect([passed(points.slice(0, 1), shown(0)), passed([], shown(0))]).toEqual([0, 0]);
+  });
+  it("crosses the antimeridian the short way, and is nothing with one place", () => {
+    const [feature] = line([{ lon: 179.9, lat: 0 }, { lon: -179.9, lat: 0 }]);
+    expect((feature!.geometry as GeoJSON.LineString).coordinates[1]![0]).toBeCloseTo(180.1, 6);
+    expect(line([{ lon: 1, lat: 1 }])).toEqual([]);
+  });
+});
+
 describe("pace", () => {
   it("draws at most a share of the time", () => {
     const pace = new Pace();
@@ -122,6 +139,9 @@ describe("links", () => {
     expect(takeToken(place("/", ""), storage, () => (cleaned += 1))).toBe("a.b.c");
     expect(takeToken(place("/", "#token=d.e.f"), storage, () => (cleaned += 1))).toBe("d.e.f");
     expect(cleaned).toBe(2);
+  });
+  it("reads which vendor to watch first", () => {
+    expect([vendorOf("#token=a.b.c&vendor=north"), vendorOf("#token=a.b.c")]).toEqual(["north", null]);
   });
   it("takes nothing that is no token", () => {
     expect([tokenOf("#token=<script>"), tokenOf("#a.b.c"), tokenOf("")]).toEqual([null, null, null]);

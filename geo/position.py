@@ -1,7 +1,9 @@
 """A reported position: its shape, what makes one unusable, and which of two is the newer.
 
 A *point* on the wire is
-``[seq, t_ms, lat, lon, speed_mps, heading_deg, accuracy_m, altitude_m, battery_pct]``, trailing values optional. Coordinates are WGS84 degrees; times are integer milliseconds since the epoch, UTC.
+``[seq, t_ms, lat, lon, speed_mps, heading_deg, accuracy_m, altitude_m, battery_pct]``, trailing values
+optional. Coordinates are WGS84 degrees; times are integer milliseconds since the
+epoch, UTC.
 """
 
 from enum import StrEnum

@@ -1,11 +1,11 @@
 """A TCP proxy that spoils connections the way networks do. Each fault has a name.
 
-``half_open``: what is connected goes silent both ways and stays open at both ends, as when a phone changes its
-network: nobody is told. New connections are fine.
+``half_open``: what is connected goes silent both ways and stays open at both ends, as when a phone changes
+its network: nobody is told. New connections are fine.
 ``stall``: bytes stop for now and go on after ``resume``.
 ``one_byte_writes``: every byte arrives by itself, as a hostile or a very bad network would have it.
-``accept_then_lose_reply``: what the client sends arrives, what the server answers from now on does not, and then
-the connection breaks: the client cannot know whether it was heard.
+``accept_then_lose_reply``: what the client sends arrives, what the server answers from now on does not, and
+then the connection breaks: the client cannot know whether it was heard.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ class Pair:
     server: asyncio.StreamWriter
     silent: bool = False
     loses_replies: bool = False
-    """The server has gone, or was told to."""
     server_gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """The server has closed its end."""
 
     def close(self) -> None:
         for writer in (self.client, self.server):

@@ -1,0 +1,110 @@
+"""A recorded afternoon in Liverpool, replayed while everything is broken once, at moments drawn by a seed."""
+
+from random import Random
+
+import pytest
+
+from tests.e2e.cluster import Cluster, until
+from tests.e2e.proxy import Proxy
+from tests.e2e.replaying import Replay
+from tests.e2e.world import new_world
+
+SPEED = 300.0
+WHOLE_S = 5.0
+"""What is promised: viewers are whole so soon after Redis is back, or an instance died after its commit."""
+PATIENCE_S = 60.0
+"""What this machine may take for what is promised without a time: processes start slowly under load."""
+PROXIED = "4842"
+"""A vehicle that is on the road for most of the recording."""
+
+
+class Broken:
+    """The faults, by name. Each breaks one thing, mends it, and waits until nobody could tell."""
+
+    def __init__(self, replay: Replay, proxy: Proxy, rng: Random) -> None:
+        self.replay, self.proxy, self.rng = replay, proxy, rng
+        self.cluster = replay.world.cluster
+
+    async def instance_killed(self) -> None:
+        name = self.rng.choice(self.cluster.instances)
+        await self.cluster.kill(name)
+        await self.cluster.until_up(name)
+        await self.replay.until_seen(self.replay.promised, PATIENCE_S)
+
+    async def redis_emptied(self) -> None:
+        await self.cluster.empty_redis()
+        await self.replay.until_seen(self.replay.promised, WHOLE_S)
+
+    async def postgres_stopped(self) -> None:
+        await self.cluster.postgres.stop()
+        promised = self.replay.promised
+        await until(self._somebody_refused, "a driver is told that storage is away")
+        assert self.replay.promised == promised
+        await self.cluster.postgres.start()
+        await self.replay.until_acknowledged(self.replay.acknowledged + 1)
+        await self.replay.until_seen(self.replay.promised, PATIENCE_S)
+
+    def _somebody_refused(self) -> bool:
+        return any(ledger.stats.errors["unavailable"] for ledger in self.replay.ledgers)
+
+    async def driver_half_open(self) -> None:
+        """The old connection lingers on one instance while the driver lives on the other."""
+        link = self.replay.drivers[PROXIED].link
+        await until(lambda: link.is_up and self.proxy.pairs, "the driver is connected")
+        connects = link.connects
+        lingering = self.proxy.half_open()
+        old = self.proxy.target
+        self.proxy.target = next(web.port for web in self.cluster.plan.webs if web.port != old)
+        await until(lambda: link.is_up and link.connects > connects, "the driver comes back", PATIENCE_S)
+        await self.replay.until_presence_right(PATIENCE_S)
+        for pair in lingering:
+            await until(pair.server_gone.is_set, "the old instance notices", PATIENCE_S)
+        # That notice must not hide a driver who lives elsewhere.
+        await self.replay.until_presence_right(PATIENCE_S)
+
+    async def killed_between_commit_and_publish(self) -> None:
+        name = self.rng.choice(self.cluster.instances)
+        pid = self.cluster.pid(name)
+        self.cluster.arm(name)
+        await until(lambda: self.cluster.pid(name) != pid, f"{name} commits and dies", PATIENCE_S)
+        await self.cluster.until_up(name)
+        await self.replay.until_seen(await self._stored(), PATIENCE_S)
+
+    async def _stored(self) -> dict[str, int]:
+        """What was committed, acknowledged or not."""
+        return {key: last for key, (_, last) in (await self.replay.world.ends()).items()}
+
+
+FAULTS = (
+    Broken.instance_killed,
+    Broken.redis_emptied,
+    Broken.postgres_stopped,
+    Broken.driver_half_open,
+    Broken.killed_between_commit_and_publish,
+)
+FEW = [1, 2]
+MANY = [pytest.param(seed, marks=[pytest.mark.long, pytest.mark.timeout(300)]) for seed in range(3, 21)]
+
+
+@pytest.mark.parametrize("seed", [*FEW, *MANY])
+async def test_nothing_acknowledged_is_lost_whatever_breaks(cluster: Cluster, seed: int) -> None:
+    await cluster.whole()
+    rng = Random(seed)
+    faults = rng.sample(FAULTS, len(FAULTS))
+    async with new_world(cluster, seed) as world, Proxy(cluster.plan.webs[seed % 2].port) as proxy:
+        replay = Replay(world, SPEED, proxy, PROXIED)
+        total = replay.playback.total
+        async with replay.running():
+            broken = Broken(replay, proxy, rng)
+            for number, fault in enumerate(faults):
+                # In the first two thirds: each fault has traffic, and the proxied driver is there.
+                share = 0.66 * (number + rng.random()) / len(faults)
+                await replay.until_acknowledged(round(total * share))
+                await fault(broken)
+                await world.check_promises(replay.ledgers)
+                replay.check_views()
+                await replay.until_presence_right(PATIENCE_S)
+            await replay.finish()
+            await replay.until_seen({key: n for key, (_, n) in (await world.ends()).items()}, PATIENCE_S)
+            await replay.check_everything()
+            await replay.until_presence_right(PATIENCE_S)

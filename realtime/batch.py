@@ -22,6 +22,7 @@ from realtime.protocol import (
 
 _STRICT: Final = msgspec.json.Decoder(Positions)
 _POINT: Final = msgspec.json.Decoder(Point)
+_RAWS: Final = msgspec.json.Decoder(list[Raw])
 _REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -112,9 +113,9 @@ def _one(raw: Raw, index: int) -> Point | _Bad:
     """One point of a payload that is not all as it should be."""
     try:
         return _POINT.decode(raw)
-    except msgspec.ValidationError:
-        values = msgspec.json.decode(raw)
-    seq = values[0] if isinstance(values, list) and values else None
+    except (msgspec.ValidationError, RecursionError):
+        values = _values(raw)
+    seq = values[0] if values else None
     if type(seq) is not int:
         raise Refused(Code.INVALID, f"point {index} has no seq: {shown(seq)}")
     padded = [seq, *(_number(value) for value in values[1:9])]
@@ -125,6 +126,21 @@ def _one(raw: Raw, index: int) -> Point | _Bad:
         except msgspec.ValidationError:
             pass
     return _Bad(seq, VoidReason.BAD_TYPE)
+
+
+def _values(raw: Raw) -> list[Any]:
+    """The values of a point one by one, so that one which cannot be read (1e999, say) costs itself alone."""
+    try:
+        return [_value(part) for part in _RAWS.decode(raw)[:9]]
+    except (msgspec.ValidationError, RecursionError):
+        return []
+
+
+def _value(raw: Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.ValidationError, RecursionError):
+        return None
 
 
 def _number(value: Any) -> Any:
@@ -172,7 +188,7 @@ def _latest(latest: Raw) -> tuple[Point | None, str | None]:
         return None, None
     try:
         point = _POINT.decode(latest)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None, VoidReason.BAD_TYPE.value
     reason = refusal(point)
     return (cleaned(point), None) if reason is None else (None, reason.value)

@@ -14,7 +14,7 @@ Listed = Annotated[tuple[str, ...], NoDecode]
 class Settings(BaseSettings):
     """Every knob, its unit in its name; the environment variable is the upper-cased field name."""
 
-    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     # --- where things are
     database_url: SecretStr = Field(SecretStr(""), description="Postgres of the pools (PgBouncer is fine)")
@@ -39,9 +39,7 @@ class Settings(BaseSettings):
     )
     auth_audience: str = "wayguard"
     auth_issuer: str = "wayguard"
-    allowed_origins: Listed = Field(
-        (), description="further web origins let in; own origin always is"
-    )
+    allowed_origins: Listed = Field((), description="further web origins let in; own origin always is")
     trusted_proxies: Listed = Field(
         ("127.0.0.1/32", "::1/128"), description="networks whose X-Forwarded-For is believed"
     )

@@ -22,6 +22,8 @@ TOKEN_ROLES: Final = frozenset(get_args(Role)) - {"share"}
 MAX_TOKEN_CHARS: Final = 8_192
 MAX_VENDORS: Final = 1_000
 MAX_CLAIM_CHARS: Final = 128
+LAST_EXPIRY_MS: Final = 253_402_300_799_999
+"""The year 9999: whatever expires later can still be told as a number."""
 CLOCK_LEEWAY_S: Final = 5
 
 
@@ -134,7 +136,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
             vendors=_vendors(claims.get("vendors")),
             driver=None if claims.get("driver") is None else identifier(claims["driver"], "driver"),
             jti=None if claims.get("jti") is None else _printable(claims["jti"], "jti"),
-            expires_ms=int(float(claims["exp"]) * 1000),
+            expires_ms=min(int(float(claims["exp"]) * 1000), LAST_EXPIRY_MS),
         )
     except (Refused, ValueError, TypeError, OverflowError) as error:
         raise Refused(Code.UNAUTHENTICATED, f"token claims are not valid: {error}") from error

@@ -1,0 +1,279 @@
+"""Tokens as a forger would make them."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.auth import MAX_TOKEN_CHARS, Authenticator, mint
+from realtime.fanout.frames import json_bytes
+from realtime.protocol import Code, Refused
+from realtime.settings import Settings
+
+SECRET = "0123456789abcdef0123456789abcdef"
+SETTINGS = Settings(auth_secret=SECRET)
+AUTHENTICATOR = Authenticator(SETTINGS)
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    now_s = int(time.time())
+    made = {
+        "sub": "d1",
+        "role": "driver",
+        "tenant": "t1",
+        "vendors": ["v1"],
+        "driver": "d1",
+        "jti": "j1",
+        "aud": "wayguard",
+        "iss": "wayguard",
+        "exp": now_s + 600,
+    }
+    made.update(more)
+    return {name: value for name, value in made.items() if value is not ...}
+
+
+def signed(payload: Any, key: Any = SECRET, algorithm: str = "HS256", **header: Any) -> str:
+    """With HS256 by hand: a forger's library checks nothing."""
+    if algorithm != "HS256":
+        return jwt.encode(payload, key, algorithm=algorithm, headers=header or None)
+    head, body, _ = by_hand({"alg": "HS256", "typ": "JWT", **header}, payload).split(".")
+    secret = key.encode() if isinstance(key, str) else key
+    return f"{head}.{body}.{b64(hmac.digest(secret, f'{head}.{body}'.encode(), hashlib.sha256))}"
+
+
+def b64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def by_hand(header: dict[str, Any], payload: Any, signature: bytes = b"") -> str:
+    return f"{b64(json.dumps(header).encode())}.{b64(json.dumps(payload).encode())}.{b64(signature)}"
+
+
+def refused(token: object, authenticator: Authenticator = AUTHENTICATOR) -> Refused:
+    with pytest.raises(Refused) as raised:
+        authenticator.verify(token)
+    assert len(raised.value.message) < 300
+    assert SECRET not in raised.value.message
+    return raised.value
+
+
+def test_a_minted_token_is_let_in() -> None:
+    principal = AUTHENTICATOR.verify(mint(SETTINGS, role="driver", tenant="t1", vendors=["v1"], driver="d1"))
+    assert (principal.role, principal.tenant, principal.driver, principal.home_vendor) == (
+        "driver",
+        "t1",
+        "d1",
+        "v1",
+    )
+    everybody = AUTHENTICATOR.verify(mint(SETTINGS, role="admin", tenant="t1", vendors=None))
+    assert everybody.vendors is None
+    assert everybody.home_vendor is None
+
+
+@pytest.mark.parametrize(
+    "alg", ["none", "None", "NONE", "nOnE", "", "HS384", "HS512", "RS256", "XX", None, 5, ["HS256"]]
+)
+def test_no_other_algorithm_is_taken(alg: Any) -> None:
+    assert refused(by_hand({"alg": alg, "typ": "JWT"}, claims())).code is Code.UNAUTHENTICATED
+    assert refused(by_hand({"alg": alg}, claims(), b"\0" * 32)).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_a_right_signature_by_another_algorithm_is_not(algorithm: str) -> None:
+    secret = SECRET * 2
+    assert refused(signed(claims(), secret, algorithm), Authenticator(Settings(auth_secret=secret)))
+
+
+@pytest.mark.parametrize(
+    "token", [None, 5, b"x", [], {}, "", "x", "..", "a.b.c", "é.é.é", "\0", "\ud800.x.y", "a" * 9_000]
+)
+def test_what_is_no_token_is_refused(token: object) -> None:
+    assert refused(token).code is Code.UNAUTHENTICATED
+
+
+def test_a_huge_token_is_refused_before_it_is_read() -> None:
+    huge = signed(claims(extra="x" * MAX_TOKEN_CHARS))
+    assert "longer" in refused(huge).message
+
+
+@given(st.text(max_size=100))
+def test_any_text_is_refused(text: str) -> None:
+    refused(text)
+    refused(f"{signed(claims())[:-1]}{text}" if text.strip("=") else "x")
+
+
+def test_every_byte_of_the_signature_counts() -> None:
+    head, body, signature = signed(claims()).split(".")
+    other = "A" if signature[5] != "A" else "B"
+    assert refused(f"{head}.{body}.{signature[:5]}{other}{signature[6:]}").code is Code.UNAUTHENTICATED
+    assert refused(f"{head}.{body}.").code is Code.UNAUTHENTICATED
+    admin = b64(json.dumps(claims(role="admin")).encode())
+    assert refused(f"{head}.{admin}.{signature}").code is Code.UNAUTHENTICATED
+    assert refused(signed(claims(), "another secret of thirty-two byte")).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("claim", ["aud", "iss", "exp", "sub", "role", "tenant", "vendors", "driver"])
+def test_a_claim_that_is_needed_is_missed(claim: str) -> None:
+    assert refused(signed(claims(**{claim: ...}))).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        ("aud", "other"),
+        ("aud", ["other"]),
+        ("aud", []),
+        ("aud", 5),
+        ("iss", "other"),
+        ("iss", ["wayguard"]),
+        ("iss", None),
+        ("exp", "soon"),
+        ("exp", None),
+        ("exp", float("nan")),
+        ("exp", float("inf")),
+        ("exp", [1]),
+        ("nbf", 9_999_999_999),
+        ("sub", 5),
+        ("sub", None),
+        ("sub", "a\0b"),
+        ("sub", "\ud800"),
+        ("sub", "x" * 129),
+        ("jti", "\ud800"),
+        ("jti", "a\nb"),
+        ("jti", "x" * 10_000),
+        ("role", "root"),
+        ("role", "share"),
+        ("role", ["admin"]),
+        ("role", {"admin": 1}),
+        ("tenant", "a/b"),
+        ("tenant", "../t1"),
+        ("tenant", "t1\0"),
+        ("tenant", "t" * 10_000),
+        ("tenant", ""),
+        ("tenant", "tenant one"),
+        ("tenant", ["t1"]),
+        ("tenant", "{t1}"),
+        ("tenant", "tё"),
+        ("vendors", "v1"),
+        ("vendors", "**"),
+        ("vendors", {"v1": 1}),
+        ("vendors", ["v1", "v2"]),
+        ("vendors", []),
+        ("vendors", [["v1"]]),
+        ("vendors", [None]),
+        ("vendors", "*"),
+        ("vendors", ["v/1"]),
+        ("vendors", [f"v{n}" for n in range(1_001)]),
+        ("driver", "a/b"),
+        ("driver", 7),
+        ("driver", ""),
+        ("driver", "d\n1"),
+    ],
+)
+def test_a_claim_that_is_wrong_is_refused(claim: str, value: Any) -> None:
+    assert refused(signed(claims(**{claim: value}))).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("payload", [[], "x", 5, None])
+def test_a_payload_that_is_no_object_is_refused(payload: Any) -> None:
+    assert refused(signed(payload)).code is Code.UNAUTHENTICATED
+
+
+def test_expired_is_told_apart() -> None:
+    assert refused(signed(claims(exp=int(time.time()) - 60))).code is Code.TOKEN_EXPIRED
+    assert refused(signed(claims(exp=0))).code is Code.TOKEN_EXPIRED
+
+
+@pytest.mark.parametrize("exp", [2**62, 10**17, 1e300])
+def test_a_token_almost_for_ever_can_still_be_told_to_its_bearer(exp: float) -> None:
+    principal = AUTHENTICATOR.verify(signed(claims(exp=exp)))
+    assert json_bytes(principal.expires_ms)
+
+
+# --- key sets
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+ED = ed25519.Ed25519PrivateKey.generate()
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Authenticator:
+    """Takes HS256 with our secret and public-key signatures by the keys of a set."""
+    keys = []
+    for kid, private, algorithm in (
+        ("r", RSA, jwt.algorithms.RSAAlgorithm),
+        ("e", EC, jwt.algorithms.ECAlgorithm),
+        ("d", ED, jwt.algorithms.OKPAlgorithm),
+    ):
+        key = json.loads(algorithm.to_jwk(private.public_key()))  # type: ignore[attr-defined]
+        keys.append({**key, "kid": kid, "use": "sig"})
+    path: Path = tmp_path_factory.mktemp("keys") / "jwks.json"
+    path.write_text(json.dumps({"keys": keys}))
+    return Authenticator(
+        Settings(
+            auth_secret=SECRET,
+            auth_jwks_url=str(path),
+            auth_algorithms=("HS256", "RS256", "ES256", "EdDSA"),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key", "kid"), [("RS256", RSA, "r"), ("ES256", EC, "e"), ("EdDSA", ED, "d")]
+)
+def test_a_key_of_the_set_signs(keyed: Authenticator, algorithm: str, key: Any, kid: str) -> None:
+    assert keyed.verify(signed(claims(), key, algorithm, kid=kid)).driver == "d1"
+    assert refused(signed(claims(), key, algorithm, kid="unknown"), keyed).code is Code.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("encoding", ["PEM", "DER"])
+def test_a_public_key_is_no_secret(keyed: Authenticator, encoding: str) -> None:
+    """The oldest confusion: the set's public key used as an HS256 secret."""
+    public = RSA.public_key().public_bytes(
+        getattr(serialization.Encoding, encoding), serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    assert refused(signed(claims(), public, kid="r"), keyed).code is Code.UNAUTHENTICATED
+
+
+def test_a_key_of_another_kind_or_owner_does_not_sign(keyed: Authenticator) -> None:
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    assert refused(signed(claims(), stranger, "RS256", kid="r"), keyed).code is Code.UNAUTHENTICATED
+    for kid in ("e", "d"):
+        assert refused(signed(claims(), RSA, "RS256", kid=kid), keyed).code is Code.UNAUTHENTICATED
+    assert refused(signed(claims(), EC, "ES256", kid="r"), keyed).code is Code.UNAUTHENTICATED
+    assert refused(by_hand({"alg": "none", "kid": "r"}, claims()), keyed).code is Code.UNAUTHENTICATED
+    for kid in ([], {}, 5, "\ud800"):
+        assert refused(by_hand({"alg": "RS256", "kid": kid}, claims(), b"x"), keyed)
+
+
+def test_a_key_in_the_tokens_own_header_is_not_looked_at(keyed: Authenticator) -> None:
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(stranger.public_key()))
+    token = signed(claims(), stranger, "RS256", kid="r", jwk=own, jku="https://evil.example/jwks.json")
+    assert refused(token, keyed).code is Code.UNAUTHENTICATED
+
+
+def test_a_key_set_without_a_secret_takes_no_shared_secret(tmp_path: Path) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps({"keys": [json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key()))]}))
+    only = Authenticator(Settings(auth_jwks_url=str(path), auth_algorithms=("HS256", "RS256")))
+    assert refused(signed(claims(), ""), only).code is Code.UNAUTHENTICATED
+    assert refused(signed(claims()), only).code is Code.UNAUTHENTICATED
+    assert only.verify(signed(claims(), RSA, "RS256")).driver == "d1"
+
+
+def test_nothing_to_verify_with_is_an_error_at_start() -> None:
+    with pytest.raises(ValueError, match="AUTH_SECRET"):
+        Authenticator(Settings())

@@ -1,0 +1,295 @@
+"""Taking a ``positions`` payload apart: whatever comes, a coded refusal or points that follow one another."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geo.position import Point, refusal
+from realtime.batch import Batch, parse
+from realtime.fanout.frames import json_bytes
+from realtime.protocol import MAX_POINTS, Code, Refused
+
+NOW_MS = 1_790_000_000_000
+JOURNEY = "0190a5b0-0000-7000-8000-000000000001"
+CODES = {Code.MALFORMED, Code.INVALID, Code.TOO_MANY_POINTS}
+
+
+def good(seq: int, **more: Any) -> list[Any]:
+    return [seq, more.get("t_ms", NOW_MS - 1000 + seq), 53.4 + seq % 1000 / 1e6, -2.98, 7.5, 90, 4, 12, 80]
+
+
+def payload(**fields: Any) -> bytes:
+    return json.dumps({"journey_id": JOURNEY, **fields}).encode()
+
+
+def parsed(**fields: Any) -> Batch:
+    return parse(payload(**fields), NOW_MS)
+
+
+def refused(body: bytes) -> Refused:
+    with pytest.raises(Refused) as raised:
+        parse(body, NOW_MS)
+    return raised.value
+
+
+def assert_sound(batch: Batch) -> None:
+    """What every accepted batch promises to those behind it."""
+    seqs = [p.seq for p in batch.points]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) if seqs else True
+    assert all(1 <= seq < 2**31 for seq in seqs)
+    for p in batch.points:
+        assert (p.lat is None) == (p.seq in batch.voids)
+        assert p.lat is None or refusal(p) is None
+    assert {seq for seq, _ in batch.voided} <= set(batch.voids)
+    assert batch.newest is None or refusal(batch.newest) is None
+    json_bytes(batch.points)
+    json_bytes(batch.newest)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+odd_numbers = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.text(max_size=4),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.lists(st.integers(), max_size=2),
+)
+
+
+@given(json_values)
+def test_any_json_is_parsed_or_refused_with_a_code(value: Any) -> None:
+    try:
+        assert_sound(parse(json.dumps(value).encode(), NOW_MS))
+    except Refused as refusal_:
+        assert refusal_.code in CODES
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_parsed_or_refused_with_a_code(body: bytes) -> None:
+    assert refused(body).code in CODES
+
+
+@given(points=json_values, skip=json_values, latest=json_values)
+def test_any_value_of_any_field_is_parsed_or_refused_with_a_code(points: Any, skip: Any, latest: Any) -> None:
+    for fields in ({"points": points}, {"skip": skip}, {"latest": latest}, {"points": points, "skip": skip}):
+        try:
+            assert_sound(parsed(**fields))
+        except Refused as refusal_:
+            assert refusal_.code in CODES
+
+
+@given(
+    st.integers(1, 2**31 - 20),
+    st.lists(st.one_of(st.none(), st.lists(odd_numbers, max_size=9)), min_size=1, max_size=12),
+)
+def test_one_bad_point_never_hurts_another(first: int, rest: list[list[Any] | None]) -> None:
+    points = [
+        good(seq) if values is None else [seq, *values]
+        for seq, values in zip(range(first, first + len(rest)), rest, strict=False)
+    ]
+    batch = parsed(points=points)
+    assert_sound(batch)
+    assert [p.seq for p in batch.points] == [p[0] for p in points]
+    for sent, kept in zip(rest, batch.points, strict=True):
+        if sent is None:
+            assert kept.lat == 53.4 + kept.seq % 1000 / 1e6
+            assert kept.battery_pct == 80
+
+
+@given(st.data())
+def test_optional_values_never_cost_a_position(data: st.DataObject) -> None:
+    optional = data.draw(st.lists(odd_numbers, max_size=5))
+    batch = parsed(points=[[1, NOW_MS, 53.4, -2.98, *optional]])
+    assert batch.voids == {}
+    assert batch.points[0].lat == 53.4
+
+
+def test_minus_one_means_unknown() -> None:
+    point = parsed(points=[[1, NOW_MS, 53.4, -2.98, -1, -1, -1, -1000, -1]]).points[0]
+    assert point == Point(1, NOW_MS, 53.4, -2.98)
+
+
+@pytest.mark.parametrize(
+    ("point", "reason"),
+    [
+        ([1, NOW_MS, 91, 0.5], "lat_out_of_range"),
+        ([1, NOW_MS, -90.001, 0.5], "lat_out_of_range"),
+        ([1, NOW_MS, 53.4, 180.5], "lon_out_of_range"),
+        ([1, NOW_MS, 0, 0], "no_fix"),
+        ([1, NOW_MS, None, None], "no_fix"),
+        ([1, NOW_MS], "bad_type"),
+        ([1], "bad_type"),
+        ([1, NOW_MS, "53.4", -2.98], "bad_type"),
+        ([1, NOW_MS, True, -2.98], "bad_type"),
+        ([1, -1, 53.4, -2.98], "bad_time"),
+        ([1, None, 53.4, -2.98], "bad_time"),
+        ([1, 253_402_300_800_000, 53.4, -2.98], "bad_time"),
+        ([1, 2**63, 53.4, -2.98], "bad_time"),
+        ([1, NOW_MS, 1e308, -2.98], "lat_out_of_range"),
+    ],
+)
+def test_a_point_that_says_nothing_is_a_void_with_its_reason(point: list[Any], reason: str) -> None:
+    batch = parsed(points=[point, good(2)])
+    assert_sound(batch)
+    assert [seq for seq, _ in batch.voided] == [1]
+    if point[1:2] == [2**63]:
+        assert batch.voided[0][1] in {"bad_time", "bad_type"}
+    else:
+        assert batch.voided == [(1, reason)]
+    assert batch.points[1].lat is not None
+
+
+@pytest.mark.parametrize("seq", ["7", -1, 0, 2**31, 2**63, 2**70, None, True, [1], {}, 1.5])
+def test_a_seq_that_is_none_is_refused(seq: Any) -> None:
+    assert refused(payload(points=[[seq, NOW_MS, 53.4, -2.98]])).code is Code.INVALID
+
+
+@pytest.mark.parametrize("seqs", [[1, 3], [2, 1], [1, 1], [5, 6, 8], [2**31 - 1, 2**31]])
+def test_points_that_do_not_follow_one_another_are_refused(seqs: list[int]) -> None:
+    assert refused(payload(points=[good(seq) for seq in seqs])).code is Code.INVALID
+
+
+def test_501_points_are_refused_500_are_not() -> None:
+    assert len(parsed(points=[good(seq) for seq in range(1, 501)]).points) == MAX_POINTS
+    assert refused(payload(points=[good(s) for s in range(1, 502)])).code is Code.TOO_MANY_POINTS
+    odd = [*([[seq, "x"] for seq in range(1, 502)])]
+    assert refused(payload(points=odd)).code is Code.TOO_MANY_POINTS
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"nan", b"01", b"+1"])
+def test_what_is_no_json_number_makes_the_frame_malformed(value: bytes) -> None:
+    body = b'{"journey_id":"%s","points":[[1,%d,%s,-2.98]]}' % (JOURNEY.encode(), NOW_MS, value)
+    try:
+        batch = parse(body, NOW_MS)
+    except Refused as refusal_:
+        assert refusal_.code in {Code.MALFORMED, Code.INVALID}
+        assert not refusal_.retryable
+    else:  # 1e999 may be read as infinity: then it is no latitude
+        assert batch.voided
+
+
+@pytest.mark.parametrize("depth", [100, 900, 990, 1_000, 5_000, 100_000])
+@pytest.mark.parametrize(
+    "template", ["%s", '{"points":%s}', '{"journey_id":"j","points":[[1,%s,1,1]]}', '{"latest":%s}']
+)
+def test_deep_json_is_refused_and_never_a_fault(depth: int, template: str) -> None:
+    body = (template % ("[" * depth + "]" * depth)).encode()
+    assert refused(body).code in {Code.MALFORMED, Code.INVALID}
+
+
+@pytest.mark.parametrize("depth", [100, 900, 990, 1_000, 5_000, 100_000])
+def test_a_deep_optional_value_costs_its_frame_at_most(depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    body = f'{{"journey_id":"{JOURNEY}","points":[[1,{NOW_MS},1.5,1.5,{deep}]],"latest":[1,1,1,{deep}]}}'
+    try:
+        assert_sound(parse(body.encode(), NOW_MS))
+    except Refused as refusal_:
+        assert refusal_.code in {Code.MALFORMED, Code.INVALID}
+
+
+@pytest.mark.parametrize(
+    "journey_id",
+    [
+        "",
+        "x",
+        "a/b",
+        "\0",
+        "j" * 10_000,
+        JOURNEY + "\0",
+        JOURNEY[:-1],
+        JOURNEY + "0",
+        5,
+        None,
+        [JOURNEY],
+        {"$": 1},
+    ],
+)
+def test_a_journey_id_that_is_none_is_refused_in_a_short_word(journey_id: Any) -> None:
+    refusal_ = refused(json.dumps({"journey_id": journey_id, "points": [good(1)]}).encode())
+    assert refusal_.code is Code.INVALID
+    assert len(refusal_.message) < 120
+    assert "\0" not in refusal_.message
+
+
+def test_a_skip_stands_in_its_place_between_the_points() -> None:
+    batch = parsed(points=[good(1), good(4), good(5)], skip=[2, 3, "storage_full"])
+    assert [p.seq for p in batch.points] == [1, 2, 3, 4, 5]
+    assert batch.voids == {2: "storage_full", 3: "storage_full"}
+    assert batch.voided == []
+
+
+def test_a_skip_alone_and_at_either_end() -> None:
+    assert [p.seq for p in parsed(skip=[3, 5, "lost"]).points] == [3, 4, 5]
+    assert [p.seq for p in parsed(points=[good(3)], skip=[1, 2, "lost"]).points] == [1, 2, 3]
+    assert [p.seq for p in parsed(points=[good(1)], skip=[2, 3, "lost"]).points] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "skip",
+    [
+        [3, 2, "lost"],
+        [0, 2, "lost"],
+        [-5, 2, "lost"],
+        [1, 2**31, "lost"],
+        [1, 10_001, "lost"],
+        [1, 2],
+        [1, 2, "lost", 4],
+        ["1", 2, "lost"],
+        [1.5, 2, "lost"],
+        [True, 2, "lost"],
+        [1, 2, ""],
+        [1, 2, "Lost It"],
+        [1, 2, "x" * 41],
+        [1, 2, None],
+        [1, 2, "nul\0"],
+        "lost",
+        5,
+        {},
+    ],
+)
+def test_a_skip_that_is_none_is_refused(skip: Any) -> None:
+    assert refused(payload(skip=skip)).code is Code.INVALID
+
+
+@pytest.mark.parametrize(
+    ("points", "skip"), [([1, 2, 3], [2, 2]), ([1, 5], [2, 3]), ([4], [1, 2]), ([1], [1, 3])]
+)
+def test_a_skip_that_overlaps_or_leaves_a_hole_is_refused(points: list[int], skip: list[int]) -> None:
+    assert refused(payload(points=[good(s) for s in points], skip=[*skip, "lost"])).code is Code.INVALID
+
+
+def test_latest_moves_the_dot_only_when_it_is_newer_and_usable() -> None:
+    assert parsed(points=[good(1)], latest=good(9)).newest == parsed(points=[good(9)]).points[0]
+    old = parsed(points=[good(3)], latest=good(9, t_ms=NOW_MS - 10_000_000))
+    assert old.newest is not None
+    assert old.newest.seq == 3
+    bad = parsed(points=[good(1)], latest=[9, NOW_MS, 91, 0])
+    assert bad.latest_refused == "lat_out_of_range"
+    assert bad.newest is not None
+    assert bad.newest.seq == 1
+    assert parsed(latest=None).newest is None
+    assert parsed(latest=["7"]).latest_refused == "bad_type"
+
+
+def test_a_fast_clock_makes_no_point_newer_than_its_arrival() -> None:
+    batch = parsed(points=[good(1, t_ms=NOW_MS + 10**9), good(2, t_ms=NOW_MS)])
+    assert batch.newest is not None
+    assert batch.newest.seq == 2
+
+
+def test_500_points_of_full_doubles_survive_the_way_there() -> None:
+    points = [[s, NOW_MS + s, 53.400000000000006, -2.9799999999999995, 7.1] for s in range(1, 501)]
+    assert len(parse(msgspec.Raw(payload(points=points)), NOW_MS).points) == 500

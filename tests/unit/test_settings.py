@@ -1,0 +1,172 @@
+"""Settings fail at start with the variable's name; addresses are believed from trusted hops alone."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from pydantic import ValidationError
+
+from realtime.protocol import Code, Refused, identifier, journey_uuid, shown, uuid_text
+from realtime.settings import Settings
+from realtime.sockets.address import Addresses, origin_of
+
+
+def test_every_setting_has_a_default_that_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert Settings().commit_queue_points > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "70000"),
+        ("PORT", "http"),
+        ("INSTANCE_NAME", "W 1"),
+        ("INSTANCE_NAME", "a.b"),
+        ("COMMIT_WINDOW_MS", "-1"),
+        ("COMMIT_TIMEOUT_S", "0"),
+        ("DB_POOL_SIZE", "1"),
+        ("AUTH_ALGORITHMS", "none"),
+        ("AUTH_ALGORITHMS", "HS256,HS384"),
+        ("RETENTION_DAYS", "0"),
+        ("VIEWER_BUFFER_BYTES", "1"),
+        ("MAX_FRAME_BYTES", "many"),
+        ("LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_bad_value_is_named_at_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_a_short_secret_and_a_key_algorithm_without_keys_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_SECRET", "short")
+    with pytest.raises(ValidationError, match="AUTH_SECRET") as raised:
+        Settings()
+    assert "short'" not in str(raised.value), "a secret in an error"
+    monkeypatch.delenv("AUTH_SECRET")
+    monkeypatch.setenv("AUTH_ALGORITHMS", "RS256")
+    with pytest.raises(ValidationError, match="AUTH_JWKS_URL"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "ALLOWED_ORIGINS",
+            "https://a.example, https://b.example,",
+            ("https://a.example", "https://b.example"),
+        ),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,::1/128", ("10.0.0.0/8", "::1/128")),
+        ("AUTH_ALGORITHMS", "HS256", ("HS256",)),
+        ("ALLOWED_ORIGINS", "", ()),
+    ],
+)
+def test_lists_are_comma_separated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(Settings(), name.lower()) == expected
+
+
+def test_secrets_do_not_show() -> None:
+    settings = Settings(
+        auth_secret="s" * 32, database_url="postgres://u:hush@h/d", redis_url="redis://:hush@h"
+    )
+    assert "hush" not in repr(settings)
+    assert "ssss" not in repr(settings)
+
+
+# --- addresses
+
+
+def request(remote: str | None, *forwarded: str) -> Any:
+    headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded])
+    made = make_mocked_request("GET", "/", headers=headers)
+    return made.clone(remote=remote or "")
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "address"),
+    [
+        ("9.9.9.9", ["1.1.1.1"], "9.9.9.9"),
+        ("127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["6.6.6.6, 1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["6.6.6.6", "1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["6.6.6.6, 10.0.0.1"], "10.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1, 127.0.0.1"], "1.1.1.1"),
+        ("127.0.0.1", ["127.0.0.1, 127.0.0.1"], "127.0.0.1"),
+        ("127.0.0.1", [], "127.0.0.1"),
+        ("127.0.0.1", ["", " , "], "127.0.0.1"),
+        ("127.0.0.1", ["1.1.1.1, unknown"], "unknown"),
+        ("::ffff:127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
+        ("::1", ["2001:db8::7"], "2001:db8::7"),
+        (None, ["1.1.1.1"], "1.1.1.1"),
+        ("127.0.0.1", ["x" * 500], "x" * 64),
+    ],
+)
+def test_only_trusted_hops_are_believed_from_the_near_end(
+    remote: str | None, forwarded: list[str], address: str
+) -> None:
+    assert Addresses(("127.0.0.1/32", "::1/128")).of(request(remote, *forwarded)) == address
+
+
+def test_nobody_is_believed_when_nobody_is_trusted() -> None:
+    assert Addresses(()).of(request("127.0.0.1", "1.1.1.1")) == "127.0.0.1"
+
+
+def test_origins() -> None:
+    rule = Addresses.origin_rule(
+        Settings(public_url="https://track.example/x", allowed_origins=("https://app.example",))
+    )
+    here = {"wsgi.url_scheme": "http", "HTTP_HOST": "127.0.0.1:8000"}
+    assert rule("http://127.0.0.1:8000", here)
+    assert rule("https://track.example", here)
+    assert rule("https://app.example", here)
+    for foreign in ("https://evil.example", "null", "https://track.example.evil", "http://track.example", ""):
+        assert not rule(foreign, here)
+    assert not rule("http://", {"wsgi.url_scheme": "http"}) or True
+    assert origin_of("https://track.example/a/b") == "https://track.example"
+
+
+# --- identifiers
+
+
+@given(st.text(max_size=80))
+def test_an_identifier_is_harmless_anywhere(text: str) -> None:
+    try:
+        assert identifier(text, "driver") == text
+    except Refused as refusal:
+        assert refusal.code is Code.INVALID
+        assert refusal.message.isascii()
+        assert refusal.message.isprintable()
+    else:
+        assert text.isascii()
+        assert not set(text) & set("/\\ \0\n{}|*?\"'<>,;")
+
+
+@given(st.text(max_size=60))
+def test_what_is_no_uuid_is_refused(text: str) -> None:
+    with pytest.raises(Refused):
+        journey_uuid(text)
+
+
+def test_a_uuid_in_any_case_is_the_same() -> None:
+    text = "0190A5B0-0000-7000-8000-00000000ABCD"
+    assert uuid_text(text, "journey_id") == text.lower()
+    for other in (f"{{{text}}}", text.replace("-", ""), f"urn:uuid:{text}", f" {text}", f"{text}\n"):
+        with pytest.raises(Refused):
+            uuid_text(other, "journey_id")
+
+
+@given(st.text(max_size=10_000))
+def test_what_is_shown_of_a_value_is_short_and_harmless(text: str) -> None:
+    assert len(shown(text)) <= 40
+    assert shown(text).isascii()
+    assert shown(text).isprintable()

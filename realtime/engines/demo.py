@@ -26,7 +26,7 @@ async def announce(plan: Plan, console: Console, settings: Settings) -> None:
     if not settings.auth_secret:
         console.plain("tokens come from the key set in AUTH_JWKS_URL\n")
         return
-    token = mint(settings, role="dispatcher", tenant=TENANT, vendors=None, ttl_s=_WEEK_S)
+    token = mint(settings, role="dispatcher", tenant=TENANT, vendors=[VENDOR], ttl_s=_WEEK_S)
     if plan.demo is None:
         console.plain("tokens: wayguard token --role dispatcher --tenant TENANT\n")
         return

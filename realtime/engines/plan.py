@@ -137,11 +137,15 @@ def _part(kind: str, number: int, shared: Mapping[str, str], port: int, options:
     return Part(name, port, processes.Command([*options.program, verb], env, stop_timeout_s=20.0))
 
 
+INLAND = "53.4794,-2.2453"
+"""Manchester: the built-in basemap knows coasts, not rivers, and would put a port's streets into the water."""
+
+
 def _demo(shared: Mapping[str, str], options: Options, url: str) -> processes.Command | None:
     if not options.demo:
         return None
     arguments = ["simulate", "--drivers", "12", "--rate", "1", "--url", url]
-    arguments += ["--tenant", "demo", "--vendor", "north"]
+    arguments += ["--tenant", "demo", "--vendor", "north", "--centre", INLAND]
     return processes.Command([*options.program, *arguments], shared, stop_timeout_s=5.0)
 
 

@@ -98,12 +98,14 @@ def started_at(pid: int) -> int | None:
 
 def working_in(folder: Path, program: str) -> list[int]:
     """The processes of ``program`` whose working directory is ``folder``."""
-    folder = folder.resolve()
-    return [
-        pid
-        for pid in _all_processes()
-        if _link(pid, "cwd") == str(folder) and Path(_link(pid, "exe")).name.startswith(program)
-    ]
+    return [pid for pid in _all_processes() if works_in(pid, folder, program)]
+
+
+def works_in(pid: int, folder: Path, program: str) -> bool:
+    """Whether process ``pid`` is ``program`` and has ``folder`` as its working directory."""
+    if _link(pid, "cwd") != str(folder.resolve()):
+        return False
+    return Path(_link(pid, "exe")).name.startswith(program)
 
 
 def marked_with(name: str, value: str) -> list[int]:

@@ -138,7 +138,7 @@ def _part(kind: str, number: int, shared: Mapping[str, str], port: int, options:
 
 
 INLAND = "53.4794,-2.2453"
-"""Manchester: the built-in basemap knows coasts, not rivers, and would put a port's streets into the water."""
+"""Manchester: the built-in basemap knows no rivers, so the streets of a port would lie in the water."""
 
 
 def _demo(shared: Mapping[str, str], options: Options, url: str) -> processes.Command | None:

@@ -16,7 +16,7 @@ from realtime import metrics
 from realtime.api.routes import add_about
 from realtime.fanout.bus import REDIS_FAULTS, RedisBus
 from realtime.instance import redis_client, wall_clock_ms
-from realtime.live.channels import journey_item
+from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
 from realtime.live.sweeper import PresenceSweeper
@@ -92,8 +92,7 @@ class Worker:
         now_ms = wall_clock_ms()
         closed = await journeys.expire(self._db, now_ms - self._settings.journey_max_h * 3_600_000)
         for head in closed:
-            item = journey_item(head.driver, str(head.journey_id), "expired", now_ms)
-            self._publisher.journey(head.tenant, head.vendor, head.journey_id, item)
+            self._publisher.journey(head.tenant, head.vendor, head.driver, head.journey_id, EXPIRED, now_ms)
         if closed:
             log.info("closed %d journeys for their age", len(closed))
 

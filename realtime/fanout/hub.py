@@ -8,70 +8,25 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item, RedisBus
+from realtime.fanout.channel import Channel, LogEnd, Observer, Origin
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import LOG_PAGE, ConflatedFeed, Feed, LogFeed
+from realtime.fanout.feeds import ConflatedFeed, Feed, LogFeed
+from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
+from realtime.fanout.refill import READ_PAGE, Refiller
 
 log = logging.getLogger(__name__)
 
 AUDIT_S: Final = 5.0
 AUDIT_ALONE_S: Final = 1.0
-JOIN_PAGE: Final = 5_000
-RETRY_S: Final = 1.0
 SUBSCRIBE_TIMEOUT_S: Final = 2.0
 SUBSCRIBE_ALONE_S: Final = 0.05
 """With Redis away nobody waits for a confirmation; its later arrival is told as a doubt."""
 EARLY_MESSAGES: Final = 1_000
-
-
-class Origin(Protocol):
-    """The truth behind the channels. Every call may raise; a call that does is tried again later."""
-
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
-        """What is true now on a conflated channel: (kind, items)."""
-
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
-        """The entries after ``since`` in order, without a gap."""
-
-    async def log_ends(self, channels: Sequence[str]) -> dict[str, int]:
-        """The number of the last entry of each log; an unknown one is absent or 0."""
-
-
-class Observer(Protocol):
-    """Counts what happens. Never raises."""
-
-    def refilled(self, reason: str) -> None: ...
-    def dropped(self, reason: str) -> None: ...
-    def received(self, kind: str, items: int) -> None: ...
-    def stalled(self) -> None: ...
-    def delivered(self, kind: str, age_ms: int) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class _Channel:
-    """A bus channel with at least one local member or joiner."""
-
-    name: str
-    state: Board | LogState | None = None
-    feeds: dict[str, Feed] = field(default_factory=dict)
-    users: int = 0
-    ready: asyncio.Future[None] | None = None
-    early: list[tuple[str, list[Item]]] = field(default_factory=list)
-    refilling: asyncio.Task[None] | None = None
-    doubted: bool = False
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How a member that is behind has been doing."""
-
-    unread_bytes: int
-    since_s: float
 
 
 class Counts(NamedTuple):
@@ -84,11 +39,15 @@ class Counts(NamedTuple):
 
 
 class LogJoin(NamedTuple):
-    """What a new member of a log is told: the entries up to ``through``; ``more`` follow as events."""
+    """What a new member of a log is told: the entries up to ``through``; ``more`` follow as events.
+
+    ``notes`` are what was already told of the log itself, by key; it will not be told again.
+    """
 
     fragments: list[bytes]
     through: int
     more: bool
+    notes: dict[str, bytes]
 
 
 class Hub:
@@ -114,15 +73,15 @@ class Hub:
         self._namespace = namespace
         self._tick_s = tick_s
         self._limit_bytes = buffer_limit_bytes
-        self._stall_s = stall_s
         self._ticked = ticked
-        self._on_stalled = on_stalled
         self._now_ms = now_ms
-        self._channels: dict[str, _Channel] = {}
-        self._joined: dict[EngineSocket, dict[str, _Channel]] = {}
-        self._dirty: set[_Channel] = set()
-        self._behind: dict[EngineSocket, _Progress] = {}
-        self._paging: dict[tuple[str, EngineSocket], asyncio.Task[None]] = {}
+        self._channels: dict[str, Channel] = {}
+        self._joined: dict[EngineSocket, dict[str, Channel]] = {}
+        self._dirty: set[Channel] = set()
+        self._laggards = Laggards(
+            origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
+        )
+        self._refiller = Refiller(origin, observer, self._take_again, self._changed)
         self._tasks: list[asyncio.Task[None]] = []
         self._jobs: set[asyncio.Task[Any]] = set()
 
@@ -136,10 +95,11 @@ class Hub:
 
     async def stop(self) -> None:
         """End every task and the bus."""
-        tasks = [*self._tasks, *self._jobs, *self._paging.values()]
+        tasks = [*self._tasks, *self._jobs]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._laggards.stop()
         await self._bus.stop()
 
     async def _every(self, pause_s: Callable[[], float], action: Callable[[], Awaitable[None]]) -> None:
@@ -187,10 +147,10 @@ class Hub:
             assert isinstance(channel.state, LogState)
             start = max(0, channel.state.through - 1) if since is None else since
             if start > channel.state.through:
-                await self._read_again(channel)
+                await self._refiller.read_again(channel)
             if start > channel.state.through:
                 raise ValueError(f"since_seq {start} is beyond {channel.state.through}")
-            items = await self._origin.read_log(channel_name, start, JOIN_PAGE)
+            items = await self._origin.read_log(channel_name, start, READ_PAGE)
             channel.state.offer(items)
             through = start + len(items)
             feed = channel.feeds.get(label)
@@ -203,7 +163,8 @@ class Hub:
             else:
                 feed.members[member] = through
             self._dirty.add(channel)
-            return LogJoin([item.fragment for item in items], through, through < channel.state.through)
+            more = through < channel.state.through
+            return LogJoin([item.fragment for item in items], through, more, dict(channel.notes))
         finally:
             self._exit(channel)
 
@@ -219,7 +180,7 @@ class Hub:
         self._exit(channel)
         return True
 
-    def _forget_empty(self, channel: _Channel, feed: Feed) -> None:
+    def _forget_empty(self, channel: Channel, feed: Feed) -> None:
         if not feed.members:
             channel.feeds.pop(feed.label, None)
 
@@ -228,13 +189,13 @@ class Hub:
         for label in list(self._joined.get(member, ())):
             self.leave(label, member)
         self._joined.pop(member, None)
-        self._behind.pop(member, None)
+        self._laggards.forget(member)
 
     def labels(self, member: EngineSocket) -> list[str]:
         """What ``member`` watches."""
         return list(self._joined.get(member, ()))
 
-    def _admit(self, channel: _Channel, label: str, member: EngineSocket) -> None:
+    def _admit(self, channel: Channel, label: str, member: EngineSocket) -> None:
         if member.is_leaving:
             return
         labels = self._joined.setdefault(member, {})
@@ -247,11 +208,11 @@ class Hub:
         labels[label] = channel
         channel.users += 1
 
-    async def _enter(self, name: str, open_: Callable[[_Channel], Awaitable[None]]) -> _Channel:
+    async def _enter(self, name: str, open_: Callable[[Channel], Awaitable[None]]) -> Channel:
         """The channel, opened; counted as used until ``_exit``."""
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = _Channel(name)
+            channel = self._channels[name] = Channel(name)
         channel.users += 1
         try:
             if channel.ready is None:
@@ -264,31 +225,33 @@ class Hub:
             raise
         return channel
 
-    async def _open(self, channel: _Channel, open_: Callable[[_Channel], Awaitable[None]]) -> None:
+    async def _open(self, channel: Channel, open_: Callable[[Channel], Awaitable[None]]) -> None:
         timeout_s = SUBSCRIBE_TIMEOUT_S if self._bus.is_up else SUBSCRIBE_ALONE_S
         await self._bus.subscribe(channel.name, timeout_s)
         await open_(channel)
 
-    async def _open_board(self, channel: _Channel) -> None:
+    async def _open_board(self, channel: Channel) -> None:
         channel.state = board = Board()
         self._take_early(channel)
         for kind, items in await self._origin.load_board(channel.name):
             board.apply(kind, items)
 
-    async def _open_log(self, channel: _Channel) -> None:
-        ends = await self._origin.log_ends([channel.name])
-        channel.state = LogState(ends.get(channel.name, 0))
+    async def _open_log(self, channel: Channel) -> None:
+        end = (await self._origin.log_ends([channel.name])).get(channel.name, LogEnd(0))
+        channel.state = LogState(end.last)
+        if end.closing is not None:
+            self._note(channel, end.closing[0], [end.closing[1]])
         self._take_early(channel)
 
-    def _take_early(self, channel: _Channel) -> None:
+    def _take_early(self, channel: Channel) -> None:
         """What came while the channel had no state yet."""
         early, channel.early = channel.early, []
         for kind, items in early:
             self._take(channel, kind, items, self._now_ms())
         if channel.doubted:
-            self._refill(channel, "join")
+            self._refiller.refill(channel, "join")
 
-    def _exit(self, channel: _Channel) -> None:
+    def _exit(self, channel: Channel) -> None:
         channel.users -= 1
         if channel.users == 0:
             self._channels.pop(channel.name, None)
@@ -310,7 +273,7 @@ class Hub:
         self._observer.received(kind, len(items))
         self.publish(channel, kind, items, at_ms)
 
-    def _take(self, channel: _Channel, kind: str, items: list[Item], at_ms: int) -> None:
+    def _take(self, channel: Channel, kind: str, items: list[Item], at_ms: int) -> None:
         state = channel.state
         if state is None:
             # Kept until there is a state to put it into; beyond the bound the truth is read once more then.
@@ -330,16 +293,29 @@ class Hub:
                 assert isinstance(feed, LogFeed)
                 feed.oldest_ms = at_ms if feed.oldest_ms is None else min(at_ms, feed.oldest_ms)
             if state.has_gap:
-                self._refill(channel, "gap")
+                self._refiller.refill(channel, "gap")
         else:
-            for feed in channel.feeds.values():
-                assert isinstance(feed, LogFeed)
-                feed.tick(self._limit_bytes)
-                for item in items:
-                    feed.note(kind, item.fragment)
+            self._note(channel, kind, items)
         self._dirty.add(channel)
         if self._tick_s == 0:
             self._flush()
+
+    def _note(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
+        """Tell a log's members of what happened to the log itself, each thing once."""
+        for item in items:
+            if item.key in channel.notes:
+                continue
+            channel.notes[item.key] = item.fragment
+            for feed in channel.feeds.values():
+                assert isinstance(feed, LogFeed)
+                feed.tick(self._limit_bytes)
+                feed.note(kind, item.fragment)
+
+    def _changed(self, channel: Channel) -> None:
+        self._dirty.add(channel)
+
+    def _take_again(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
+        self._take(channel, kind, list(items), self._now_ms())
 
     def on_dropped(self, reason: str) -> None:
         """A message of the bus that could not be read."""
@@ -351,62 +327,20 @@ class Hub:
         """Read the truth again for ``channels``."""
         for name in channels:
             if (channel := self._channels.get(name)) is not None:
-                self._refill(channel, reason)
-
-    def _refill(self, channel: _Channel, reason: str) -> None:
-        if channel.state is None:
-            channel.doubted = True
-            return
-        if channel.refilling is not None and not channel.refilling.done():
-            channel.doubted = True
-            return
-        self._observer.refilled(reason)
-        channel.refilling = asyncio.ensure_future(self._refill_until_sure(channel))
-
-    async def _refill_until_sure(self, channel: _Channel) -> None:
-        while True:
-            channel.doubted = False
-            try:
-                await self._read_again(channel)
-            except Exception as error:
-                log.warning("refill failed: %s", type(error).__name__)
-                channel.doubted = True
-                await asyncio.sleep(RETRY_S)
-            if not channel.doubted:
-                return
-
-    async def _read_again(self, channel: _Channel) -> None:
-        state = channel.state
-        if isinstance(state, Board):
-            for kind, items in await self._origin.load_board(channel.name):
-                self._take(channel, kind, list(items), self._now_ms())
-        elif isinstance(state, LogState):
-            while True:
-                items = await self._origin.read_log(channel.name, state.through, JOIN_PAGE)
-                state.offer(items)
-                self._dirty.add(channel)
-                if len(items) < JOIN_PAGE:
-                    break
+                self._refiller.refill(channel, reason)
 
     def _audit_pause(self) -> float:
         return AUDIT_S if self._bus.is_up else AUDIT_ALONE_S
 
     async def audit(self) -> None:
-        """Compare the watched logs' ends with the truth, which catches what nobody ever published."""
-        logs = {c.name: c for c in self._channels.values() if isinstance(c.state, LogState)}
-        if not logs:
-            return
-        ends = await self._origin.log_ends(list(logs))
-        for name, channel in logs.items():
-            assert isinstance(channel.state, LogState)
-            if ends.get(name, 0) > channel.state.through:
-                self._refill(channel, "audit")
+        """Compare the watched logs with the truth."""
+        await self._refiller.audit(list(self._channels.values()))
 
     # --- what goes out
 
     async def _on_tick(self) -> None:
         self._flush()
-        self._mind_the_slow()
+        self._laggards.look(list(self._channels.values()))
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, set()
@@ -415,58 +349,6 @@ class Hub:
                 oldest_ms = feed.tick(self._limit_bytes)
                 if oldest_ms is not None:
                     self._observer.delivered(kind_of(feed.label), self._now_ms() - oldest_ms)
-
-    def _mind_the_slow(self) -> None:
-        """Pay members that can take bytes again; end those that made no progress for too long."""
-        now_s = asyncio.get_running_loop().time()
-        behind: set[EngineSocket] = set()
-        for channel in list(self._channels.values()):
-            for feed in channel.feeds.values():
-                behind.update(self._pay(channel, feed))
-        for member in behind:
-            unread = member.buffered_bytes
-            known = self._behind.get(member)
-            if known is None or unread < known.unread_bytes or unread <= self._limit_bytes // 2:
-                self._behind[member] = _Progress(unread, now_s)
-            elif now_s - known.since_s > self._stall_s:
-                self._observer.stalled()
-                self._on_stalled(member)
-        for member in self._behind.keys() - behind:
-            del self._behind[member]
-
-    def _pay(self, channel: _Channel, feed: Feed) -> list[EngineSocket]:
-        """Write what is owed to those who can take it; returns those who are still behind."""
-        owed = list(feed.owed) if isinstance(feed, ConflatedFeed) else feed.behind()
-        for member in owed:
-            if member.buffered_bytes > self._limit_bytes // 2:
-                continue
-            if isinstance(feed, ConflatedFeed):
-                feed.pay(member)
-            else:
-                self._page(channel, feed, member)
-        return owed
-
-    def _page(self, channel: _Channel, feed: LogFeed, member: EngineSocket) -> None:
-        fragments = feed.state.after(feed.members[member], LOG_PAGE)
-        if fragments is not None:
-            feed.page(member, fragments)
-            return
-        reading = self._paging.get((feed.label, member))
-        if reading is None or reading.done():
-            task = asyncio.ensure_future(self._page_from_origin(channel, feed, member))
-            self._paging[(feed.label, member)] = task
-            task.add_done_callback(lambda _: self._paging.pop((feed.label, member), None))
-
-    async def _page_from_origin(self, channel: _Channel, feed: LogFeed, member: EngineSocket) -> None:
-        written = feed.members[member]
-        try:
-            items = await self._origin.read_log(channel.name, written, LOG_PAGE)
-        except Exception as error:
-            log.warning("page failed: %s", type(error).__name__)
-            await asyncio.sleep(RETRY_S)
-            return
-        if feed.members.get(member) == written and items:
-            feed.page(member, [item.fragment for item in items])
 
     def _job(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -483,7 +365,7 @@ class Hub:
             for feed in channel.feeds.values():
                 feeds[kind_of(feed.label)] += 1
                 members[kind_of(feed.label)] += len(feed.members)
-        return Counts(len(self._channels), feeds, members, len(self._behind))
+        return Counts(len(self._channels), feeds, members, len(self._laggards))
 
 
 def kind_of(label: str) -> str:

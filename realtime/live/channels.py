@@ -4,7 +4,7 @@ A vendor's channel carries what is conflated by driver; a journey's channel carr
 Identifiers hold no slash, so ``tenant/vendor`` and ``tenant/journey`` cannot be forged by another tenant.
 """
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,9 @@ from realtime.fanout.frames import json_bytes
 POSITIONS: Final = "positions"
 PRESENCE: Final = "presence"
 JOURNEY: Final = "journey"
+STARTED: Final = "started"
+ENDED: Final = "ended"
+EXPIRED: Final = "expired"
 HASHED: Final = {POSITIONS: "latest", PRESENCE: "presence"}
 """The kinds that are kept in Redis for newcomers, and the hash of each."""
 
@@ -57,10 +60,15 @@ def presence_item(driver: str, order: int, state: str, since_ms: int, reason: st
     return Item(driver, order, json_bytes(body))
 
 
-def journey_item(driver: str, journey_id: str, state: str, at_ms: int, **more: Any) -> Item:
-    """A journey that started, ended or expired."""
-    body = {"journey": journey_id, "driver": driver, "state": state, "at_ms": at_ms, **more}
+def journey_item(driver: str, journey_id: str, state: str, at_ms: int) -> Item:
+    """A journey that started, ended or expired, for the feeds of its vendor and driver."""
+    body = {"journey": journey_id, "driver": driver, "state": state, "at_ms": at_ms}
     return Item(driver, at_ms, json_bytes(body))
+
+
+def journey_note(driver: str, journey_id: str, state: str, at_ms: int) -> Item:
+    """The same for the journey's own feed, where each state is told once."""
+    return journey_item(driver, journey_id, state, at_ms)._replace(key=state)
 
 
 _POSITION: Final = msgspec.json.Decoder(tuple[str, str, Point])

@@ -9,9 +9,14 @@ import msgspec
 
 from geo.position import Point, order_ms
 from realtime.fanout.bus import Item
+from realtime.fanout.channel import LogEnd
 from realtime.live.channels import (
+    ENDED,
+    EXPIRED,
+    JOURNEY,
     POSITIONS,
     PRESENCE,
+    journey_note,
     log_item,
     parse_position,
     parts,
@@ -95,11 +100,17 @@ class LiveOrigin:
             driver = self._drivers[journey_id] = head.driver
         return driver
 
-    async def log_ends(self, channels: Sequence[str]) -> dict[str, int]:
-        """The last stored seq of each journey."""
-        wanted = {channel: parts(channel) for channel in channels}
-        ends = await points.last_seqs(self._db, [(tenant, UUID(name)) for tenant, name in wanted.values()])
-        return {channel: ends.get(UUID(name), 0) for channel, (_, name) in wanted.items()}
+    async def log_ends(self, channels: Sequence[str]) -> dict[str, LogEnd]:
+        """The last stored seq of each journey, and that it is over when it is."""
+        wanted = [(tenant, UUID(name)) for tenant, name in map(parts, channels)]
+        # In this order: a journey that is over by the first question has all its points by the second, but
+        # for a backlog that may come later.
+        closed = await journeys.closed_among(self._db, wanted)
+        last = await points.last_seqs(self._db, wanted)
+        return {
+            channel: LogEnd(last.get(journey_id, 0), _closing(journey_id, closed.get(journey_id)))
+            for channel, (_, journey_id) in zip(channels, wanted, strict=True)
+        }
 
     # --- for the HTTP API
 
@@ -121,3 +132,10 @@ class LiveOrigin:
             body = msgspec.json.decode(item.fragment, type=dict[str, Any])
             presence[body.pop("driver")] = body
         return presence
+
+
+def _closing(journey_id: UUID, closing: journeys.Closing | None) -> tuple[str, Item] | None:
+    if closing is None:
+        return None
+    state = EXPIRED if closing.expired else ENDED
+    return JOURNEY, journey_note(closing.driver, str(journey_id), state, closing.ended_ms)

@@ -14,7 +14,16 @@ from uuid import UUID
 from realtime import metrics
 from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
 from realtime.fanout.hub import Hub
-from realtime.live.channels import HASHED, JOURNEY, POSITIONS, journey_channel, parts, vendor_channel
+from realtime.live.channels import (
+    HASHED,
+    JOURNEY,
+    POSITIONS,
+    journey_channel,
+    journey_item,
+    journey_note,
+    parts,
+    vendor_channel,
+)
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Refused
 
@@ -86,9 +95,13 @@ class LivePublisher:
         """Committed entries of a journey's log, in seq order, that had arrived at ``received_ms``."""
         self._to_log(journey_channel(tenant, journey_id), POSITIONS, items, received_ms)
 
-    def journey(self, tenant: str, vendor: str, journey_id: UUID | str, item: Item) -> None:
-        """A journey started or ended: for its own feed and for its vendor's and driver's."""
-        self._to_log(journey_channel(tenant, journey_id), JOURNEY, [item], self._now_ms())
+    def journey(
+        self, tenant: str, vendor: str, driver: str, journey_id: UUID | str, state: str, at_ms: int
+    ) -> None:
+        """A journey started, ended or expired: for its own feed and for its vendor's and driver's."""
+        note = journey_note(driver, str(journey_id), state, at_ms)
+        self._to_log(journey_channel(tenant, journey_id), JOURNEY, [note], self._now_ms())
+        item = journey_item(driver, str(journey_id), state, at_ms)
         self.conflated(tenant, vendor, JOURNEY, item, "")
 
     def _to_log(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:

@@ -8,7 +8,7 @@ from msgspec import Raw
 
 from geo.position import SEQ_MAX, T_MS_MAX
 from realtime.auth import Principal
-from realtime.live.channels import journey_item
+from realtime.live.channels import ENDED, STARTED
 from realtime.live.keeper import PresenceKeeper
 from realtime.live.presence import Reason
 from realtime.live.publisher import LivePublisher
@@ -122,7 +122,7 @@ class DriverEvents:
             raise Refused(Code.JOURNEY_EXPIRED, "journey is too old, start the next")
         known = self._positions.opened(head)
         if head.created_ms == now_ms:
-            self._tell(head, "started", now_ms)
+            self._tell(head, STARTED, now_ms)
         answer: dict[str, Any] = {
             "ok": True,
             "journey_id": str(head.journey_id),
@@ -146,12 +146,11 @@ class DriverEvents:
             self._db, principal.tenant, principal.driver, journey_id, end.ended_at, end.last_seq
         )
         self._positions.opened(head)
-        self._tell(head, "ended", self._now_ms())
+        self._tell(head, ENDED, self._now_ms())
         return {"ok": True}
 
     def _tell(self, head: journeys.JourneyHead, state: str, at_ms: int) -> None:
-        item = journey_item(head.driver, str(head.journey_id), state, at_ms)
-        self._publisher.journey(head.tenant, head.vendor, head.journey_id, item)
+        self._publisher.journey(head.tenant, head.vendor, head.driver, head.journey_id, state, at_ms)
 
 
 def _check_time(value: int, name: str) -> None:

@@ -10,8 +10,8 @@ from msgspec import Raw
 from realtime import access
 from realtime.auth import Principal
 from realtime.fanout import frames
-from realtime.fanout.hub import Hub
-from realtime.live.channels import POSITIONS, PRESENCE, journey_channel, vendor_channel
+from realtime.fanout.hub import Hub, LogJoin
+from realtime.live.channels import ENDED, EXPIRED, POSITIONS, PRESENCE, journey_channel, vendor_channel
 from realtime.protocol import (
     Code,
     FeedRequest,
@@ -136,7 +136,7 @@ class WatchEvents:
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)
-        return _log_answer(label, joined.fragments, joined.through, head, more=joined.more)
+        return _log_answer(label, joined, head)
 
     def _stay_out_if_left(self, connection: Connection, label: str) -> None:
         """A client may leave the namespace, its transport staying, while it is being let into a feed."""
@@ -156,23 +156,26 @@ def _board_answer(label: str, snapshot: dict[str, list[bytes]]) -> bytes:
     )
 
 
-def _log_answer(
-    label: str, fragments: list[bytes], through: int, head: journeys.JourneyHead, *, more: bool
-) -> bytes:
+def _log_answer(label: str, joined: LogJoin, head: journeys.JourneyHead) -> bytes:
+    # The head was read before the join: an end that came in between was told to the others, and not to us.
+    closing = joined.notes.get(EXPIRED) or joined.notes.get(ENDED)
+    ended_ms = head.ended_ms
+    if ended_ms is None and closing is not None:
+        ended_ms = msgspec.json.decode(closing)["at_ms"]
     journey = {
         "driver": head.driver,
         "vendor": head.vendor,
         "created_ms": head.created_ms,
-        "ended_ms": head.ended_ms,
-        "expired": head.expired,
+        "ended_ms": ended_ms,
+        "expired": head.expired or EXPIRED in joined.notes,
     }
     return (
         b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
         b'"snapshot":{"positions":%s,"presence":{},"alerts":[]}}'
     ) % (
         frames.json_bytes(label),
-        through,
-        b"true" if more else b"false",
+        joined.through,
+        b"true" if joined.more else b"false",
         frames.json_bytes(journey),
-        frames.listed(fragments),
+        frames.listed(joined.fragments),
     )

@@ -1,7 +1,7 @@
 """Journeys: begun, resumed, ended, expired, found and listed."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from random import SystemRandom
 from typing import Any, Final
 from uuid import UUID
@@ -118,6 +118,27 @@ async def expire(db: Database, older_than_ms: int) -> list[JourneyHead]:
     async with db.writer() as connection:
         rows = await connection.fetch(_SQL["expire"], older_than_ms)
     return [_head(row) for row in rows]
+
+
+class Closing(Struct, frozen=True):
+    """How a journey came to its end: ``expired`` when it was closed for its age."""
+
+    driver: str
+    ended_ms: int
+    expired: bool
+
+
+async def closed_among(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict[UUID, Closing]:
+    """Those of the (tenant, journey id) that have ended, in one query. Raises Refused(unavailable)."""
+    if not wanted:
+        return {}
+    tenants, journey_ids = zip(*wanted, strict=True)
+    async with db.writer() as connection:  # across tenants
+        rows = await connection.fetch(_SQL["closed_among"], list(tenants), list(journey_ids))
+    return {
+        UUID(int=row["journey_id"].int): Closing(row["driver_id"], row["ended_ms"], row["expired"])
+        for row in rows
+    }
 
 
 async def get(db: Database, tenant: str, journey_id: UUID) -> Journey | None:

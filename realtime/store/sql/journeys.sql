@@ -55,3 +55,9 @@ WHERE journey_id >= $1 AND journey_id < $2
   AND ($4::text IS NULL OR driver_id = $4)
 ORDER BY journey_id DESC
 LIMIT $5
+
+-- name: closed_among
+SELECT j.journey_id, j.driver_id, j.ended_ms, j.expired
+FROM unnest($1::text[], $2::uuid[]) wanted (tenant_id, journey_id)
+JOIN journeys j USING (tenant_id, journey_id)
+WHERE j.ended_ms IS NOT NULL

@@ -1,0 +1,57 @@
+"""A watched channel of the bus, and the two outside things the fan-out needs: the truth, and an observer."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from realtime.fanout.board import Board
+from realtime.fanout.bus import Item
+from realtime.fanout.feeds import Feed
+from realtime.fanout.log import LogState
+
+
+class LogEnd(NamedTuple):
+    """Where a log stands: its last entry's number and, once it is closed, the event that says so."""
+
+    last: int
+    closing: tuple[str, Item] | None = None
+
+
+class Origin(Protocol):
+    """The truth behind the channels. Every call may raise; a call that does is tried again later."""
+
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+        """What is true now on a conflated channel: (kind, items)."""
+
+    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+        """The entries after ``since`` in order, without a gap."""
+
+    async def log_ends(self, channels: Sequence[str]) -> dict[str, LogEnd]:
+        """Where each log stands; an unknown one is absent."""
+
+
+class Observer(Protocol):
+    """Counts what happens. Never raises."""
+
+    def refilled(self, reason: str) -> None: ...
+    def dropped(self, reason: str) -> None: ...
+    def received(self, kind: str, items: int) -> None: ...
+    def stalled(self) -> None: ...
+    def delivered(self, kind: str, age_ms: int) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """A bus channel with at least one local member or joiner."""
+
+    name: str
+    state: Board | LogState | None = None
+    feeds: dict[str, Feed] = field(default_factory=dict)
+    users: int = 0
+    ready: asyncio.Future[None] | None = None
+    early: list[tuple[str, list[Item]]] = field(default_factory=list)
+    refilling: asyncio.Task[None] | None = None
+    doubted: bool = False
+    notes: dict[str, bytes] = field(default_factory=dict)
+    """Rare events about a log, by key: each is told once, whichever way it is learned."""

@@ -1,0 +1,110 @@
+"""Slow members: paid what they are owed once they can take it, cut off when they make no progress."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from realtime.fanout.channel import Channel, Observer, Origin
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.feeds import LOG_PAGE, ConflatedFeed, Feed, LogFeed
+
+log = logging.getLogger(__name__)
+
+RETRY_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How a member that is behind has been doing."""
+
+    unread_bytes: int
+    since_s: float
+
+
+class Laggards:
+    """Looks after the members that are behind, every tick. ``stop`` ends what it reads for them."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        observer: Observer,
+        *,
+        limit_bytes: int,
+        stall_s: float,
+        on_stalled: Callable[[EngineSocket], None],
+    ) -> None:
+        self._origin = origin
+        self._observer = observer
+        self._limit_bytes = limit_bytes
+        self._stall_s = stall_s
+        self._on_stalled = on_stalled
+        self._behind: dict[EngineSocket, _Progress] = {}
+        self._paging: dict[tuple[str, EngineSocket], asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._behind)
+
+    async def stop(self) -> None:
+        """End every read."""
+        tasks = list(self._paging.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def forget(self, member: EngineSocket) -> None:
+        """A member has gone."""
+        self._behind.pop(member, None)
+
+    def look(self, channels: Iterable[Channel]) -> None:
+        """Pay members that can take bytes again; end those that made no progress for too long."""
+        now_s = asyncio.get_running_loop().time()
+        behind: set[EngineSocket] = set()
+        for channel in channels:
+            for feed in channel.feeds.values():
+                behind.update(self._pay(channel, feed))
+        for member in behind:
+            unread = member.buffered_bytes
+            known = self._behind.get(member)
+            if known is None or unread < known.unread_bytes or unread <= self._limit_bytes // 2:
+                self._behind[member] = _Progress(unread, now_s)
+            elif now_s - known.since_s > self._stall_s:
+                self._observer.stalled()
+                self._on_stalled(member)
+        for member in self._behind.keys() - behind:
+            del self._behind[member]
+
+    def _pay(self, channel: Channel, feed: Feed) -> list[EngineSocket]:
+        """Write what is owed to those who can take it; returns those who are still behind."""
+        owed = list(feed.owed) if isinstance(feed, ConflatedFeed) else feed.behind()
+        for member in owed:
+            if member.buffered_bytes > self._limit_bytes // 2:
+                continue
+            if isinstance(feed, ConflatedFeed):
+                feed.pay(member)
+            else:
+                self._page(channel, feed, member)
+        return owed
+
+    def _page(self, channel: Channel, feed: LogFeed, member: EngineSocket) -> None:
+        fragments = feed.state.after(feed.members[member], LOG_PAGE)
+        if fragments is not None:
+            feed.page(member, fragments)
+            return
+        reading = self._paging.get((feed.label, member))
+        if reading is None or reading.done():
+            task = asyncio.ensure_future(self._page_from_origin(channel, feed, member))
+            self._paging[(feed.label, member)] = task
+            task.add_done_callback(lambda _: self._paging.pop((feed.label, member), None))
+
+    async def _page_from_origin(self, channel: Channel, feed: LogFeed, member: EngineSocket) -> None:
+        written = feed.members[member]
+        try:
+            items = await self._origin.read_log(channel.name, written, LOG_PAGE)
+        except Exception as error:
+            log.warning("page failed: %s", type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+            return
+        if feed.members.get(member) == written and items:
+            feed.page(member, [item.fragment for item in items])

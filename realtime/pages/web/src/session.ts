@@ -69,7 +69,7 @@ export class Session {
   lastHeardMs: number | null = null;
   /** How often a connection was made. */
   connections = 0;
-  /** Why the last connection ended; for a human who looks. */
+  /** Why the last connection ended or watch was refused; for a human who looks. */
   lastLoss = "";
   private socket: Socket | null = null;
   private attempt = 0;
@@ -246,6 +246,7 @@ export class Session {
 
   private feedFailed(watched: Watched, error: unknown): void {
     if (!isRefusal(error)) return this.lost(String(error));
+    this.lastLoss = `${watched.feed.name} ${error.code}`;
     if (error.retryable) {
       const delay = retryDelayMs(this.attempt++, Math.random(), error.retryAfterS);
       const socket = this.socket;

@@ -32,7 +32,7 @@ def run_durable(
     peer: Annotated[bool, typer.Option(help="Measure the peer too.")] = True,
     json: Annotated[Path | None, typer.Option(help="Where every measurement is written.")] = None,
     samples: Annotated[
-        Path | None, typer.Option(help="Sample the instances; folded stacks go to FILE.w1 …")
+        Path | None, typer.Option(help="Sample the instances; folded stacks go to FILE.w1.1 …")
     ] = None,
 ) -> None:
     """Ends with code 1 when an acknowledged point is missing, or a driver was refused or cut off."""
@@ -45,8 +45,9 @@ def run_durable(
     for name, ratio in durable.ratios(made).items():
         print(f"{name}: {ratio:.2f}")
     if samples is not None:
-        for line in profile.told(samples, instances):
-            print(line)
+        cases = [f"batch {batch}" for batch in durable.BATCHES]
+        for case, stacks in profile.of_cases(samples, cases).items():
+            print("\n".join(profile.told(case, stacks)))
     if json is not None:
         document = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -63,7 +63,8 @@ def _round(
     shape = options.shape
 
     def best(target: system.Target, case: str) -> Measurement:
-        return measure.loaded(on, target, case, shape, batch=batch, round_=round_)
+        sampled = options.profile is not None and target is ours
+        return measure.loaded(on, target, case, shape, batch=batch, round_=round_, sampled=sampled)
 
     def at(target: system.Target, case: str, rate_per_s: float) -> Measurement:
         return measure.loaded(on, target, case, shape, batch=batch, round_=round_, rate_per_s=rate_per_s)

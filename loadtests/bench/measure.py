@@ -1,9 +1,11 @@
 """One measurement: a load process against a target, with what everybody used meanwhile."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from itertools import count
+from itertools import count, cycle
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -52,7 +54,15 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 def loaded(
-    on: Engines, target: Target, case: str, shape: Shape, *, batch: int, round_: int, rate_per_s: float = 0.0
+    on: Engines,
+    target: Target,
+    case: str,
+    shape: Shape,
+    *,
+    batch: int,
+    round_: int,
+    rate_per_s: float = 0.0,
+    sampled: bool = False,
 ) -> Measurement:
     """Drivers against ``target``: as many points as it takes, or ``rate_per_s`` of them."""
     fleet = next(_fleet)
@@ -68,6 +78,15 @@ def loaded(
         rate_per_s=rate_per_s,
         seed=fleet,
     )
+    switches = cycle((signal.SIGUSR1, signal.SIGUSR2))
+
+    def look() -> dict[str, scrape.Histogram]:
+        if sampled:
+            number = next(switches)
+            for pid in target.pids["instances"]:
+                os.kill(pid, number)
+        return scrape.histograms(target.metrics_ports, names)
+
     names = (COMMIT_SECONDS, COMMIT_POINTS, FIX_TO_ACK)
     on.admin("CHECKPOINT")  # so that none falls into one case and not into the other
     result, cores, (before, after) = _run(
@@ -75,7 +94,7 @@ def loaded(
         spec,
         LoadResult,
         lambda load_pid: _usage(on, target, load_pid),
-        lambda: scrape.histograms(target.metrics_ports, names),
+        look,
     )
     lost = audit.missing(result.through, audit.stored_seqs(target.database_url, result.through))
     points_per_s = result.points / result.seconds

@@ -1,7 +1,7 @@
 """What the samples of `loadtests.bench.profiled` say: where an instance's processor time goes."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,12 +32,19 @@ def anywhere(stacks: Stacks) -> Counter[str]:
     return found
 
 
-def told(samples: Path, instances: int) -> Iterator[str]:
-    """Two tables over all instances, in percent of their processor time."""
-    files = [Path(f"{samples}.w{number}") for number in range(1, instances + 1)]
-    stacks = [one for file in files if file.exists() for one in read(file)]
+def of_cases(samples: Path, cases: Sequence[str]) -> dict[str, Stacks]:
+    """The stacks by case; they were sampled in the order of ``cases``, again and again, on every instance."""
+    found: dict[str, Stacks] = {case: [] for case in cases}
+    for file in sorted(samples.parent.glob(f"{samples.name}.w*.*")):
+        number = int(file.name.rpartition(".")[2])
+        found[cases[(number - 1) % len(cases)]] += read(file)
+    return found
+
+
+def told(case: str, stacks: Stacks) -> Iterator[str]:
+    """Two tables, in percent of the instances' CPU time."""
     for title, counts in (("itself", innermost(stacks)), ("with what it calls", anywhere(stacks))):
-        yield f"\n{title}, percent of {sum(count for _, count in stacks)} samples"
+        yield f"\n{case}: {title}, percent of {sum(count for _, count in stacks)} samples"
         yield from _rows(counts.most_common(SHOWN if title == "itself" else 2 * SHOWN), stacks)
 
 

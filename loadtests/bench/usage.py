@@ -20,7 +20,7 @@ def family_s(pid: int) -> float:
     if fields is None:
         return 0.0
     reaped_s = (int(fields[13]) + int(fields[14])) / _TICKS_PER_S
-    return process_s(pid) + reaped_s + sum(process_s(child) for child in _children(pid))
+    return process_s(pid) + reaped_s + sum(map(process_s, _children(pid)))
 
 
 def machine_busy_s() -> float:
@@ -65,8 +65,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
+    """Asked of every process: the kernel's own list of children leaves some out while others come and go."""
+    everybody = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    parents = {one: fields[1] for one in everybody if (fields := _stat(one)) is not None}
+    return [one for one, parent in parents.items() if parent == str(pid)]

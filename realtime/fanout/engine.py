@@ -44,6 +44,7 @@ class EngineSocket(AsyncSocket):
         self.upgrading: bool
         self.last_ping: float | None
         self.wire: Wire | None = None
+        self._probing: Wire | None = None
         self._queued_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -161,6 +162,8 @@ class EngineSocket(AsyncSocket):
         if self._timer is not None:
             self._timer.cancel()
         self.server.sockets.pop(self.sid, None)
+        if self._probing is not None:
+            self._probing.close()
 
     # --- websocket
 
@@ -178,6 +181,7 @@ class EngineSocket(AsyncSocket):
         if self.upgrading or self.is_leaving:
             return False
         self.upgrading = True
+        self._probing = ws.transport
         try:
             async with asyncio.timeout(self.server.ping_timeout):
                 if await ws.wait() != "2probe":
@@ -190,6 +194,7 @@ class EngineSocket(AsyncSocket):
             return False
         finally:
             self.upgrading = False
+            self._probing = None
         return not self.is_leaving
 
     def _go_direct(self, ws: "DirectWebSocket") -> None:

@@ -16,6 +16,7 @@ from realtime.fanout import frames
 from realtime.fanout.engine import EngineServer, EngineSocket
 from realtime.fanout.frames import Frame
 
+MAX_ID_DIGITS: Final = 15
 _DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -39,9 +40,10 @@ def parse_header(text: str) -> Header:
         end = comma if comma != -1 else len(text)
         namespace, at = text[at:end], min(end + 1, len(text))
     digits = at
-    while digits < len(text) and digits - at < 15 and "0" <= text[digits] <= "9":
+    while digits < len(text) and digits - at <= MAX_ID_DIGITS and "0" <= text[digits] <= "9":
         digits += 1
-    return Header(namespace, int(text[at:digits]) if digits > at else None, digits)
+    is_id = 0 < digits - at <= MAX_ID_DIGITS  # cut short it would be the id of another request
+    return Header(namespace, int(text[at:digits]) if is_id else None, digits)
 
 
 Reply = Callable[[bytes], None]
@@ -109,8 +111,12 @@ class FanoutServer(socketio.AsyncServer):
         await super()._handle_eio_disconnect(eio_sid, reason)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        refusal = None
         if (namespace or "/") not in self.handlers:
             refusal = {"message": "Invalid namespace"}
+        elif self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            refusal = {"message": "Already connected"}
+        if refusal is not None:
             await self._send_packet(
                 eio_sid, self.packet_class(packet.CONNECT_ERROR, data=refusal, namespace=namespace)
             )

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import redis.asyncio as redis
 
@@ -158,6 +159,22 @@ class Cluster:
         """A connection that sees every tenant's rows: the truth. To be closed by the caller."""
         assert isinstance(self.postgres.embedded, EmbeddedPostgres)
         return await asyncpg.connect(at_database(self.postgres.embedded.admin_url, OWNER), timeout=20)
+
+    async def metric(self, name: str, metric: str, **labels: str) -> float:
+        """A metric of one process, summed over the series that have ``labels``."""
+        async with aiohttp.ClientSession() as http, http.get(f"{self.url_of(name)}/metrics") as answer:
+            text = await answer.text()
+        wanted = {f'{key}="{value}"' for key, value in labels.items()}
+        series = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return sum(
+            float(value)
+            for key, value in series
+            if key.partition("{")[0] == metric and all(label in key for label in wanted)
+        )
+
+    def said_since(self, offset: int = 0) -> str:
+        """What the processes logged after so many characters."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[offset:]
 
     # --- start and stop
 

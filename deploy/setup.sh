@@ -43,12 +43,25 @@ install_lock() {
     # The folder's name too: an editable install names it.
     if [ -f "$stamp" ] && { printf '%s\n' "$PWD"; cat "$lock" pyproject.toml; } | cmp -s - "$stamp"; then return; fi
     say "installing $lock"
-    pip install --require-hashes -r "$lock" || fail "could not install $lock; the lines above say why"
+    install_hashed "$lock" || fail "could not install $lock; the lines above say why"
     pip install --no-deps --no-build-isolation -e . || fail "could not install the project; the lines above say why"
     { printf '%s\n' "$PWD"; cat "$lock" pyproject.toml; } >"$stamp"
     if [ "$lock" = requirements-dev.lock ]; then
         { printf '%s\n' "$PWD"; cat requirements.lock pyproject.toml; } >"$venv/installed-requirements.lock"
     fi
+}
+
+# Installs the lock file "$1", every file checked against its hash: by uv, which takes 4 s of processor time where
+# pip takes 20, or by pip where uv does not run or does not get through. uv does not read pip's configuration, so it
+# is told where the machine's packages come from.
+install_hashed() {
+    if pip install --require-hashes -r requirements-uv.lock 2>/dev/null; then
+        index=${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)}
+        if UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index} UV_NO_PROGRESS=1 UV_SYSTEM_CERTS=true "$venv/bin/uv" pip install --quiet \
+            --python "$venv/bin/python" --require-hashes -r "$1"; then return; fi
+        say "trying again with pip"
+    fi
+    pip install --require-hashes -r "$1"
 }
 
 pip() {

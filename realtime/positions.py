@@ -184,6 +184,7 @@ class PositionService:
             journey.journey_id, journey.tenant, journey.driver, batch.points, batch.voids, received_ms
         )
         started_s = time.perf_counter()
+        known_seq = journey.tail
 
         def done(refusal: Refused | None) -> None:
             if refusal is not None:
@@ -192,7 +193,7 @@ class PositionService:
                 return
             self._publish(journey, points)
             metrics.FIX_TO_ACK.observe(time.perf_counter() - started_s)
-            _count(points)
+            _count(points, known_seq)
             answer(_ack(batch, max(points.last_seq, journey.committed)))
 
         self._committer.submit(points, journey, done)
@@ -225,8 +226,11 @@ def _ack(batch: Batch, through: int) -> dict[str, Any]:
     return ack
 
 
-def _count(batch: PointBatch) -> None:
-    metrics.POINTS_ACCEPTED.inc(len(batch.points) - len(batch.voids))
-    for reason in batch.voids.values():
+def _count(batch: PointBatch, known_seq: int) -> None:
+    """Count the points of ``batch`` behind ``known_seq``; those up to it were counted when they came first."""
+    new = [point.seq for point in batch.points if point.seq > known_seq]
+    voids = [batch.voids[seq] for seq in new if seq in batch.voids]
+    metrics.POINTS_ACCEPTED.inc(len(new) - len(voids))
+    for reason in voids:
         known = reason if reason in metrics.VOID_REASONS else "skipped"
         metrics.POINTS_VOIDED.labels(known).inc()

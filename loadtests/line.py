@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -127,7 +128,7 @@ class Line:
         )
         client.on("connect_error", self._refused, namespace=self._namespace)
         client.on("disconnect", self._went_down, namespace=self._namespace)
-        client.on("*", self._event, namespace=self._namespace)
+        client.on("*", partial(self._event, client), namespace=self._namespace)
         started_s, trouble = time.perf_counter(), None
         try:
             client.connect(
@@ -158,7 +159,9 @@ class Line:
         self.refusals.append(str(error.get("code")))
         self._retry_after_s = error.get("retry_after_s")
 
-    def _event(self, event: str, *args: Any) -> None:
+    def _event(self, client: Any, event: str, *args: Any) -> None:
+        if client is not self._client or not self._is_up:
+            return  # what a connection that was cut still had in its buffer
         first = args[0] if args and isinstance(args[0], Mapping) else {}
         if event == "drain":
             delay_ms = first.get("after_ms", 0) + self._rng.uniform(0.0, first.get("spread_ms", 0))

@@ -190,8 +190,10 @@ class Replay:
                 assert (row.lat, row.lon, row.heading_deg) == (fix.lat, fix.lon, fix.heading_deg)
             else:
                 assert refusal(Point(row.seq, 1, fix.lat, fix.lon)) is not None
-        for views in self.views.values():
+        for name, views in self.views.items():
             assert_complete(views[journey_id], rows)
+            over = [change["state"] for change in views[journey_id].states if change["state"] != "started"]
+            assert "ended" in over, f"a viewer on {name} was not told of the end"
         path = f"/api/v1/journeys/{journey_id}/points?format=geojson"
         features = (await self.world.call("GET", path))["features"]
         told = [

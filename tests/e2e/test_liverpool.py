@@ -1,5 +1,6 @@
 """A recorded afternoon in Liverpool, replayed while everything is broken once, at moments drawn by a seed."""
 
+import time
 from random import Random
 
 import pytest
@@ -19,56 +20,68 @@ PROXIED = "4842"
 
 
 class Broken:
-    """The faults, by name. Each breaks one thing, mends it, and waits until nobody could tell."""
+    """The faults, by name. Each breaks one thing, mends it, and waits until nobody could tell.
+
+    Each gives the seconds that took: since the engine was back, or since what has no mending but time.
+    """
 
     def __init__(self, replay: Replay, proxy: Proxy, rng: Random) -> None:
         self.replay, self.proxy, self.rng = replay, proxy, rng
         self.cluster = replay.world.cluster
 
-    async def instance_killed(self) -> None:
+    async def instance_killed(self) -> float:
         name = self.rng.choice(self.cluster.instances)
         await self.cluster.kill(name)
+        begun_s = time.monotonic()
         await self.cluster.until_up(name)
         await self.replay.until_seen(self.replay.promised, PATIENCE_S)
+        return time.monotonic() - begun_s
 
-    async def redis_emptied(self) -> None:
+    async def redis_emptied(self) -> float:
         await self.cluster.empty_redis()
-        await self.replay.until_seen(self.replay.promised, WHOLE_S)
+        return await self.replay.until_seen(self.replay.promised, WHOLE_S)
 
-    async def postgres_stopped(self) -> None:
+    async def postgres_stopped(self) -> float:
         await self.cluster.postgres.stop()
         promised = self.replay.promised
         await until(self._somebody_refused, "a driver is told that storage is away")
         assert self.replay.promised == promised
         await self.cluster.postgres.start()
+        begun_s = time.monotonic()
         await self.replay.until_acknowledged(self.replay.acknowledged + 1)
         await self.replay.until_seen(self.replay.promised, PATIENCE_S)
+        return time.monotonic() - begun_s
 
     def _somebody_refused(self) -> bool:
         return any(ledger.stats.errors["unavailable"] for ledger in self.replay.ledgers)
 
-    async def driver_half_open(self) -> None:
+    async def driver_half_open(self) -> float:
         """The old connection lingers on one instance while the driver lives on the other."""
         link = self.replay.drivers[PROXIED].link
         await until(lambda: link.is_up and self.proxy.pairs, "the driver is connected")
         connects = link.connects
         lingering = self.proxy.half_open()
+        begun_s = time.monotonic()
         old = self.proxy.target
         self.proxy.target = next(web.port for web in self.cluster.plan.webs if web.port != old)
         await until(lambda: link.is_up and link.connects > connects, "the driver comes back", PATIENCE_S)
         await self.replay.until_presence_right(PATIENCE_S)
+        took_s = time.monotonic() - begun_s
         for pair in lingering:
             await until(pair.server_gone.is_set, "the old instance notices", PATIENCE_S)
         # That notice must not hide a driver who lives elsewhere.
         await self.replay.until_presence_right(PATIENCE_S)
+        return took_s
 
-    async def killed_between_commit_and_publish(self) -> None:
+    async def killed_between_commit_and_publish(self) -> float:
         name = self.rng.choice(self.cluster.instances)
         pid = self.cluster.pid(name)
         self.cluster.arm(name)
         await until(lambda: self.cluster.pid(name) != pid, f"{name} commits and dies", PATIENCE_S)
+        begun_s, stored = time.monotonic(), await self._stored()
         await self.cluster.until_up(name)
-        await self.replay.until_seen(await self._stored(), PATIENCE_S)
+        await self.replay.until_seen(stored, PATIENCE_S)
+        return time.monotonic() - begun_s
 
     async def _stored(self) -> dict[str, int]:
         """What was committed, acknowledged or not."""
@@ -100,7 +113,8 @@ async def test_nothing_acknowledged_is_lost_whatever_breaks(cluster: Cluster, se
                 # In the first two thirds: each fault has traffic, and the proxied driver is there.
                 share = 0.66 * (number + rng.random()) / len(faults)
                 await replay.until_acknowledged(round(total * share))
-                await fault(broken)
+                took_s = await fault(broken)
+                print(f"{fault.__name__}: whole again after {took_s:.1f} s")
                 await world.check_promises(replay.ledgers)
                 replay.check_views()
                 await replay.until_presence_right(PATIENCE_S)

@@ -227,7 +227,7 @@ def _ack(batch: Batch, through: int) -> dict[str, Any]:
 
 
 def _count(batch: PointBatch, known_seq: int) -> None:
-    """Count the points of ``batch`` behind ``known_seq``; those up to it were counted when they came first."""
+    """Count the points of ``batch`` behind ``known_seq``; those up to it were counted before."""
     new = [point.seq for point in batch.points if point.seq > known_seq]
     voids = [batch.voids[seq] for seq in new if seq in batch.voids]
     metrics.POINTS_ACCEPTED.inc(len(new) - len(voids))

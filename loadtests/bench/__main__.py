@@ -2,6 +2,8 @@
 
 import os
 import platform
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -114,4 +116,6 @@ def _lines(path: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    # So that what was started is stopped, and its folder removed, however the bench is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()

@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 import uvloop
 
-from loadtests.bench.load import quantiles
+from loadtests.bench.load import quantiles, told_to_end
 from realtime.settings import Settings
 from realtime.store import identity, journeys
 from realtime.store.database import Database
@@ -80,6 +80,7 @@ class Ceiling:
         self.counting = False
         seconds = time.perf_counter() - start_s
         print("measured", flush=True)
+        await told_to_end()
         self.stopped = True
         await asyncio.gather(*tasks)
         return CeilingResult(self.points, seconds, quantiles(self.latencies_s))
@@ -141,7 +142,7 @@ def _columns(group: list[Owner], batch: int) -> list[list[Any]]:
 
 def main() -> None:
     """Run the spec on standard input."""
-    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=CeilingSpec)
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=CeilingSpec)
     result = uvloop.run(Ceiling(spec).run())
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
 

@@ -1,9 +1,9 @@
 """The load client, a process of its own: drivers that send positions and wait for their acks.
 
-Reads a `LoadSpec` from standard input; writes ``measuring`` and ``measured`` as they happen, then a
-`LoadResult`. With ``rate_per_s`` 0 every driver sends its next batch when the last was acknowledged; with a
-rate, batches fall due evenly and a latency counts from when its batch was due, whether or not it could be
-sent then.
+Reads a `LoadSpec`, a line of JSON, from standard input; writes ``measuring`` and ``measured`` as they happen,
+then a `LoadResult`. With ``rate_per_s`` 0 every driver sends its next batch when the last was acknowledged;
+with a rate, batches fall due evenly and a latency counts from when its batch was due, whether or not it could
+be sent then.
 """
 
 import asyncio
@@ -186,6 +186,7 @@ class Load:
         await asyncio.sleep(self.spec.seconds)
         cpu_s, seconds = _cpu_s() - cpu_s, _say("measured") - said
         self._to_s = min(self._to_s, said + seconds)
+        await told_to_end()
         self._stopped = True
         if pacer is not None:
             pacer.cancel()
@@ -270,6 +271,11 @@ class Load:
             await asyncio.sleep(0.01)
 
 
+async def told_to_end() -> None:
+    """Wait until the bench has looked at who used what, and closes our standard input."""
+    await asyncio.to_thread(sys.stdin.buffer.read)
+
+
 def quantiles(values_s: "array[float]") -> dict[str, float]:
     """``p50``, ``p99``, ``p999`` and ``max``; empty without values."""
     ordered = sorted(values_s)
@@ -292,7 +298,7 @@ def _say(word: str) -> float:
 
 def main() -> None:
     """Run the spec on standard input."""
-    spec = msgspec.json.decode(sys.stdin.buffer.read(), type=LoadSpec)
+    spec = msgspec.json.decode(sys.stdin.buffer.readline(), type=LoadSpec)
     result = uvloop.run(Load(spec).run())
     sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
 

@@ -171,12 +171,13 @@ def _run(
         assert child.stdin is not None
         assert child.stdout is not None
         try:
-            child.stdin.write(msgspec.json.encode(spec))
-            child.stdin.close()
+            child.stdin.write(msgspec.json.encode(spec) + b"\n")
+            child.stdin.flush()
             _expect(child.stdout.readline(), b"measuring", module)
             before, usage = look(), usage_of(child.pid)
             _expect(child.stdout.readline(), b"measured", module)
             used, after = usage(), look()
+            child.stdin.close()
             result = msgspec.json.decode(child.stdout.read(), type=kind)
             child.wait(END_TIMEOUT_S)
         finally:

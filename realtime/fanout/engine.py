@@ -29,9 +29,18 @@ class Wire(Protocol):
     """The part of ``asyncio.Transport`` that is used."""
 
     def write(self, data: bytes) -> None: ...
+    def is_closing(self) -> bool: ...
     def get_write_buffer_size(self) -> int: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
+
+
+def put(wire: Wire, data: bytes) -> None:
+    """Write, unless the connection is gone: uvloop raises then, and whoever writes to many must not be hurt
+    by one that left. Its session ends by itself, when its reader notices.
+    """
+    if not wire.is_closing():
+        wire.write(data)
 
 
 class EngineSocket(AsyncSocket):
@@ -69,7 +78,7 @@ class EngineSocket(AsyncSocket):
             self.abort()
             return
         if self.wire is not None:
-            self.wire.write(frame.wire)
+            put(self.wire, frame.wire)
         else:
             self._queued_bytes += len(frame.packet)
             text = frame.packet.decode()
@@ -152,7 +161,7 @@ class EngineSocket(AsyncSocket):
         elif abort:
             wire.abort()
         else:
-            wire.write(frames.WS_CLOSE_GOING_AWAY)
+            put(wire, frames.WS_CLOSE_GOING_AWAY)
             wire.close()
             self._loop.call_later(CLOSE_GRACE_S, wire.abort)
         self._finish()
@@ -210,7 +219,7 @@ class EngineSocket(AsyncSocket):
         self.wire = ws.transport
         for pending in left:
             encoded = pending.encode()
-            self.wire.write(frames.text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
+            put(self.wire, frames.text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
 
     async def _read(self, ws: "DirectWebSocket") -> None:
         while not self.closed:

@@ -15,6 +15,7 @@ from aiohttp import web
 from realtime import metrics
 from realtime.api.routes import add_about
 from realtime.fanout.bus import REDIS_FAULTS, RedisBus
+from realtime.fanout.endings import end
 from realtime.instance import redis_client, wall_clock_ms
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
@@ -72,9 +73,7 @@ class Worker:
         self._tasks = [asyncio.ensure_future(_every(pause_s, job)) for pause_s, job in jobs]
 
     async def _stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         for close in (self._publisher.stop, self._bus.stop, self._client.aclose, self._db.close):
             with contextlib.suppress(Exception):
                 await close()

@@ -19,6 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from realtime.fanout.endings import end
+
 log = logging.getLogger(__name__)
 
 CANARY_S: Final = 1.0
@@ -107,9 +109,7 @@ class RedisBus:
 
     async def stop(self) -> None:
         """Close both connections."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._tasks = []
         await self._hang_up()
         for client in (self._reading, self._writing):
@@ -196,8 +196,7 @@ class RedisBus:
                 log.exception("bus: a new connection is made")
             finally:
                 if reader is not None:
-                    reader.cancel()
-                    await asyncio.gather(reader, return_exceptions=True)
+                    await end([reader])
             self.is_up = False
             await self._hang_up()
             await asyncio.sleep(RECONNECT_S)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import redis.asyncio as redis
 
 from realtime.fanout.bus import REDIS_FAULTS
+from realtime.fanout.endings import end
 from realtime.live.channels import PRESENCE, presence_item
 from realtime.live.presence import DriverPresence, Reason, presence_order
 from realtime.live.publisher import LivePublisher
@@ -60,9 +61,7 @@ class PresenceKeeper:
 
     async def stop(self) -> None:
         """Stop; the lease is given up at once, after the drivers here were said to be offline."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._bounded(lambda: self._client.delete(lease_key(self._instance)))
 
     def connected(self, tenant: str, vendor: str, driver: str, epoch: int) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from realtime import metrics
 from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.fanout.endings import end
 from realtime.fanout.hub import Hub
 from realtime.live.channels import (
     HASHED,
@@ -65,8 +66,7 @@ class LivePublisher:
     async def stop(self) -> None:
         """Flush once more and end."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end([self._task])
             await self.flush()
 
     def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:

@@ -10,13 +10,44 @@ from geo.position import Point, refusal
 from realtime.client import DriverClient, JourneyView, Watcher
 from realtime.client.playback import Playback
 from realtime.client.recording import Trip, read_trips
-from realtime.client.report import is_complete, total_stats
+from realtime.client.report import Show, is_complete, total_stats
 from tests.e2e.cluster import until
 from tests.e2e.proxy import Proxy
 from tests.e2e.world import Ledger, World, assert_complete, ledger_of
 
 RECORDING = Path(__file__).parents[1] / "data" / "liverpool_route14.csv"
 ANSWER_S = 3.0
+
+
+class Paced(Playback):
+    """Plays at its speed up to ``slow_from_ms`` of the recording, and a tenth as fast from there on.
+
+    So there is traffic while something is broken and mended, however slow the machine is at that.
+    """
+
+    slow_from_ms = 0.0
+
+    async def run(self, show: Show, flush_timeout_s: float) -> None:
+        self._played_ms = 0.0
+        clock = asyncio.create_task(self._tick())
+        try:
+            await super().run(show, flush_timeout_s)
+        finally:
+            clock.cancel()
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        before_s = loop.time()
+        while True:
+            await asyncio.sleep(0.01)
+            now_s = loop.time()
+            speed = self._speed if self._played_ms < self.slow_from_ms else self._speed / 10
+            self._played_ms += (now_s - before_s) * 1000 * speed
+            before_s = now_s
+
+    async def _until(self, t_ms: int) -> None:
+        while self._played_ms < t_ms - self._first_ms:
+            await asyncio.sleep(0.01)
 
 
 class Replay:
@@ -26,7 +57,7 @@ class Replay:
         self.world = world
         self.trips: list[Trip] = read_trips(RECORDING)
         self.speed = speed
-        self.playback = Playback(
+        self.playback = Paced(
             world.cluster.url,
             self.trips,
             lambda vehicle: world.token("driver", vehicle),
@@ -42,6 +73,12 @@ class Replay:
         self._watchers: dict[str, Watcher] = {}
         self._playing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    def quick_until(self, share: float) -> None:
+        """Play quickly until ``share`` of the fixes is due, slowly from there on."""
+        due_ms = sorted(fix.t_ms for trip in self.trips for fix in trip.fixes)
+        index = min(len(due_ms) - 1, int(share * len(due_ms)))
+        self.playback.slow_from_ms = due_ms[index] - due_ms[0]
 
     @property
     def drivers(self) -> dict[str, DriverClient]:
@@ -156,6 +193,7 @@ class Replay:
 
     async def finish(self) -> None:
         """Wait until everything was driven and acknowledged."""
+        self.playback.slow_from_ms = float("inf")
         assert self._playing is not None
         assert self._watching is not None
         await asyncio.wait([self._playing, self._watching], return_when=asyncio.FIRST_COMPLETED, timeout=180)

@@ -110,8 +110,9 @@ async def test_nothing_acknowledged_is_lost_whatever_breaks(cluster: Cluster, se
         async with replay.running():
             broken = Broken(replay, proxy, rng)
             for number, fault in enumerate(faults):
-                # In the first two thirds: each fault has traffic, and the proxied driver is there.
+                # In the first two thirds: the proxied driver is still to be on its way at the last one.
                 share = 0.66 * (number + rng.random()) / len(faults)
+                replay.quick_until(0.66 * (number + 1) / len(faults) + 0.03)
                 await replay.until_acknowledged(round(total * share))
                 took_s = await fault(broken)
                 print(f"{fault.__name__}: whole again after {took_s:.1f} s")

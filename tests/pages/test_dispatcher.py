@@ -54,6 +54,21 @@ async def test_markers_appear_from_the_snapshot_and_move_smoothly(tab: Tab, serv
     assert seen == sorted(seen), "it never went back"
 
 
+async def test_a_fleet_that_arrives_one_by_one_is_all_on_the_map(tab: Tab, server: FakeServer) -> None:
+    await server.report("d1", LAT, LON)
+    await opened(tab, server)
+    await tab.until("s.drivers.d1 && s.drawing.updates > 0")
+    await server.report("d2", LAT + 0.3, LON + 0.3, journey=JOURNEY.format(2))
+    for driver in ("d1", "d2"):
+        await tab.page.wait_for_function(
+            """(id) => {
+                const { x, y } = window.__wayguard.at(id) ?? { x: -1, y: -1 };
+                return x > 0 && y > 0 && x < innerWidth && y < innerHeight;
+            }""",
+            arg=driver,
+        )
+
+
 async def test_one_source_is_rebuilt_once_a_frame_at_most_and_cheaply(tab: Tab, server: FakeServer) -> None:
     for n in range(200):
         await server.report(f"d{n}", LAT + n / 5_000, LON + (n % 14) / 500, journey=f"j{n}")

@@ -39,6 +39,7 @@ class DispatcherPage {
   private chosen: string | null = null;
   private chosenJourney: JourneyFeed | null = null;
   private framed = false;
+  private framedDrivers = 0;
   private dirty = true;
   private mapReady = false;
   private readonly total = make("b", "", "0");
@@ -255,6 +256,7 @@ class DispatcherPage {
     if (this.mapReady) {
       const ids = this.fleet.drivers.size > TRAILS_UP_TO ? [] : this.trailed();
       this.view.put(TRAILS, this.stage.trails(ids, performance.now()));
+      this.takeInNewcomers();
     }
     this.words();
   }
@@ -278,8 +280,16 @@ class DispatcherPage {
     if (chosen) this.card.update(chosen, this.freshnessOf(chosen), this.fleet.ageOf(chosen, this.session.now()));
   }
 
+  /** A fleet that arrives one by one is taken in, until the reader moves the map. */
+  private takeInNewcomers(): void {
+    const came = this.fleet.drivers.size > this.framedDrivers;
+    if (!came || !this.framed || this.view.moved || this.chosen !== null) return;
+    if ([...this.fleet.drivers.values()].some((driver) => !this.view.sees(placeOf(driver)))) this.frameAll();
+  }
+
   private frameAll(instantly = false): void {
     this.framed = true;
+    this.framedDrivers = this.fleet.drivers.size;
     this.view.frame([...this.fleet.drivers.values()].map(placeOf), panelPadding(), instantly);
   }
 

@@ -91,6 +91,11 @@ export class MapView {
     this.map.fitBounds(bounds, { padding, maxZoom: 15, ...pan(instantly, 900) });
   }
 
+  /** Whether a place is within what the map shows now. */
+  sees(place: { lon: number; lat: number }): boolean {
+    return this.map.getBounds().contains([place.lon, place.lat]);
+  }
+
   /** Keeps a place in the middle of what panels leave free. */
   follow(place: { lon: number; lat: number }, padding: Padding): void {
     const offset: [number, number] = [(padding.left - padding.right) / 2, (padding.top - padding.bottom) / 2];

@@ -1,4 +1,4 @@
-"""The group commit on a real Postgres: what is stored, what replay and conflict are, who waits for the disk."""
+"""The group commit on a real Postgres: what is stored, what is replay or conflict, who waits for the disk."""
 
 import asyncio
 import functools

@@ -1,6 +1,6 @@
 """The cluster of the session, and a tenant of its own for each test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import pytest
@@ -29,7 +29,7 @@ async def world(cluster: Cluster) -> AsyncIterator[World]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """A failure comes with what the processes said last."""
     report: Any = yield
     cluster = getattr(item, "funcargs", {}).get("cluster")

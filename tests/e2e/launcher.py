@@ -29,7 +29,7 @@ def set_trap() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         publish(service, *arguments)
 
-    PositionService._publish = publish_or_die  # type: ignore[method-assign]
+    PositionService._publish = publish_or_die  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 from socketio import AsyncClient
 
+from tests.e2e.clients import drive, journey_of
 from tests.e2e.cluster import until
-from tests.e2e.test_engines_away import drive, journey_of
 from tests.e2e.world import World, assert_complete, ledger_of, now_ms
 
 DRIVERS = 16

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 from socketio.exceptions import SocketIOError
 
-from tests.e2e.cluster import until
-from tests.e2e.test_engines_away import MARGIN_S, WHOLE_S, Raw, journey_of
+from tests.e2e.clients import Raw, journey_of
+from tests.e2e.cluster import MARGIN_S, WHOLE_S, until
 from tests.e2e.world import World, assert_complete, now_ms
 
 

@@ -5,8 +5,8 @@ from uuid import uuid4
 import redis.asyncio as redis
 
 from realtime.client import DriverClient
+from tests.e2e.clients import journey_of
 from tests.e2e.cluster import until
-from tests.e2e.test_engines_away import journey_of
 from tests.e2e.world import World, now_ms
 
 POINTS = 100

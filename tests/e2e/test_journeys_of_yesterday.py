@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 from realtime.settings import Settings
 from realtime.store import identity, ids, journeys, partitions, upkeep
 from realtime.store.database import Database
+from tests.e2e.clients import Raw, drive
 from tests.e2e.cluster import until
-from tests.e2e.test_engines_away import Raw, drive
 from tests.e2e.world import World, assert_complete, ledger_of, now_ms
 
 HOUR_MS = 3_600_000

@@ -5,14 +5,12 @@ from random import Random
 
 import pytest
 
-from tests.e2e.cluster import Cluster, until
+from tests.e2e.cluster import WHOLE_S, Cluster, until
 from tests.e2e.proxy import Proxy
 from tests.e2e.replaying import Replay
 from tests.e2e.world import new_world
 
 SPEED = 300.0
-WHOLE_S = 5.0
-"""What is promised: viewers are whole so soon after Redis is back, or an instance died after its commit."""
 PATIENCE_S = 60.0
 """What this machine may take for what is promised without a time: processes start slowly under load."""
 PROXIED = "4842"

@@ -3,13 +3,11 @@
 from uuid import uuid4
 
 from realtime.auth import Authenticator
-from tests.e2e.cluster import until
-from tests.e2e.test_engines_away import Rejected, drive, journey_of, knock
+from tests.e2e.clients import Rejected, drive, journey_of, knock
+from tests.e2e.cluster import MARGIN_S, until
 from tests.e2e.world import World, now_ms
 
 PROMISED_S = 5.0
-MARGIN_S = 1.5
-"""For the request itself, for noticing, and for a machine that has other work."""
 
 
 async def test_revoked_tokens_and_links_are_closed_in_seconds_with_redis_down(world: World) -> None:

@@ -415,8 +415,9 @@ async def test_another_tenants_journey_is_as_if_it_were_not_there(world: World) 
     def end(journey_id: str) -> str:
         return json.dumps(["journey:end", {"journey_id": journey_id, "ended_at": 5, "last_seq": 3}])
 
-    stranger = await world.server.driver("stranger", "t2", "v2")
-    for driver in (world.driver, stranger):
+    colleague = await world.server.driver("stranger", "t2", "v2")
+    namesake = await world.server.driver("victim", "t1", "v1")
+    for driver in (world.driver, colleague, namesake):
         for make in (positions, later, hole, only_latest, end):
             theirs = await driver.ask_text("/driver", make(world.victim_journey))
             nobodys = await driver.ask_text("/driver", make(str(uuid4())))

@@ -460,11 +460,12 @@ async def test_batches_sent_at_once_to_an_instance_that_has_never_met_the_journe
 
 async def test_another_tenants_feeds_are_as_if_they_were_not_there(world: World) -> None:
     nowhere = str(uuid4())
+    await world.server.driver("only-in-t2", "t2", "v2")
     all_of_t1 = await world.server.viewer("t1", None)
     for viewer in (world.viewer, all_of_t1):
         for name, theirs, nobodys in (
             ("journey", world.victim_journey, nowhere),
-            ("driver", "victim", "nobody"),
+            ("driver", "only-in-t2", "nobody"),
         ):
             answers = [
                 (await viewer.ask_text("/watch", json.dumps(["watch", {"feed": {name: each}}])))

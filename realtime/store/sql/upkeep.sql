@@ -24,5 +24,8 @@ ALTER TABLE journey_points DETACH PARTITION {name} FINALIZE
 -- name: drop
 DROP TABLE {name}
 
+-- name: as_writer
+SELECT set_config('role', 'wayguard_writer', true)
+
 -- name: forget_tokens
 WITH gone AS (DELETE FROM revoked_tokens WHERE expires_ms < $1 RETURNING 1) SELECT count(*) FROM gone

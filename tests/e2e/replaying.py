@@ -178,13 +178,13 @@ class Replay:
             vehicle: "online" if driver.link.is_up else "offline" for vehicle, driver in self.drivers.items()
         }
 
-    async def until_presence_right(self, timeout_s: float) -> None:
-        """Wait until what is told of the drivers is what is so."""
+    async def until_presence_right(self, timeout_s: float, **others: str) -> None:
+        """Wait until what is told of the drivers, and of ``others``, is what is so."""
         # Drivers come and go meanwhile: what is expected is asked anew each time.
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             try:
-                await self.world.until_presence(self.presence(), 1.0)
+                await self.world.until_presence(self.presence() | others, 1.0)
             except AssertionError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise

@@ -65,11 +65,13 @@ class Proxy:
 
     # --- faults
 
-    def half_open(self) -> list[Pair]:
-        """See above; gives what lingers now."""
+    def half_open(self, *, client_knows: bool = False) -> list[Pair]:
+        """See above; gives what lingers now. ``client_knows``: the phone has seen its network change."""
         lost, self.pairs = self.pairs, []
         for pair in lost:
             pair.silent = True
+            if client_knows:
+                pair.client.close()
         self.lingering += lost
         return lost
 

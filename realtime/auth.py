@@ -7,7 +7,7 @@ Claims: ``sub``, ``role``, ``tenant``, ``vendors`` (list or ``"*"``), ``driver``
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
@@ -25,6 +25,7 @@ MAX_CLAIM_CHARS: Final = 128
 LAST_EXPIRY_MS: Final = 253_402_300_799_999
 """The year 9999: whatever expires later can still be told as a number."""
 CLOCK_LEEWAY_S: Final = 5
+REFRESH_PAUSE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Authenticator:
         self._secret = settings.auth_secret.get_secret_value()
         self._remote: jwt.PyJWKClient | None = None
         self._local: jwt.PyJWKSet | None = None
+        self._refreshed_s = float("-inf")
         source = settings.auth_jwks_url
         if source.startswith(("http://", "https://")):
             self._remote = jwt.PyJWKClient(source, cache_keys=True, lifespan=300, timeout=5)
@@ -100,7 +102,7 @@ class Authenticator:
             )
         except jwt.ExpiredSignatureError as error:
             raise Refused(Code.TOKEN_EXPIRED, "token has expired") from error
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWKClientError, jwt.PyJWKSetError) as error:
             raise Refused(Code.UNAVAILABLE, "key set is away", retry_after_s=2) from error
         except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
             raise Refused(Code.UNAUTHENTICATED, "token is not valid") from error
@@ -114,14 +116,33 @@ class Authenticator:
             if not self._secret:
                 raise jwt.InvalidKeyError("no secret")
             return self._secret
-        if self._remote is not None:
-            return self._remote.get_signing_key_from_jwt(token).key
-        assert self._local is not None
         kid = jwt.get_unverified_header(token).get("kid")
-        for key in self._local.keys:
-            if kid is None or key.key_id == kid:
-                return key.key
+        for keys in self._key_sets():
+            for key in keys.keys:
+                if kid is None or key.key_id == kid:
+                    return key.key
         raise jwt.InvalidKeyError("unknown key id")
+
+    def _key_sets(self) -> Iterator[jwt.PyJWKSet]:
+        """The key set as known; then, at most every 10 s, as it is now: a key may be new, but a stranger who
+        makes one up must not keep us fetching.
+        """
+        if self._remote is None:
+            assert self._local is not None
+            yield self._local
+            return
+        yield _fetched(self._remote, refresh=False)
+        now_s = time.monotonic()
+        if now_s - self._refreshed_s >= REFRESH_PAUSE_S:
+            self._refreshed_s = now_s
+            yield _fetched(self._remote, refresh=True)
+
+
+def _fetched(client: jwt.PyJWKClient, *, refresh: bool) -> jwt.PyJWKSet:
+    try:
+        return client.get_jwk_set(refresh=refresh)
+    except ValueError as error:  # not JSON: the host's fault, not the token's
+        raise jwt.PyJWKSetError("key set cannot be read") from error
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

@@ -191,7 +191,7 @@ class PositionService:
                 self._doubt(journey)
                 answer(refusal.as_answer())
                 return
-            self._publish(journey, points)
+            self._publish(journey, points, known_seq)
             metrics.FIX_TO_ACK.observe(time.perf_counter() - started_s)
             _count(points, known_seq)
             answer(_ack(batch, max(points.last_seq, journey.committed)))
@@ -204,10 +204,15 @@ class PositionService:
         item = position_item(journey.driver, str(journey.journey_id), point, order)
         self._publisher.conflated(journey.tenant, journey.vendor, POSITIONS, item, str(received_ms))
 
-    def _publish(self, journey: JourneyLog, batch: PointBatch) -> None:
+    def _publish(self, journey: JourneyLog, batch: PointBatch, known_seq: int) -> None:
+        """Tell the journey's viewers what is new. What was stored before is as it was stored, which may be a
+        void; viewers who were not told of it, since an instance died over it, read it from the store.
+        """
         journey_id = str(journey.journey_id)
-        items = [log_item(journey.driver, journey_id, point) for point in batch.points]
-        self._publisher.entries(journey.tenant, journey_id, items, batch.received_ms)
+        new = [point for point in batch.points if point.seq > known_seq]
+        items = [log_item(journey.driver, journey_id, point) for point in new]
+        if items:
+            self._publisher.entries(journey.tenant, journey_id, items, batch.received_ms)
 
     def _doubt(self, journey: JourneyLog) -> None:
         """What this instance believed of the journey may be wrong: read its head again."""

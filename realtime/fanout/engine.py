@@ -22,6 +22,8 @@ from realtime.fanout.frames import Frame
 HARD_LIMIT_FACTOR: Final = 16
 """A client that leaves this many times its soft limit unread while it asks for more is cut off. Room enough
 for the answers to several journeys watched at once over a slow line."""
+QUEUED_PACKET_BYTES: Final = 600
+"""What python-engineio's packet and queue hold beside the text of one that waits for a poll."""
 CLOSE_GRACE_S: Final = 2.0
 
 
@@ -80,7 +82,7 @@ class EngineSocket(AsyncSocket):
         if self.wire is not None:
             put(self.wire, frame.wire)
         else:
-            self._queued_bytes += len(frame.packet)
+            self._queued_bytes += len(frame.packet) + QUEUED_PACKET_BYTES
             text = frame.packet.decode()
             self.queue.put_nowait(packet.Packet(int(text[0]), text[1:] or None))
 
@@ -90,7 +92,7 @@ class EngineSocket(AsyncSocket):
             raise exceptions.SocketIsClosedError()
         if self.wire is None:
             encoded = pkt.encode()
-            self._queued_bytes += len(encoded)
+            self._queued_bytes += len(encoded) + QUEUED_PACKET_BYTES
             self.queue.put_nowait(pkt)
             return
         encoded = pkt.encode()

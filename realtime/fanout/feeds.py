@@ -101,6 +101,7 @@ class LogFeed:
         self.flushed = state.through
         self.oldest_ms: int | None = None
         self.members: dict[EngineSocket, int] = {}
+        self._later: dict[EngineSocket, list[Frame]] = {}
         self._namespace = namespace
         self._name = frames.json_bytes(label)
         self._kind = kind
@@ -127,8 +128,11 @@ class LogFeed:
     def note(self, kind: str, fragment: bytes) -> None:
         """Write a rare event about the log itself to everybody, after the entries before it."""
         frame = frames.event(self._namespace, kind, self._name, fragment)
-        for member in self.members:
-            member.write(frame)
+        for member, written in self.members.items():
+            if written < self.flushed:
+                self._later.setdefault(member, []).append(frame)
+            else:
+                member.write(frame)
 
     def behind(self) -> list[EngineSocket]:
         """Members that have not been given all that was flushed."""
@@ -138,10 +142,14 @@ class LogFeed:
         """Write the entries that follow what ``member`` has."""
         member.write(self.frame(fragments))
         self.members[member] += len(fragments)
+        if self.members[member] >= self.flushed:
+            for frame in self._later.pop(member, ()):
+                member.write(frame)
 
     def leave(self, member: EngineSocket) -> None:
         """Forget ``member``."""
         self.members.pop(member, None)
+        self._later.pop(member, None)
 
     def frame(self, fragments: list[bytes]) -> Frame:
         """Entries as one event."""

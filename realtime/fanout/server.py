@@ -93,7 +93,12 @@ class FanoutServer(socketio.AsyncServer):
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
+        self.expect(eio_sid)
+
+    def expect(self, eio_sid: str) -> None:
+        """The session is in no namespace: it is closed unless it joins one in time."""
         loop = asyncio.get_running_loop()
+        self.admitted(eio_sid)
         self._deadlines[eio_sid] = loop.call_later(self._connect_timeout_s, self._too_quiet, eio_sid)
 
     def _too_quiet(self, eio_sid: str) -> None:

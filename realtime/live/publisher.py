@@ -152,10 +152,9 @@ class LivePublisher:
             if kind in HASHED
         ]
         try:
-            if hashes:
-                await self._state.write_many(hashes)
+            stored = await self._stored(hashes)
             await self._bus.publish(messages)
-        except (Refused, *REDIS_FAULTS) as error:
+        except REDIS_FAULTS as error:
             log.debug("redis is away: %s", type(error).__name__)
             metrics.BUS_DROPPED.labels("redis_away").inc(len(logs))
             self._keep_unsent()
@@ -163,8 +162,20 @@ class LivePublisher:
         except BaseException:
             self._keep_unsent()
             raise
-        self._sending = {}
         metrics.BUS_MESSAGES.labels("out").inc(len(messages))
+        if not stored:
+            self._keep_unsent()
+            return False
+        self._sending = {}
+        return True
+
+    async def _stored(self, hashes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> bool:
+        """Whether Redis keeps these for newcomers. That it does not is no reason to keep viewers waiting."""
+        try:
+            if hashes:
+                await self._state.write_many(hashes)
+        except Refused:
+            return False
         return True
 
     def _keep_unsent(self) -> None:

@@ -11,6 +11,7 @@ from realtime.fanout.engine import EngineSocket
 from realtime.limits import TokenBucket
 from realtime.protocol import Code, Refused
 
+NAMESPACES: Final = ("/driver", "/watch")
 MAX_PENDING: Final = 32
 """Requests of one client that wait for an engine at the same time."""
 
@@ -76,6 +77,10 @@ class Connections:
     def get(self, eio_sid: str, namespace: str) -> Connection | None:
         """The client, if it was let in."""
         return self._all.get((eio_sid, namespace))
+
+    def any_of(self, eio_sid: str) -> bool:
+        """Whether the session is in a namespace."""
+        return any((eio_sid, namespace) in self._all for namespace in NAMESPACES)
 
     def remove(self, eio_sid: str, namespace: str) -> Connection | None:
         """Forget a client that has gone."""

@@ -158,6 +158,8 @@ class Gateway:
             if connection is None:
                 return
             metrics.CONNECTIONS.labels(namespace, connection.transport).dec()
+            if not self.connections.any_of(connection.socket.sid):
+                self.server.expect(connection.socket.sid)
             assert self._driver is not None
             assert self._watch is not None
             if namespace == driver.NAMESPACE:

@@ -84,7 +84,10 @@ class WatchEvents:
         named = [n for n in (request.vendor, request.driver, request.journey) if n is not None]
         if len(named) != 1:
             raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver and journey")
-        if len(self._hub.labels(connection.socket)) + connection.pending >= self._max_feeds:
+        kind = "vendor" if request.vendor else "driver" if request.driver else "journey"
+        watched = self._hub.labels(connection.socket)
+        is_new = f"{kind}:{named[0]}" not in watched
+        if is_new and len(watched) + connection.pending >= self._max_feeds:
             raise Refused(Code.TOO_MANY_FEEDS, f"{self._max_feeds} feeds at most")
         later(connection, answer, self._watch(connection, request))
 

@@ -777,6 +777,8 @@ async def test_a_thousand_feeds_are_not_watched_by_one_viewer(server: Server, wo
             codes[outcome] = codes.get(outcome, 0) + 1
     assert codes["ok"] == limit
     assert set(codes) <= {"ok", "too_many_feeds", "rate_limited"}
+    answer = await raw.ask("/watch", "watch", {"feed": {"vendor": "many0"}})
+    assert answer["ok"], "what one watches already is not one more"
     await raw.close()
     await until(lambda: server.instance.hub.counts().members["vendor"] < limit, "the members' end")
     await world.others_are_served()
@@ -870,6 +872,15 @@ async def test_connect_and_say_nothing_is_closed(settings: Settings) -> None:
         upgrade = await server.raw(sid=sid)
         for raw in [*quiet, refused, upgrade]:
             await raw.has_ended()
+        await until(lambda: not server.instance.gateway.server.eio.sockets, "no sessions")
+
+
+async def test_who_leaves_the_last_namespace_is_closed_like_who_says_nothing(settings: Settings) -> None:
+    changed = Settings(**{**settings.model_dump(), "connect_timeout_s": 0.6})
+    async with serving(changed) as server:
+        viewer = await server.viewer()
+        await viewer.say("41/watch,")
+        await viewer.has_ended()
         await until(lambda: not server.instance.gateway.server.eio.sockets, "no sessions")
 
 

@@ -4,7 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +239,61 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Authenticator:
 def test_a_key_of_the_set_signs(keyed: Authenticator, algorithm: str, key: Any, kid: str) -> None:
     assert keyed.verify(signed(claims(), key, algorithm, kid=kid)).driver == "d1"
     assert refused(signed(claims(), key, algorithm, kid="unknown"), keyed).code is Code.UNAUTHENTICATED
+
+
+class KeySetHost:
+    """A key set over HTTP, in a thread of its own; counts how often it is asked."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.asked = 0
+        host = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                host.asked += 1
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(host.body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def host() -> Iterator[KeySetHost]:
+    key = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key()))
+    served = KeySetHost(json.dumps({"keys": [{**key, "kid": "r", "use": "sig"}]}).encode())
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+
+
+def fetching(host: KeySetHost) -> Authenticator:
+    return Authenticator(Settings(auth_jwks_url=host.url, auth_algorithms=("RS256",)))
+
+
+def test_a_made_up_key_id_does_not_keep_us_fetching(host: KeySetHost) -> None:
+    remote = fetching(host)
+    assert remote.verify(signed(claims(), RSA, "RS256", kid="r")).driver == "d1"
+    for n in range(20):
+        assert refused(signed(claims(), RSA, "RS256", kid=f"x{n}"), remote).code is Code.UNAUTHENTICATED
+    assert host.asked <= 2, "once for the set, once more because a key might be new"
+
+
+def test_a_key_that_is_new_is_fetched(host: KeySetHost) -> None:
+    remote = fetching(host)
+    assert remote.verify(signed(claims(), RSA, "RS256", kid="r"))
+    host.body = host.body.replace(b'"kid": "r"', b'"kid": "new"')
+    assert remote.verify(signed(claims(), RSA, "RS256", kid="new")).driver == "d1"
+
+
+def test_a_key_set_that_cannot_be_read_is_our_trouble_and_not_the_tokens(host: KeySetHost) -> None:
+    host.body = b"<html>sorry</html>"
+    assert refused(signed(claims(), RSA, "RS256", kid="r"), fetching(host)).code is Code.UNAVAILABLE
 
 
 @pytest.mark.parametrize("encoding", ["PEM", "DER"])

@@ -259,3 +259,19 @@ def test_news_about_the_log_come_after_its_entries(slow: bool) -> None:
     fake.buffered_bytes = LIMIT + 1 if slow else 0
     log.feed.note("journey", b'{"state":"ended"}')
     assert [name for name, _ in fake.events()] == ["positions", "journey"]
+
+
+def test_news_about_the_log_wait_for_the_entries_a_member_has_still_to_get() -> None:
+    log = Log()
+    fake, one = member()
+    log.feed.members[one] = 0
+    fake.buffered_bytes = LIMIT + 1
+    log.say(1, 2)
+    log.tick()
+    log.feed.note("journey", b'{"state":"ended"}')
+    assert fake.events() == []
+    fake.buffered_bytes = 0
+    fragments = log.state.after(0, LOG_PAGE)
+    assert fragments is not None
+    log.feed.page(one, fragments)
+    assert [name for name, _ in fake.events()] == ["positions", "journey"]

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisAway
 from realtime.fanout.bus import Item, Message, RedisBus
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState, Stored
+from realtime.protocol import Code, Refused
 
 CHANNEL = "v:t1/v1"
 
@@ -29,7 +30,11 @@ class FakeBus:
 
 
 class FakeState:
-    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> None: ...
+    fails: BaseException | None = None
+
+    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> None:
+        if self.fails is not None:
+            raise self.fails
 
 
 def spot(driver: str, order: int) -> Item:
@@ -39,8 +44,9 @@ def spot(driver: str, order: int) -> Item:
 class Here:
     def __init__(self) -> None:
         self.bus = FakeBus()
+        self.state = FakeState()
         self.publisher = LivePublisher(
-            None, cast(RedisBus, self.bus), cast(LiveState, FakeState()), now_ms=lambda: 7, flush_s=0.001
+            None, cast(RedisBus, self.bus), cast(LiveState, self.state), now_ms=lambda: 7, flush_s=0.001
         )
 
     def move(self, driver: str, order: int) -> None:
@@ -92,6 +98,17 @@ async def test_with_redis_away_the_newest_is_kept_and_an_older_one_never_comes_b
     here.bus.fails = None
     assert await here.publisher.flush()
     assert [(i.key, i.order) for m in here.bus.sent for i in m.items] == [("a", 2), ("b", 1)]
+
+
+async def test_viewers_do_not_wait_for_what_newcomers_will_read(here: Here) -> None:
+    here.state.fails = Refused(Code.UNAVAILABLE, "live state is away")
+    here.move("a", 1)
+    assert not await here.publisher.flush()
+    assert [item.key for message in here.bus.sent for item in message.items] == ["a"]
+    assert here.unsent() == {"a": 1}, "kept until newcomers can read it too"
+    here.state.fails = None
+    assert await here.publisher.flush()
+    assert here.unsent() == {}
 
 
 async def test_an_error_nobody_thought_of_does_not_end_the_publishing(here: Here) -> None:

@@ -23,7 +23,9 @@ async def test_the_end_of_a_journey_reaches_viewers_with_redis_away(world: World
         assert await driver.flush(30.0)
         await watcher.until(lambda: view.through == 2, 30.0)
         await watcher.until(lambda: view.is_ended, 30.0)
-        assert [change["state"] for change in view.states] == ["ended"], "once"
+        # Its beginning may still have been on its way when the watch was answered.
+        states = [change["state"] for change in view.states if change["state"] != "started"]
+        assert states == ["ended"], "once"
 
 
 async def test_points_of_an_instance_that_died_before_publishing_reach_viewers(world: World) -> None:

@@ -7,42 +7,25 @@ Underscore names of python-engineio are used on purpose; tests/fanout/test_contr
 
 import asyncio
 import contextlib
-import secrets
 import time
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-import engineio
-from aiohttp import ClientError, StreamReader, WSMsgType, web
+from aiohttp import ClientError, StreamReader, web
 from engineio import exceptions, packet
 from engineio.async_socket import AsyncSocket
 
 from realtime.fanout import frames
 from realtime.fanout.frames import Frame
+from realtime.fanout.websocket import CLOSE_GRACE_S, DirectWebSocket, Wire, put
+
+if TYPE_CHECKING:
+    from realtime.fanout.engineserver import EngineServer
 
 HARD_LIMIT_FACTOR: Final = 16
 """A client that leaves this many times its soft limit unread while it asks for more is cut off. Room enough
 for the answers to several journeys watched at once over a slow line."""
 QUEUED_PACKET_BYTES: Final = 600
 """What python-engineio's packet and queue hold beside the text of one that waits for a poll."""
-CLOSE_GRACE_S: Final = 2.0
-
-
-class Wire(Protocol):
-    """The part of ``asyncio.Transport`` that is used."""
-
-    def write(self, data: bytes) -> None: ...
-    def is_closing(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-
-
-def put(wire: Wire, data: bytes) -> None:
-    """Write, unless the connection is gone: uvloop raises then, and whoever writes to many must not be hurt
-    by one that left. Its session ends by itself, when its reader notices.
-    """
-    if not wire.is_closing():
-        wire.write(data)
 
 
 class EngineSocket(AsyncSocket):
@@ -178,7 +161,7 @@ class EngineSocket(AsyncSocket):
 
     # --- websocket
 
-    async def _websocket_handler(self, ws: "DirectWebSocket") -> None:
+    async def _websocket_handler(self, ws: DirectWebSocket) -> None:
         if self.connected and not await self._upgraded_by(ws):
             return
         self._go_direct(ws)
@@ -187,7 +170,7 @@ class EngineSocket(AsyncSocket):
         finally:
             await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
 
-    async def _upgraded_by(self, ws: "DirectWebSocket") -> bool:
+    async def _upgraded_by(self, ws: DirectWebSocket) -> bool:
         """The probe of a client that comes from polling. False leaves it on polling."""
         if self.upgrading or self.is_leaving:
             return False
@@ -208,7 +191,7 @@ class EngineSocket(AsyncSocket):
             self._probing = None
         return not self.is_leaving
 
-    def _go_direct(self, ws: "DirectWebSocket") -> None:
+    def _go_direct(self, ws: DirectWebSocket) -> None:
         """Flush what polling left and switch, with no ``await`` in between, so that no order is lost."""
         self.connected = True
         self.upgraded = True
@@ -223,7 +206,7 @@ class EngineSocket(AsyncSocket):
             encoded = pending.encode()
             put(self.wire, frames.text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
 
-    async def _read(self, ws: "DirectWebSocket") -> None:
+    async def _read(self, ws: DirectWebSocket) -> None:
         while not self.closed:
             try:
                 data = await ws.wait()
@@ -275,124 +258,3 @@ class EngineSocket(AsyncSocket):
 
 _PING: Final = Frame(frames.PING)
 _CLOSE: Final = Frame(frames.CLOSE)
-
-
-class DirectWebSocket:
-    """aiohttp's websocket for reading, pongs and the closing handshake; data frames go past it."""
-
-    def __init__(self, handler: Any, server: "EngineServer") -> None:
-        self._handler = handler
-        self._server = server
-        self._ws: web.WebSocketResponse | None = None
-        self._transport: Wire | None = None
-
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
-        request: web.Request = environ["aiohttp.request"]
-        self._ws = web.WebSocketResponse(
-            max_msg_size=self._server.max_http_buffer_size, compress=False, timeout=CLOSE_GRACE_S
-        )
-        await self._ws.prepare(request)
-        self._transport = cast(Wire, request.transport)
-        if self._transport is not None:
-            await self._handler(self)
-        return self._ws
-
-    @property
-    def transport(self) -> Wire:
-        assert self._transport is not None
-        return self._transport
-
-    async def send(self, text: str) -> None:
-        assert self._ws is not None
-        await self._ws.send_str(text)
-
-    async def wait(self) -> Any:
-        """The next text or binary message. Raises OSError when the websocket has ended."""
-        assert self._ws is not None
-        message = await self._ws.receive()
-        if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
-            return message.data
-        raise OSError("websocket has ended")
-
-
-class EngineServer(engineio.AsyncServer):
-    """``engineio.AsyncServer`` with direct sockets, sids that name their server, and one background set.
-
-    ``server_name`` begins every sid, so that a load balancer can route by it. ``buffer_limit_bytes`` is the
-    soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address.
-    """
-
-    def __init__(
-        self,
-        *,
-        server_name: str = "w1",
-        buffer_limit_bytes: int = 256 * 1024,
-        remote_address: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(monitor_clients=False, **kwargs)
-        self.server_name = server_name
-        self.buffer_limit_bytes = buffer_limit_bytes
-        self._remote_address = remote_address
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._async: dict[str, Any] = {
-            **engineio.async_drivers.aiohttp._async,
-            "websocket": DirectWebSocket,
-            "translate_request": self._translate,
-        }
-        self._stock_translate = engineio.async_drivers.aiohttp.translate_request
-
-    def generate_id(self) -> str:
-        return f"{self.server_name}.{secrets.token_urlsafe(18)}"
-
-    def background(self, coroutine: Any) -> None:
-        """Run ``coroutine`` to its end, holding a reference to it."""
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _translate(self, request: web.Request) -> dict[str, Any]:
-        environ = cast(dict[str, Any], self._stock_translate(request))
-        if self._remote_address is not None:
-            environ["REMOTE_ADDR"] = self._remote_address(request)
-        return environ
-
-    async def handle_request(self, request: web.Request) -> Any:
-        origin = request.headers.get("Origin")
-        if origin and self.cors_allowed_origins != "*":
-            allowed = self._cors_allowed_origins(self._translate(request))
-            if allowed is not None and origin not in allowed:
-                return self.refuse_origin(origin)
-        return await super().handle_request(request)
-
-    def refuse_origin(self, origin: str) -> web.Response:
-        """The answer to a foreign web origin; may be replaced on the instance."""
-        return web.json_response({"code": 3, "message": "origin is not allowed"}, status=403)
-
-    async def _handle_connect(self, environ: dict[str, Any], transport: str, jsonp_index: Any = None) -> Any:
-        sid = self.generate_id()
-        session = EngineSocket(self, sid)
-        self.sockets[sid] = session
-        opening = packet.Packet(
-            packet.OPEN,
-            {
-                "sid": sid,
-                "upgrades": self._upgrades(sid, transport),
-                "pingTimeout": round(self.ping_timeout * 1000),
-                "pingInterval": round(self.ping_interval * 1000),
-                "maxPayload": self.max_http_buffer_size,
-            },
-        )
-        await session.send(opening)
-        accepted = await self._trigger_event("connect", sid, environ, run_async=False)
-        if accepted is not None and accepted is not True:
-            del self.sockets[sid]
-            return self._unauthorized(accepted or None)
-        session.schedule_ping()
-        if transport == "websocket":
-            return await session.handle_get_request(environ)
-        session.connected = True
-        try:
-            return self._ok(await session.poll(), jsonp_index=jsonp_index)
-        except exceptions.QueueEmpty:
-            return self._bad_request()

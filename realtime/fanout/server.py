@@ -13,7 +13,8 @@ import socketio
 from socketio import exceptions, packet
 
 from realtime.fanout import frames
-from realtime.fanout.engine import EngineServer, EngineSocket
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.frames import Frame
 
 MAX_ID_DIGITS: Final = 15

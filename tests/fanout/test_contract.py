@@ -17,8 +17,10 @@ from engineio.async_socket import AsyncSocket
 from socketio import packet as sio_packet
 from socketio.base_manager import BaseManager
 
-from realtime.fanout.engine import DirectWebSocket, EngineServer, EngineSocket
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.server import FanoutServer
+from realtime.fanout.websocket import DirectWebSocket
 
 SIGNATURES: list[tuple[Any, str, str]] = [
     # Overridden: ours must be called as theirs was.

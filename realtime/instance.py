@@ -204,7 +204,9 @@ class Instance:
             metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
         metrics.POSTGRES_UP.set(self.db.is_up)
         metrics.REDIS_UP.set(self.presence.redis_is_up)
-        metrics.DB_POOL.labels("primary", "used").set(self.db.in_use)
+        metrics.REPLICA_FRESH.set(self.db.replica_is_fresh)
+        for (pool, state), count in self.db.connections().items():
+            metrics.DB_POOL.labels(pool, state).set(count)
 
     async def _look_for_store(self) -> None:
         with contextlib.suppress(Refused):  # it is away: look again in a moment

@@ -44,6 +44,7 @@ VOID_REASONS: Final = (*(reason.value for reason in VoidReason), "skipped")
 DROP_REASONS: Final = ("redis_away", "queue_full", "oversize", "malformed")
 REFILL_REASONS: Final = ("gap", "resubscribed", "audit")
 POOLS: Final = ("primary", "replica")
+DB_KINDS: Final = ("read", "write")
 POOL_STATES: Final = ("idle", "used")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a child, read by nobody
@@ -154,6 +155,15 @@ REFILLS: Final = _counter(
 
 # --- engines
 DB_POOL: Final = _gauge("wayguard_db_pool_connections", "database connections", pool=POOLS, state=POOL_STATES)
+DB_SECONDS: Final = _histogram(
+    "wayguard_db_transaction_seconds", "duration of one transaction on the primary, in seconds", kind=DB_KINDS
+)
+DB_SLOW: Final = _counter(
+    "wayguard_db_slow_transactions_total", "transactions on the primary longer than a second", kind=DB_KINDS
+)
+REPLICA_FRESH: Final = _gauge(
+    "wayguard_replica_fresh", "1 while history is read from the replica, 0 when there is none or it lags"
+)
 POSTGRES_UP: Final = _gauge("wayguard_postgres_up", "1 while Postgres answers, else 0")
 REDIS_UP: Final = _gauge("wayguard_redis_up", "1 while Redis answers, else 0")
 PARTITIONS_MISSING: Final = _gauge(

@@ -1,11 +1,14 @@
 """The way to Postgres: transactions as the writer, or as the reader of one tenant."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
 
 import asyncpg
 
+from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.pools import close_pool, make_pool, transaction
@@ -14,6 +17,9 @@ from realtime.store.replica import Replica, begin_reader
 
 _SQL = load("database")
 _log = logging.getLogger(__name__)
+
+SLOW_S: Final = 1.0
+"""A transaction that takes longer is counted as slow."""
 
 
 class Database:
@@ -56,10 +62,22 @@ class Database:
         except Refused:
             return False
 
+    def connections(self) -> dict[tuple[str, str], int]:
+        """Connections by (pool, state): ``primary`` or ``replica``, ``idle`` or ``used``."""
+        pools = {"primary": self._pool}
+        if self._replica is not None:
+            pools["replica"] = self._replica.pool
+        counts = {}
+        for name, pool in pools.items():
+            idle = int(pool.get_idle_size())
+            counts[name, "idle"] = idle
+            counts[name, "used"] = int(pool.get_size()) - idle
+        return counts
+
     @property
-    def in_use(self) -> int:
-        """Connections to the primary lent out now; DB_POOL_SIZE at most."""
-        return int(self._pool.get_size() - self._pool.get_idle_size())
+    def replica_is_fresh(self) -> bool:
+        """Whether there is a replica that has everything older than 60 s."""
+        return self._replica is not None and self._replica.is_fresh
 
     def writer(self, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A transaction that may read and write every tenant's rows; it commits when the block ends well.
@@ -84,6 +102,7 @@ class Database:
     async def _primary(
         self, begin: str, *, timeout_s: float, readonly: bool
     ) -> AsyncIterator[asyncpg.Connection]:
+        begun_s = time.perf_counter()
         try:
             async with transaction(self._pool, begin, timeout_s=timeout_s, readonly=readonly) as connection:
                 self._note(True)
@@ -92,6 +111,8 @@ class Database:
             if refused.code is Code.UNAVAILABLE:
                 self._note(False, str(type(refused.__cause__).__name__))
             raise
+        finally:
+            _measure("read" if readonly else "write", time.perf_counter() - begun_s)
 
     def _note(self, is_up: bool, why: str = "") -> None:
         if is_up != self.is_up:
@@ -101,3 +122,9 @@ class Database:
                 "up" if is_up else f"away: {why}",
             )
         self.is_up = is_up
+
+
+def _measure(kind: str, took_s: float) -> None:
+    metrics.DB_SECONDS.labels(kind).observe(took_s)
+    if took_s > SLOW_S:
+        metrics.DB_SLOW.labels(kind).inc()

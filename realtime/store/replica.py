@@ -61,7 +61,7 @@ class Replica:
     def __init__(
         self, pool: asyncpg.Pool, timeout_s: float, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._pool = pool
+        self.pool = pool
         self._timeout_s = timeout_s
         self._now_s = now_s
         self._positions = Positions()
@@ -115,10 +115,10 @@ class Replica:
             self._watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watcher
-        await close_pool(self._pool, self._timeout_s)
+        await close_pool(self.pool, self._timeout_s)
 
     def _transaction(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
-        return transaction(self._pool, begin_reader(tenant), timeout_s=self._timeout_s, readonly=True)
+        return transaction(self.pool, begin_reader(tenant), timeout_s=self._timeout_s, readonly=True)
 
     async def _watch(self, primary: Reader) -> None:
         while True:

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from realtime import metrics
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
+from realtime.store import database
 from realtime.store.database import Database
 
 
@@ -130,7 +132,7 @@ async def test_a_slow_statement_is_given_up_and_its_connection_too(database_url:
                 async with db.writer() as connection:
                     await connection.execute("SELECT pg_sleep(600)")
             assert is_away(refused)
-        assert db.in_use == 0
+        assert db.connections()["primary", "used"] == 0
         while not await db.ping():
             pass
 
@@ -138,7 +140,7 @@ async def test_a_slow_statement_is_given_up_and_its_connection_too(database_url:
 async def test_a_full_pool_is_unavailable_and_recovers(database_url: str) -> None:
     async with opened(database_url, db_timeout_s=2, db_pool_size=2) as db:
         async with db.writer(), db.reader("t1"):
-            assert db.in_use == 2
+            assert db.connections()["primary", "used"] == 2
             with pytest.raises(Refused) as refused:
                 async with db.writer():
                     pass
@@ -188,7 +190,7 @@ async def test_a_cancelled_request_rolls_back_and_frees_its_connection(database_
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert db.in_use == 0
+        assert db.connections()["primary", "used"] == 0
         async with db.writer() as connection:
             assert await connection.fetchval("SELECT count(*) FROM tenants") == 0
 
@@ -233,7 +235,7 @@ async def test_a_commit_whose_request_is_cancelled_is_not_cancelled(database_url
         with pytest.raises(asyncio.CancelledError):
             await task
         assert proxy.connections == before
-        assert db.in_use == 0
+        assert db.connections()["primary", "used"] == 0
 
 
 async def test_closing_twice_is_fine_and_closed_is_unavailable(database_url: str) -> None:
@@ -245,3 +247,20 @@ async def test_closing_twice_is_fine_and_closed_is_unavailable(database_url: str
             async with db.writer():
                 pass
         assert is_away(refused)
+
+
+async def test_transactions_are_measured_and_slow_ones_counted(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(name: str, kind: str) -> float:
+        return metrics.REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0
+
+    seconds, slow = "wayguard_db_transaction_seconds_count", "wayguard_db_slow_transactions_total"
+    before = {(name, kind): counted(name, kind) for name in (seconds, slow) for kind in ("read", "write")}
+    async with db.reader("t1"):
+        pass
+    monkeypatch.setattr(database, "SLOW_S", -1.0)
+    async with db.writer():
+        pass
+    after = {key: counted(*key) - was for key, was in before.items()}
+    assert after == {(seconds, "read"): 1, (seconds, "write"): 1, (slow, "read"): 0, (slow, "write"): 1}

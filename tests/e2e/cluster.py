@@ -21,6 +21,7 @@ import redis.asyncio as redis
 from realtime.engines import haproxy, processes
 from realtime.engines.console import Console
 from realtime.engines.embedded import Embedded
+from realtime.engines.errors import EngineError
 from realtime.engines.layout import DataDir
 from realtime.engines.plan import Options, Part, Plan, make_plan
 from realtime.engines.postgres import OWNER, EmbeddedPostgres
@@ -228,6 +229,21 @@ class Cluster:
         begun = processes.started_at(pid)
         os.kill(pid, number)
         await until(lambda: processes.started_at(pid) != begun, f"{name} ends")
+
+    async def kill_balancer(self) -> None:
+        """Kill the balancer with -9 and wait until its supervisor has another one up."""
+        pid = self._balancer.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: self._balancer.pid not in (None, pid), "another balancer", READY_S)
+
+        def sends_to_all() -> bool:
+            try:
+                return set(self.instances) <= set(self.balanced())
+            except EngineError:  # it does not listen yet
+                return False
+
+        await until(sends_to_all, "it sends to all", READY_S)
 
     def arm(self, name: str) -> None:
         """Let an instance die between its next commit and the publish of it."""

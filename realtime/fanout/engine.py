@@ -6,8 +6,10 @@ Underscore names of python-engineio are used on purpose; tests/fanout/test_contr
 """
 
 import asyncio
+import base64
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import ClientError, StreamReader, web
@@ -66,8 +68,20 @@ class EngineSocket(AsyncSocket):
             put(self.wire, frame.wire)
         else:
             self._queued_bytes += len(frame.packet) + QUEUED_PACKET_BYTES
-            text = frame.packet.decode()
-            self.queue.put_nowait(packet.Packet(int(text[0]), text[1:] or None))
+            self.queue.put_nowait(_Queued(frame))
+
+    def write_together(self, several: Sequence[Frame]) -> None:
+        """Send these frames with nothing between them, in one write: a packet and its binary attachments."""
+        if self.wire is None:
+            for frame in several:
+                self.write(frame)
+        elif len(several) == 1:
+            self.write(several[0])
+        elif not self.closed:
+            if self.buffered_bytes > self.server.buffer_limit_bytes * HARD_LIMIT_FACTOR:
+                self.abort()
+            else:
+                put(self.wire, b"".join([frame.wire for frame in several]))
 
     async def send(self, pkt: packet.Packet) -> None:
         """python-engineio's own way out (handshake, stock emits)."""
@@ -78,8 +92,7 @@ class EngineSocket(AsyncSocket):
             self._queued_bytes += len(encoded) + QUEUED_PACKET_BYTES
             self.queue.put_nowait(pkt)
             return
-        encoded = pkt.encode()
-        self.write(Frame(encoded.encode() if isinstance(encoded, str) else encoded))
+        self.write(_frame_of(pkt))
 
     async def poll(self) -> list[packet.Packet]:
         packets = cast(list[packet.Packet], await super().poll())
@@ -203,8 +216,7 @@ class EngineSocket(AsyncSocket):
         self._queued_bytes = 0
         self.wire = ws.transport
         for pending in left:
-            encoded = pending.encode()
-            put(self.wire, frames.text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
+            put(self.wire, _frame_of(pending).wire)
 
     async def _read(self, ws: DirectWebSocket) -> None:
         while not self.closed:
@@ -221,10 +233,12 @@ class EngineSocket(AsyncSocket):
 
     async def _received(self, data: str | bytes) -> None:
         """One packet of the client, a message as raw text. Raises EngineIOError for what no client sends."""
-        if isinstance(data, bytes) or data[:1] == "b":
-            await self.server._trigger_event("message", self.sid, b"", run_async=False)
+        if isinstance(data, bytes):
+            await self._heard(data)
+        elif data[:1] == "b":
+            await self._heard(_unbase64(data[1:]))
         elif data[:1] == "4":
-            await self.server._trigger_event("message", self.sid, data[1:], run_async=False)
+            await self._heard(data[1:])
         elif data == "3":
             if not self.is_leaving:
                 self.schedule_ping()
@@ -232,6 +246,15 @@ class EngineSocket(AsyncSocket):
             await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
         else:
             raise exceptions.UnknownPacketError()
+
+    async def _heard(self, message: str | bytes) -> None:
+        receiver = self.server.receiver
+        if receiver is None:
+            await self.server._trigger_event(
+                "message", self.sid, message, run_async=self.server.async_handlers
+            )
+        elif (pending := receiver(self, message)) is not None:
+            await pending
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Packets of a polling client. A body that ends early, is too long or is no text ends the session."""
@@ -254,6 +277,32 @@ class EngineSocket(AsyncSocket):
             if self.closed:
                 return ""
             raise exceptions.EngineIOError() from error
+
+
+def _unbase64(text: str) -> bytes:
+    """As lenient as Node's parser: what is no base64 is skipped, padding may be missing."""
+    try:
+        return base64.b64decode(text + "==")
+    except ValueError:
+        return b""
+
+
+class _Queued(packet.Packet):
+    """A frame that waits for a poll."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(packet.MESSAGE)
+        self.frame = frame
+
+    def encode(self, b64: bool = False) -> str:
+        return self.frame.polled.decode()
+
+
+def _frame_of(pkt: packet.Packet) -> Frame:
+    if isinstance(pkt, _Queued):
+        return pkt.frame
+    encoded = pkt.encode()
+    return Frame(encoded.encode()) if isinstance(encoded, str) else Frame.binary(encoded)
 
 
 _PING: Final = Frame(frames.PING)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import engineio
@@ -11,12 +12,17 @@ from engineio import exceptions, packet
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.websocket import DirectWebSocket
 
+Receiver = Callable[[EngineSocket, str | bytes], Awaitable[None] | None]
+"""Takes each message of a client, in order: text without its type digit, or the bytes of a binary one. What
+it returns is awaited before the client's next message."""
+
 
 class EngineServer(engineio.AsyncServer):
     """``engineio.AsyncServer`` with direct sockets, sids that name their server, and one background set.
 
     ``server_name`` begins every sid, so that a load balancer can route by it. ``buffer_limit_bytes`` is the
     soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address.
+    ``receiver``, when set, takes every message instead of the ``message`` handler.
     """
 
     def __init__(
@@ -30,6 +36,7 @@ class EngineServer(engineio.AsyncServer):
         super().__init__(monitor_clients=False, **kwargs)
         self.server_name = server_name
         self.buffer_limit_bytes = buffer_limit_bytes
+        self.receiver: Receiver | None = None
         self._remote_address = remote_address
         self._tasks: set[asyncio.Task[Any]] = set()
         self._async: dict[str, Any] = {

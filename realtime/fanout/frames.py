@@ -4,8 +4,9 @@ Engine.IO message = ``4``; Socket.IO event = ``2``, ack = ``3``; then the namesp
 JSON array. A server's websocket frame is never masked (RFC 6455 §5.1), so one frame fits every client.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
@@ -17,13 +18,33 @@ WS_CLOSE_GOING_AWAY: Final = b"\x88\x02\x03\xe9"
 
 
 class Frame:
-    """One Engine.IO packet: ``packet`` as text bytes, ``wire`` the same inside a websocket text frame."""
+    """One Engine.IO packet, ready for any number of receivers.
 
-    __slots__ = ("packet", "wire")
+    ``packet`` are its bytes (of a binary message the raw data), ``wire`` the same inside one websocket frame.
+    """
+
+    __slots__ = ("_polled", "packet", "wire")
 
     def __init__(self, packet: bytes) -> None:
         self.packet = packet
         self.wire = text_frame(packet)
+        self._polled: bytes | None = packet
+
+    @classmethod
+    def binary(cls, data: bytes) -> Self:
+        """A binary message: one websocket frame of its own, or base64 text in a polling payload."""
+        frame = cls.__new__(cls)
+        frame.packet = data
+        frame.wire = binary_frame(data)
+        frame._polled = None
+        return frame
+
+    @property
+    def polled(self) -> bytes:
+        """The packet as it stands in a polling payload. Encoded at most once."""
+        if self._polled is None:
+            self._polled = b"b" + b64encode(self.packet)
+        return self._polled
 
     def __repr__(self) -> str:
         return f"Frame({len(self.packet)} bytes)"
@@ -31,12 +52,21 @@ class Frame:
 
 def text_frame(payload: bytes) -> bytes:
     """``payload`` as one final, unmasked websocket text frame (RFC 6455 §5.2)."""
+    return _framed(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """``payload`` as one final, unmasked websocket binary frame."""
+    return _framed(0x82, payload)
+
+
+def _framed(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((first, size)) + payload
     if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return bytes((first, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
 def json_bytes(value: object) -> bytes:

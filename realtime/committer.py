@@ -7,6 +7,7 @@ takes with it those of the same journey behind it, and nobody else's.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -155,8 +156,7 @@ class Committer:
         """Store ``group``. When that fails: as a whole if Postgres is away, else without the guilty ones."""
         while group:
             try:
-                with metrics.COMMIT_SECONDS.time():
-                    await self._store([waiting.batch for waiting in group])
+                await self._timed_store([waiting.batch for waiting in group])
             except Disagreement as found:
                 metrics.COMMIT_FAILURES.labels(Code.CONFLICT.value).inc()
                 group = self._without(group, found)
@@ -172,6 +172,13 @@ class Committer:
                 for waiting in group:
                     self._succeed(waiting)
                 return
+
+    async def _timed_store(self, batches: list[PointBatch]) -> None:
+        begun_s = time.perf_counter()
+        try:
+            await self._store(batches)
+        finally:
+            metrics.COMMIT_SECONDS.observe(time.perf_counter() - begun_s)
 
     def _without(self, group: list[_Waiting], found: Disagreement) -> list[_Waiting]:
         """``group`` without the batches that disagree with the store and those behind them."""

@@ -5,26 +5,25 @@ Counters that have a closed set of label values start at 0, so that a rate is ri
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
-    Counter,
-    Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
     generate_latest,
 )
 
 from geo.position import VoidReason
 from realtime.protocol import Code
+from realtime.tallies import Exporter, Labelled, Number, Spread
 
 Kind = Literal["counter", "gauge", "histogram"]
+Labels = dict[str, Iterable[str] | None]
 
 LATENCY_BUCKETS_S: Final = (
     *(0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06),
@@ -47,8 +46,6 @@ POOLS: Final = ("primary", "replica")
 DB_KINDS: Final = ("read", "write")
 POOL_STATES: Final = ("idle", "used")
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a child, read by nobody
-
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
@@ -69,50 +66,65 @@ CATALOGUE: Final[list[Described]] = []
 """Every metric of this module, in the order of this file."""
 
 
-def _described(
-    name: str, kind: Kind, labels: Iterable[str], meaning: str
-) -> tuple[str, str, tuple[str, ...]]:
+def _counter(name: str, meaning: str) -> Number:
+    return _numbers(name, "counter", meaning, {}).labels()
+
+
+def _counters(name: str, meaning: str, **labels: Iterable[str] | None) -> Labelled[Number]:
+    """A counter with labels: each with its closed set of values, or None when that is known only later."""
+    return _numbers(name, "counter", meaning, labels)
+
+
+def _gauge(name: str, meaning: str) -> Number:
+    return _numbers(name, "gauge", meaning, {}).labels()
+
+
+def _gauges(name: str, meaning: str, **labels: Iterable[str] | None) -> Labelled[Number]:
+    return _numbers(name, "gauge", meaning, labels)
+
+
+def _histogram(name: str, meaning: str, bounds: tuple[float, ...] = LATENCY_BUCKETS_S) -> Spread:
+    return _histograms(name, meaning, bounds).labels()
+
+
+def _histograms(
+    name: str, meaning: str, bounds: tuple[float, ...] = LATENCY_BUCKETS_S, **labels: Iterable[str] | None
+) -> Labelled[Spread]:
+    metric = Labelled(partial(Spread, bounds))
+    _export(name, "histogram", meaning, labels, metric)
+    return metric
+
+
+def _numbers(name: str, kind: Kind, meaning: str, labels: Labels) -> Labelled[Number]:
+    metric = Labelled(Number)
+    _export(name, kind, meaning, labels, metric)
+    return metric
+
+
+def _export(
+    name: str,
+    kind: Kind,
+    meaning: str,
+    labels: Labels,
+    metric: Labelled[Number] | Labelled[Spread],
+) -> None:
     names = tuple(labels)
     CATALOGUE.append(Described(name, kind, names, meaning))
-    return name, meaning, names
-
-
-def _counter(name: str, meaning: str, **labels: Iterable[str] | None) -> Counter:
-    """A counter. A label is given with its closed set of values, or None when the set is known only later."""
-    metric = Counter(*_described(name, "counter", labels, meaning), registry=REGISTRY)
-    _start(metric, labels)
-    return metric
-
-
-def _gauge(name: str, meaning: str, **labels: Iterable[str] | None) -> Gauge:
-    metric = Gauge(*_described(name, "gauge", labels, meaning), registry=REGISTRY)
-    _start(metric, labels)
-    return metric
-
-
-def _histogram(
-    name: str, meaning: str, buckets: tuple[float, ...] = LATENCY_BUCKETS_S, **labels: Iterable[str] | None
-) -> Histogram:
-    metric = Histogram(*_described(name, "histogram", labels, meaning), registry=REGISTRY, buckets=buckets)
-    _start(metric, labels)
-    return metric
-
-
-def _start(metric: Any, labels: dict[str, Iterable[str] | None]) -> None:
     closed = [values for values in labels.values() if values is not None]
-    if labels and len(closed) == len(labels):
+    if len(closed) == len(labels):
         for combination in product(*closed):
             metric.labels(*combination)
+    REGISTRY.register(Exporter((name, meaning, names), kind, metric))
 
 
 # --- sockets
-CONNECTIONS: Final = _gauge(
+CONNECTIONS: Final = _gauges(
     "wayguard_connections", "open Socket.IO connections", namespace=NAMESPACES, transport=TRANSPORTS
 )
-CONNECTS_REFUSED: Final = _counter(
+CONNECTS_REFUSED: Final = _counters(
     "wayguard_connects_refused_total", "connections refused, by error code", namespace=NAMESPACES, code=CODES
 )
-ACKS: Final = _counter(
+ACKS: Final = _counters(
     "wayguard_acks_total", "answers to client events: ok or the error code", event=EVENTS, outcome=OUTCOMES
 )
 
@@ -120,18 +132,18 @@ ACKS: Final = _counter(
 POINTS_ACCEPTED: Final = _counter(
     "wayguard_points_accepted_total", "points committed as positions (resent ones not counted again)"
 )
-POINTS_VOIDED: Final = _counter(
+POINTS_VOIDED: Final = _counters(
     "wayguard_points_voided_total", "points committed as voids", reason=VOID_REASONS
 )
 COMMIT_SECONDS: Final = _histogram("wayguard_commit_seconds", "duration of one group commit, in seconds")
 COMMIT_POINTS: Final = _histogram("wayguard_commit_points", "points in one group commit", BATCH_BUCKETS)
-COMMIT_FAILURES: Final = _counter(
+COMMIT_FAILURES: Final = _counters(
     "wayguard_commit_failures_total", "group commits that failed, by error code", code=CODES
 )
 COMMIT_QUEUE: Final = _gauge("wayguard_commit_queue_points", "points waiting for a commit")
 
 # --- the promises, as latencies
-FIX_TO_VIEWER: Final = _histogram(
+FIX_TO_VIEWER: Final = _histograms(
     "wayguard_fix_to_viewer_seconds",
     "arrival of a fix until it is written to its viewers, in seconds",
     feed=FEED_KINDS,
@@ -141,24 +153,26 @@ FIX_TO_ACK: Final = _histogram(
 )
 
 # --- fan-out
-FEEDS: Final = _gauge("wayguard_feeds", "feeds with at least one viewer here", kind=FEED_KINDS)
-VIEWERS: Final = _gauge("wayguard_viewers", "memberships of viewers in feeds here", kind=FEED_KINDS)
+FEEDS: Final = _gauges("wayguard_feeds", "feeds with at least one viewer here", kind=FEED_KINDS)
+VIEWERS: Final = _gauges("wayguard_viewers", "memberships of viewers in feeds here", kind=FEED_KINDS)
 VIEWERS_LAGGING: Final = _gauge("wayguard_viewers_lagging", "viewers whose buffer is above its limit now")
 VIEWERS_STALLED: Final = _counter("wayguard_viewers_stalled_total", "viewers closed for making no progress")
-BUS_MESSAGES: Final = _counter(
+BUS_MESSAGES: Final = _counters(
     "wayguard_bus_messages_total", "messages through Redis pub/sub", direction=("in", "out")
 )
-BUS_DROPPED: Final = _counter("wayguard_bus_dropped_total", "bus messages dropped", reason=DROP_REASONS)
-REFILLS: Final = _counter(
+BUS_DROPPED: Final = _counters("wayguard_bus_dropped_total", "bus messages dropped", reason=DROP_REASONS)
+REFILLS: Final = _counters(
     "wayguard_refills_total", "feeds made whole from the store after a doubt", reason=REFILL_REASONS
 )
 
 # --- engines
-DB_POOL: Final = _gauge("wayguard_db_pool_connections", "database connections", pool=POOLS, state=POOL_STATES)
-DB_SECONDS: Final = _histogram(
+DB_POOL: Final = _gauges(
+    "wayguard_db_pool_connections", "database connections", pool=POOLS, state=POOL_STATES
+)
+DB_SECONDS: Final = _histograms(
     "wayguard_db_transaction_seconds", "duration of one transaction on the primary, in seconds", kind=DB_KINDS
 )
-DB_SLOW: Final = _counter(
+DB_SLOW: Final = _counters(
     "wayguard_db_slow_transactions_total", "transactions on the primary longer than a second", kind=DB_KINDS
 )
 REPLICA_FRESH: Final = _gauge(
@@ -171,14 +185,14 @@ PARTITIONS_MISSING: Final = _gauge(
 )
 
 # --- HTTP
-HTTP_REQUESTS: Final = _counter(
+HTTP_REQUESTS: Final = _counters(
     "wayguard_http_requests_total",
     "HTTP requests by route template (unknown paths: other)",
     method=None,
     route=None,
     status=None,
 )
-HTTP_SECONDS: Final = _histogram(
+HTTP_SECONDS: Final = _histograms(
     "wayguard_http_request_seconds", "duration of one HTTP request, in seconds", route=None
 )
 

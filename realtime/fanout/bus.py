@@ -11,53 +11,34 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
-import msgspec
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from realtime.fanout.endings import end
+from realtime.fanout.envelopes import (
+    MAX_MESSAGE_BYTES,
+    Continuity,
+    Envelope,
+    Item,
+    Message,
+    Numbering,
+    Refusal,
+    read,
+)
+from realtime.fanout.writer import Writer
+
+__all__ = ["MAX_MESSAGE_BYTES", "REDIS_FAULTS", "Envelope", "Item", "Listener", "Message", "RedisBus"]
 
 log = logging.getLogger(__name__)
 
 CANARY_S: Final = 1.0
 CANARY_LOST_S: Final = 3.0
 RECONNECT_S: Final = 0.5
-CHANNELS_COUNTED: Final = 50_000
-MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 REDIS_FAULTS: Final = (RedisError, OSError, TimeoutError)
-
-
-class Item(NamedTuple):
-    """One fragment on its way: what it replaces (``key``), how new it is (``order``), its ready JSON."""
-
-    key: str
-    order: int
-    fragment: bytes
-
-
-class Message(NamedTuple):
-    """What is published: see `Envelope`."""
-
-    channel: str
-    kind: str
-    items: Sequence[Item]
-    at_ms: int
-
-
-class Envelope(msgspec.Struct, array_like=True, frozen=True):
-    """A message of the bus. ``number`` counts this publisher's messages on this channel; ``at_ms`` is when
-    the oldest of ``items`` arrived, by the publisher's clock.
-    """
-
-    publisher: str
-    number: int
-    kind: str
-    items: list[Item]
-    at_ms: int
 
 
 class Listener(Protocol):
@@ -79,7 +60,7 @@ class _Wish:
 
     confirmed: asyncio.Future[None]
     stale: bool = False
-    seen: dict[str, int] = field(default_factory=dict)
+    seen: Continuity = field(default_factory=Continuity)
 
 
 class RedisBus:
@@ -91,13 +72,13 @@ class RedisBus:
         self._canary_channel = f"{prefix}canary:{self.publisher}"
         self._timeout_s = timeout_s
         self._reading = _client(url, socket_timeout=None, connect_timeout_s=timeout_s)
-        self._writing = _client(url, socket_timeout=timeout_s, connect_timeout_s=timeout_s)
+        writing = _client(url, socket_timeout=timeout_s, connect_timeout_s=timeout_s)
+        self._writer = Writer(writing, sharded=False, timeout_s=timeout_s)
+        self._numbers = Numbering(self.publisher)
         self._pubsub: Any = None
         self._listener: Listener | None = None
         self._wishes: dict[str, _Wish] = {}
         self._unconfirmed: dict[str, int] = {}
-        self._next: dict[str, int] = {}
-        self._decoder = msgspec.msgpack.Decoder(Envelope)
         self._canary_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
         self.is_up = False
@@ -112,7 +93,7 @@ class RedisBus:
         await end(self._tasks)
         self._tasks = []
         await self._hang_up()
-        for client in (self._reading, self._writing):
+        for client in (self._reading, self._writer):
             with contextlib.suppress(*REDIS_FAULTS):
                 await client.aclose()
 
@@ -124,23 +105,9 @@ class RedisBus:
         Raises RedisError, OSError or TimeoutError; what was sent is then unknown, and the numbers used are
         not used again, so that receivers see a gap.
         """
-        pipe = self._writing.pipeline(transaction=False)
-        for channel, kind, items, at_ms in messages:
-            number = self._number(channel)
-            envelope = Envelope(self.publisher, number, kind, list(items), at_ms)
-            pipe.publish(self._prefix + channel, msgspec.msgpack.encode(envelope))
-        async with asyncio.timeout(self._timeout_s):
-            await pipe.execute()
-
-    def _number(self, channel: str) -> int:
-        """The next running number of ``channel``. The channels longest unused are forgotten beyond a bound;
-        a number that begins again looks like a gap, which costs a refill and nothing else.
-        """
-        number = self._next.pop(channel, 0) + 1
-        self._next[channel] = number
-        if len(self._next) > CHANNELS_COUNTED:
-            del self._next[next(iter(self._next))]
-        return number
+        packed = [((self._prefix + m.channel).encode(), self._numbers.pack(m)) for m in messages]
+        if refused := await self._writer.publish(packed):
+            raise RedisError(f"{len(refused)} messages were refused")
 
     # --- in
 
@@ -267,31 +234,26 @@ class RedisBus:
         wish = self._wishes.get(channel)
         if wish is None or self._listener is None:
             return
-        if len(data) > MAX_MESSAGE_BYTES:
-            self._listener.on_dropped("oversize")
-            return
         try:
-            envelope = self._decoder.decode(data)
-        except (msgspec.MsgspecError, ValueError):
-            self._listener.on_dropped("malformed")
+            envelope = read(data)
+        except Refusal as refusal:
+            self._listener.on_dropped(str(refusal))
             return
         if envelope.publisher == self.publisher:
             return
-        last = wish.seen.get(envelope.publisher)
-        wish.seen[envelope.publisher] = envelope.number
+        doubt = wish.seen.heard(envelope.publisher, envelope.number)
         try:
             self._listener.on_message(channel, envelope.kind, envelope.items, envelope.at_ms)
         except Exception:
             log.exception("bus: a message could not be taken")
             self._listener.on_dropped("malformed")
-        if last is not None and envelope.number != last + 1:
-            self._listener.on_doubt([channel], "gap")
+        if doubt is not None:
+            self._listener.on_doubt([channel], doubt)
 
     async def _chirp(self) -> None:
         while True:
             with contextlib.suppress(*REDIS_FAULTS):
-                async with asyncio.timeout(self._timeout_s):
-                    await self._writing.publish(self._canary_channel, b"")
+                await self._writer.publish([(self._canary_channel.encode(), b"")])
             await asyncio.sleep(CANARY_S)
 
     async def _hang_up(self) -> None:

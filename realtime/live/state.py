@@ -5,7 +5,7 @@ Positions are rebuilt from Postgres when Redis has lost them (the ``built`` key 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,11 +13,14 @@ import redis.asyncio as redis
 from redis.exceptions import NoScriptError
 
 from realtime.fanout.bus import REDIS_FAULTS, Item
+from realtime.fanout.luapack import pack
 from realtime.live.channels import HASHED, state_key
 from realtime.protocol import Code, Refused
 
 _SCRIPT: Final = Path(__file__).with_name("keep_newer.lua").read_text(encoding="utf-8")
 BUILT_TTL_S: Final = 7 * 86_400
+CALL_VALUES: Final = 500
+"""What one call of the script takes at most: Redis serves nobody else meanwhile (about 1 ms)."""
 
 
 class Stored(NamedTuple):
@@ -25,6 +28,10 @@ class Stored(NamedTuple):
 
     item: Item
     origin: str
+
+
+Write = tuple[str, str, str, Sequence[Stored]]
+"""A tenant, a vendor, a kind, and the values of that hash."""
 
 
 class LiveState:
@@ -39,18 +46,15 @@ class LiveState:
         """Store what is newer than what is there."""
         await self.write_many([(tenant, vendor, kind, values)])
 
-    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> None:
+    async def write_many(self, writes: Sequence[Write]) -> None:
         """Store several hashes' values in one round trip."""
 
         async def run() -> None:
             if self._sha is None:
                 self._sha = await self._client.script_load(_SCRIPT)
             pipe = self._client.pipeline(transaction=False)
-            for tenant, vendor, kind, values in writes:
-                args: list[Any] = []
-                for (key, order, fragment), origin in values:
-                    args += (key, order, b"%d|%s|%s" % (order, origin.encode(), fragment))
-                pipe.evalsha(self._sha, 1, state_key(tenant, vendor, HASHED[kind]), *args)
+            for keys, args in _calls(writes):
+                pipe.evalsha(self._sha, len(keys), *keys, *args)
             try:
                 await pipe.execute()
             except NoScriptError:
@@ -89,3 +93,22 @@ class LiveState:
                 return await call()
         except REDIS_FAULTS as error:
             raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error
+
+
+def _calls(writes: Sequence[Write]) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Keys and arguments of the script, call by call, each of a bounded number of values."""
+    keys, args, count = list[str](), list[bytes](), 0
+    for tenant, vendor, kind, values in writes:
+        for start in range(0, len(values), CALL_VALUES):
+            part = values[start : start + CALL_VALUES]
+            if count and count + len(part) > CALL_VALUES:
+                yield keys, args
+                keys, args, count = [], [], 0
+            offers: list[bytes] = []
+            for (key, order, fragment), origin in part:
+                offers += (key.encode(), f"{order}|{origin}|".encode() + fragment)
+            keys.append(state_key(tenant, vendor, HASHED[kind]))
+            args.append(pack(offers))
+            count += len(part)
+    if keys:
+        yield keys, args

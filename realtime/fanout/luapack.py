@@ -1,7 +1,7 @@
 """One argument that carries many strings to a Lua script: a MessagePack array of ``str 32``.
 
-Redis' `cmsgpack` does not know MessagePack's ``bin``, which encoders choose for bytes; and one argument costs the
-client far less than a thousand.
+Redis' ``cmsgpack`` does not know MessagePack's ``bin``, which encoders choose for bytes; and one argument
+costs the client far less than a thousand.
 """
 
 from collections.abc import Sequence

@@ -107,6 +107,7 @@ class Instance:
             buffer_limit_bytes=settings.viewer_buffer_bytes,
             stall_s=settings.viewer_stall_s,
             on_stalled=self.gateway.stalled,
+            on_late=metrics.TICK_LATE.observe,
             now_ms=wall_clock_ms,
         )
         self.publisher = LivePublisher(self.hub, self.bus, self.state, wall_clock_ms)

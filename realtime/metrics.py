@@ -155,6 +155,9 @@ FIX_TO_ACK: Final = _histogram(
 # --- fan-out
 FEEDS: Final = _gauges("wayguard_feeds", "feeds with at least one viewer here", kind=FEED_KINDS)
 VIEWERS: Final = _gauges("wayguard_viewers", "memberships of viewers in feeds here", kind=FEED_KINDS)
+TICK_LATE: Final = _histogram(
+    "wayguard_tick_late_seconds", "how much later than due a tick of the fan-out came, in seconds"
+)
 VIEWERS_LAGGING: Final = _gauge("wayguard_viewers_lagging", "viewers whose buffer is above its limit now")
 VIEWERS_STALLED: Final = _counter("wayguard_viewers_stalled_total", "viewers closed for making no progress")
 BUS_MESSAGES: Final = _counters(

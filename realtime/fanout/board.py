@@ -4,18 +4,14 @@ A board belongs to one bus channel. A *kind* is an event name; a *key* is what i
 change gets a version, so that whoever was away can be given exactly what changed meanwhile.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from realtime.fanout.bus import Item
 
-
-class Slot(NamedTuple):
-    """The newest fragment of one (kind, key)."""
-
-    order: int
-    version: int
-    fragment: bytes
+Slot = tuple[int, int, bytes]
+"""The newest of one (kind, key): its order, the version at which it came, its fragment. One is made for
+every position that comes in, and a plain tuple is made four times as fast as a named one."""
+_NOBODY: Mapping[str, Slot] = {}
 
 
 class Board:
@@ -28,33 +24,48 @@ class Board:
     def __repr__(self) -> str:
         return f"Board(version={self.version}, { {kind: len(v) for kind, v in self._slots.items()} })"
 
-    def apply(self, kind: str, items: Iterable[Item]) -> list[Item]:
+    def apply(self, kind: str, items: Sequence[Item]) -> Sequence[Item]:
         """Take what is strictly newer than what is known; returns those taken."""
-        slots = self._slots.setdefault(kind, {})
-        taken = []
-        for item in items:
-            known = slots.get(item.key)
-            if known is not None and known.order >= item.order:
+        slots = self._slots.get(kind)
+        if slots is None:
+            slots = self._slots[kind] = {}
+        version = self.version
+        late: set[int] = set()
+        for index, (key, order, fragment) in enumerate(items):
+            known = slots.get(key)
+            if known is not None and known[0] >= order:
+                late.add(index)
                 continue
-            self.version += 1
-            slots[item.key] = Slot(item.order, self.version, item.fragment)
-            taken.append(item)
-        return taken
+            version += 1
+            slots[key] = (order, version, fragment)
+        self.version = version
+        if not late:  # as nearly always: nothing is copied
+            return items
+        return [item for index, item in enumerate(items) if index not in late]
+
+    def slots(self, kind: str) -> Mapping[str, Slot]:
+        """Everything of ``kind``, by key; a live view."""
+        return self._slots.get(kind, _NOBODY)
+
+    @property
+    def kinds(self) -> Iterable[str]:
+        """Every kind there is."""
+        return self._slots.keys()
 
     def since(self, version: int, key: str | None = None) -> Iterator[tuple[str, list[bytes]]]:
         """(kind, fragments changed after ``version``), of one key when ``key`` is given."""
         for kind, slots in self._slots.items():
             if key is None:
-                fragments = [slot.fragment for slot in slots.values() if slot.version > version]
+                fragments = [fragment for _, at, fragment in slots.values() if at > version]
             else:
                 slot = slots.get(key)
-                fragments = [slot.fragment] if slot is not None and slot.version > version else []
+                fragments = [slot[2]] if slot is not None and slot[1] > version else []
             if fragments:
                 yield kind, fragments
 
     def snapshot(self, kind: str, key: str | None = None) -> list[bytes]:
         """Every fragment of ``kind``, of one key when ``key`` is given."""
-        slots = self._slots.get(kind, {})
+        slots = self.slots(kind)
         if key is None:
-            return [slot.fragment for slot in slots.values()]
-        return [slots[key].fragment] if key in slots else []
+            return [fragment for _, _, fragment in slots.values()]
+        return [slots[key][2]] if key in slots else []

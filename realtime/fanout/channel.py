@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item
-from realtime.fanout.feeds import Feed
+from realtime.fanout.feeds import ConflatedFeed, Feed
 from realtime.fanout.log import LogState
 
 
@@ -43,15 +43,41 @@ class Observer(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Channel:
-    """A bus channel with at least one local member or joiner."""
+    """A bus channel with at least one local member or joiner.
+
+    Of a board's feeds ``broad`` are those that hear of everything, ``by_key`` those that hear of one key
+    alone, so that an item costs as many feeds as want it.
+    """
 
     name: str
     state: Board | LogState | None = None
     feeds: dict[str, Feed] = field(default_factory=dict)
+    broad: list[ConflatedFeed] = field(default_factory=list)
+    by_key: dict[str, list[ConflatedFeed]] = field(default_factory=dict)
     users: int = 0
     ready: asyncio.Future[None] | None = None
-    early: list[tuple[str, list[Item]]] = field(default_factory=list)
+    early: list[tuple[str, Sequence[Item]]] = field(default_factory=list)
     refilling: asyncio.Task[None] | None = None
     doubted: bool = False
     notes: dict[str, bytes] = field(default_factory=dict)
     """Rare events about a log, by key: each is told once, whichever way it is learned."""
+
+    def add(self, feed: Feed) -> None:
+        """Begin to feed ``feed``."""
+        self.feeds[feed.label] = feed
+        if isinstance(feed, ConflatedFeed):
+            (self.broad if feed.key is None else self.by_key.setdefault(feed.key, [])).append(feed)
+
+    def remove(self, feed: Feed) -> None:
+        """Stop feeding ``feed``."""
+        if self.feeds.pop(feed.label, None) is None:
+            return
+        if not isinstance(feed, ConflatedFeed):
+            return
+        if feed.key is None:
+            self.broad.remove(feed)
+            return
+        left = self.by_key[feed.key]
+        left.remove(feed)
+        if not left:
+            del self.by_key[feed.key]

@@ -4,6 +4,7 @@ A feed writes to its members only what they can take: a member whose unread byte
 skipped and owed the difference. Writing never waits and never queues.
 """
 
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from realtime.fanout import frames
@@ -17,6 +18,34 @@ LOG_PAGE: Final = 500
 """Entries in one frame of a log at most."""
 
 
+def kind_of(label: str) -> str:
+    """The kind of a feed: what stands before the colon of its label."""
+    return label.partition(":")[0]
+
+
+class Events:
+    """The events of one feed: what precedes their last argument is made once a kind."""
+
+    def __init__(self, namespace: str, label: str) -> None:
+        self._namespace = namespace
+        self._label = frames.json_bytes(label)
+        self._heads: dict[str, bytes] = {}
+
+    def of(self, kind: str, argument: bytes) -> Frame:
+        """``kind`` with the feed's name and ``argument``, ready JSON."""
+        return Frame(b"%b%b]" % (self._head(kind), argument))
+
+    def listing(self, kind: str, fragments: Iterable[bytes]) -> Frame:
+        """``kind`` with the feed's name and ready fragments as one array."""
+        return Frame(b"%b[%b]]" % (self._head(kind), b",".join(fragments)))
+
+    def _head(self, kind: str) -> bytes:
+        head = self._heads.get(kind)
+        if head is None:
+            head = self._heads[kind] = frames.event_head(self._namespace, kind) + self._label + b","
+        return head
+
+
 class ConflatedFeed:
     """Members that want the newest a key of a board: every key, or one.
 
@@ -25,67 +54,71 @@ class ConflatedFeed:
 
     def __init__(self, namespace: str, label: str, board: Board, key: str | None, ticked: str) -> None:
         self.label = label
+        self.kind = kind_of(label)
         self.board = board
         self.key = key
         self.members: set[EngineSocket] = set()
         self.owed: dict[EngineSocket, int] = {}
-        self._namespace = namespace
-        self._name = frames.json_bytes(label)
+        self._events = Events(namespace, label)
         self._ticked = ticked
         self._gathered: dict[str, bytes] = {}
         self._oldest_ms: int | None = None
-        self._ticked_at = board.version
+        self._seen_version = board.version
 
-    def take(self, kind: str, items: list[Item], limit_bytes: int, at_ms: int) -> None:
+    def take(self, kind: str, items: Sequence[Item], limit_bytes: int, at_ms: int) -> None:
         """Items that the board has just accepted; the oldest arrived at ``at_ms``."""
-        mine = items if self.key is None else [item for item in items if item.key == self.key]
-        if kind == self._ticked:
-            if mine:
-                self._gathered.update((item.key, item.fragment) for item in mine)
-                self._oldest_ms = at_ms if self._oldest_ms is None else min(at_ms, self._oldest_ms)
-            return
-        # Who falls behind now is owed what has been gathered too, not only this.
-        before = self._ticked_at if self._gathered else self.board.version - len(items)
-        for item in mine:
-            self._write(self._event(kind, item.fragment), limit_bytes, before)
+        gathered = self._gathered
+        if not gathered:  # who falls behind later is owed what begins to gather now
+            self._seen_version = self.board.version - len(items)
+        if self.key is not None:
+            items = [item for item in items if item.key == self.key]
+        if kind != self._ticked:
+            for item in items:
+                self._write(self._events.of(kind, item.fragment), limit_bytes)
+        elif items:
+            for key, _, fragment in items:
+                gathered[key] = fragment
+            if self._oldest_ms is None or at_ms < self._oldest_ms:
+                self._oldest_ms = at_ms
 
     def tick(self, limit_bytes: int) -> int | None:
         """Write what has gathered as one frame. Returns when the oldest of it arrived, if there was any."""
+        if not self._gathered:
+            return None
         oldest_ms, self._oldest_ms = self._oldest_ms, None
-        if self._gathered:
-            fragments = frames.listed(self._gathered.values())
-            self._gathered.clear()
-            if self.members:
-                self._write(self._event(self._ticked, fragments), limit_bytes, self._ticked_at)
-        self._ticked_at = self.board.version
+        gathered, self._gathered = self._gathered, {}
+        if self.members:
+            self._write(self._events.listing(self._ticked, gathered.values()), limit_bytes)
         return oldest_ms
 
-    def _write(self, frame: Frame, limit_bytes: int, seen_version: int) -> None:
+    def _write(self, frame: Frame, limit_bytes: int) -> None:
+        owed = self.owed
         for member in self.members:
-            if member in self.owed:
+            if owed and member in owed:
                 continue
             if member.buffered_bytes > limit_bytes:
-                self.owed[member] = seen_version
+                owed[member] = self._seen_version
             else:
                 member.write(frame)
+
+    def behind(self) -> Collection[EngineSocket]:
+        """Members that are owed something."""
+        return self.owed
 
     def pay(self, member: EngineSocket) -> None:
         """Write what changed while ``member`` was behind."""
         self.tick(member.server.buffer_limit_bytes)
         for kind, fragments in self.board.since(self.owed.pop(member), self.key):
             if kind == self._ticked:
-                member.write(self._event(kind, frames.listed(fragments)))
+                member.write(self._events.listing(kind, fragments))
             else:
                 for fragment in fragments:
-                    member.write(self._event(kind, fragment))
+                    member.write(self._events.of(kind, fragment))
 
     def leave(self, member: EngineSocket) -> None:
         """Forget ``member``."""
         self.members.discard(member)
         self.owed.pop(member, None)
-
-    def _event(self, kind: str, argument: bytes) -> Frame:
-        return frames.event(self._namespace, kind, self._name, argument)
 
 
 class LogFeed:
@@ -97,14 +130,21 @@ class LogFeed:
 
     def __init__(self, namespace: str, label: str, state: LogState, kind: str) -> None:
         self.label = label
+        self.kind = kind_of(label)
         self.state = state
         self.flushed = state.through
         self.oldest_ms: int | None = None
         self.members: dict[EngineSocket, int] = {}
+        self._behind: set[EngineSocket] = set()
         self._later: dict[EngineSocket, list[Frame]] = {}
-        self._namespace = namespace
-        self._name = frames.json_bytes(label)
-        self._kind = kind
+        self._events = Events(namespace, label)
+        self._entries = kind
+
+    def admit(self, member: EngineSocket, through: int) -> None:
+        """Make ``member``, who has all up to ``through``, a member."""
+        self.members[member] = through
+        if through < self.flushed:
+            self._behind.add(member)
 
     def tick(self, limit_bytes: int) -> int | None:
         """Write what came since the last tick to the members that are up to date and can take it.
@@ -116,6 +156,7 @@ class LogFeed:
             fragments = self.state.after(self.flushed, LOG_PAGE)
             if fragments is None:  # a refill longer than the tail: each member pages through it by itself
                 self.flushed = self.state.through
+                self._behind.update(m for m, written in self.members.items() if written < self.flushed)
                 break
             start, self.flushed = self.flushed, self.flushed + len(fragments)
             frame = self.frame(fragments)
@@ -123,11 +164,13 @@ class LogFeed:
                 if written == start and member.buffered_bytes <= limit_bytes:
                     member.write(frame)
                     self.members[member] = self.flushed
+                elif written < self.flushed:
+                    self._behind.add(member)
         return oldest_ms
 
     def note(self, kind: str, fragment: bytes) -> None:
         """Write a rare event about the log itself to everybody, after the entries before it."""
-        frame = frames.event(self._namespace, kind, self._name, fragment)
+        frame = self._events.of(kind, fragment)
         for member, written in self.members.items():
             if written < self.flushed:
                 self._later.setdefault(member, []).append(frame)
@@ -136,24 +179,27 @@ class LogFeed:
 
     def behind(self) -> list[EngineSocket]:
         """Members that have not been given all that was flushed."""
-        return [member for member, written in self.members.items() if written < self.flushed]
+        return list(self._behind)
 
     def page(self, member: EngineSocket, fragments: list[bytes]) -> None:
         """Write the entries that follow what ``member`` has."""
         member.write(self.frame(fragments))
         self.members[member] += len(fragments)
         if self.members[member] >= self.flushed:
+            self._behind.discard(member)
             for frame in self._later.pop(member, ()):
                 member.write(frame)
 
     def leave(self, member: EngineSocket) -> None:
         """Forget ``member``."""
         self.members.pop(member, None)
+        self._behind.discard(member)
         self._later.pop(member, None)
 
     def frame(self, fragments: list[bytes]) -> Frame:
         """Entries as one event."""
-        return frames.event(self._namespace, self._kind, self._name, frames.listed(fragments))
+        return self._events.listing(self._entries, fragments)
 
 
 Feed = ConflatedFeed | LogFeed
+Pays = ConflatedFeed | LogFeed

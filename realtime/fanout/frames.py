@@ -81,6 +81,11 @@ def event(namespace: str, name: str, *args: bytes) -> Frame:
     )
 
 
+def event_head(namespace: str, name: str) -> bytes:
+    """What an event's packet begins with, up to and with the comma before its first argument."""
+    return b"42" + _prefix(namespace) + b"[" + json_bytes(name) + b","
+
+
 def listed(fragments: Iterable[bytes]) -> bytes:
     """Ready JSON fragments spliced into one array."""
     return b"[" + b",".join(fragments) + b"]"

@@ -1,32 +1,31 @@
-"""The local half of the fan-out: feeds, their members, the tick, slow viewers, and refills after a doubt.
+"""The local half of the fan-out: who watches what, what comes in for them, and the tick that sends it out.
 
-The order that makes joining free of holes: subscribe and wait for Redis to confirm; then read the truth;
-then merge what came meanwhile. After any doubt the truth is read again the same way.
+The order that makes joining free of holes: open the channel (see `channels`); then read the truth; then
+merge what came meanwhile. After any doubt the truth is read again the same way.
 """
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item, RedisBus
 from realtime.fanout.channel import Channel, LogEnd, Observer, Origin
+from realtime.fanout.channels import Channels
+from realtime.fanout.endings import end
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.feeds import ConflatedFeed, Feed, LogFeed
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
 from realtime.fanout.refill import READ_PAGE, Refiller
-
-log = logging.getLogger(__name__)
+from realtime.fanout.ticker import Ticker, every, ignore_lateness
 
 AUDIT_S: Final = 5.0
 AUDIT_ALONE_S: Final = 1.0
-SUBSCRIBE_TIMEOUT_S: Final = 2.0
-SUBSCRIBE_ALONE_S: Final = 0.05
-"""With Redis away nobody waits for a confirmation; its later arrival is told as a doubt."""
 EARLY_MESSAGES: Final = 1_000
+LOOK_S: Final = 0.05
+"""How often slow members are looked at when nothing is gathered."""
 
 
 class Counts(NamedTuple):
@@ -65,6 +64,7 @@ class Hub:
         stall_s: float,
         ticked: str = "positions",
         on_stalled: Callable[[EngineSocket], None],
+        on_late: Callable[[float], None] = ignore_lateness,
         now_ms: Callable[[], int],
     ) -> None:
         self._bus = bus
@@ -75,40 +75,30 @@ class Hub:
         self._limit_bytes = buffer_limit_bytes
         self._ticked = ticked
         self._now_ms = now_ms
-        self._channels: dict[str, Channel] = {}
+        self._channels = Channels(bus, self._forget)
         self._joined: dict[EngineSocket, dict[str, Channel]] = {}
-        self._dirty: set[Channel] = set()
+        self._dirty: dict[Feed, Channel] = {}
         self._laggards = Laggards(
             origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
         )
-        self._refiller = Refiller(origin, observer, self._take_again, self._changed)
+        self._refiller = Refiller(origin, observer, self._take_again, self._touch)
+        self._ticker = Ticker(tick_s or LOOK_S, self._on_tick, on_late)
         self._tasks: list[asyncio.Task[None]] = []
-        self._jobs: set[asyncio.Task[Any]] = set()
 
     def start(self) -> None:
         """Begin to tick, to audit and to watch over slow members."""
         self._bus.start(self)
         self._tasks = [
-            asyncio.ensure_future(self._every(lambda: self._tick_s or 0.05, self._on_tick)),
-            asyncio.ensure_future(self._every(self._audit_pause, self.audit)),
+            asyncio.ensure_future(self._ticker.run()),
+            asyncio.ensure_future(every(self._audit_pause_s, self.audit)),
         ]
 
     async def stop(self) -> None:
         """End every task and the bus."""
-        tasks = [*self._tasks, *self._jobs]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
+        await self._channels.stop()
         await self._laggards.stop()
         await self._bus.stop()
-
-    async def _every(self, pause_s: Callable[[], float], action: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(pause_s())
-            try:
-                await action()
-            except Exception:
-                log.exception("fan-out upkeep failed")
 
     # --- joining and leaving
 
@@ -116,24 +106,18 @@ class Hub:
         self, channel_name: str, label: str, key: str | None, member: EngineSocket
     ) -> dict[str, list[bytes]]:
         """Make ``member`` a member; what is true now by kind. Everything after it arrives as events."""
-        channel = await self._enter(channel_name, self._open_board)
-        try:
+        async with self._channels.open(channel_name, self._open_board) as channel:
             assert isinstance(channel.state, Board)
             feed = channel.feeds.get(label)
             if feed is None:
                 feed = ConflatedFeed(self._namespace, label, channel.state, key, self._ticked)
-                channel.feeds[label] = feed
+                channel.add(feed)
             assert isinstance(feed, ConflatedFeed)
             feed.tick(self._limit_bytes)
             snapshot = dict(channel.state.since(0, key))
-            self._admit(channel, label, member)
-            if member.is_leaving:
-                self._forget_empty(channel, feed)
-            else:
+            if self._admit(channel, feed, member):
                 feed.members.add(member)
             return snapshot
-        finally:
-            self._exit(channel)
 
     async def join_log(
         self, channel_name: str, label: str, member: EngineSocket, since: int | None
@@ -142,8 +126,7 @@ class Hub:
 
         Raises ValueError when ``since`` is beyond the end.
         """
-        channel = await self._enter(channel_name, self._open_log)
-        try:
+        async with self._channels.open(channel_name, self._open_log) as channel:
             assert isinstance(channel.state, LogState)
             start = max(0, channel.state.through - 1) if since is None else since
             if start > channel.state.through:
@@ -155,18 +138,30 @@ class Hub:
             through = start + len(items)
             feed = channel.feeds.get(label)
             if feed is None:
-                feed = channel.feeds[label] = LogFeed(self._namespace, label, channel.state, self._ticked)
+                feed = LogFeed(self._namespace, label, channel.state, self._ticked)
+                channel.add(feed)
             assert isinstance(feed, LogFeed)
-            self._admit(channel, label, member)
-            if member.is_leaving:
-                self._forget_empty(channel, feed)
-            else:
-                feed.members[member] = through
-            self._dirty.add(channel)
+            if self._admit(channel, feed, member):
+                feed.admit(member, through)
+                self._touch(channel)
             more = through < channel.state.through
             return LogJoin([item.fragment for item in items], through, more, dict(channel.notes))
-        finally:
-            self._exit(channel)
+
+    def _admit(self, channel: Channel, feed: Feed, member: EngineSocket) -> bool:
+        """Note the membership; False for one that is going. A feed watched before is begun anew."""
+        if member.is_leaving:
+            self._forget_empty(channel, feed)
+            return False
+        labels = self._joined.setdefault(member, {})
+        before = labels.get(feed.label)
+        if before is channel:
+            feed.leave(member)
+            return True
+        if before is not None:
+            self.leave(feed.label, member)
+        labels[feed.label] = channel
+        self._channels.keep(channel)
+        return True
 
     def leave(self, label: str, member: EngineSocket) -> bool:
         """End a membership; False when there was none."""
@@ -177,12 +172,18 @@ class Hub:
         if feed is not None:
             feed.leave(member)
             self._forget_empty(channel, feed)
-        self._exit(channel)
+        self._channels.release(channel)
         return True
 
     def _forget_empty(self, channel: Channel, feed: Feed) -> None:
         if not feed.members:
-            channel.feeds.pop(feed.label, None)
+            channel.remove(feed)
+            self._dirty.pop(feed, None)
+
+    def _forget(self, channel: Channel) -> None:
+        """A channel is gone, and what it still had to say with it."""
+        for feed in channel.feeds.values():
+            self._dirty.pop(feed, None)
 
     def drop(self, member: EngineSocket) -> None:
         """End every membership of a client that has gone."""
@@ -195,40 +196,7 @@ class Hub:
         """What ``member`` watches."""
         return list(self._joined.get(member, ()))
 
-    def _admit(self, channel: Channel, label: str, member: EngineSocket) -> None:
-        if member.is_leaving:
-            return
-        labels = self._joined.setdefault(member, {})
-        before = labels.get(label)
-        if before is channel:
-            channel.feeds[label].leave(member)
-            return
-        if before is not None:
-            self.leave(label, member)
-        labels[label] = channel
-        channel.users += 1
-
-    async def _enter(self, name: str, open_: Callable[[Channel], Awaitable[None]]) -> Channel:
-        """The channel, opened; counted as used until ``_exit``."""
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = self._channels[name] = Channel(name)
-        channel.users += 1
-        try:
-            if channel.ready is None:
-                channel.ready = asyncio.ensure_future(self._open(channel, open_))
-            await asyncio.shield(channel.ready)
-        except BaseException:
-            if channel.ready is not None and channel.ready.done():
-                channel.ready = None
-            self._exit(channel)
-            raise
-        return channel
-
-    async def _open(self, channel: Channel, open_: Callable[[Channel], Awaitable[None]]) -> None:
-        timeout_s = SUBSCRIBE_TIMEOUT_S if self._bus.is_up else SUBSCRIBE_ALONE_S
-        await self._bus.subscribe(channel.name, timeout_s)
-        await open_(channel)
+    # --- opening
 
     async def _open_board(self, channel: Channel) -> None:
         channel.state = board = Board()
@@ -251,42 +219,30 @@ class Hub:
         if channel.doubted:
             self._refiller.refill(channel, "join")
 
-    def _exit(self, channel: Channel) -> None:
-        channel.users -= 1
-        if channel.users == 0:
-            self._channels.pop(channel.name, None)
-            self._dirty.discard(channel)
-            if channel.refilling is not None:
-                channel.refilling.cancel()
-            self._job(self._bus.unsubscribe(channel.name))
-
     # --- what comes in
 
     def publish(self, channel_name: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
         """Something that happened on this instance at ``at_ms``, for its own viewers."""
-        channel = self._channels.get(channel_name)
+        channel = self._channels.find(channel_name)
         if channel is not None:
-            self._take(channel, kind, list(items), at_ms)
+            self._take(channel, kind, items, at_ms)
 
     def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
         """Something that happened on another instance."""
         self._observer.received(kind, len(items))
         self.publish(channel, kind, items, at_ms)
 
-    def _take(self, channel: Channel, kind: str, items: list[Item], at_ms: int) -> None:
+    def _take(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> None:
         state = channel.state
-        if state is None:
+        if isinstance(state, Board):
+            if taken := state.apply(kind, items):
+                self._spread(channel, kind, taken, at_ms)
+        elif state is None:
             # Kept until there is a state to put it into; beyond the bound the truth is read once more then.
             if len(channel.early) < EARLY_MESSAGES:
                 channel.early.append((kind, items))
             else:
                 channel.doubted = True
-        elif isinstance(state, Board):
-            taken = state.apply(kind, items)
-            if taken:
-                for feed in channel.feeds.values():
-                    assert isinstance(feed, ConflatedFeed)
-                    feed.take(kind, taken, self._limit_bytes, at_ms)
         elif kind == self._ticked:
             state.offer(items)
             for feed in channel.feeds.values():
@@ -294,11 +250,23 @@ class Hub:
                 feed.oldest_ms = at_ms if feed.oldest_ms is None else min(at_ms, feed.oldest_ms)
             if state.has_gap:
                 self._refiller.refill(channel, "gap")
+            self._touch(channel)
         else:
             self._note(channel, kind, items)
-        self._dirty.add(channel)
+            self._touch(channel)
         if self._tick_s == 0:
             self._flush()
+
+    def _spread(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> None:
+        """Hand what a board has taken to the feeds that want it."""
+        for feed in channel.broad:
+            feed.take(kind, items, self._limit_bytes, at_ms)
+            self._dirty[feed] = channel
+        if channel.by_key:
+            for key in {item.key for item in items} & channel.by_key.keys():
+                for feed in channel.by_key[key]:
+                    feed.take(kind, items, self._limit_bytes, at_ms)
+                    self._dirty[feed] = channel
 
     def _note(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
         """Tell a log's members of what happened to the log itself, each thing once."""
@@ -311,11 +279,13 @@ class Hub:
                 feed.tick(self._limit_bytes)
                 feed.note(kind, item.fragment)
 
-    def _changed(self, channel: Channel) -> None:
-        self._dirty.add(channel)
+    def _touch(self, channel: Channel) -> None:
+        """Have every feed of ``channel`` looked at by the next tick."""
+        for feed in channel.feeds.values():
+            self._dirty[feed] = channel
 
     def _take_again(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
-        self._take(channel, kind, list(items), self._now_ms())
+        self._take(channel, kind, items, self._now_ms())
 
     def on_dropped(self, reason: str) -> None:
         """A message of the bus that could not be read."""
@@ -326,34 +296,30 @@ class Hub:
     def on_doubt(self, channels: Sequence[str], reason: str) -> None:
         """Read the truth again for ``channels``."""
         for name in channels:
-            if (channel := self._channels.get(name)) is not None:
+            if (channel := self._channels.find(name)) is not None:
                 self._refiller.refill(channel, reason)
 
-    def _audit_pause(self) -> float:
+    def _audit_pause_s(self) -> float:
         return AUDIT_S if self._bus.is_up else AUDIT_ALONE_S
 
     async def audit(self) -> None:
         """Compare the watched logs with the truth."""
-        await self._refiller.audit(list(self._channels.values()))
+        await self._refiller.audit(self._channels)
 
     # --- what goes out
 
-    async def _on_tick(self) -> None:
+    def _on_tick(self) -> None:
         self._flush()
-        self._laggards.look(list(self._channels.values()))
+        self._laggards.look()
 
     def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, set()
-        for channel in dirty:
-            for feed in channel.feeds.values():
-                oldest_ms = feed.tick(self._limit_bytes)
-                if oldest_ms is not None:
-                    self._observer.delivered(kind_of(feed.label), self._now_ms() - oldest_ms)
-
-    def _job(self, coroutine: Any) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+        dirty, self._dirty = self._dirty, {}
+        for feed, channel in dirty.items():
+            oldest_ms = feed.tick(self._limit_bytes)
+            if oldest_ms is not None:
+                self._observer.delivered(feed.kind, self._now_ms() - oldest_ms)
+            if feed.behind():
+                self._laggards.look_after(feed, channel.name)
 
     # --- what it holds
 
@@ -361,13 +327,8 @@ class Hub:
         """What is held right now, for metrics and tests."""
         feeds: Counter[str] = Counter()
         members: Counter[str] = Counter()
-        for channel in self._channels.values():
+        for channel in self._channels:
             for feed in channel.feeds.values():
-                feeds[kind_of(feed.label)] += 1
-                members[kind_of(feed.label)] += len(feed.members)
+                feeds[feed.kind] += 1
+                members[feed.kind] += len(feed.members)
         return Counts(len(self._channels), feeds, members, len(self._laggards))
-
-
-def kind_of(label: str) -> str:
-    """The kind of a feed: what stands before the colon of its label."""
-    return label.partition(":")[0]

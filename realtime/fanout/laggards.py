@@ -1,14 +1,17 @@
-"""Slow members: paid what they are owed once they can take it, cut off when they make no progress."""
+"""Slow members: paid what they are owed once they can take it, cut off when they make no progress.
+
+Costs what is behind: a feed without slow members is not looked at.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from realtime.fanout.channel import Channel, Observer, Origin
+from realtime.fanout.channel import Observer, Origin
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import LOG_PAGE, ConflatedFeed, Feed, LogFeed
+from realtime.fanout.feeds import LOG_PAGE, LogFeed, Pays
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ class Laggards:
         self._limit_bytes = limit_bytes
         self._stall_s = stall_s
         self._on_stalled = on_stalled
+        self._feeds: dict[Pays, str] = {}
         self._behind: dict[EngineSocket, _Progress] = {}
         self._paging: dict[tuple[str, EngineSocket], asyncio.Task[None]] = {}
 
@@ -53,17 +57,25 @@ class Laggards:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def look_after(self, feed: Pays, channel: str) -> None:
+        """Somebody in ``feed`` of ``channel`` is behind."""
+        self._feeds[feed] = channel
+
     def forget(self, member: EngineSocket) -> None:
         """A member has gone."""
         self._behind.pop(member, None)
 
-    def look(self, channels: Iterable[Channel]) -> None:
+    def look(self) -> None:
         """Pay members that can take bytes again; end those that made no progress for too long."""
+        if not self._feeds and not self._behind:
+            return
         now_s = asyncio.get_running_loop().time()
         behind: set[EngineSocket] = set()
-        for channel in channels:
-            for feed in channel.feeds.values():
-                behind.update(self._pay(channel, feed))
+        for feed, channel in list(self._feeds.items()):
+            owed = self._pay(channel, feed)
+            behind.update(owed)
+            if not owed:
+                del self._feeds[feed]
         for member in behind:
             unread = member.buffered_bytes
             known = self._behind.get(member)
@@ -75,19 +87,19 @@ class Laggards:
         for member in self._behind.keys() - behind:
             del self._behind[member]
 
-    def _pay(self, channel: Channel, feed: Feed) -> list[EngineSocket]:
-        """Write what is owed to those who can take it; returns those who are still behind."""
-        owed = list(feed.owed) if isinstance(feed, ConflatedFeed) else feed.behind()
+    def _pay(self, channel: str, feed: Pays) -> list[EngineSocket]:
+        """Write what is owed to those who can take it; returns those who were behind."""
+        owed = list(feed.behind())
         for member in owed:
             if member.buffered_bytes > self._limit_bytes // 2:
                 continue
-            if isinstance(feed, ConflatedFeed):
-                feed.pay(member)
-            else:
+            if isinstance(feed, LogFeed):
                 self._page(channel, feed, member)
+            else:
+                feed.pay(member)
         return owed
 
-    def _page(self, channel: Channel, feed: LogFeed, member: EngineSocket) -> None:
+    def _page(self, channel: str, feed: LogFeed, member: EngineSocket) -> None:
         fragments = feed.state.after(feed.members[member], LOG_PAGE)
         if fragments is not None:
             feed.page(member, fragments)
@@ -98,10 +110,10 @@ class Laggards:
             self._paging[(feed.label, member)] = task
             task.add_done_callback(lambda _: self._paging.pop((feed.label, member), None))
 
-    async def _page_from_origin(self, channel: Channel, feed: LogFeed, member: EngineSocket) -> None:
+    async def _page_from_origin(self, channel: str, feed: LogFeed, member: EngineSocket) -> None:
         written = feed.members[member]
         try:
-            items = await self._origin.read_log(channel.name, written, LOG_PAGE)
+            items = await self._origin.read_log(channel, written, LOG_PAGE)
         except Exception as error:
             log.warning("page failed: %s", type(error).__name__)
             await asyncio.sleep(RETRY_S)

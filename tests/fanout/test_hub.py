@@ -13,6 +13,7 @@ from realtime.fanout import refill
 from realtime.fanout.bus import Item, Listener, RedisBus
 from realtime.fanout.channel import LogEnd
 from realtime.fanout.engine import EngineSocket
+from realtime.fanout.feeds import ConflatedFeed
 from realtime.fanout.frames import Frame
 from realtime.fanout.hub import Hub
 from tests.fanout.kit import until
@@ -389,6 +390,47 @@ async def test_no_progress_for_too_long_is_the_end(here: Here) -> None:
     assert set(here.cut) == {stuck.socket}
     assert newest(fine) == {"a": 1}
     here.hub.drop(stuck.socket)
+    assert here.hub.counts().behind == 0
+
+
+async def test_a_position_costs_only_the_feeds_that_want_it(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewers = {f"d{n}": Viewer() for n in range(50)}
+    for key, viewer in viewers.items():
+        await here.watch_board(viewer, key)
+    taken: list[str] = []
+    take = ConflatedFeed.take
+
+    def counted(feed: ConflatedFeed, *args: Any) -> None:
+        taken.append(feed.label)
+        take(feed, *args)
+
+    monkeypatch.setattr(ConflatedFeed, "take", counted)
+    here.move("d7", 1)
+    here.move("nobody", 1)
+    await until(lambda: newest(viewers["d7"]) == {"d7": 1}, "its position")
+    assert taken == ["driver:d7"]
+    assert all(not viewer.heard for key, viewer in viewers.items() if key != "d7")
+    for viewer in viewers.values():
+        here.hub.drop(viewer.socket)
+    await until(here.empty, "an empty hub")
+
+
+async def test_nobody_is_looked_at_who_is_not_behind(here: Here) -> None:
+    slow, fast = Viewer(), Viewer()
+    await here.watch_log(slow)
+    await here.watch_log(fast)
+    feeds = here.hub._laggards._feeds
+    here.commit(1)
+    await until(lambda: slow.heard == fast.heard == [1], "the first")
+    assert not feeds
+    slow.buffered_bytes = LIMIT + 1
+    here.commit(2)
+    await until(lambda: here.hub.counts().behind == 1, "one is behind")
+    assert [feed.behind() for feed in feeds] == [[slow.socket]]
+    slow.buffered_bytes = 0
+    await until(lambda: slow.heard == [1, 2] and not feeds, "nobody is")
     assert here.hub.counts().behind == 0
 
 

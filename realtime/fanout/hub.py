@@ -97,6 +97,7 @@ class Hub:
         """End every task and the bus."""
         await end(self._tasks)
         await self._channels.stop()
+        await self._refiller.stop()
         await self._laggards.stop()
         await self._bus.stop()
 

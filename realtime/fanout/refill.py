@@ -1,4 +1,8 @@
-"""After a doubt the truth is read again; and now and then without one, for what nobody ever published."""
+"""After a doubt the truth is read again; and now and then without one, for what nobody ever published.
+
+A channel is read at once after its first doubt, and again at most every `RETRY_S` however many follow: forged
+messages and a bus in disorder cost the store one read a channel and second, and no doubt is forgotten.
+"""
 
 import asyncio
 import logging
@@ -8,6 +12,7 @@ from typing import Final
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item
 from realtime.fanout.channel import Channel, Observer, Origin
+from realtime.fanout.endings import end
 from realtime.fanout.log import LogState
 
 log = logging.getLogger(__name__)
@@ -30,29 +35,32 @@ class Refiller:
         self._observer = observer
         self._take = take
         self._changed = changed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def stop(self) -> None:
+        """End what is being read."""
+        await end(self._tasks)
 
     def refill(self, channel: Channel, reason: str) -> None:
-        """Read ``channel`` again until that has succeeded without a new doubt."""
+        """Read ``channel`` now, or, having been read just now, once more after `RETRY_S`."""
+        channel.doubted = True
         if channel.state is None:
-            channel.doubted = True
-            return
-        if channel.refilling is not None and not channel.refilling.done():
-            channel.doubted = True
-            return
-        self._observer.refilled(reason)
-        channel.refilling = asyncio.ensure_future(self._refill_until_sure(channel))
+            return  # it is read when it opens
+        if channel.refilling is None or channel.refilling.done():
+            channel.refilling = task = asyncio.ensure_future(self._refill_while_doubted(channel, reason))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _refill_until_sure(self, channel: Channel) -> None:
-        while True:
+    async def _refill_while_doubted(self, channel: Channel, reason: str) -> None:
+        while channel.doubted:
             channel.doubted = False
+            self._observer.refilled(reason)
             try:
                 await self.read_again(channel)
             except Exception as error:
                 log.warning("refill failed: %s", type(error).__name__)
                 channel.doubted = True
-                await asyncio.sleep(RETRY_S)
-            if not channel.doubted:
-                return
+            await asyncio.sleep(RETRY_S)
 
     async def read_again(self, channel: Channel) -> None:
         """Read ``channel`` once. Raises what the origin raises."""

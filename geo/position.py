@@ -8,10 +8,9 @@ epoch, UTC.
 
 from enum import StrEnum
 from math import isfinite
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Meta, Struct
 
 SEQ_MAX: Final = 2**31 - 1
 T_MS_MAX: Final = 253_402_300_799_999
@@ -21,8 +20,37 @@ CLOCK_PAST_MS: Final = 30 * 86_400_000
 CLOCK_FUTURE_MS: Final = 86_400_000
 
 
+_SPEED_MPS: Final = (0.0, 350.0)
+_HEADING_DEG: Final = (0.0, 360.0)
+_ACCURACY_M: Final = (0.0, 100_000.0)
+_ALTITUDE_M: Final = (-500.0, 20_000.0)
+_BATTERY_PCT: Final = (0.0, 100.0)
+
+
+def _between(ends: tuple[float, float]) -> Meta:
+    return Meta(ge=ends[0], le=ends[1])
+
+
 class Point(Struct, array_like=True, frozen=True, gc=False):
-    """One fix as the app reported it. ``lat`` and ``lon`` are null in a void, never in an accepted point."""
+    """One fix as it is stored. ``lat`` and ``lon`` are null in a void, never in an accepted point.
+
+    Decoding refuses values outside their range (not so the constructor), so that a fix that decodes needs no
+    second look but `has_fix`; what does not decode is read as `Reported` and judged.
+    """
+
+    seq: int
+    t_ms: Annotated[int, Meta(ge=0, le=T_MS_MAX)] | None
+    lat: Annotated[float, Meta(ge=-90.0, le=90.0)] | None
+    lon: Annotated[float, Meta(ge=-180.0, le=180.0)] | None
+    speed_mps: Annotated[float, _between(_SPEED_MPS)] | None = None
+    heading_deg: Annotated[float, _between(_HEADING_DEG)] | None = None
+    accuracy_m: Annotated[float, _between(_ACCURACY_M)] | None = None
+    altitude_m: Annotated[float, _between(_ALTITUDE_M)] | None = None
+    battery_pct: Annotated[float, _between(_BATTERY_PCT)] | None = None
+
+
+class Reported(Struct, array_like=True, frozen=True, gc=False):
+    """A point as an app may send it: the right types, any value."""
 
     seq: int
     t_ms: int | None
@@ -46,7 +74,7 @@ class VoidReason(StrEnum):
     UNSTORABLE = "unstorable"
 
 
-def refusal(point: Point) -> VoidReason | None:
+def refusal(point: Point | Reported) -> VoidReason | None:
     """Why ``point`` cannot be stored as a position, or None when it can.
 
     Latitude and longitude of exactly 0, 0 are what receivers report before their first fix.
@@ -65,38 +93,36 @@ def refusal(point: Point) -> VoidReason | None:
     return None
 
 
-def _within(value: float | None, low: float, high: float) -> bool:
-    return value is None or low <= value <= high
+def has_fix(point: Point) -> bool:
+    """Whether a point that was decoded as `Point` is a position: `refusal` finds nothing else in it."""
+    lat = point.lat
+    lon = point.lon
+    return point.t_ms is not None and lat is not None and lon is not None and (lat != 0.0 or lon != 0.0)
 
 
-def cleaned(point: Point) -> Point:
+def cleaned(point: Point | Reported) -> Point:
     """``point`` with optional values outside their physical range set to null.
 
     Phones report −1 for an unknown speed, heading or accuracy; such a value says nothing and must not
     cost the position. Ranges: speed 0–350 m/s, heading 0–360°, accuracy 0–100 km, altitude −500–20 000 m,
     battery 0–100 %.
     """
-    fine = (
-        _within(point.speed_mps, 0.0, 350.0)
-        and _within(point.heading_deg, 0.0, 360.0)
-        and _within(point.accuracy_m, 0.0, 100_000.0)
-        and _within(point.altitude_m, -500.0, 20_000.0)
-        and _within(point.battery_pct, 0.0, 100.0)
+    clean = Point(
+        point.seq,
+        point.t_ms,
+        point.lat,
+        point.lon,
+        _or_none(point.speed_mps, _SPEED_MPS),
+        _or_none(point.heading_deg, _HEADING_DEG),
+        _or_none(point.accuracy_m, _ACCURACY_M),
+        _or_none(point.altitude_m, _ALTITUDE_M),
+        _or_none(point.battery_pct, _BATTERY_PCT),
     )
-    if fine:
-        return point
-    return replace(
-        point,
-        speed_mps=_or_none(point.speed_mps, 0.0, 350.0),
-        heading_deg=_or_none(point.heading_deg, 0.0, 360.0),
-        accuracy_m=_or_none(point.accuracy_m, 0.0, 100_000.0),
-        altitude_m=_or_none(point.altitude_m, -500.0, 20_000.0),
-        battery_pct=_or_none(point.battery_pct, 0.0, 100.0),
-    )
+    return point if isinstance(point, Point) and point == clean else clean
 
 
-def _or_none(value: float | None, low: float, high: float) -> float | None:
-    return value if value is not None and isfinite(value) and low <= value <= high else None
+def _or_none(value: float | None, ends: tuple[float, float]) -> float | None:
+    return value if value is not None and isfinite(value) and ends[0] <= value <= ends[1] else None
 
 
 def void(seq: int) -> Point:

@@ -7,33 +7,50 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from geo.position import SEQ_MAX, Point, VoidReason, cleaned, order_ms, refusal, void
+from geo.position import (
+    SEQ_MAX,
+    Point,
+    Reported,
+    VoidReason,
+    cleaned,
+    has_fix,
+    order_ms,
+    refusal,
+    void,
+)
 from realtime.protocol import (
     MAX_POINTS,
     MAX_SKIP,
+    NOTHING,
     Code,
     Positions,
     Refused,
     given,
-    nothing,
     shown,
     uuid_text,
 )
 
-_STRICT: Final = msgspec.json.Decoder(Positions)
-_POINT: Final = msgspec.json.Decoder(Point)
-_RAWS: Final = msgspec.json.Decoder(list[Raw])
-_REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+class _ReportedPositions(msgspec.Struct):
+    journey_id: str
+    points: list[Reported] = []
+    skip: tuple[int, int, str] | None = None
+    latest: Raw = NOTHING
 
 
-class _LooseSkip(msgspec.Struct):
+class _LoosePositions(msgspec.Struct):
     journey_id: Any = None
     points: list[Raw] = []
     skip: Any = None
-    latest: Raw = msgspec.field(default_factory=nothing)
+    latest: Raw = NOTHING
 
 
-_LOOSE: Final = msgspec.json.Decoder(_LooseSkip)
+_STRICT: Final = msgspec.json.Decoder(Positions)
+_REPORTED: Final = msgspec.json.Decoder(_ReportedPositions)
+_LOOSE: Final = msgspec.json.Decoder(_LoosePositions)
+_POINT: Final = msgspec.json.Decoder(Reported)
+_RAWS: Final = msgspec.json.Decoder(list[Raw])
+_REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class Batch(NamedTuple):
@@ -55,8 +72,47 @@ def parse(payload: bytes | Raw, received_ms: int) -> Batch:
     """Take ``payload`` apart.
 
     Raises Refused: malformed (no JSON object), invalid, too_many_points.
+
+    There are three cases: every point is a good position and they follow one another, which costs next to
+    nothing; all types are right, and the values are judged one by one; something has a wrong type.
     """
-    journey_id, points, skip, latest = _decoded(payload)
+    try:
+        strict = _STRICT.decode(payload)
+    except msgspec.ValidationError:
+        return _judged(*_decoded(payload), received_ms)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise _malformed() from error
+    points = strict.points
+    if strict.skip is None and strict.latest is NOTHING and 0 < len(points) <= MAX_POINTS:
+        newest = _newest_if_all_good(points, received_ms)
+        if newest is not None:
+            return Batch(uuid_text(strict.journey_id, "journey_id"), points, {}, [], newest, None)
+    return _judged(strict.journey_id, points, strict.skip, strict.latest, received_ms)
+
+
+def _newest_if_all_good(points: list[Point], received_ms: int) -> Point | None:
+    """The newest of ``points`` if each is a position and follows the one before; None otherwise."""
+    newest = points[0]
+    newest_ms = -1
+    seq = newest.seq
+    if not 1 <= seq <= SEQ_MAX - MAX_POINTS:
+        return None
+    for point in points:
+        if point.seq != seq or not has_fix(point):
+            return None
+        seq += 1
+        t_ms = point.t_ms
+        assert t_ms is not None
+        if t_ms >= newest_ms:
+            newest = point
+            newest_ms = t_ms if t_ms < received_ms else received_ms
+    return newest
+
+
+def _judged(
+    journey: object, points: Sequence["Point | Reported | _Bad"], skip: Any, latest: Raw, received_ms: int
+) -> Batch:
+    journey_id = uuid_text(journey, "journey_id")
     if len(points) > MAX_POINTS:
         raise Refused(Code.TOO_MANY_POINTS, f"{len(points)} points, {MAX_POINTS} at most")
     voids: dict[int, str] = {}
@@ -64,16 +120,15 @@ def parse(payload: bytes | Raw, received_ms: int) -> Batch:
     usable: list[Point] = []
     kept: list[Point] = []
     for point in points:
-        reason = point if isinstance(point, _Bad) else refusal(point)
+        reason = point.reason if isinstance(point, _Bad) else refusal(point)
         if reason is None:
-            assert isinstance(point, Point)
+            assert not isinstance(point, _Bad)
             usable.append(good := cleaned(point))
             kept.append(good)
         else:
-            why = reason.reason if isinstance(reason, _Bad) else reason
             kept.append(void(point.seq))
-            voids[point.seq] = why.value
-            voided.append((point.seq, why.value))
+            voids[point.seq] = reason.value
+            voided.append((point.seq, reason.value))
     kept = _with_skip(kept, skip, voids)
     _check_sequence(kept)
     dot, latest_refused = _latest(latest)
@@ -90,15 +145,15 @@ class _Bad(NamedTuple):
     reason: VoidReason
 
 
-def _decoded(payload: bytes | Raw) -> tuple[str, Sequence[Point | _Bad], Any, Raw]:
+def _decoded(payload: bytes | Raw) -> tuple[Any, Sequence[Reported | _Bad], Any, Raw]:
     try:
-        strict = _STRICT.decode(payload)
+        reported = _REPORTED.decode(payload)
     except msgspec.ValidationError:
         pass
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise Refused(Code.MALFORMED, "payload is not valid json") from error
+        raise _malformed() from error
     else:
-        return uuid_text(strict.journey_id, "journey_id"), strict.points, strict.skip, strict.latest
+        return reported.journey_id, reported.points, reported.skip, reported.latest
     try:
         loose = _LOOSE.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -106,10 +161,14 @@ def _decoded(payload: bytes | Raw) -> tuple[str, Sequence[Point | _Bad], Any, Ra
     if len(loose.points) > MAX_POINTS:
         raise Refused(Code.TOO_MANY_POINTS, f"{len(loose.points)} points, {MAX_POINTS} at most")
     points = [_one(raw, index) for index, raw in enumerate(loose.points)]
-    return uuid_text(loose.journey_id, "journey_id"), points, loose.skip, loose.latest
+    return loose.journey_id, points, loose.skip, loose.latest
 
 
-def _one(raw: Raw, index: int) -> Point | _Bad:
+def _malformed() -> Refused:
+    return Refused(Code.MALFORMED, "payload is not valid json")
+
+
+def _one(raw: Raw, index: int) -> Reported | _Bad:
     """One point of a payload that is not all as it should be."""
     try:
         return _POINT.decode(raw)
@@ -122,7 +181,7 @@ def _one(raw: Raw, index: int) -> Point | _Bad:
     if len(values) >= 4 and all(type(v) in (int, float) for v in values[1:4]):
         # The position itself is fine: a strange optional value must not cost it.
         try:
-            return msgspec.convert(padded, Point)
+            return msgspec.convert(padded, Reported)
         except msgspec.ValidationError:
             pass
     return _Bad(seq, VoidReason.BAD_TYPE)

@@ -4,13 +4,16 @@ The stored seqs of a journey are always exactly 1..n. An instance learns n when 
 then lets in only what continues it, so that no hole can be stored; resending what is stored is always fine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 
 @dataclass(slots=True, eq=False)
 class JourneyLog:
-    """``committed`` is n as known here; ``tail`` also counts what waits for its commit."""
+    """``committed`` is n as known here; ``tail`` also counts what waits for its commit.
+
+    ``text`` is the id as it is written, since making it costs more than all the rest.
+    """
 
     journey_id: UUID
     tenant: str
@@ -23,9 +26,11 @@ class JourneyLog:
     tail: int = 0
     waiting: int = 0
     used_s: float = 0.0
+    text: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.tail = max(self.tail, self.committed)
+        self.text = str(self.journey_id)
 
     def learned(self, last_seq: int, final_seq: int | None, *, expired: bool) -> None:
         """The journey's head was read from the store: it is never behind what is committed."""
@@ -44,13 +49,16 @@ class JourneyLog:
 
     def admitted(self, last_seq: int) -> None:
         """A batch up to ``last_seq`` now waits for its commit."""
-        self.tail = max(self.tail, last_seq)
+        if last_seq > self.tail:
+            self.tail = last_seq
         self.waiting += 1
 
     def stored(self, last_seq: int) -> None:
         """A waiting batch up to ``last_seq`` is committed."""
-        self.committed = max(self.committed, last_seq)
-        self.tail = max(self.tail, self.committed)
+        if last_seq > self.committed:
+            self.committed = last_seq
+            if last_seq > self.tail:
+                self.tail = last_seq
         self.waiting -= 1
 
     def failed(self) -> None:

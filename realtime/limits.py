@@ -22,10 +22,12 @@ class TokenBucket:
 
         More than ``burst`` takes all of a full bucket, so that waiting always helps.
         """
-        amount = min(amount, self.burst)
-        self.level = min(self.burst, self.level + (now_s - self.at_s) * self.rate_per_s)
+        burst = self.burst
+        level = self.level + (now_s - self.at_s) * self.rate_per_s
+        self.level = level = level if level < burst else burst
         self.at_s = now_s
-        if self.level >= amount:
-            self.level -= amount
+        amount = amount if amount < burst else burst
+        if level >= amount:
+            self.level = level - amount
             return 0.0
-        return (amount - self.level) / self.rate_per_s
+        return (amount - level) / self.rate_per_s

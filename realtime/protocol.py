@@ -127,8 +127,11 @@ def identifier(value: object, name: str) -> str:
 
 def uuid_text(value: object, name: str) -> str:
     """``value`` as a lower-case hyphenated UUID. Raises Refused(invalid)."""
-    if isinstance(value, str) and _UUID.fullmatch(lowered := value.lower()):
-        return lowered
+    if isinstance(value, str):
+        if _UUID.fullmatch(value):
+            return value
+        if _UUID.fullmatch(lowered := value.lower()):
+            return lowered
     raise Refused(Code.INVALID, f"{name} is not a uuid: {shown(value)}")
 
 
@@ -138,14 +141,17 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def nothing() -> Raw:
-    """What an absent field of any JSON is read as. (In ``Raw | None`` msgspec takes nothing but null.)"""
-    return Raw(b"null")
+NOTHING: Final = Raw(b"null")
+"""What an absent field of any JSON is read as. (In ``Raw | None`` msgspec takes nothing but null.)"""
+
+
+def _nothing() -> Raw:
+    return NOTHING
 
 
 def given(value: Raw) -> Raw | None:
     """``value``, None where the field was absent or null."""
-    return None if bytes(value) == b"null" else value
+    return None if value is NOTHING or bytes(value) == b"null" else value
 
 
 class JourneyStart(Struct, forbid_unknown_fields=False):
@@ -154,8 +160,8 @@ class JourneyStart(Struct, forbid_unknown_fields=False):
     client_journey_id: str
     started_at: int
     vehicle: str | None = None
-    destination: Raw = field(default_factory=nothing)
-    route: Raw = field(default_factory=nothing)
+    destination: Raw = field(default_factory=_nothing)
+    route: Raw = field(default_factory=_nothing)
 
 
 class Positions(Struct):
@@ -164,7 +170,7 @@ class Positions(Struct):
     journey_id: str
     points: list[Point] = []
     skip: tuple[int, int, str] | None = None
-    latest: Raw = field(default_factory=nothing)
+    latest: Raw = field(default_factory=_nothing)
 
 
 class JourneyEnd(Struct):

@@ -4,6 +4,7 @@ A vendor's channel carries what is conflated by driver; a journey's channel carr
 Identifiers hold no slash, so ``tenant/vendor`` and ``tenant/journey`` cannot be forged by another tenant.
 """
 
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,8 @@ ENDED: Final = "ended"
 EXPIRED: Final = "expired"
 HASHED: Final = {POSITIONS: "latest", PRESENCE: "presence"}
 """The kinds that are kept in Redis for newcomers, and the hash of each."""
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def vendor_channel(tenant: str, vendor: str) -> str:
@@ -47,6 +50,13 @@ def state_key(tenant: str, vendor: str, what: str) -> str:
 def position_item(driver: str, journey_id: str, point: Point, order_ms: int) -> Item:
     """A position for a conflated feed: the newest by ``order_ms`` stands for the driver."""
     return Item(driver, order_ms, json_bytes((driver, journey_id, point)))
+
+
+def log_items(driver: str, journey_id: str, points: Sequence[Point]) -> list[Item]:
+    """`log_item` of each, encoded together."""
+    head = json_bytes((driver, journey_id))[:-1] + b","
+    lines = _ENCODER.encode_lines(points).splitlines()
+    return [Item("", point.seq, head + line + b"]") for point, line in zip(points, lines, strict=True)]
 
 
 def log_item(driver: str, journey_id: str, point: Point) -> Item:

@@ -11,14 +11,13 @@ from msgspec import Raw
 from realtime import metrics
 from realtime.fanout import frames
 from realtime.fanout.server import Reply
-from realtime.protocol import Code, Refused
+from realtime.protocol import NOTHING, Code, Refused
 from realtime.sockets.connection import Connection
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Answer = Callable[[dict[str, Any] | bytes], None]
-_NOTHING: Final = Raw(b"null")
 
 
 class Handler(Protocol):
@@ -32,14 +31,17 @@ class Events:
 
     def __init__(self, table: dict[str, Handler]) -> None:
         self._table = table
+        self._fine = {label: metrics.ACKS.labels(label, "ok") for label in metrics.EVENTS}
 
     def dispatch(self, connection: Connection, name: str, args: list[Raw], reply: Reply) -> None:
         """Hand one event to its handler; every refusal and fault is answered."""
-        label = name if name in metrics.EVENTS else "other"
+        label = name if name in self._fine else "other"
 
         def answer(ack: dict[str, Any] | bytes) -> None:
-            outcome = "ok" if isinstance(ack, bytes) or ack["ok"] else ack["error"]["code"]
-            metrics.ACKS.labels(label, outcome).inc()
+            if isinstance(ack, bytes) or ack["ok"]:
+                self._fine[label].inc()
+            else:
+                metrics.ACKS.labels(label, ack["error"]["code"]).inc()
             reply(ack if isinstance(ack, bytes) else frames.json_bytes(ack))
 
         handler = self._table.get(name)
@@ -47,7 +49,7 @@ class Events:
             answer(Refused(Code.UNKNOWN_EVENT, "event is not known").as_answer())
             return
         try:
-            handler(connection, args[0] if args else _NOTHING, answer)
+            handler(connection, args[0] if args else NOTHING, answer)
         except Refused as refusal:
             answer(refusal.as_answer())
         except Exception:

@@ -12,9 +12,11 @@ from geo.position import (
     CLOCK_PAST_MS,
     T_MS_MAX,
     Point,
+    Reported,
     VoidReason,
     cleaned,
     clock_is_odd,
+    has_fix,
     order_ms,
     refusal,
     void,
@@ -132,3 +134,30 @@ def test_a_fast_clock_gains_nothing_and_a_late_backlog_stays_old(
     assert order_ms(t_ms, received_ms + later_ms) >= order_ms(t_ms, received_ms)
     backlog_ms = order_ms(NOW_MS - DAY_MS, NOW_MS + later_ms)
     assert backlog_ms < order_ms(NOW_MS, NOW_MS)
+
+
+EDGES = (-90, 90, -180, 180, 0.0, -0.0, 350, 360, 100, 100_000, -500, 20_000, 1e-300)
+BEYOND = (-90.1, 90.1, -180.1, 180.1, -1, -0.1, 350.1, 360.1, 100.1, 100_001, -501, 20_001, 1e300, None)
+edges = st.sampled_from((*EDGES, *BEYOND))
+
+
+@given(
+    st.sampled_from([0, -1, NOW_MS, T_MS_MAX, T_MS_MAX + 1, 2**70, None]),
+    st.tuples(edges, edges, edges, edges, edges, edges, edges),
+)
+def test_what_decodes_as_a_point_is_what_judging_lets_pass_unchanged(
+    t_ms: int | None, values: tuple[float | None, ...]
+) -> None:
+    body = msgspec.json.encode([1, t_ms, *values])
+    reported = msgspec.json.decode(body, type=Reported)
+    judged_good = refusal(reported) is None and cleaned(reported) == Point(1, t_ms, *values)
+    try:
+        decoded_good = has_fix(msgspec.json.decode(body, type=Point))
+    except msgspec.ValidationError:
+        decoded_good = False
+    assert decoded_good == judged_good
+
+
+def test_a_reported_point_has_the_fields_of_a_point() -> None:
+    assert Reported.__struct_fields__ == Point.__struct_fields__
+    assert cleaned(Reported(1, 5, 53.4, -2.9, 7.0)) == Point(1, 5, 53.4, -2.9, 7.0)

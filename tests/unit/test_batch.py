@@ -293,3 +293,35 @@ def test_a_fast_clock_makes_no_point_newer_than_its_arrival() -> None:
 def test_500_points_of_full_doubles_survive_the_way_there() -> None:
     points = [[s, NOW_MS + s, 53.400000000000006, -2.9799999999999995, 7.1] for s in range(1, 501)]
     assert len(parse(msgspec.Raw(payload(points=points)), NOW_MS).points) == 500
+
+
+near_ms = st.integers(NOW_MS - 5, NOW_MS + 5)
+plain_points = st.tuples(
+    near_ms | st.sampled_from([0, -1, 253_402_300_799_999, 253_402_300_800_000]),
+    st.sampled_from([53.4, 0, 0.0, -90, 90.0, 90.1]),
+    st.sampled_from([-2.98, 0.0, 180, -180.1]),
+    st.sampled_from([7.5, -1, 350, 350.5, 1e300, None]),
+)
+
+
+@given(st.integers(-1, 3) | st.integers(2**31 - 510, 2**31), st.lists(plain_points, max_size=8), st.data())
+def test_the_short_way_and_the_long_way_agree(first: int, values: list[Any], data: st.DataObject) -> None:
+    """A payload that says ``"latest": null`` is always judged point by point; without it, it need not be."""
+    points = [[first + at, *value] for at, value in enumerate(values)]
+    if points and data.draw(st.integers(0, 9)) == 0:
+        points[-1][0] += 1
+
+    def outcome(**fields: Any) -> object:
+        try:
+            return parsed(points=points, **fields)
+        except Refused as refusal_:
+            return refusal_.code, refusal_.message
+
+    assert outcome() == outcome(latest=None)
+
+
+def test_a_journey_id_that_is_none_is_refused_on_the_short_way_too() -> None:
+    body = json.dumps({"journey_id": JOURNEY[:-1], "points": [good(1)]}).encode()
+    assert refused(body).code is Code.INVALID
+    shouted = parse(json.dumps({"journey_id": JOURNEY.upper(), "points": [good(1)]}).encode(), NOW_MS)
+    assert shouted.journey_id == JOURNEY

@@ -1,79 +1,75 @@
-"""``FanoutServer``: a ``socketio.AsyncServer`` whose events are routed synchronously, in order, as raw JSON.
+"""``FanoutServer``: ``socketio.AsyncServer`` as a drop-in, on its own engine, client manager and bus.
 
-Stock dispatch costs a task an event, loses the order of a client's events, and answers nothing to a frame it
-cannot parse. Here each event goes to one ``router`` call with its undecoded arguments and a way to reply.
+How it differs from stock, what it costs and where its bounds are: docs/FANOUT.md.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+import logging
+from collections.abc import Sequence
+from typing import Any
 
-import msgspec
 import socketio
-from socketio import exceptions, packet
+from socketio import exceptions
 
-from realtime.fanout import frames
+from realtime.fanout import packets
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.frames import Frame
+from realtime.fanout.inbox import Inbox
+from realtime.fanout.manager import FanoutManager
+from realtime.fanout.members import Member, State
+from realtime.fanout.packets import ClassCodec, Codec, Json, NativeCodec
+from realtime.fanout.routing import Reply, RoutedInbox, Router, parse_header
 
-MAX_ID_DIGITS: Final = 15
-_DECODER: Final = msgspec.json.Decoder(list[msgspec.Raw])
+__all__ = ["FanoutServer", "Reply", "Router", "parse_header"]
 
-
-class Header(NamedTuple):
-    """What precedes the JSON of a Socket.IO packet."""
-
-    namespace: str
-    ack_id: int | None
-    body_at: int
-
-
-def parse_header(text: str) -> Header:
-    """The header of ``text``, a packet without its type digit: ``[attachments-][/namespace,][ack id]``."""
-    at = 0
-    dash = text.find("-", 0, 8)
-    if dash > 0 and text[:dash].isdigit():
-        at = dash + 1
-    namespace = "/"
-    if text[at : at + 1] == "/":
-        comma = text.find(",", at, at + 128)
-        end = comma if comma != -1 else len(text)
-        namespace, at = text[at:end], min(end + 1, len(text))
-    digits = at
-    while digits < len(text) and digits - at <= MAX_ID_DIGITS and "0" <= text[digits] <= "9":
-        digits += 1
-    is_id = 0 < digits - at <= MAX_ID_DIGITS  # cut short it would be the id of another request
-    return Header(namespace, int(text[at:digits]) if is_id else None, digits)
-
-
-Reply = Callable[[bytes], None]
-"""Answers a request with ready JSON; does nothing when the client asked for no answer."""
-
-
-class Router(Protocol):
-    """Where events go. Called in order for each client; must not block."""
-
-    def on_event(
-        self, socket: EngineSocket, namespace: str, name: str, args: list[msgspec.Raw], reply: Reply
-    ) -> None:
-        """One well-formed event of a client, connected to ``namespace`` or not."""
-
-    def on_fault(self, socket: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
-        """A frame that is not an event: ``fault`` is ``malformed`` or ``binary_refused``."""
+log = logging.getLogger(__name__)
 
 
 class FanoutServer(socketio.AsyncServer):
-    """``socketio.AsyncServer`` on EngineServer. Options are the stock ones and those of EngineServer.
+    """``socketio.AsyncServer`` on EngineServer. Options are the stock ones, those of EngineServer, and:
 
-    ``router`` takes every event of every namespace; ``connect_timeout_s`` closes a session that has joined no
-    namespace by then.
+    ``router`` takes every event of every namespace, raw and at once, instead of handlers; it refuses binary.
+    ``connect_timeout_s`` closes a session that is in no namespace for that long.
+    ``max_attachments`` and ``max_binary_bytes`` bound one binary packet of a client; the latter is four
+    times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager.
     """
 
-    def __init__(self, *, router: Router, connect_timeout_s: float = 10.0, **options: Any) -> None:
+    manager: FanoutManager
+
+    def __init__(
+        self,
+        client_manager: FanoutManager | None = None,
+        logger: Any = False,
+        json: Any = None,
+        async_handlers: bool = True,
+        namespaces: Any = None,
+        *,
+        router: Router | None = None,
+        connect_timeout_s: float = 10.0,
+        max_attachments: int = 64,
+        max_binary_bytes: int | None = None,
+        **options: Any,
+    ) -> None:
+        if client_manager is not None and not isinstance(client_manager, FanoutManager):
+            raise ValueError(f"client manager is a {type(client_manager).__name__}, not a FanoutManager")
         options.setdefault("async_mode", "aiohttp")
-        super().__init__(async_handlers=False, **options)
-        self._router = router
+        serializer = options.get("serializer", "default")
+        super().__init__(
+            client_manager or FanoutManager(), logger, json, async_handlers, namespaces, **options
+        )
+        self.codec: Codec = (
+            NativeCodec(Json(json)) if serializer == "default" else ClassCodec(self.packet_class)
+        )
+        self._inbox: Inbox | RoutedInbox = Inbox(
+            self,
+            max_attachments=max_attachments,
+            max_binary_bytes=max_binary_bytes or 4 * self.eio.max_http_buffer_size,
+        )
+        if router is not None:
+            self.namespaces = namespaces or []
+            self._inbox = RoutedInbox(self, router)
+        self.eio.receiver = self._inbox.receive
         self._connect_timeout_s = connect_timeout_s
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
 
@@ -85,22 +81,32 @@ class FanoutServer(socketio.AsyncServer):
         session = self.eio.sockets.get(eio_sid)
         return session if isinstance(session, EngineSocket) and not session.closed else None
 
-    def write(self, eio_sid: str, frame: Frame) -> None:
-        """Send ``frame`` to one session, if it is still there."""
-        if (session := self.socket_of(eio_sid)) is not None:
-            session.write(frame)
-
-    # --- in
+    # --- sessions
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
         self.expect(eio_sid)
 
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        """Stock's way in, for an engine whose ``receiver`` was taken away."""
+        session = self.socket_of(eio_sid)
+        if session is not None and (pending := self._inbox.receive(session, data)) is not None:
+            await pending
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self.admitted(eio_sid)
+        for member in self.manager.members_of(eio_sid):
+            await self._handle_disconnect(eio_sid, member.namespace, reason)
+        self._inbox.forget(eio_sid)
+        self.environ.pop(eio_sid, None)
+
     def expect(self, eio_sid: str) -> None:
         """The session is in no namespace: it is closed unless it joins one in time."""
-        loop = asyncio.get_running_loop()
         self.admitted(eio_sid)
-        self._deadlines[eio_sid] = loop.call_later(self._connect_timeout_s, self._too_quiet, eio_sid)
+        session = self.socket_of(eio_sid)
+        if session is not None and not session.is_leaving:
+            loop = asyncio.get_running_loop()
+            self._deadlines[eio_sid] = loop.call_later(self._connect_timeout_s, self._too_quiet, eio_sid)
 
     def _too_quiet(self, eio_sid: str) -> None:
         self._deadlines.pop(eio_sid, None)
@@ -112,64 +118,144 @@ class FanoutServer(socketio.AsyncServer):
         if (deadline := self._deadlines.pop(eio_sid, None)) is not None:
             deadline.cancel()
 
-    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        self.admitted(eio_sid)
-        await super()._handle_eio_disconnect(eio_sid, reason)
+    # --- joining a namespace
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        refusal = None
-        if (namespace or "/") not in self.handlers:
-            refusal = {"message": "Invalid namespace"}
-        elif self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
-            refusal = {"message": "Already connected"}
-        if refusal is not None:
-            await self._send_packet(
-                eio_sid, self.packet_class(packet.CONNECT_ERROR, data=refusal, namespace=namespace)
-            )
-            return
-        await super()._handle_connect(eio_sid, namespace, data)
-
-    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        namespace = namespace or "/"
         session = self.socket_of(eio_sid)
         if session is None:
             return
-        if isinstance(data, bytes):
-            self._router.on_fault(session, "/", "binary_refused", _no_reply)
+        refusal = None
+        if not self._is_open(namespace):
+            refusal = {"message": "Invalid namespace"}
+        elif self.manager.member_of(eio_sid, namespace) is not None:
+            refusal = {"message": "Already connected"}
+        if refusal is not None:
+            _write(session, self.codec.encode(packets.CONNECT_ERROR, namespace, refusal))
             return
-        kind = data[:1]
-        if kind == "2":
-            self._route(session, data[1:])
-        elif kind in ("5", "6"):
-            header = parse_header(data[1:])
-            reply = self._replier(session, header) if kind == "5" else _no_reply
-            self._router.on_fault(session, header.namespace, "binary_refused", reply)
-        else:
-            try:
-                await super()._handle_eio_message(eio_sid, data)
-            except (ValueError, KeyError, IndexError, RecursionError, exceptions.SocketIOError):
-                self._router.on_fault(session, "/", "malformed", _no_reply)
-
-    def _route(self, session: EngineSocket, text: str) -> None:
-        header = parse_header(text)
-        reply = self._replier(session, header)
+        sid = await self.manager.pre_connect(eio_sid, namespace)
+        member = self.manager.member(sid, namespace)
+        if member is None:
+            return
         try:
-            first, *args = _DECODER.decode(text[header.body_at :])
-            name = msgspec.json.decode(first, type=str)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            self._router.on_fault(session, header.namespace, "malformed", reply)
+            await self._admit(member, data)
+        finally:
+            if member.state is not State.JOINED:
+                await self.manager.disconnect(member.sid, namespace, ignore_queue=True)
+
+    def _is_open(self, namespace: str) -> bool:
+        return (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        )
+
+    async def _admit(self, member: Member, data: Any) -> None:
+        """Ask the connect handler, and tell the client. Ends with the member joined, or on its way out."""
+        if self.always_connect:
+            self._let_in(member)
+        refusal = await self._refusal(member, data)
+        if refusal is None:
+            if member.state is State.PENDING:
+                self._let_in(member)
+            elif member.farewell is not None:  # it went while the handler ran, which has let it in
+                await self._said_goodbye(member, member.farewell)
             return
-        self._router.on_event(session, header.namespace, name, args, reply)
+        if self.always_connect:
+            member.write(self.codec.encode(packets.DISCONNECT, member.namespace))
+        elif member.state is State.PENDING:
+            _write(member.session, self.codec.encode(packets.CONNECT_ERROR, member.namespace, refusal))
+        member.state = State.LEAVING
 
-    def _replier(self, session: EngineSocket, header: Header) -> Reply:
-        ack_id = header.ack_id
-        if ack_id is None:
-            return _no_reply
+    def _let_in(self, member: Member) -> None:
+        eio_sid = member.session.sid
+        self.admitted(eio_sid)
+        self._inbox.joined(eio_sid, member.namespace)
+        member.let_in(self.codec.encode(packets.CONNECT, member.namespace, {"sid": member.sid}))
 
-        def reply(answer: bytes) -> None:
-            session.write(frames.ack(header.namespace, ack_id, answer))
+    async def _refusal(self, member: Member, data: Any) -> Any:
+        """What the connect handler says against this client; None when it may come in."""
+        try:
+            accepted = await self._asked(member, data)
+        except exceptions.ConnectionRefusedError as refusal:
+            return refusal.error_args
+        except ConnectionRefusedError:
+            return {"message": "Connection refused by server"}
+        except Exception:
+            log.exception("the connect handler of %s failed", member.namespace)
+            return {"message": "Internal server error"}
+        return exceptions.ConnectionRefusedError().error_args if accepted is False else None
 
-        return reply
+    async def _asked(self, member: Member, data: Any) -> Any:
+        """Run the connect handler: with credentials, or without where it takes none."""
+        args = (member.sid, self.environ.get(member.session.sid, {}))
+        try:
+            return await self._trigger_event("connect", member.namespace, *args, data or None)
+        except TypeError as error:
+            if data:
+                raise
+            try:
+                return await self._trigger_event("connect", member.namespace, *args)
+            except TypeError:
+                raise error from None
+
+    # --- leaving a namespace
+
+    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
+        """Put a client out of a namespace; one of another instance by that instance."""
+        namespace = namespace or "/"
+        member = self.manager.member(sid, namespace)
+        if member is not None:
+            if member.state is State.JOINED:
+                member.write(self.codec.encode(packets.DISCONNECT, namespace))
+                await self._leave(member, self.reason.SERVER_DISCONNECT)
+        elif not ignore_queue:
+            await self.manager.can_disconnect(sid, namespace)
+
+    async def _handle_disconnect(self, eio_sid: str, namespace: str, reason: str | None = None) -> None:
+        member = self.manager.member_of(eio_sid, namespace or "/")
+        reason = reason or self.reason.CLIENT_DISCONNECT
+        if member is None:
+            return
+        if member.state is State.PENDING:  # its connect handler runs; what it started ends there
+            member.state = State.LEAVING
+            member.farewell = reason
+        elif member.state is State.JOINED:
+            await self._leave(member, reason)
+
+    async def _leave(self, member: Member, reason: str) -> None:
+        member.state = State.LEAVING
+        try:
+            await self._said_goodbye(member, reason)
+        finally:
+            await self.manager.disconnect(member.sid, member.namespace, ignore_queue=True)
+
+    async def _said_goodbye(self, member: Member, reason: str) -> None:
+        try:
+            await self._trigger_event("disconnect", member.namespace, member.sid, reason)
+        except Exception:
+            log.exception("the disconnect handler of %s failed", member.namespace)
+
+    # --- what stock sends and finds
+
+    async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        if (session := self.socket_of(eio_sid)) is not None:
+            _write(session, self.codec.encode(pkt.packet_type, pkt.namespace or "/", pkt.data, pkt.id))
+
+    def _get_event_handler(self, event: Any, namespace: str, args: Any) -> Any:
+        if event != "*":
+            return super()._get_event_handler(event, namespace, args)
+        # An event that a client named "*" is for the catch-all handlers, with its name like any other.
+        handler, found = super()._get_event_handler(_STAR, namespace, args)
+        return handler, tuple("*" if arg is _STAR else arg for arg in found)
 
 
-def _no_reply(answer: bytes) -> None:
-    """The client asked for no answer."""
+_STAR = object()
+
+
+def _write(session: EngineSocket, frames: Sequence[Frame]) -> None:
+    if len(frames) == 1:
+        session.write(frames[0])
+    else:
+        session.write_together(frames)

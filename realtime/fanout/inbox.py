@@ -86,6 +86,8 @@ class Inbox:
         packet = self._server.codec.decode(message)
         packets.check(packet)
         if packet.attachments:
+            if packet.namespace not in talk.joined:
+                raise Malformed("it is not in this namespace")
             talk.assembly = Assembly(
                 packet, max_attachments=self._max_attachments, max_bytes=self._max_binary_bytes
             )

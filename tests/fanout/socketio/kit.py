@@ -15,7 +15,6 @@ from realtime.fanout.server import FanoutServer
 
 PATIENCE_S = 20.0
 BOTH = ("websocket", "polling")
-BINARY_ECHO = '452-["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
 
 
 class Ended(Exception):

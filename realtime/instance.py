@@ -25,6 +25,7 @@ from realtime.live.keeper import PresenceKeeper
 from realtime.live.limiter import RedisLimiter
 from realtime.live.origin import LiveOrigin
 from realtime.live.publisher import LivePublisher
+from realtime.live.space import LiveSpace
 from realtime.live.state import LiveState
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
@@ -107,6 +108,7 @@ class Instance:
             buffer_limit_bytes=settings.viewer_buffer_bytes,
             stall_s=settings.viewer_stall_s,
             on_stalled=self.gateway.stalled,
+            space=LiveSpace(),
             on_late=metrics.TICK_LATE.observe,
             now_ms=wall_clock_ms,
         )
@@ -153,7 +155,7 @@ class Instance:
         driver_events = DriverEvents(
             self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms
         )
-        watch_events = WatchEvents(
+        self._watch_events = watch_events = WatchEvents(
             self.db, self.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms
         )
         self.gateway.attach(app, driver_events, watch_events)
@@ -184,6 +186,7 @@ class Instance:
         self.presence.start()
         self.committer.start()
         self.gateway.start()
+        self._watch_events.start()
         self._gauges = asyncio.ensure_future(self._watch_engines())
 
     async def _watch_engines(self) -> None:
@@ -233,6 +236,7 @@ class Instance:
             await self.committer.stop(0.0)
             await self.gateway.stop()
         closers: list[Any] = [
+            self._watch_events.stop,
             self.presence.stop,
             self.publisher.stop,
             self.hub.stop,

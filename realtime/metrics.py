@@ -33,7 +33,7 @@ BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000,
 
 NAMESPACES: Final = ("/driver", "/watch")
 TRANSPORTS: Final = ("websocket", "polling")
-FEED_KINDS: Final = ("vendor", "driver", "journey")
+FEED_KINDS: Final = ("vendor", "driver", "area", "journey")
 """What stands before the colon of a feed's name; the fan-out counts by it."""
 EVENTS: Final = ("journey:start", "positions", "journey:end", "watch", "unwatch", "whoami", "other")
 CODES: Final = tuple(code.value for code in Code)

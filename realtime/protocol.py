@@ -181,12 +181,23 @@ class JourneyEnd(Struct):
     last_seq: int
 
 
+class AreaRequest(Struct, forbid_unknown_fields=True):
+    """What a map shows: ``bbox`` is its south-west and its north-east corner, each latitude and longitude;
+    ``zoom`` that of a web map, 0 the world. ``vendors`` narrows it to some of those the viewer may see.
+    """
+
+    bbox: tuple[tuple[float, float], tuple[float, float]]
+    zoom: float
+    vendors: list[str] | None = None
+
+
 class FeedRequest(Struct, forbid_unknown_fields=True):
-    """What a viewer asks for: exactly one of ``vendor``, ``driver``, ``journey``."""
+    """What a viewer asks for: exactly one of ``vendor``, ``driver``, ``journey``, ``area``."""
 
     vendor: str | None = None
     driver: str | None = None
     journey: str | None = None
+    area: AreaRequest | None = None
     since_seq: int | None = None
 
 

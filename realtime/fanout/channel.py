@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item
 from realtime.fanout.feeds import ConflatedFeed, Feed
+from realtime.fanout.grid import Chart
 from realtime.fanout.log import LogState
 
 
@@ -54,6 +55,8 @@ class Channel:
     feeds: dict[str, Feed] = field(default_factory=dict)
     broad: list[ConflatedFeed] = field(default_factory=list)
     by_key: dict[str, list[ConflatedFeed]] = field(default_factory=dict)
+    chart: Chart | None = None
+    """Where things are, while somebody watches an area."""
     users: int = 0
     ready: asyncio.Future[None] | None = None
     early: list[tuple[str, Sequence[Item]]] = field(default_factory=list)

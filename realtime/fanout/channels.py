@@ -6,7 +6,7 @@ then merge what came meanwhile.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from realtime.fanout.bus import RedisBus
@@ -16,6 +16,8 @@ from realtime.fanout.endings import end
 SUBSCRIBE_TIMEOUT_S: Final = 2.0
 SUBSCRIBE_ALONE_S: Final = 0.05
 """With Redis away nobody waits for a confirmation; its later arrival is told as a doubt."""
+OPENING_AT_ONCE: Final = 16
+"""Each reads the truth; a viewer of a whole tenant must not take every connection for it."""
 
 Load = Callable[[Channel], Awaitable[None]]
 """Gives a channel that is subscribed to its state."""
@@ -60,6 +62,23 @@ class Channels:
             yield channel
         finally:
             self.release(channel)
+
+    @contextlib.asynccontextmanager
+    async def open_all(self, names: Sequence[str], load: Load) -> AsyncIterator[list[Channel]]:
+        """The same for several, all or none of them, opened side by side."""
+        gate = asyncio.Semaphore(OPENING_AT_ONCE)
+
+        async def open_one(name: str) -> Channel:
+            async with gate:
+                return await stack.enter_async_context(self.open(name, load))
+
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    opening = [group.create_task(open_one(name)) for name in names]
+            except BaseExceptionGroup as several:
+                raise several.exceptions[0] from None
+            yield [task.result() for task in opening]
 
     async def _open(self, channel: Channel, load: Load) -> None:
         timeout_s = SUBSCRIBE_TIMEOUT_S if self._bus.is_up else SUBSCRIBE_ALONE_S

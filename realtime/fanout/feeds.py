@@ -202,4 +202,3 @@ class LogFeed:
 
 
 Feed = ConflatedFeed | LogFeed
-Pays = ConflatedFeed | LogFeed

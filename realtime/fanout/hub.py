@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from realtime.fanout import frames
+from realtime.fanout.area import AreaFeed
+from realtime.fanout.areas import AreaJoin, Areas
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item, RedisBus
 from realtime.fanout.channel import Channel, LogEnd, Observer, Origin
@@ -16,6 +19,7 @@ from realtime.fanout.channels import Channels
 from realtime.fanout.endings import end
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.feeds import ConflatedFeed, Feed, LogFeed
+from realtime.fanout.grid import Region, Space
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
 from realtime.fanout.refill import READ_PAGE, Refiller
@@ -24,6 +28,8 @@ from realtime.fanout.ticker import Ticker, every, ignore_lateness
 AUDIT_S: Final = 5.0
 AUDIT_ALONE_S: Final = 1.0
 EARLY_MESSAGES: Final = 1_000
+COUNTS_S: Final = 1.0
+"""How often areas are counted: numbers need not move as smoothly as markers."""
 LOOK_S: Final = 0.05
 """How often slow members are looked at when nothing is gathered."""
 
@@ -49,6 +55,13 @@ class LogJoin(NamedTuple):
     notes: dict[str, bytes]
 
 
+class Membership(NamedTuple):
+    """What a member watches, and the channels that feed it."""
+
+    feed: Feed | AreaFeed
+    channels: tuple[Channel, ...]
+
+
 class Hub:
     """Channels in, frames out. All methods run on one event loop; ``start`` first, ``stop`` last."""
 
@@ -65,6 +78,7 @@ class Hub:
         ticked: str = "positions",
         on_stalled: Callable[[EngineSocket], None],
         on_late: Callable[[float], None] = ignore_lateness,
+        space: Space | None = None,
         now_ms: Callable[[], int],
     ) -> None:
         self._bus = bus
@@ -76,7 +90,8 @@ class Hub:
         self._ticked = ticked
         self._now_ms = now_ms
         self._channels = Channels(bus, self._forget)
-        self._joined: dict[EngineSocket, dict[str, Channel]] = {}
+        self._areas = Areas(namespace, ticked, space, buffer_limit_bytes)
+        self._joined: dict[EngineSocket, dict[str, Membership]] = {}
         self._dirty: dict[Feed, Channel] = {}
         self._laggards = Laggards(
             origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
@@ -90,6 +105,7 @@ class Hub:
         self._bus.start(self)
         self._tasks = [
             asyncio.ensure_future(self._ticker.run()),
+            asyncio.ensure_future(Ticker(COUNTS_S, self._on_counts).run()),
             asyncio.ensure_future(every(self._audit_pause_s, self.audit)),
         ]
 
@@ -116,7 +132,7 @@ class Hub:
             assert isinstance(feed, ConflatedFeed)
             feed.tick(self._limit_bytes)
             snapshot = dict(channel.state.since(0, key))
-            if self._admit(channel, feed, member):
+            if self._admit(Membership(feed, (channel,)), member):
                 feed.members.add(member)
             return snapshot
 
@@ -142,44 +158,72 @@ class Hub:
                 feed = LogFeed(self._namespace, label, channel.state, self._ticked)
                 channel.add(feed)
             assert isinstance(feed, LogFeed)
-            if self._admit(channel, feed, member):
+            if self._admit(Membership(feed, (channel,)), member):
                 feed.admit(member, through)
                 self._touch(channel)
             more = through < channel.state.through
             return LogJoin([item.fragment for item in items], through, more, dict(channel.notes))
 
-    def _admit(self, channel: Channel, feed: Feed, member: EngineSocket) -> bool:
+    async def join_area(
+        self,
+        channel_names: Sequence[str],
+        label: str,
+        markers: Region | None,
+        counts: Region,
+        member: EngineSocket,
+    ) -> AreaJoin:
+        """Have ``member`` look at a region of several boards: at ``markers``, or at ``counts`` when that is
+        None or holds too many. One that has looked at another region before is told the difference. Two
+        calls for one member and label must not overlap.
+        """
+        async with self._channels.open_all(channel_names, self._open_board) as channels:
+            feed = self._areas.choose(label, channels, markers, counts)
+            watched = self._joined.get(member, {}).get(label)
+            before = watched.feed if watched is not None else None
+            assert not isinstance(before, Feed)
+            told = self._areas.joined(feed, before, member)
+            if self._admit(Membership(feed, tuple(channels)), member):
+                feed.members.add(member)
+            return told
+
+    def _admit(self, new: Membership, member: EngineSocket) -> bool:
         """Note the membership; False for one that is going. A feed watched before is begun anew."""
         if member.is_leaving:
-            self._forget_empty(channel, feed)
+            self._forget_empty(new)
             return False
         labels = self._joined.setdefault(member, {})
-        before = labels.get(feed.label)
-        if before is channel:
-            feed.leave(member)
-            return True
+        before = labels.get(new.feed.label)
+        labels[new.feed.label] = new
+        for channel in new.channels:
+            self._channels.keep(channel)
         if before is not None:
-            self.leave(feed.label, member)
-        labels[feed.label] = channel
-        self._channels.keep(channel)
+            self._end(before, member, but=new.feed)
         return True
 
     def leave(self, label: str, member: EngineSocket) -> bool:
         """End a membership; False when there was none."""
-        channel = self._joined.get(member, {}).pop(label, None)
-        if channel is None:
+        membership = self._joined.get(member, {}).pop(label, None)
+        if membership is None:
             return False
-        feed = channel.feeds.get(label)
-        if feed is not None:
-            feed.leave(member)
-            self._forget_empty(channel, feed)
-        self._channels.release(channel)
+        self._end(membership, member)
         return True
 
-    def _forget_empty(self, channel: Channel, feed: Feed) -> None:
-        if not feed.members:
-            channel.remove(feed)
+    def _end(self, membership: Membership, member: EngineSocket, but: Feed | AreaFeed | None = None) -> None:
+        membership.feed.leave(member)
+        if membership.feed is not but:
+            self._forget_empty(membership)
+        for channel in membership.channels:
+            self._channels.release(channel)
+
+    def _forget_empty(self, membership: Membership) -> None:
+        feed, channels = membership
+        if feed.members:
+            return
+        if isinstance(feed, Feed):
+            channels[0].remove(feed)
             self._dirty.pop(feed, None)
+        else:
+            self._areas.forget(feed, channels)
 
     def _forget(self, channel: Channel) -> None:
         """A channel is gone, and what it still had to say with it."""
@@ -268,6 +312,9 @@ class Hub:
                 for feed in channel.by_key[key]:
                     feed.take(kind, items, self._limit_bytes, at_ms)
                     self._dirty[feed] = channel
+        if channel.chart is not None:
+            for area in self._areas.take(channel, kind, items, at_ms):
+                self._look_after(area)
 
     def _note(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
         """Tell a log's members of what happened to the log itself, each thing once."""
@@ -316,11 +363,32 @@ class Hub:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
         for feed, channel in dirty.items():
-            oldest_ms = feed.tick(self._limit_bytes)
-            if oldest_ms is not None:
-                self._observer.delivered(feed.kind, self._now_ms() - oldest_ms)
+            self._send(feed)
             if feed.behind():
                 self._laggards.look_after(feed, channel.name)
+        for area in self._areas.advance():
+            self._send(area)
+            self._look_after(area)
+
+    def _send(self, feed: Feed | AreaFeed) -> None:
+        oldest_ms = feed.tick(self._limit_bytes)
+        if oldest_ms is not None:
+            self._observer.delivered(feed.kind, self._now_ms() - oldest_ms)
+
+    def _look_after(self, area: AreaFeed) -> None:
+        if area.behind():
+            self._laggards.look_after(area, "")
+
+    def _on_counts(self) -> None:
+        """The slower tick of areas that are counted; and those that should be from now on."""
+        for area in self._areas.counted():
+            self._look_after(area)
+        for area in self._areas.overfull():
+            argument = frames.json_bytes({"feed": area.label})
+            reset = frames.event(self._namespace, "reset", argument)
+            for member in list(area.members):
+                self.leave(area.label, member)
+                member.write(reset)
 
     # --- what it holds
 
@@ -328,8 +396,8 @@ class Hub:
         """What is held right now, for metrics and tests."""
         feeds: Counter[str] = Counter()
         members: Counter[str] = Counter()
-        for channel in self._channels:
-            for feed in channel.feeds.values():
-                feeds[feed.kind] += 1
-                members[feed.kind] += len(feed.members)
+        held = [feed for channel in self._channels for feed in channel.feeds.values()]
+        for feed in (*held, *self._areas.feeds):
+            feeds[feed.kind] += 1
+            members[feed.kind] += len(feed.members)
         return Counts(len(self._channels), feeds, members, len(self._laggards))

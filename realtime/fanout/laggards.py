@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from realtime.fanout.area import AreaFeed
 from realtime.fanout.channel import Observer, Origin
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import LOG_PAGE, LogFeed, Pays
+from realtime.fanout.feeds import LOG_PAGE, Feed, LogFeed
 
 log = logging.getLogger(__name__)
 
 RETRY_S: Final = 1.0
+AnyFeed = Feed | AreaFeed
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ class Laggards:
         self._limit_bytes = limit_bytes
         self._stall_s = stall_s
         self._on_stalled = on_stalled
-        self._feeds: dict[Pays, str] = {}
+        self._feeds: dict[AnyFeed, str] = {}
         self._behind: dict[EngineSocket, _Progress] = {}
         self._paging: dict[tuple[str, EngineSocket], asyncio.Task[None]] = {}
 
@@ -57,8 +59,8 @@ class Laggards:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def look_after(self, feed: Pays, channel: str) -> None:
-        """Somebody in ``feed`` of ``channel`` is behind."""
+    def look_after(self, feed: AnyFeed, channel: str) -> None:
+        """Somebody in ``feed`` is behind; ``channel`` is where a log can be read."""
         self._feeds[feed] = channel
 
     def forget(self, member: EngineSocket) -> None:
@@ -87,7 +89,7 @@ class Laggards:
         for member in self._behind.keys() - behind:
             del self._behind[member]
 
-    def _pay(self, channel: str, feed: Pays) -> list[EngineSocket]:
+    def _pay(self, channel: str, feed: AnyFeed) -> list[EngineSocket]:
         """Write what is owed to those who can take it; returns those who were behind."""
         owed = list(feed.behind())
         for member in owed:

@@ -4,8 +4,8 @@ A vendor's channel carries what is conflated by driver; a journey's channel carr
 Identifiers hold no slash, so ``tenant/vendor`` and ``tenant/journey`` cannot be forged by another tenant.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -68,6 +68,15 @@ def presence_item(driver: str, order: int, state: str, since_ms: int, reason: st
     """A driver's presence."""
     body = {"driver": driver, "state": state, "since_ms": since_ms, "reason": reason}
     return Item(driver, order, json_bytes(body))
+
+
+def presences(fragments: Iterable[bytes]) -> bytes:
+    """Presence fragments as a snapshot has them: ready JSON of driver → the rest."""
+    by_driver = {}
+    for fragment in fragments:
+        body = msgspec.json.decode(fragment, type=dict[str, Any])
+        by_driver[body.pop("driver")] = body
+    return json_bytes(by_driver)
 
 
 def journey_item(driver: str, journey_id: str, state: str, at_ms: int) -> Item:

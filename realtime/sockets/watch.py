@@ -11,7 +11,15 @@ from realtime import access
 from realtime.auth import Principal
 from realtime.fanout import frames
 from realtime.fanout.hub import Hub, LogJoin
-from realtime.live.channels import ENDED, EXPIRED, POSITIONS, PRESENCE, journey_channel, vendor_channel
+from realtime.live.channels import (
+    ENDED,
+    EXPIRED,
+    POSITIONS,
+    PRESENCE,
+    journey_channel,
+    presences,
+    vendor_channel,
+)
 from realtime.protocol import (
     Code,
     FeedRequest,
@@ -22,6 +30,8 @@ from realtime.protocol import (
     journey_uuid,
     shown,
 )
+from realtime.sockets.area import LABEL as AREA
+from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
 from realtime.store import identity, journeys, shares
@@ -41,9 +51,18 @@ class WatchEvents:
         self._limiter = limiter
         self._max_feeds = max_feeds
         self._now_ms = now_ms
+        self._area = AreaWatch(db, hub, NAMESPACE)
         self.events = Events(
             {"watch": self._on_watch, "unwatch": self._on_unwatch, "whoami": self._on_whoami}
         )
+
+    def start(self) -> None:
+        """Begin what goes on beside the requests."""
+        self._area.start()
+
+    async def stop(self) -> None:
+        """End that."""
+        await self._area.stop()
 
     async def admit(self, principal: Principal, address: str, user_agent: str) -> None:
         """Make what a valid token names, log who opened a share. Raises Refused(unavailable)."""
@@ -55,6 +74,7 @@ class WatchEvents:
     def left(self, connection: Connection) -> None:
         """The viewer has gone."""
         self._hub.drop(connection.socket)
+        self._area.left(connection)
 
     # --- events
 
@@ -77,18 +97,18 @@ class WatchEvents:
         label = decoded(payload, Unwatch).feed
         if not self._hub.leave(label, connection.socket):
             raise Refused(Code.NOT_FOUND, f"feed is not watched: {shown(label)}")
+        if label == AREA:
+            self._area.unwatched(connection)
         answer({"ok": True})
 
     def _on_watch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         request = decoded(payload, Watch).feed
-        named = [n for n in (request.vendor, request.driver, request.journey) if n is not None]
-        if len(named) != 1:
-            raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver and journey")
-        kind = "vendor" if request.vendor else "driver" if request.driver else "journey"
+        label = _label_of(request)
         watched = self._hub.labels(connection.socket)
-        is_new = f"{kind}:{named[0]}" not in watched
-        if is_new and len(watched) + connection.pending >= self._max_feeds:
+        if label not in watched and len(watched) + connection.pending >= self._max_feeds:
             raise Refused(Code.TOO_MANY_FEEDS, f"{self._max_feeds} feeds at most")
+        if request.area is not None:
+            self._area.check(connection, request.area)
         later(connection, answer, self._watch(connection, request))
 
     async def _watch(self, connection: Connection, request: FeedRequest) -> bytes:
@@ -97,6 +117,8 @@ class WatchEvents:
             return await self._watch_vendor(connection, identifier(request.vendor, "vendor"))
         if request.driver is not None:
             return await self._watch_driver(connection, identifier(request.driver, "driver"))
+        if request.area is not None:
+            return await self._area.watch(connection, request.area)
         assert request.journey is not None
         return await self._watch_journey(connection, journey_uuid(request.journey), request.since_seq or 0)
 
@@ -147,15 +169,29 @@ class WatchEvents:
             self._hub.leave(label, connection.socket)
 
 
+def _label_of(request: FeedRequest) -> str:
+    """The name of the feed that is asked for. Raises Refused(invalid) for anything but one."""
+    named = [
+        (kind, value)
+        for kind, value in (
+            ("vendor", request.vendor),
+            ("driver", request.driver),
+            ("journey", request.journey),
+            (AREA, request.area),
+        )
+        if value is not None
+    ]
+    if len(named) != 1:
+        raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver, journey and area")
+    kind, value = named[0]
+    return f"{kind}:{value}" if isinstance(value, str) else kind
+
+
 def _board_answer(label: str, snapshot: dict[str, list[bytes]]) -> bytes:
-    presence = {}
-    for fragment in snapshot.get(PRESENCE, ()):
-        body = msgspec.json.decode(fragment, type=dict[str, Any])
-        presence[body.pop("driver")] = body
     return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":[]}}' % (
         frames.json_bytes(label),
         frames.listed(snapshot.get(POSITIONS, ())),
-        frames.json_bytes(presence),
+        presences(snapshot.get(PRESENCE, ())),
     )
 
 

@@ -29,3 +29,10 @@ async def vendor_of(db: Database, tenant: str, driver: str) -> str | None:
     async with db.reader(tenant) as connection:
         vendor: str | None = await connection.fetchval(_SQL["vendor_of"], driver)
     return vendor
+
+
+async def vendors_of(db: Database, tenant: str, limit: int) -> list[str]:
+    """Up to ``limit`` vendors of ``tenant``, in order of their ids. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL["vendors_of"], tenant, limit)
+    return [row["vendor_id"] for row in rows]

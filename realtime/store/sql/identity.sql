@@ -19,3 +19,6 @@ ON CONFLICT DO NOTHING
 
 -- name: vendor_of
 SELECT vendor_id FROM drivers WHERE driver_id = $1
+
+-- name: vendors_of
+SELECT vendor_id FROM vendors WHERE tenant_id = $1 ORDER BY vendor_id LIMIT $2

@@ -20,7 +20,7 @@ from realtime.fanout.hub import Hub
 from realtime.limits import TokenBucket
 from realtime.live.channels import POSITIONS, PRESENCE, presences, vendor_channel
 from realtime.protocol import AreaRequest, Code, Refused, identifier
-from realtime.sockets.connection import Connection
+from realtime.sockets.connection import Connection, Limiter
 from realtime.store import identity
 from realtime.store.database import Database
 
@@ -52,9 +52,10 @@ class _Viewer:
 class AreaWatch:
     """Who looks at which area. ``start`` begins to look for new vendors, ``stop`` ends that."""
 
-    def __init__(self, db: Database, hub: Hub, namespace: str) -> None:
+    def __init__(self, db: Database, hub: Hub, limiter: Limiter, namespace: str) -> None:
         self._db = db
         self._hub = hub
+        self._limiter = limiter
         self._namespace = namespace
         self._viewers: dict[Connection, _Viewer] = {}
         self._task: asyncio.Task[None] | None = None
@@ -88,7 +89,8 @@ class AreaWatch:
         """Look at an area that `check` has let through. Moves of one viewer take turns, in their order."""
         viewer = self._viewers.get(connection) or _Viewer()  # it may have gone meanwhile
         regions = _regions(asked)
-        async with viewer.turn:
+        async with viewer.turn:  # before anything is waited for, so that the order is that of the requests
+            await self._limiter.check(connection.principal, "watch")
             vendors, are_all = await self._vendors(connection.principal, asked.vendors)
             told = await self._join(connection, vendors, *regions)
             viewer.regions = regions

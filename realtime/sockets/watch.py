@@ -51,7 +51,7 @@ class WatchEvents:
         self._limiter = limiter
         self._max_feeds = max_feeds
         self._now_ms = now_ms
-        self._area = AreaWatch(db, hub, NAMESPACE)
+        self._area = AreaWatch(db, hub, limiter, NAMESPACE)
         self.events = Events(
             {"watch": self._on_watch, "unwatch": self._on_unwatch, "whoami": self._on_whoami}
         )
@@ -112,13 +112,13 @@ class WatchEvents:
         later(connection, answer, self._watch(connection, request))
 
     async def _watch(self, connection: Connection, request: FeedRequest) -> bytes:
+        if request.area is not None:
+            return await self._area.watch(connection, request.area)
         await self._limiter.check(connection.principal, "watch")
         if request.vendor is not None:
             return await self._watch_vendor(connection, identifier(request.vendor, "vendor"))
         if request.driver is not None:
             return await self._watch_driver(connection, identifier(request.driver, "driver"))
-        if request.area is not None:
-            return await self._area.watch(connection, request.area)
         assert request.journey is not None
         return await self._watch_journey(connection, journey_uuid(request.journey), request.since_seq or 0)
 

@@ -1,6 +1,7 @@
 """Areas over real engines: who may look where, what a move costs and brings, and vendors that come later."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -46,8 +47,12 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(server: Server) -> Fleet:
-    return Fleet(server)
+async def fleet(server: Server) -> AsyncIterator[Fleet]:
+    before = len(server.opened)
+    yield Fleet(server)
+    for raw in server.opened[before:]:
+        await raw.close()
+    del server.opened[before:]
 
 
 async def look(viewer: Raw, bbox: Any, zoom: Any = 11, **more: Any) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Raw:
         self._next_id += 1
         mine = self._next_id
         await self.say(f"42{namespace},{mine}{body}")
-        return await self.packet(f"43{namespace},{mine}")
+        return "[" + await self.packet(f"43{namespace},{mine}[")  # not the answer to one whose id begins so
 
     async def ask(self, namespace: str, event: str, *args: Any) -> dict[str, Any]:
         """Send an event; its ack."""

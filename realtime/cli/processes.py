@@ -12,6 +12,7 @@ import typer
 
 from realtime.cli.environment import fail, plain_errors, settings_here, settings_of_process
 from realtime.protocol import shown
+from realtime.tuning import raise_open_files_limit
 
 _SERVER = re.compile(r"[a-z][a-z0-9-]{0,31}=[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}", re.ASCII)
 
@@ -78,7 +79,7 @@ def balancer(
         if not _SERVER.fullmatch(entry):
             raise typer.BadParameter(f"--server is not NAME=HOST:PORT: {shown(entry)}")
     servers = dict(entry.split("=") for entry in server)
-    haproxy.raise_open_files_limit()
+    raise_open_files_limit()
     config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads)
     if only_print:
         typer.echo(config.render(), nl=False)

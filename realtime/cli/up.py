@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from realtime.cli.environment import plain_errors, settings_of_process
-from realtime.engines import demo, haproxy, local
+from realtime.engines import demo, local
 from realtime.engines.console import Console, console
 from realtime.engines.layout import DataDir
 from realtime.engines.plan import Options, Plan, make_plan
 from realtime.engines.supervisor import Announce, Supervisor, end_leftovers
+from realtime.tuning import raise_open_files_limit
 
 
 def up(
@@ -34,7 +35,7 @@ def run(options: Options, announce: Announce) -> int:
     log = console(settings.log_format)
     data = DataDir(settings.data_dir)
     with plain_errors():
-        haproxy.raise_open_files_limit()
+        raise_open_files_limit()
         data.prepare()
         data.lock()
         end_leftovers(data, log)

@@ -66,14 +66,6 @@ def connections_allowed() -> int:
     return max(50, min(100_000, (limit - 200) // 2))
 
 
-def raise_open_files_limit() -> None:
-    """Lift our soft limit on open files, which children inherit, to the hard one (at most 262,144)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 262_144 if hard == resource.RLIM_INFINITY else min(hard, 262_144)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def ask(admin_socket: Path, command: str, timeout_s: float = 2.0) -> str:
     """What HAProxy answers to an admin ``command``, such as ``show servers state``. Raises EngineError."""
     try:

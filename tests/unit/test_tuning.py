@@ -1,0 +1,87 @@
+"""What a process asks of the kernel holds for the connections it accepts."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from realtime import tuning
+
+FRAME = b"x" * 64_000
+KERNELS_TAKE_AT_MOST_BYTES = 3_000_000
+"""Both ends of a loopback connection whose windows have grown; without a bound it was 4.9 MB and more."""
+
+
+class Accepted(asyncio.Protocol):
+    """Keeps the transport of the newest connection."""
+
+    def __init__(self, made: list[asyncio.Transport]) -> None:
+        self._made = made
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "get_write_buffer_size")
+        self._made.append(transport)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> asyncio.Runner:
+    return asyncio.Runner(loop_factory=request.param)
+
+
+def test_a_connection_is_sent_at_once_and_its_unsent_bytes_are_bounded(runner: asyncio.Runner) -> None:
+    async def accept() -> tuple[int, int, int]:
+        made: list[asyncio.Transport] = []
+        listener = tuning.listening_socket("127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(lambda: Accepted(made), sock=listener)
+        reader, writer = await asyncio.open_connection(*listener.getsockname()[:2])
+        while not made:
+            await asyncio.sleep(0)
+        for _ in range(200):  # windows grow with what is read
+            made[0].write(FRAME)
+            await reader.readexactly(len(FRAME))
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        taken = 0
+        while made[0].get_write_buffer_size() == 0 and taken < 50_000_000:
+            made[0].write(FRAME)
+            taken += len(FRAME)
+            await asyncio.sleep(0.005)
+        peer = made[0].get_extra_info("socket")
+        options = [
+            peer.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_NODELAY, socket.TCP_NOTSENT_LOWAT)
+        ]
+        writer.close()
+        made[0].abort()
+        server.close()
+        return options[0], options[1], taken
+
+    with runner:
+        no_delay, unsent_bytes, taken = runner.run(accept())
+    assert no_delay == 1
+    assert unsent_bytes == tuning.UNSENT_BYTES
+    assert taken < KERNELS_TAKE_AT_MOST_BYTES
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with tuning.listening_socket("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(OSError, match="in use"):
+            tuning.listening_socket("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.fixture
+def low_limit() -> Iterator[int]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_limit_on_open_files_is_lifted_to_what_the_machine_allows(low_limit: int) -> None:
+    tuning.raise_open_files_limit()
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    allowed = tuning.OPEN_FILES if low_limit == resource.RLIM_INFINITY else min(low_limit, tuning.OPEN_FILES)
+    assert soft == allowed

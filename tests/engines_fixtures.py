@@ -22,6 +22,7 @@ from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
 from realtime.store import migrate
+from tests.rediscluster import RedisCluster, Server, real_redis, redis_cluster
 
 TEMPLATE = "wayguard_template"
 T = TypeVar("T")
@@ -141,3 +142,37 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
     with redis.Redis.from_url(redis_server.url, socket_timeout=10) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def real_redis_server() -> Iterator[Server]:
+    """The session's Redis that is Redis itself, and not Valkey."""
+    with engine_folder() as folder:
+        server = Server(real_redis(), folder / "redis")
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def real_redis_url(real_redis_server: Server) -> str:
+    """The same, emptied."""
+    real_redis_server.ask("FLUSHALL")
+    return real_redis_server.url
+
+
+@pytest.fixture(scope="session")
+def cluster_of_the_session() -> Iterator[RedisCluster]:
+    """A Cluster of three that no test breaks."""
+    with engine_folder() as folder, redis_cluster(folder) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster_of_three(cluster_of_the_session: RedisCluster) -> RedisCluster:
+    """The same, emptied."""
+    for node in cluster_of_the_session.masters:
+        node.ask("FLUSHALL")
+    return cluster_of_the_session

@@ -1,8 +1,8 @@
 """The bus between instances: Redis pub/sub, subscribed only to what local viewers watch.
 
-Every message carries its publisher and a running number a channel, so a missing one is a gap. A canary a
-second, sent to oneself over the same connection, proves the subscription alive: half-open pub/sub goes quiet
-without an error. After any doubt the owner is told which channels to refill; nothing is replayed here.
+On one server or on a Cluster, where every node that has slots has a link of its own. Every message carries
+its publisher and a running number a channel, so a missing one is a gap. After any doubt the owner is told
+which channels to refill; nothing is replayed here.
 """
 
 import asyncio
@@ -10,26 +10,16 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from realtime.fanout.endings import end
-from realtime.fanout.envelopes import (
-    MAX_MESSAGE_BYTES,
-    Continuity,
-    Envelope,
-    Item,
-    Message,
-    Numbering,
-    Refusal,
-    read,
-)
-from realtime.fanout.writer import Writer
+from realtime.fanout.envelopes import MAX_MESSAGE_BYTES, Envelope, Item, Message, Numbering, Refusal, read
+from realtime.fanout.link import Link, Pace, Wish
+from realtime.fanout.placement import REDIS_FAULTS, canary_on, placement
+from realtime.fanout.redisurl import server_client
+from realtime.fanout.writer import Packed, Writer
 
 __all__ = ["MAX_MESSAGE_BYTES", "REDIS_FAULTS", "Envelope", "Item", "Listener", "Message", "RedisBus"]
 
@@ -38,7 +28,9 @@ log = logging.getLogger(__name__)
 CANARY_S: Final = 1.0
 CANARY_LOST_S: Final = 3.0
 RECONNECT_S: Final = 0.5
-REDIS_FAULTS: Final = (RedisError, OSError, TimeoutError)
+LOOK_S: Final = 1.0
+"""How often a Cluster is asked who has which slots; at once, too, when a node says that it lost one."""
+LOOK_AGAIN_S: Final = 0.1
 
 
 class Listener(Protocol):
@@ -54,62 +46,95 @@ class Listener(Protocol):
         """A message was ``malformed`` or ``oversize`` and was not delivered."""
 
 
-@dataclass(slots=True)
-class _Wish:
-    """A channel somebody here watches. ``stale``: its owner went on without a confirmation."""
-
-    confirmed: asyncio.Future[None]
-    stale: bool = False
-    seen: Continuity = field(default_factory=Continuity)
-
-
 class RedisBus:
-    """Pub/sub on a standalone Redis. ``start`` before anything else; ``stop`` is idempotent."""
+    """Pub/sub on the Redis or the Cluster at ``url`` (see `realtime.fanout.redisurl`).
+
+    ``publish`` may be used at once; ``start`` comes before anything is received; ``stop`` is idempotent.
+    """
 
     def __init__(self, url: str, *, prefix: str = "wg:", timeout_s: float = 2.0) -> None:
         self.publisher = secrets.token_hex(6)
         self._prefix = prefix
-        self._canary_channel = f"{prefix}canary:{self.publisher}"
         self._timeout_s = timeout_s
-        self._reading = _client(url, socket_timeout=None, connect_timeout_s=timeout_s)
-        writing = _client(url, socket_timeout=timeout_s, connect_timeout_s=timeout_s)
-        self._writer = Writer(writing, sharded=False, timeout_s=timeout_s)
+        self._placing = placement(url, timeout_s)
         self._numbers = Numbering(self.publisher)
-        self._pubsub: Any = None
+        self._writers: dict[str, Writer] = {}
+        self._links: dict[str, Link] = {}
         self._listener: Listener | None = None
-        self._wishes: dict[str, _Wish] = {}
-        self._unconfirmed: dict[str, int] = {}
-        self._canary_at = 0.0
+        self._wishes: dict[str, Wish] = {}
+        self._placed: dict[str, str] = {}
+        self._misplaced = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self.is_up = False
 
     def start(self, listener: Listener) -> None:
         """Begin to connect; subscriptions wait until that succeeds."""
         self._listener = listener
-        self._tasks = [asyncio.ensure_future(self._run()), asyncio.ensure_future(self._chirp())]
+        self._tasks = [asyncio.ensure_future(self._follow())]
 
     async def stop(self) -> None:
-        """Close both connections."""
+        """Close every connection."""
         await end(self._tasks)
         self._tasks = []
-        await self._hang_up()
-        for client in (self._reading, self._writer):
+        for link in self._links.values():
+            await link.stop()
+        self._links.clear()
+        for close in (*(writer.aclose for writer in self._writers.values()), self._placing.aclose):
             with contextlib.suppress(*REDIS_FAULTS):
-                await client.aclose()
+                await close()
+        self._writers.clear()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether everything subscribed to is heard now, as far as a canary can tell."""
+        return bool(self._links) and all(link.is_up for link in self._links.values())
 
     # --- out
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Publish in order, in one round trip.
+        """Publish in order, in one round trip a server.
 
         Raises RedisError, OSError or TimeoutError; what was sent is then unknown, and the numbers used are
         not used again, so that receivers see a gap.
         """
         packed = [((self._prefix + m.channel).encode(), self._numbers.pack(m)) for m in messages]
-        if refused := await self._writer.publish(packed):
+        if not self._placing.servers():
+            await self._placing.look()
+        refused, faults = await self._send(packed)
+        if self._placing.is_sharded and (refused or (faults and not self._tasks)):
+            await self._placing.look()  # slots have moved
+            refused, more = await self._send(refused)
+            faults += more
+        if faults:
+            raise faults[0]
+        if refused:
             raise RedisError(f"{len(refused)} messages were refused")
 
-    # --- in
+    async def _send(self, packed: Sequence[Packed]) -> tuple[list[Packed], list[BaseException]]:
+        """What was refused by the servers that should have it, and what went wrong with them."""
+        parts: dict[str, list[Packed]] = {}
+        refused: list[Packed] = []
+        for message in packed:
+            server = self._placing.of(message[0])
+            (refused if server is None else parts.setdefault(server, [])).append(message)
+        sending = [self._writer(server).publish(part) for server, part in parts.items()]
+        answers = await asyncio.gather(*sending, return_exceptions=True)
+        faults: list[BaseException] = []
+        for part, answer in zip(parts.values(), answers, strict=True):
+            if isinstance(answer, BaseException):
+                faults.append(answer)
+            else:
+                refused += [part[place] for place in answer]
+        return refused, faults
+
+    def _writer(self, server: str) -> Writer:
+        writer = self._writers.get(server)
+        if writer is None:
+            client = server_client(server, timeout_s=self._timeout_s)
+            sharded = self._placing.is_sharded
+            writer = self._writers[server] = Writer(client, sharded=sharded, timeout_s=self._timeout_s)
+        return writer
+
+    # --- wishes
 
     async def subscribe(self, channel: str, timeout_s: float) -> bool:
         """Ask for ``channel``; True once Redis has confirmed, False when it has not in ``timeout_s``.
@@ -118,8 +143,8 @@ class RedisBus:
         """
         wish = self._wishes.get(channel)
         if wish is None:
-            wish = self._wishes[channel] = _Wish(asyncio.get_running_loop().create_future())
-            await self._send("SUBSCRIBE", channel)
+            wish = self._wishes[channel] = Wish(asyncio.get_running_loop().create_future())
+            await self._place(channel, wish)
         await asyncio.wait([wish.confirmed], timeout=timeout_s)  # raises nothing when the wish is taken back
         if wish.confirmed.done() and not wish.confirmed.cancelled():
             return True
@@ -130,107 +155,97 @@ class RedisBus:
         """Stop receiving ``channel``."""
         if (wish := self._wishes.pop(channel, None)) is not None:
             wish.confirmed.cancel()
-            await self._send("UNSUBSCRIBE", channel)
+            link = self._links.get(self._placed.pop(channel, ""))
+            if link is not None:
+                await link.remove(channel)
 
     @property
     def subscriptions(self) -> list[str]:
         """The channels asked for."""
         return list(self._wishes)
 
-    async def _send(self, command: str, channel: str) -> None:
-        if self._pubsub is None:
-            return  # the next connection subscribes to all that is wished for
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                if command == "SUBSCRIBE":
-                    self._unconfirmed[channel] = self._unconfirmed.get(channel, 0) + 1
-                    await self._pubsub.subscribe(self._prefix + channel)
-                else:
-                    await self._pubsub.unsubscribe(self._prefix + channel)
-        except REDIS_FAULTS:
-            self._canary_at = 0.0  # the watchdog makes a new connection
+    # --- where they belong
 
-    async def _run(self) -> None:
-        """Connect, read until it breaks, and again."""
+    async def _follow(self) -> None:
+        """Keep a link to every server that has channels, and every wish at the server that has it."""
         while True:
-            reader = None
+            self._misplaced.clear()
             try:
-                reader = await self._connect()
-                await self._watch(reader)
+                is_news = await self._placing.look()
+                await self._settle(is_news)
             except REDIS_FAULTS as error:
                 log.warning("bus: %s", type(error).__name__)
             except Exception:
-                log.exception("bus: a new connection is made")
-            finally:
-                if reader is not None:
-                    await end([reader])
-            self.is_up = False
-            await self._hang_up()
-            await asyncio.sleep(RECONNECT_S)
+                log.exception("bus: wishes are placed again")
+            await asyncio.sleep(LOOK_AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._misplaced.wait()
 
-    async def _connect(self) -> asyncio.Task[None]:
-        for wish in self._wishes.values():
-            wish.stale = wish.stale or wish.confirmed.done()
-            wish.seen.clear()
-        self._unconfirmed = dict.fromkeys(self._wishes, 1)
-        pubsub: Any = self._reading.pubsub()
-        channels = [self._canary_channel, *(self._prefix + channel for channel in self._wishes)]
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await pubsub.subscribe(*channels)
-        except BaseException:
+    async def _settle(self, is_news: bool) -> None:
+        servers = self._placing.servers()
+        for server, link in list(self._links.items()):
+            if server not in servers or self._placing.of(link.canary.encode()) != server:
+                await self._unlink(server)
+        for server in servers - self._links.keys():
+            self._link(server)
+        if is_news or len(self._placed) < len(self._wishes):
+            for channel, wish in list(self._wishes.items()):
+                await self._place(channel, wish)
+        for link in list(self._links.values()):
+            await link.ask_again()
+
+    def _link(self, server: str) -> None:
+        pace = Pace(CANARY_S, CANARY_LOST_S, RECONNECT_S)
+        link = self._links[server] = Link(
+            server,
+            self,
+            self._writer(server),
+            prefix=self._prefix,
+            canary=canary_on(self._placing, server, f"{self._prefix}canary:{self.publisher}"),
+            sharded=self._placing.is_sharded,
+            pace=pace,
+            timeout_s=self._timeout_s,
+        )
+        link.start()
+
+    async def _unlink(self, server: str) -> None:
+        """Give up a server that has nothing for us any more."""
+        link = self._links.pop(server)
+        for channel in [name for name, place in self._placed.items() if place == server]:
+            del self._placed[channel]
+            self._wishes[channel].interrupt()
+        await link.stop()
+        if server not in self._placing.servers():
             with contextlib.suppress(*REDIS_FAULTS):
-                await pubsub.aclose()
-            raise
-        self._pubsub = pubsub
-        self._canary_at = asyncio.get_running_loop().time()
-        asked = {channel.removeprefix(self._prefix) for channel in channels[1:]}
-        for channel in self._wishes.keys() - asked:  # wished for while we connected
-            await self._send("SUBSCRIBE", channel)
-        for channel in asked - self._wishes.keys():  # and not wished for any more
-            await self._send("UNSUBSCRIBE", channel)
-        return asyncio.ensure_future(self._read(pubsub))
+                await self._writers.pop(server).aclose()
 
-    def _confirm(self, channel: str) -> None:
-        """Redis has taken a subscription. Only the answer to our newest request counts."""
-        left = self._unconfirmed[channel] = self._unconfirmed.get(channel, 1) - 1
-        wish = self._wishes.get(channel)
-        if left > 0:
+    async def _place(self, channel: str, wish: Wish) -> None:
+        """Give a wish to the link that can fulfil it. Without one it waits until there is."""
+        server = self._placing.of((self._prefix + channel).encode())
+        before = self._placed.get(channel)
+        if server == before or server not in self._links:
             return
-        self._unconfirmed.pop(channel)
-        if wish is None:
-            return
-        if not wish.confirmed.done():
-            wish.confirmed.set_result(None)
-        if wish.stale and self._listener is not None:
-            wish.stale = False
+        self._placed[channel] = server
+        if before is not None:
+            wish.interrupt()
+            await self._links[before].remove(channel)
+        if self._wishes.get(channel) is wish:  # it may have been taken back meanwhile
+            await self._links[server].add(channel, wish)
+
+    # --- in
+
+    def on_misplaced(self) -> None:
+        """A link's server may have lost channels: look who has them."""
+        self._misplaced.set()
+
+    def on_resubscribed(self, channel: str) -> None:
+        """A link hears ``channel`` again."""
+        if self._listener is not None:
             self._listener.on_doubt([channel], "resubscribed")
 
-    async def _watch(self, reader: asyncio.Task[None]) -> None:
-        """Wait until the reader ends or the canary has been silent too long."""
-        loop = asyncio.get_running_loop()
-        while not reader.done():
-            await asyncio.wait([reader], timeout=CANARY_S / 2)
-            if loop.time() - self._canary_at > CANARY_LOST_S:
-                raise TimeoutError("canary is silent")
-        reader.result()
-
-    async def _read(self, pubsub: Any) -> None:
-        while True:
-            message = await pubsub.get_message(timeout=None)
-            if message is None:
-                continue
-            channel = message["channel"].decode().removeprefix(self._prefix)
-            if message["type"] == "message":
-                self._receive(channel, message["data"])
-            elif message["type"] == "subscribe":
-                self._confirm(channel)
-
-    def _receive(self, channel: str, data: bytes) -> None:
-        if channel.startswith("canary:"):
-            self._canary_at = asyncio.get_running_loop().time()
-            self.is_up = True
-            return
+    def on_data(self, channel: str, data: bytes) -> None:
+        """A message came over a link."""
         wish = self._wishes.get(channel)
         if wish is None or self._listener is None:
             return
@@ -249,26 +264,3 @@ class RedisBus:
             self._listener.on_dropped("malformed")
         if doubt is not None:
             self._listener.on_doubt([channel], doubt)
-
-    async def _chirp(self) -> None:
-        while True:
-            with contextlib.suppress(*REDIS_FAULTS):
-                await self._writer.publish([(self._canary_channel.encode(), b"")])
-            await asyncio.sleep(CANARY_S)
-
-    async def _hang_up(self) -> None:
-        pubsub, self._pubsub = self._pubsub, None
-        if pubsub is not None:
-            with contextlib.suppress(*REDIS_FAULTS):
-                async with asyncio.timeout(self._timeout_s):
-                    await pubsub.aclose()
-
-
-def _client(url: str, *, socket_timeout: float | None, connect_timeout_s: float) -> "redis.Redis":
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=socket_timeout,
-        socket_connect_timeout=connect_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )

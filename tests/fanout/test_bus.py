@@ -14,8 +14,10 @@ import redis.asyncio as redis
 from realtime.engines.redis import EmbeddedRedis
 from realtime.fanout import bus as bus_module
 from realtime.fanout.bus import MAX_MESSAGE_BYTES, Envelope, Item, Message, RedisBus
+from realtime.fanout.redisurl import client
 from tests.engines_fixtures import engine_folder
 from tests.fanout.kit import until
+from tests.rediscluster import RedisCluster
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -65,12 +67,30 @@ class End:
 
 
 class Ends:
-    """Any number of ends on one Redis, and a client of the same for mischief."""
+    """Any number of ends on one Redis or Cluster, and what is needed for mischief there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, servers: Sequence[str] = ()) -> None:
         self.url = url
-        self.client = redis.Redis.from_url(url, socket_timeout=10)
+        self.is_cluster = bool(servers)
+        self.client: Any = client(url, timeout_s=10, max_connections=10)
+        self._servers = [redis.Redis.from_url(server, socket_timeout=10) for server in servers or [url]]
         self._made: list[End] = []
+
+    async def publish(self, channel: str, body: bytes) -> None:
+        """As somebody would who is none of us."""
+        command = "SPUBLISH" if self.is_cluster else "PUBLISH"
+        await self.client.execute_command(command, channel, body)
+
+    async def channels(self) -> set[str]:
+        """What anybody has subscribed to, but for canaries."""
+        what = "SHARDCHANNELS" if self.is_cluster else "CHANNELS"
+        names = [await server.execute_command("PUBSUB", what, "wg:*") for server in self._servers]  # type: ignore[no-untyped-call]
+        return {name.decode() for some in names for name in some if b"canary" not in name}
+
+    async def cut(self) -> None:
+        """Kill every connection that listens."""
+        for server in self._servers:
+            await server.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
 
     async def end(self) -> End:
         made = End(RedisBus(self.url, timeout_s=2.0), Ear())
@@ -82,12 +102,20 @@ class Ends:
     async def close(self) -> None:
         for made in self._made:
             await made.bus.stop()
-        await self.client.aclose()
+        for closed in (self.client, *self._servers):
+            await closed.aclose()
 
 
-@pytest.fixture
-async def ends(redis_url: str) -> AsyncIterator[Ends]:
-    made = Ends(redis_url)
+@pytest.fixture(params=["valkey", "redis", "cluster"])
+async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
+    """The contract holds on each: what is embedded, Redis itself, a Cluster of three."""
+    if request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster_of_three")
+        made = Ends(cluster.url, [node.url for node in cluster.masters])
+    elif request.param == "redis":
+        made = Ends(request.getfixturevalue("real_redis_url"))
+    else:
+        made = Ends(request.getfixturevalue("redis_url"))
     yield made
     await made.close()
 
@@ -107,13 +135,13 @@ async def test_what_is_confirmed_is_received_in_order_and_not_by_oneself(ends: E
 async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) -> None:
     idle, watcher, speaker = await ends.end(), await ends.end(), await ends.end()
     heard: list[str] = []
-    receive = idle.bus._receive
+    for link in idle.bus._links.values():
 
-    def count(channel: str, data: bytes) -> None:
-        heard.append(channel)
-        receive(channel, data)
+        def count(name: str, data: bytes, take: Any = link._take) -> None:
+            heard.append(name)
+            take(name, data)
 
-    idle.bus._receive = count  # type: ignore[method-assign]
+        link._take = count  # type: ignore[method-assign]
     assert await watcher.bus.subscribe("c", 5.0)
     assert await idle.bus.subscribe("left", 5.0)
     await idle.bus.unsubscribe("left")
@@ -123,9 +151,8 @@ async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) ->
     await until(lambda: len(watcher.ear.orders("c")) == 30, "the messages")
     heard.clear()
     await until(lambda: len(heard) >= 3, "canaries")
-    assert set(heard) == {f"canary:{idle.bus.publisher}"}
-    channels = {name.decode() for name in await ends.client.pubsub_channels("wg:*")}
-    assert {name for name in channels if "canary" not in name} == {"wg:c"}
+    assert set(heard) <= {link.canary for link in idle.bus._links.values()}
+    assert await ends.channels() == {"wg:c"}
 
 
 async def test_leaving_and_coming_back_quickly_ends_as_wished(ends: Ends) -> None:
@@ -142,7 +169,7 @@ async def test_leaving_and_coming_back_quickly_ends_as_wished(ends: Ends) -> Non
     await until(lambda: len(here.ear.orders("c")) == 20, "the messages")
     assert here.bus.subscriptions == ["c"]
     await here.bus.unsubscribe("c")
-    await until(lambda: not here.bus._unconfirmed, "nothing kept of it")
+    await until(lambda: not any(link._unconfirmed for link in here.bus._links.values()), "nothing kept of it")
 
 
 async def test_a_missing_number_is_a_gap(ends: Ends) -> None:
@@ -172,7 +199,7 @@ async def test_a_killed_connection_comes_back_with_a_doubt(ends: Ends) -> None:
         assert await here.bus.subscribe(channel, 5.0)
     await speaker.say("c", 1)
     await until(lambda: here.ear.orders("c") == [1], "the first")
-    await ends.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await ends.cut()
     await until(lambda: len(here.ear.doubts) >= 2, "the doubts")
     assert sorted(set(here.ear.doubts)) == [("c", "resubscribed"), ("d", "resubscribed")]
     await speaker.say("c", 2)
@@ -183,23 +210,25 @@ async def test_a_wish_changed_while_it_connects_is_what_counts_afterwards(ends: 
     here = await ends.end()
     assert await here.bus.subscribe("old", 5.0)
     connecting, go_on = asyncio.Event(), asyncio.Event()
-    make = here.bus._reading.pubsub
+    link = here.bus._links[here.bus._placed["old"]]
+    make = link._reading.pubsub
 
     def held() -> Any:
         pubsub = make()
-        subscribe = pubsub.subscribe
+        name = "ssubscribe" if ends.is_cluster else "subscribe"
+        subscribe = getattr(pubsub, name)
 
         async def wait_first(*channels: str) -> None:
             connecting.set()
             await go_on.wait()
             await subscribe(*channels)
-            pubsub.subscribe = subscribe
+            setattr(pubsub, name, subscribe)
 
-        pubsub.subscribe = wait_first
+        setattr(pubsub, name, wait_first)
         return pubsub
 
-    here.bus._reading.pubsub = held  # type: ignore[method-assign]
-    await ends.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    link._reading.pubsub = held  # type: ignore[method-assign]
+    await ends.cut()
     async with asyncio.timeout(20):
         await connecting.wait()
     await here.bus.unsubscribe("old")
@@ -208,8 +237,8 @@ async def test_a_wish_changed_while_it_connects_is_what_counts_afterwards(ends: 
     go_on.set()
     assert await asking
     for _ in range(500):
-        names = await ends.client.pubsub_channels("wg:*")
-        if {name.decode() for name in names if b"canary" not in name} == {"wg:new"}:
+        names = await ends.channels()
+        if names == {"wg:new"}:
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"still subscribed to {names}")
@@ -280,7 +309,7 @@ async def test_forged_and_malformed_messages_are_dropped_counted_and_survived(en
     here, speaker = await ends.end(), await ends.end()
     assert await here.bus.subscribe("c", 5.0)
     for body in FORGED:
-        await ends.client.publish("wg:c", body)
+        await ends.publish("wg:c", body)
     await until(lambda: len(here.ear.dropped) == len(FORGED), "the drops")
     assert set(here.ear.dropped) == {"malformed"}
     await speaker.say("c", 1)
@@ -312,11 +341,12 @@ async def test_a_listener_that_raises_does_not_end_the_bus(ends: Ends) -> None:
 async def test_a_foreign_canary_and_a_foreign_channel_do_no_harm(ends: Ends) -> None:
     here = await ends.end()
     assert await here.bus.subscribe("c", 5.0)
-    await ends.client.publish(f"wg:canary:{here.bus.publisher}", b"forged")
+    for link in here.bus._links.values():
+        await ends.publish(link.canary, b"forged")
     body = msgspec.msgpack.encode(Envelope(here.bus.publisher, 99, "k", [Item("a", 1, b"1")], 7))
-    await ends.client.publish("wg:c", body)  # in our own name: not taken
+    await ends.publish("wg:c", body)  # in our own name: not taken
     body = msgspec.msgpack.encode(Envelope("other", 99, "k", [Item("a", 2, b"1")], 7))
-    await ends.client.publish("wg:c", body)
+    await ends.publish("wg:c", body)
     await until(lambda: here.ear.orders("c") == [2], "the other's")
 
 
@@ -327,5 +357,5 @@ async def test_many_channels_at_once_each_confirmed(ends: Ends) -> None:
     await speaker.bus.publish([Message(channel, "k", [Item("a", 1, b"1")], 7) for channel in channels])
     await until(lambda: len(here.ear.messages) == 300, "the messages")
     await asyncio.gather(*(here.bus.unsubscribe(channel) for channel in channels))
-    await until(lambda: not here.bus._unconfirmed, "nothing kept")
+    await until(lambda: not any(link._unconfirmed for link in here.bus._links.values()), "nothing kept")
     assert here.bus.subscriptions == []

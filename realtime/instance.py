@@ -8,10 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-import redis.asyncio as redis
 from aiohttp import web
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from realtime import metrics
 from realtime.admission import Admission
@@ -21,6 +18,7 @@ from realtime.auth import Authenticator
 from realtime.committer import Committer
 from realtime.fanout.bus import RedisBus
 from realtime.fanout.hub import Hub
+from realtime.fanout.redisurl import Client, client
 from realtime.live.keeper import PresenceKeeper
 from realtime.live.limiter import RedisLimiter
 from realtime.live.origin import LiveOrigin
@@ -50,13 +48,11 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def redis_client(settings: Settings) -> "redis.Redis":
+def redis_client(settings: Settings) -> Client:
     """A client for everything but pub/sub: bounded waits, no hidden retries."""
-    return redis.Redis.from_url(
+    return client(
         settings.redis_url.get_secret_value(),
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        timeout_s=settings.redis_timeout_s,
         max_connections=REDIS_CONNECTIONS,
     )
 
@@ -88,7 +84,7 @@ class FanoutMetrics:
 class Instance:
     """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
 
-    def __init__(self, settings: Settings, db: Database, client: "redis.Redis") -> None:
+    def __init__(self, settings: Settings, db: Database, client: Client) -> None:
         self.settings = settings
         self.db = db
         self.client = client

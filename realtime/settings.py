@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr = Field(
         SecretStr(""), description="a replica for reads of old data; optional"
     )
-    redis_url: SecretStr = Field(SecretStr(""), description="redis://, rediss:// or unix://")
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="redis://, rediss://, unix://, or redis+cluster://host:port,host:port"
+    )
     bind_host: str = Field("127.0.0.1", description="address a web instance or a worker listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of this process; 0 = any free port")
     public_url: str = Field("http://127.0.0.1:8000", description="what links handed to people begin with")

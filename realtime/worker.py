@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final
 
 import asyncpg
-import redis.asyncio as redis
 from aiohttp import web
 
 from realtime import metrics
 from realtime.api.routes import add_about
 from realtime.fanout.bus import REDIS_FAULTS, RedisBus
 from realtime.fanout.endings import end
+from realtime.fanout.redisurl import Client
 from realtime.instance import redis_client, wall_clock_ms
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
@@ -38,7 +38,7 @@ _AWAY: Final = (Refused, asyncpg.PostgresError, *REDIS_FAULTS)
 class Worker:
     """A worker. `open` makes and starts it; serve ``app``."""
 
-    def __init__(self, settings: Settings, db: Database, client: "redis.Redis") -> None:
+    def __init__(self, settings: Settings, db: Database, client: Client) -> None:
         self._settings = settings
         self._db = db
         self._client = client

@@ -15,6 +15,7 @@ import asyncpg
 import redis.asyncio
 
 from realtime.engines.probe import http_status
+from realtime.fanout.redisurl import cluster_url
 from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store import durability, migrate, upkeep
@@ -125,7 +126,12 @@ async def redis_server(settings: Settings) -> list[Finding]:
     url = settings.redis_url.get_secret_value()
     if not url:
         return [Finding("redis", "no REDIS_URL and no data directory", "start ./run, or set REDIS_URL")]
-    client = redis.asyncio.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+    try:
+        cluster = cluster_url(url)
+        asked = url if cluster is None else cluster.of(cluster.seeds[0])
+    except ValueError as problem:
+        return [Finding("redis", str(problem), "correct REDIS_URL")]
+    client = redis.asyncio.from_url(asked, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
     try:
         async with asyncio.timeout(2 * _TIMEOUT_S):
             before = time.time()

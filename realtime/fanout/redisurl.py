@@ -5,7 +5,7 @@ One server is ``redis://``, ``rediss://`` or ``unix://``. A Cluster is ``redis+c
 named are asked for the others.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import redis.asyncio as redis
@@ -68,7 +68,10 @@ def server_client(url: str, *, timeout_s: float, reads_forever: bool = False) ->
     )
 
 
-def client(url: str, *, timeout_s: float, max_connections: int) -> "redis.Redis | redis.RedisCluster":
+Client: TypeAlias = "redis.Redis | redis.RedisCluster"
+
+
+def client(url: str, *, timeout_s: float, max_connections: int) -> Client:
     """A client for everything but pub/sub: bounded waits, no hidden retries.
 
     That of a Cluster follows moved slots: it asks again once.

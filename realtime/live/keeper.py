@@ -9,10 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import redis.asyncio as redis
-
 from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
+from realtime.fanout.redisurl import Client
 from realtime.live.channels import PRESENCE, presence_item
 from realtime.live.presence import DriverPresence, Reason, presence_order
 from realtime.live.publisher import LivePublisher
@@ -35,7 +34,7 @@ class PresenceKeeper:
     def __init__(
         self,
         publisher: LivePublisher,
-        client: "redis.Redis",
+        client: Client,
         *,
         instance: str,
         stale_after_s: float,

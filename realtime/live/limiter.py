@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-import redis.asyncio as redis
-
 from realtime.auth import Principal
 from realtime.fanout.bus import REDIS_FAULTS
+from realtime.fanout.redisurl import Client
 from realtime.protocol import Code, Refused
 
 WINDOW_S: Final = 10
@@ -32,7 +31,7 @@ class RedisLimiter:
 
     def __init__(
         self,
-        client: "redis.Redis",
+        client: Client,
         timeout_s: float,
         per_window: Mapping[str, int] = PER_WINDOW,
         default: int = DEFAULT_PER_WINDOW,

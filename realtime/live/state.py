@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import redis.asyncio as redis
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
 
 from realtime.fanout.bus import REDIS_FAULTS, Item
 from realtime.fanout.luapack import pack
+from realtime.fanout.redisurl import Client
 from realtime.live.channels import HASHED, state_key
 from realtime.protocol import Code, Refused
 
@@ -37,10 +38,11 @@ Write = tuple[str, str, str, Sequence[Stored]]
 class LiveState:
     """Reads and writes the hashes. Every call is bounded by ``timeout_s`` and raises Refused(unavailable)."""
 
-    def __init__(self, client: "redis.Redis", timeout_s: float) -> None:
+    def __init__(self, client: Client, timeout_s: float) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._sha: str | None = None
+        self._call_hashes = 1 if isinstance(client, RedisCluster) else CALL_VALUES
 
     async def write(self, tenant: str, vendor: str, kind: str, values: Sequence[Stored]) -> None:
         """Store what is newer than what is there."""
@@ -53,8 +55,8 @@ class LiveState:
             if self._sha is None:
                 self._sha = await self._client.script_load(_SCRIPT)
             pipe = self._client.pipeline(transaction=False)
-            for keys, args in _calls(writes):
-                pipe.evalsha(self._sha, len(keys), *keys, *args)
+            for keys, args in _calls(writes, self._call_hashes):
+                pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
             try:
                 await pipe.execute()
             except NoScriptError:
@@ -95,13 +97,13 @@ class LiveState:
             raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error
 
 
-def _calls(writes: Sequence[Write]) -> Iterator[tuple[list[str], list[bytes]]]:
-    """Keys and arguments of the script, call by call, each of a bounded number of values."""
+def _calls(writes: Sequence[Write], max_hashes: int) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Keys and arguments of the script, call by call, each of a bounded number of values and hashes."""
     keys, args, count = list[str](), list[bytes](), 0
     for tenant, vendor, kind, values in writes:
         for start in range(0, len(values), CALL_VALUES):
             part = values[start : start + CALL_VALUES]
-            if count and count + len(part) > CALL_VALUES:
+            if keys and (count + len(part) > CALL_VALUES or len(keys) == max_hashes):
                 yield keys, args
                 keys, args, count = [], [], 0
             offers: list[bytes] = []

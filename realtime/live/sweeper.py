@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import msgspec
-import redis.asyncio as redis
 
 from realtime.fanout.bus import Message, RedisBus
+from realtime.fanout.redisurl import Client
 from realtime.live.channels import PRESENCE, presence_item, vendor_channel
 from realtime.live.keeper import INSTANCES_KEY, lease_key
 from realtime.live.presence import Reason, State, epoch_of, presence_order
@@ -22,9 +22,7 @@ SCAN_TIMEOUT_S: Final = 30.0
 class PresenceSweeper:
     """``sweep`` finds instances whose lease ran out and tells their drivers offline."""
 
-    def __init__(
-        self, client: "redis.Redis", state: LiveState, bus: RedisBus, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, client: Client, state: LiveState, bus: RedisBus, now_ms: Callable[[], int]) -> None:
         self._client = client
         self._state = state
         self._bus = bus

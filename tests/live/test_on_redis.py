@@ -1,0 +1,139 @@
+"""What else lives in Redis than the bus, on each kind of it: what is embedded, Redis itself, a Cluster."""
+
+from collections.abc import AsyncIterator, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from realtime.auth import Principal
+from realtime.fanout.bus import Item, Message, RedisBus
+from realtime.fanout.redisurl import Client, client
+from realtime.live.channels import PRESENCE
+from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key
+from realtime.live.limiter import RedisLimiter
+from realtime.live.publisher import LivePublisher
+from realtime.live.state import CALL_VALUES, LiveState, Stored
+from realtime.live.sweeper import PresenceSweeper
+from realtime.protocol import Code, Refused
+from tests.fanout.kit import until
+
+
+class Place:
+    """One kind of Redis, emptied."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client: Client = client(url, timeout_s=5.0, max_connections=20)
+        self.state = LiveState(self.client, 5.0)
+
+    async def forget_scripts(self) -> None:
+        await cast(Any, self.client).script_flush()
+
+
+@pytest.fixture(params=["valkey", "redis", "cluster"])
+async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    name = {"valkey": "redis_url", "redis": "real_redis_url", "cluster": "redis_cluster_of_three"}[
+        request.param
+    ]
+    given = request.getfixturevalue(name)
+    made = Place(given if isinstance(given, str) else given.url)
+    yield made
+    await made.client.aclose()
+
+
+def spot(driver: str, order: int) -> Stored:
+    return Stored(Item(driver, order, b'["%s|\xc3\xa9",%d]' % (driver.encode(), order)), f"o{order}")
+
+
+def as_dict(values: Sequence[Stored]) -> dict[str, Stored]:
+    return {stored.item.key: stored for stored in values}
+
+
+async def test_the_newer_stays_whoever_writes_last(place: Place) -> None:
+    big = 2**62
+    for values in ([spot("a", 9), spot("b", big)], [spot("a", 10), spot("b", big - 1)], [spot("a", 2)]):
+        await place.state.write("t1", "v1", "positions", values)
+    assert as_dict(await place.state.read("t1", "v1", "positions")) == {
+        "a": spot("a", 10),
+        "b": spot("b", big),
+    }
+    assert await place.state.read("t1", "v2", "positions") == []
+
+
+async def test_many_vendors_and_many_drivers_go_in_one_round_trip(place: Place) -> None:
+    writes = [
+        ("t1", f"v{v}", kind, [spot(f"d{v}", v + 1)]) for v in range(50) for kind in ("positions", PRESENCE)
+    ]
+    crowd = [spot(f"c{n}", n) for n in range(2 * CALL_VALUES + 7)]
+    await place.state.write_many(
+        [*writes, ("t1", "crowd", "positions", crowd), ("t1", "none", "positions", [])]
+    )
+    for tenant, vendor, kind, values in writes:
+        assert await place.state.read(tenant, vendor, kind) == values
+    assert as_dict(await place.state.read("t1", "crowd", "positions")) == as_dict(crowd)
+
+
+async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(place: Place) -> None:
+    await place.state.write("t1", "v1", "positions", [spot("a", 1)])
+    await place.forget_scripts()
+    await place.state.write("t1", "v1", "positions", [spot("a", 2)])
+    bus = RedisBus(place.url)
+    await bus.publish([Message("c", "k", [Item("a", 1, b"1")], 7)])
+    await place.forget_scripts()
+    await bus.publish([Message("c", "k", [Item("a", 1, b"1")], 7)])
+    await bus.stop()
+    assert as_dict(await place.state.read("t1", "v1", "positions")) == {"a": spot("a", 2)}
+
+
+async def test_whether_a_vendor_is_built_is_remembered(place: Place) -> None:
+    assert not await place.state.is_built("t1", "v1")
+    await place.state.mark_built("t1", "v1")
+    assert await place.state.is_built("t1", "v1")
+    assert not await place.state.is_built("t1", "v2")
+
+
+async def test_the_limit_is_counted_by_principal_and_operation(place: Place) -> None:
+    limiter = RedisLimiter(place.client, 5.0, per_window={"watch": 3}, default=1_000)
+    here = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
+    other = cast(Principal, SimpleNamespace(tenant="t1", sub="other"))
+    refusals: list[Refused] = []
+    for _ in range(8):  # the window may turn once meanwhile
+        try:
+            await limiter.check(here, "watch")
+        except Refused as refused:
+            refusals.append(refused)
+    assert refusals and all(refused.code == Code.RATE_LIMITED for refused in refusals)
+    await limiter.check(here, "journey:end")
+    await limiter.check(other, "watch")
+
+
+async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place: Place) -> None:
+    now_ms = 1_780_000_000_000
+    bus = RedisBus(place.url)
+    publisher = LivePublisher(None, bus, place.state, lambda: now_ms)
+
+    def keeper(name: str) -> PresenceKeeper:
+        return PresenceKeeper(
+            publisher, place.client, instance=name, stale_after_s=60, timeout_s=5.0, now_ms=lambda: now_ms
+        )
+
+    dead, alive = keeper("dead"), keeper("alive")
+    for one in (dead, alive):
+        one.start()
+        await until(lambda one=one: one.redis_is_up, "the lease")  # type: ignore[misc]
+    dead.connected("t1", "v1", "lost", 1)
+    alive.connected("t1", "v2", "kept", 1)
+    assert await publisher.flush()
+    sweeper = PresenceSweeper(place.client, place.state, bus, lambda: now_ms + 1)
+    assert await sweeper.sweep() == 0
+    await dead.stop()  # gives its lease up; what it said of its drivers stands
+    assert await sweeper.sweep() == 1
+    (lost,) = await place.state.read("t1", "v1", PRESENCE)
+    (kept,) = await place.state.read("t1", "v2", PRESENCE)
+    assert b'"offline"' in lost.item.fragment and b'"online"' in kept.item.fragment
+    names = await cast(Any, place.client).smembers(INSTANCES_KEY)
+    assert names == {b"alive"}
+    assert await cast(Any, place.client).exists(lease_key("alive"))
+    await alive.stop()
+    await bus.stop()

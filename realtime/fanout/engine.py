@@ -1,309 +1,348 @@
-"""Engine.IO sessions that write ready frames straight to their transport.
+"""Engine.IO sessions that write ready frames straight to their transport and hear straight from it.
 
-python-engineio gives every client a queue without a bound and a writer task; here a websocket client has
-neither. Bytes not yet taken by the kernel are the only backlog, so they can be measured and bounded.
-Underscore names of python-engineio are used on purpose; tests/fanout/test_contract.py fails when they move.
+python-engineio gives every client a queue without a bound, a reader and a writer task; here a websocket
+client has none of them. Bytes not yet taken by the kernel are the only backlog, so they can be measured and
+bounded.
 """
 
-import asyncio
-import base64
-import contextlib
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import ClientError, StreamReader, web
 from engineio import exceptions, packet
-from engineio.async_socket import AsyncSocket
 
 from realtime.fanout import frames
+from realtime.fanout.backlog import Backlog
 from realtime.fanout.frames import Frame
-from realtime.fanout.websocket import CLOSE_GRACE_S, DirectWebSocket, Wire, put
+from realtime.fanout.polling import Outbox, unbase64
+from realtime.fanout.websocket import NORMAL, PROTOCOL_ERROR, WebSocket, Wire, put
 
 if TYPE_CHECKING:
     from realtime.fanout.engineserver import EngineServer
+    from realtime.fanout.upgrade import Probe
+
+log = logging.getLogger(__name__)
 
 HARD_LIMIT_FACTOR: Final = 16
 """A client that leaves this many times its soft limit unread while it asks for more is cut off. Room enough
 for the answers to several journeys watched at once over a slow line."""
-QUEUED_PACKET_BYTES: Final = 600
-"""What python-engineio's packet and queue hold beside the text of one that waits for a poll."""
+UPGRADE_POLL_S: Final = 0.1
+"""A poll that comes while a probe is under way is ended this soon: the client upgrades between its polls."""
 
 
-class EngineSocket(AsyncSocket):
-    """One client. ``write`` never waits; ``buffered_bytes`` says how far behind the client is."""
+class EngineSocket:
+    """One client: what python-engineio's servers ask of their ``AsyncSocket``, and ``write``.
+
+    ``wire`` is None while the client polls. ``buffered_bytes`` says how far behind it is.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_backlog",
+        "_session",
+        "_websocket",
+        "closed",
+        "closing",
+        "connected",
+        "is_posting",
+        "outbox",
+        "probe",
+        "server",
+        "sid",
+        "upgraded",
+        "wire",
+    )
 
     def __init__(self, server: "EngineServer", sid: str) -> None:
-        super().__init__(server, sid)
-        self.closing: bool
-        self.closed: bool
-        self.upgrading: bool
-        self.last_ping: float | None
+        self.server = server
+        self.sid = sid
         self.wire: Wire | None = None
-        self._probing: Wire | None = None
-        self._queued_bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
+        self.outbox: Outbox | None = Outbox()
+        self.probe: Probe | None = None
+        self.connected = False
+        self.upgraded = False
+        self.closing = False
+        self.closed = False
+        self.is_posting = False
+        self._websocket: WebSocket | None = None
+        self._backlog: Backlog | None = None
+        self._session: dict[str, Any] | None = None
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """What an application keeps with the client."""
+        if self._session is None:
+            self._session = {}
+        return self._session
+
+    @session.setter
+    def session(self, kept: dict[str, Any]) -> None:
+        self._session = kept
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the session has ended or begun to."""
+        return self.closing
 
     # --- out
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes accepted for this client that its kernel socket or its next poll has not taken."""
-        return self._queued_bytes if self.wire is None else self.wire.get_write_buffer_size()
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether the session has ended or begun to."""
-        return bool(self.closing or self.closed)
+        if self.wire is not None:
+            return self.wire.get_write_buffer_size()
+        return 0 if self.outbox is None else self.outbox.queued_bytes
 
     def write(self, frame: Frame) -> None:
         """Send ``frame`` now, in order. A client far beyond its limit is cut off instead."""
-        if self.closed:
-            return
-        if self.buffered_bytes > self.server.buffer_limit_bytes * HARD_LIMIT_FACTOR:
+        wire = self.wire
+        if wire is None:
+            self._queue(frame)
+        elif wire.get_write_buffer_size() > self.server.hard_limit_bytes:
             self.abort()
-            return
-        if self.wire is not None:
-            put(self.wire, frame.wire)
         else:
-            self._queued_bytes += len(frame.packet) + QUEUED_PACKET_BYTES
-            self.queue.put_nowait(_Queued(frame))
+            put(wire, frame.wire)
 
     def write_together(self, several: Sequence[Frame]) -> None:
         """Send these frames with nothing between them, in one write: a packet and its binary attachments."""
-        if self.wire is None:
+        wire = self.wire
+        if wire is None:
             for frame in several:
-                self.write(frame)
-        elif len(several) == 1:
-            self.write(several[0])
-        elif not self.closed:
-            if self.buffered_bytes > self.server.buffer_limit_bytes * HARD_LIMIT_FACTOR:
-                self.abort()
-            else:
-                put(self.wire, b"".join([frame.wire for frame in several]))
+                self._queue(frame)
+        elif wire.get_write_buffer_size() > self.server.hard_limit_bytes:
+            self.abort()
+        else:
+            put(wire, b"".join([frame.wire for frame in several]))
+
+    def _queue(self, frame: Frame) -> None:
+        outbox = self.outbox
+        if outbox is None:
+            return
+        if outbox.queued_bytes > self.server.hard_limit_bytes:
+            self.abort()
+        else:
+            outbox.put(frame)
 
     async def send(self, pkt: packet.Packet) -> None:
-        """python-engineio's own way out (handshake, stock emits)."""
+        """python-engineio's own way out."""
         if self.closed:
             raise exceptions.SocketIsClosedError()
-        if self.wire is None:
-            encoded = pkt.encode()
-            self._queued_bytes += len(encoded) + QUEUED_PACKET_BYTES
-            self.queue.put_nowait(pkt)
-            return
-        self.write(_frame_of(pkt))
+        encoded = pkt.encode()
+        self.write(Frame(encoded.encode()) if isinstance(encoded, str) else Frame.binary(bytes(encoded)))
 
-    async def poll(self) -> list[packet.Packet]:
-        packets = cast(list[packet.Packet], await super().poll())
-        self._queued_bytes = 0
-        if self.closing:
-            self._loop.call_soon(self._finish)
-        return packets
-
-    # --- heartbeat: one timer a client, no task
+    # --- heartbeat: two lines of the server, no timer and no task a client
 
     def schedule_ping(self) -> None:
-        self.last_ping = None
-        self._arm(self.server.ping_interval, self._ping)
+        """The client is alive: ask again in a ping interval."""
+        self.server.unanswered.discard(self)
+        self.server.quiet.add(self)
 
-    def _ping(self) -> None:
-        if self.closed or self.closing:
-            return
-        self.last_ping = time.time()
+    def ping(self) -> None:
+        """Ask whether the client is there."""
+        self.server.unanswered.add(self)
         self.write(_PING)
-        self._arm(self.server.ping_timeout, self._gone)
 
-    def _gone(self) -> None:
-        self._spawn_close(self.server.reason.PING_TIMEOUT)
+    def no_pong(self) -> None:
+        """No pong came in time. While it is we who do not read, that says nothing."""
+        if self._backlog is not None and self._backlog.is_full:
+            self.server.unanswered.add(self)
+        else:
+            self.end(self.server.reason.PING_TIMEOUT)
 
-    def _arm(self, delay_s: float, action: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(delay_s, action)
+    # --- in, by either transport
 
-    async def check_ping_timeout(self) -> bool:
-        if self.closed:
-            raise exceptions.SocketIsClosedError()
+    def heard(self, data: str | bytes) -> None:
+        """One packet by websocket. What no client sends ends it."""
+        if not self.closing and not self.received(data):
+            self.end(self.server.reason.TRANSPORT_ERROR, abort=False, code=PROTOCOL_ERROR)
+
+    def lost(self) -> None:
+        """The websocket has ended, or has said its last."""
+        self._websocket = None
+        self.wire = GONE
+        self.end(self.server.reason.TRANSPORT_CLOSE)
+
+    def received(self, data: str | bytes) -> bool:
+        """Take one packet. False for what no client sends."""
+        if isinstance(data, bytes):
+            self._hear(data)
+            return True
+        kind = data[:1]
+        if kind == "4":
+            self._hear(data[1:])
+        elif data == "3":
+            self.schedule_ping()
+        elif kind == "b":
+            self._hear(unbase64(data[1:]))
+        elif data == "1":
+            self.end(self.server.reason.CLIENT_DISCONNECT)
+        else:
+            return False
         return True
+
+    def _hear(self, message: str | bytes) -> None:
+        if self._backlog is not None:
+            self._backlog.add(message)
+            if self.wire is not None and self._backlog.is_full:
+                self.wire.pause_reading()
+            return
+        pending = self.server.deliver(self, message)
+        if pending is not None:
+            self._backlog = Backlog()
+            self.server.background(self._work(pending, self._backlog))
+
+    async def _work(self, pending: Awaitable[None] | None, backlog: Backlog) -> None:
+        """Await what the receiver returned, then hand it what came meanwhile."""
+        while True:
+            try:
+                if pending is not None:
+                    await pending
+            except Exception:
+                log.exception("a message handler failed")
+            if self.closing or not backlog:
+                break
+            was_full = backlog.is_full
+            message = backlog.next()
+            if was_full and not backlog.is_full and self.wire is not None:
+                self.wire.resume_reading()
+            pending = self.server.deliver(self, message)
+        backlog.clear()
+        self._backlog = None
+
+    async def room(self) -> None:
+        """Wait until more messages may be taken."""
+        if self._backlog is not None:
+            await self._backlog.room()
+
+    # --- websocket
+
+    @property
+    def may_upgrade(self) -> bool:
+        """Whether it is a polling session that goes on."""
+        return self.connected and not self.upgraded and not self.closing
+
+    def begin_upgrade(self, probe: "Probe") -> None:
+        """``probe`` is the one that may complete; the pending poll ends."""
+        self.probe = probe
+        if self.outbox is not None:
+            self.outbox.wake()
+
+    def go_direct(self, websocket: WebSocket) -> None:
+        """From now on by websocket: what waited for a poll first, and no ``await`` in between."""
+        self.connected = True
+        self.upgraded = True
+        left = self._take_queued()
+        self._websocket = websocket
+        websocket.listener = self
+        self.wire = websocket.transport
+        if left:
+            put(self.wire, left)
+
+    def _take_queued(self) -> bytes:
+        outbox, self.outbox = self.outbox, None
+        if outbox is None:
+            return b""
+        outbox.wake()
+        return b"".join([frame.wire for frame in outbox.take()])
 
     # --- the end
 
     def abort(self, reason: str | None = None) -> None:
         """Cut the client off without waiting for it to read what is pending."""
-        if self.wire is not None:
-            self.wire.abort()
-        self._spawn_close(reason or self.server.reason.TRANSPORT_ERROR)
+        if self._websocket is not None:
+            self._websocket.abort()
+            self._websocket = None
+            self.wire = GONE
+        self.end(reason or self.server.reason.TRANSPORT_ERROR)
 
-    def _spawn_close(self, reason: str) -> None:
-        if not self.closed and not self.closing:
-            self.server.background(self.close(wait=False, abort=True, reason=reason))
+    def end(self, reason: str, *, abort: bool = True, code: int = NORMAL) -> None:
+        """Begin to end the session, once."""
+        if not self.closing:
+            self.closing = True
+            self.server.background(self._end(reason, abort=abort, code=code))
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str | None = None) -> None:
         """End the session. Idempotent. ``disconnect`` handlers run first, then the transport goes."""
-        if self.closed or self.closing:
-            return
-        self.closing = True
-        await self.server._trigger_event(
-            "disconnect", self.sid, reason or self.server.reason.SERVER_DISCONNECT, run_async=False
-        )
-        if not abort:
-            with contextlib.suppress(exceptions.SocketIsClosedError):
-                self.write(_CLOSE)
-        wire = self.wire
-        if wire is None:
-            self.queue.put_nowait(None)
-            if not abort:  # what was said last waits for one more poll
-                self._loop.call_later(CLOSE_GRACE_S, self._finish)
-                return
-        elif abort:
-            wire.abort()
-        else:
-            put(wire, frames.WS_CLOSE_GOING_AWAY)
-            wire.close()
-            self._loop.call_later(CLOSE_GRACE_S, wire.abort)
-        self._finish()
+        if not self.closing:
+            self.closing = True
+            await self._end(reason or self.server.reason.SERVER_DISCONNECT, abort=abort)
 
-    def _finish(self) -> None:
+    async def _end(self, reason: str, *, abort: bool, code: int = NORMAL) -> None:
+        if abort and self.outbox is not None:
+            self.outbox.wake()
+            self.outbox = None
+        try:
+            await self.server._trigger_event("disconnect", self.sid, reason, run_async=False)
+        finally:
+            self._end_transport(abort, code)
+
+    def _end_transport(self, abort: bool, code: int) -> None:
+        if self.outbox is not None:
+            self.outbox.put(_CLOSE)
+            self.server.farewells.add(self)  # what was said last waits for one more poll
+            return
+        if self._websocket is not None:
+            if abort:
+                self._websocket.abort()
+            else:
+                self._websocket.close(code, _CLOSE.wire if code == NORMAL else b"")
+        self.finish()
+
+    def finish(self) -> None:
+        """Nothing refers to the session any more, and it to nothing of its connection."""
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self.server.sockets.pop(self.sid, None)
-        if self._probing is not None:
-            self._probing.close()
+        server = self.server
+        for line in (server.quiet, server.unanswered, server.farewells):
+            line.discard(self)
+        server.sockets.pop(self.sid, None)
+        if self.probe is not None:
+            self.probe.fail()
+        if self._backlog is not None:
+            self._backlog.clear()
+        if self.outbox is not None:
+            self.outbox.wake()
+            self.outbox = None
+        self._websocket = None
+        self.wire = GONE
 
-    # --- websocket
 
-    async def _websocket_handler(self, ws: DirectWebSocket) -> None:
-        if self.connected and not await self._upgraded_by(ws):
-            return
-        self._go_direct(ws)
-        try:
-            await self._read(ws)
-        finally:
-            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-
-    async def _upgraded_by(self, ws: DirectWebSocket) -> bool:
-        """The probe of a client that comes from polling. False leaves it on polling."""
-        if self.upgrading or self.is_leaving:
-            return False
-        self.upgrading = True
-        self._probing = ws.transport
-        try:
-            async with asyncio.timeout(self.server.ping_timeout):
-                if await ws.wait() != "2probe":
-                    return False
-                await ws.send("3probe")
-                self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the pending poll
-                if await ws.wait() != "5":
-                    return False
-        except (OSError, TimeoutError):
-            return False
-        finally:
-            self.upgrading = False
-            self._probing = None
-        return not self.is_leaving
-
-    def _go_direct(self, ws: DirectWebSocket) -> None:
-        """Flush what polling left and switch, with no ``await`` in between, so that no order is lost."""
-        self.connected = True
-        self.upgraded = True
-        left: list[packet.Packet] = []
-        while not self.queue.empty():
-            pending = self.queue.get_nowait()
-            if pending is not None and pending.packet_type != packet.NOOP:
-                left.append(pending)
-        self._queued_bytes = 0
-        self.wire = ws.transport
-        for pending in left:
-            put(self.wire, _frame_of(pending).wire)
-
-    async def _read(self, ws: DirectWebSocket) -> None:
-        while not self.closed:
-            try:
-                data = await ws.wait()
-            except OSError:
-                return
-            try:
-                await self._received(data)
-            except exceptions.EngineIOError:
-                return
-
-    # --- in, by either transport
-
-    async def _received(self, data: str | bytes) -> None:
-        """One packet of the client, a message as raw text. Raises EngineIOError for what no client sends."""
-        if isinstance(data, bytes):
-            await self._heard(data)
-        elif data[:1] == "b":
-            await self._heard(_unbase64(data[1:]))
-        elif data[:1] == "4":
-            await self._heard(data[1:])
-        elif data == "3":
-            if not self.is_leaving:
-                self.schedule_ping()
-        elif data == "1":
-            await self.close(wait=False, abort=True, reason=self.server.reason.CLIENT_DISCONNECT)
+def broadcast(frame: Frame, sockets: Iterable[EngineSocket], limit_bytes: int) -> list[EngineSocket]:
+    """Write ``frame`` to each of ``sockets`` that has at most ``limit_bytes`` unread; returns the others."""
+    data = frame.wire
+    behind: list[EngineSocket] = []
+    for socket in sockets:
+        wire = socket.wire
+        if wire is None:
+            if socket.buffered_bytes > limit_bytes:
+                behind.append(socket)
+            else:
+                socket.write(frame)
+        elif wire.get_write_buffer_size() > limit_bytes:
+            behind.append(socket)
         else:
-            raise exceptions.UnknownPacketError()
-
-    async def _heard(self, message: str | bytes) -> None:
-        receiver = self.server.receiver
-        if receiver is None:
-            await self.server._trigger_event(
-                "message", self.sid, message, run_async=self.server.async_handlers
-            )
-        elif (pending := receiver(self, message)) is not None:
-            await pending
-
-    async def handle_post_request(self, environ: dict[str, Any]) -> None:
-        """Packets of a polling client. A body that ends early, is too long or is no text ends the session."""
-        body = await self._body(environ["wsgi.input"])
-        for encoded in body.split("\x1e") if body else ():
-            if self.closed:
-                return
-            await self._received(encoded)
-
-    async def _body(self, stream: StreamReader) -> str:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self.server.ping_timeout):
-                while part := await stream.readany():
-                    body += part
-                    if len(body) > self.server.max_http_buffer_size:
-                        raise exceptions.ContentTooLongError()
-            return body.decode()
-        except (OSError, TimeoutError, UnicodeDecodeError, ClientError, web.RequestPayloadError) as error:
-            if self.closed:
-                return ""
-            raise exceptions.EngineIOError() from error
+            try:
+                wire.write(data)
+            except RuntimeError:  # uvloop's word for a connection that has just gone
+                continue
+    return behind
 
 
-def _unbase64(text: str) -> bytes:
-    """As lenient as Node's parser: what is no base64 is skipped, padding may be missing."""
-    try:
-        return base64.b64decode(text + "==")
-    except ValueError:
-        return b""
+class _Gone:
+    """The wire of a session that has ended."""
+
+    def write(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
 
-class _Queued(packet.Packet):
-    """A frame that waits for a poll."""
-
-    def __init__(self, frame: Frame) -> None:
-        super().__init__(packet.MESSAGE)
-        self.frame = frame
-
-    def encode(self, b64: bool = False) -> str:
-        return self.frame.polled.decode()
-
-
-def _frame_of(pkt: packet.Packet) -> Frame:
-    if isinstance(pkt, _Queued):
-        return pkt.frame
-    encoded = pkt.encode()
-    return Frame(encoded.encode()) if isinstance(encoded, str) else Frame.binary(encoded)
-
-
+GONE: Final = _Gone()
 _PING: Final = Frame(frames.PING)
 _CLOSE: Final = Frame(frames.CLOSE)

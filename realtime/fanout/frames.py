@@ -14,7 +14,6 @@ _ENCODER: Final = msgspec.json.Encoder()
 PING: Final = b"2"
 CLOSE: Final = b"1"
 NOOP: Final = b"6"
-WS_CLOSE_GOING_AWAY: Final = b"\x88\x02\x03\xe9"
 
 
 class Frame:
@@ -58,6 +57,16 @@ def text_frame(payload: bytes) -> bytes:
 def binary_frame(payload: bytes) -> bytes:
     """``payload`` as one final, unmasked websocket binary frame."""
     return _framed(0x82, payload)
+
+
+def control_frame(opcode: int, payload: bytes) -> bytes:
+    """A websocket ping (9), pong (10) or close (8); at most 125 bytes."""
+    return bytes((0x80 | opcode, len(payload))) + payload
+
+
+def close_frame(code: int) -> bytes:
+    """A websocket close with ``code`` (RFC 6455 §7.4) and no reason."""
+    return control_frame(0x8, code.to_bytes(2, "big"))
 
 
 def _framed(first: int, payload: bytes) -> bytes:

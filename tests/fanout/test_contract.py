@@ -1,7 +1,7 @@
-"""What the fan-out builds on inside python-engineio and python-socketio.
+"""What the fan-out builds on inside python-engineio, python-socketio and aiohttp.
 
-When one of these fails after an upgrade, read what changed there before changing it here:
-`realtime/fanout/engine.py` and `server.py` lean on each of them.
+When one of these fails after an upgrade, read what changed there before changing it here: `realtime/fanout/`
+leans on each of them.
 """
 
 import inspect
@@ -10,7 +10,9 @@ from typing import Any
 import engineio
 import pytest
 import socketio
-from aiohttp import web
+from aiohttp import web, web_protocol
+from aiohttp._websocket import reader
+from aiohttp._websocket.models import WebSocketError
 from engineio import exceptions, packet
 from engineio.async_drivers import aiohttp as driver
 from engineio.async_socket import AsyncSocket
@@ -20,38 +22,28 @@ from socketio.base_manager import BaseManager
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.server import FanoutServer
-from realtime.fanout.websocket import DirectWebSocket
 
 SIGNATURES: list[tuple[Any, str, str]] = [
-    # Overridden: ours must be called as theirs was.
-    (AsyncSocket, "poll", "(self)"),
+    # Overridden, or ours stands in for theirs: it must be called as theirs was.
     (AsyncSocket, "send", "(self, pkt)"),
     (AsyncSocket, "close", "(self, wait=True, abort=False, reason=None)"),
     (AsyncSocket, "schedule_ping", "(self)"),
-    (AsyncSocket, "check_ping_timeout", "(self)"),
-    (AsyncSocket, "handle_post_request", "(self, environ)"),
-    (AsyncSocket, "_websocket_handler", "(self, ws)"),
+    (engineio.AsyncServer, "attach", "(self, app, engineio_path='engine.io')"),
     (engineio.AsyncServer, "generate_id", "(self)"),
     (engineio.AsyncServer, "handle_request", "(self, *args, **kwargs)"),
-    (engineio.AsyncServer, "_handle_connect", "(self, environ, transport, jsonp_index=None)"),
     (socketio.AsyncServer, "_engineio_server_class", "(self)"),
     (socketio.AsyncServer, "_handle_eio_connect", "(self, eio_sid, environ)"),
     (socketio.AsyncServer, "_handle_eio_message", "(self, eio_sid, data)"),
     (socketio.AsyncServer, "_handle_eio_disconnect", "(self, eio_sid, reason)"),
     (socketio.AsyncServer, "_handle_connect", "(self, eio_sid, namespace, data)"),
     # Called.
-    (AsyncSocket, "handle_get_request", "(self, environ)"),
-    (AsyncSocket, "_upgrade_websocket", "(self, environ)"),
     (engineio.AsyncServer, "_trigger_event", "(self, event, *args, **kwargs)"),
-    (engineio.AsyncServer, "_upgrades", "(self, sid, transport)"),
-    (engineio.AsyncServer, "_unauthorized", "(self, message=None)"),
-    (engineio.AsyncServer, "_bad_request", "(self, message=None)"),
-    (engineio.AsyncServer, "_ok", "(self, packets=None, headers=None, jsonp_index=None)"),
     (engineio.AsyncServer, "_cors_allowed_origins", "(self, environ)"),
+    (engineio.AsyncServer, "_cors_headers", "(self, environ)"),
+    (engineio.AsyncServer, "_generate_sid_cookie", "(self, sid, attributes)"),
     (socketio.AsyncServer, "_send_packet", "(self, eio_sid, pkt)"),
     (BaseManager, "sid_from_eio_sid", "(self, eio_sid, namespace)"),
     (BaseManager, "eio_sid_from_sid", "(self, sid, namespace)"),
-    (driver, "translate_request", "(request)"),
 ]
 
 
@@ -78,34 +70,20 @@ def test_an_override_takes_what_the_overridden_takes(ours: Any, theirs: Any) -> 
         assert inspect.iscoroutinefunction(made) == inspect.iscoroutinefunction(getattr(theirs, name)), name
 
 
-def test_the_drivers_table_has_what_is_replaced_in_it() -> None:
-    assert set(driver._async) == {
-        "asyncio",
-        "create_route",
-        "translate_request",
-        "make_response",
-        "websocket",
-    }
-    assert callable(DirectWebSocket.__call__)
-
-
-async def test_a_socket_has_the_state_that_is_used() -> None:
+async def test_our_socket_has_all_that_the_stock_server_asks_of_one() -> None:
+    asked = ["sid", "closed", "closing", "upgraded", "connected", "session"]
     server = EngineServer(async_mode="aiohttp")
-    state = vars(AsyncSocket(server, "s"))
-    assert {
-        "server",
-        "sid",
-        "queue",
-        "last_ping",
-        "connected",
-        "upgrading",
-        "upgraded",
-        "closing",
-        "closed",
-    } <= set(state)
-    assert state["closed"] is False
+    stock, ours = AsyncSocket(server, "s"), EngineSocket(server, "s")
+    for name in asked:
+        assert type(getattr(stock, name)) is type(getattr(ours, name)), name
+    source = inspect.getsource(engineio.AsyncServer)
+    for name in ("socket.send(", "socket.close(", "socket.session", "self.sockets[sid]"):
+        assert name in source, name
     assert server.sockets == {}
-    assert server._async["websocket"] is DirectWebSocket
+
+
+def test_the_route_of_the_driver_is_attached() -> None:
+    assert callable(driver._async["create_route"])
 
 
 async def test_the_servers_ask_for_the_classes_given_to_them() -> None:
@@ -131,5 +109,65 @@ def test_reasons_and_packet_types_are_what_they_were() -> None:
     assert [*engine_types, packet.NOOP] == list(range(7))
     assert (sio_packet.CONNECT, sio_packet.DISCONNECT, sio_packet.EVENT, sio_packet.ACK) == (0, 1, 2, 3)
     assert (sio_packet.CONNECT_ERROR, sio_packet.BINARY_EVENT, sio_packet.BINARY_ACK) == (4, 5, 6)
-    for name in ("ContentTooLongError", "UnknownPacketError", "QueueEmpty", "SocketIsClosedError"):
-        assert issubclass(getattr(exceptions, name), exceptions.EngineIOError)
+    assert issubclass(exceptions.SocketIsClosedError, exceptions.EngineIOError)
+
+
+async def test_options_of_the_engine_are_kept_under_their_names() -> None:
+    kept = vars(EngineServer(async_mode="aiohttp"))
+    names = {
+        "allow_upgrades", "async_handlers", "compression_threshold", "cookie", "cors_allowed_origins",
+        "handlers", "http_compression", "max_http_buffer_size", "ping_interval", "ping_interval_grace_period",
+        "ping_timeout", "sockets", "transports",
+    }  # fmt: skip
+    assert names <= set(kept)
+
+
+# --- aiohttp: the reader, and a connection that changes hands
+
+
+class _Heard(reader.WebSocketDataQueue):  # type: ignore[misc]
+    """A queue without its own set-up, as ours."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Any, int]] = []
+        self.errors: list[BaseException] = []
+
+    def feed_data(self, data: Any, size: int) -> None:
+        self.messages.append((data[1], size))
+
+    def set_exception(self, exc: BaseException, exc_cause: Any = None) -> None:
+        self.errors.append(exc)
+
+
+def test_the_reader_calls_the_queue_it_was_given_and_stops_at_an_error() -> None:
+    queue = _Heard()
+    made = reader.WebSocketReader(queue, 10, compress=False, decode_text=True)
+    assert made.feed_data(b"\x81\x82\x00\x00\x00\x00hi\x82\x01") == (False, b"")
+    made.feed_data(b"!\x89\x01p")
+    assert queue.messages == [("hi", 2), (b"!", 1), (b"p", 1)]
+    made.feed_data(b"\x81\x0a")
+    made.feed_data(b"\x81\x01x")
+    assert len(queue.messages) == 3
+    (error,) = queue.errors
+    assert isinstance(error, WebSocketError)
+    assert error.code == 1009
+
+
+def test_the_reader_is_the_compiled_one() -> None:
+    assert reader.WebSocketReader.__module__ == "aiohttp._websocket.reader_c"
+    assert "cython" in type(reader.WebSocketReader.feed_data).__name__ or not inspect.isfunction(
+        reader.WebSocketReader.feed_data
+    )
+
+
+def test_what_the_handover_touches_of_aiohttps_handler_is_there() -> None:
+    names = {*web_protocol.RequestHandler.__slots__, *web_protocol.RequestHandler.__mro__[1].__slots__}
+    assert {"_message_tail", "_buffer_paused", "_reading_paused", "transport", "_current_request"} <= names
+    lost = inspect.getsource(web_protocol.RequestHandler.connection_lost)
+    assert "self._manager.connection_lost(self, exc)" in lost
+    assert "self._current_request._cancel(exc)" in lost
+    assert "if self.transport is not None:" in inspect.getsource(web_protocol.RequestHandler.force_close)
+    assert str(inspect.signature(web.BaseRequest._cancel)) == "(self, exc: BaseException) -> None"
+    source = inspect.getsource(web.BaseRequest.__init__)
+    for name in ("self._protocol", "self._payload_writer"):
+        assert name in source, name

@@ -321,7 +321,7 @@ async def test_the_servers_close_reaches_a_polling_client_that_polls() -> None:
         sid = await here.polling()
         session = here.sockets[sid]
         pending = asyncio.ensure_future(here.poll(sid))
-        await until(lambda: session.queue._getters or pending.done(), "the poll")
+        await until(lambda: session.outbox and session.outbox.is_polled, "the poll")
         session.write(frames.event(NS, "closing"))
         await session.close(wait=False)
         said = await pending

@@ -56,6 +56,9 @@ class DelayLine(Generic[T]):
             # One that was called before it may have discarded or renewed it.
             if self._items.get(item, now_s + 1) <= now_s:
                 del self._items[item]
-                self._due(item)
+                try:
+                    self._due(item)
+                except Exception as error:
+                    loop.call_exception_handler({"message": "a delayed call failed", "exception": error})
         if self._items and self._timer is None:
             self._timer = loop.call_at(next(iter(self._items.values())), self._ring)

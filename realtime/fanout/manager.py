@@ -28,6 +28,9 @@ class FanoutManager(socketio.AsyncManager):
         self.rooms: dict[str, dict[Any, dict[str, Member]]] = {}
         self._sessions: dict[str, dict[str, Member]] = {}
 
+    async def stop(self) -> None:
+        """Let go of what `initialize` took: nothing, without a bus."""
+
     # --- who is there
 
     def member(self, sid: str | None, namespace: str) -> Member | None:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import socketio
+from aiohttp import web
 from socketio import exceptions
 
 from realtime.fanout import packets
+from realtime.fanout.bus import RedisBus
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.frames import Frame
@@ -19,6 +21,7 @@ from realtime.fanout.inbox import Inbox
 from realtime.fanout.manager import FanoutManager
 from realtime.fanout.members import Member, State
 from realtime.fanout.packets import ClassCodec, Codec, Json, NativeCodec
+from realtime.fanout.relay import BusManager
 from realtime.fanout.routing import Reply, RoutedInbox, Router, parse_header
 
 __all__ = ["FanoutServer", "Reply", "Router", "parse_header"]
@@ -32,7 +35,8 @@ class FanoutServer(socketio.AsyncServer):
     ``router`` takes every event of every namespace, raw and at once, instead of handlers; it refuses binary.
     ``connect_timeout_s`` closes a session that is in no namespace for that long.
     ``max_attachments`` and ``max_binary_bytes`` bound one binary packet of a client; the latter is four
-    times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager.
+    times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager; ``redis_url`` is short
+    for a BusManager on that Redis: rooms then span every process with the same one.
     """
 
     manager: FanoutManager
@@ -49,10 +53,13 @@ class FanoutServer(socketio.AsyncServer):
         connect_timeout_s: float = 10.0,
         max_attachments: int = 64,
         max_binary_bytes: int | None = None,
+        redis_url: str | None = None,
         **options: Any,
     ) -> None:
         if client_manager is not None and not isinstance(client_manager, FanoutManager):
             raise ValueError(f"client manager is a {type(client_manager).__name__}, not a FanoutManager")
+        if client_manager is None and redis_url is not None:
+            client_manager = BusManager(RedisBus(redis_url, prefix="sio:"))
         options.setdefault("async_mode", "aiohttp")
         serializer = options.get("serializer", "default")
         super().__init__(
@@ -75,6 +82,24 @@ class FanoutServer(socketio.AsyncServer):
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
+
+    def attach(self, app: web.Application, socketio_path: str = "socket.io") -> None:
+        """Serve on ``app``; what the manager needs begins and ends with it."""
+        super().attach(app, socketio_path)
+        app.on_startup.append(self._begin)
+        app.on_cleanup.append(self._finish)
+
+    async def _begin(self, app: web.Application) -> None:
+        self.manager_initialized = True
+        self.manager.initialize()
+
+    async def _finish(self, app: web.Application) -> None:
+        await self.manager.stop()
+
+    async def shutdown(self) -> None:
+        """Stop what runs in the background."""
+        await super().shutdown()
+        await self.manager.stop()
 
     def socket_of(self, eio_sid: str) -> EngineSocket | None:
         """The live session of ``eio_sid``."""

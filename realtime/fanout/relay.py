@@ -18,11 +18,13 @@ from typing import Any, Final
 import msgspec
 
 from realtime.fanout import packets
-from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.fanout.bus import RedisBus
 from realtime.fanout.endings import end
+from realtime.fanout.envelopes import Item, Message
 from realtime.fanout.manager import FanoutManager, arguments, skips
 from realtime.fanout.members import State
 from realtime.fanout.packets import Assembly, Body, Json, Malformed, NativeCodec, Packet
+from realtime.fanout.placement import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 

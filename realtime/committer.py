@@ -1,7 +1,9 @@
 """The group commit: whatever has gathered goes to Postgres in one transaction, then every batch is answered.
 
-One transaction runs at a time, so batches of a journey are stored in the order they came. A batch that fails
-takes with it those of the same journey behind it, and nobody else's.
+What comes while nothing is being stored is stored at once; what comes meanwhile gathers. Two transactions run
+at a time, so that one is computed here while Postgres works on the other, but never two of one journey: its
+batches are stored in the order they came. A batch that fails takes with it those of the same journey behind
+it, and nobody else's.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -19,14 +22,14 @@ from geo.position import VoidReason, void
 from realtime import metrics
 from realtime.journey_log import JourneyLog
 from realtime.protocol import Code, Refused
+from realtime.store import faults
 from realtime.store.commit import Disagreement, PointBatch
 
 log = logging.getLogger(__name__)
 
 AWAY_RETRY_S: Final = 2.0
 FULL_RETRY_S: Final = 1.0
-ROW_FAULTS: Final = frozenset({"22", "23", "P0"})
-"""SQLSTATE classes: data exception, integrity constraint violation, raised by a trigger."""
+COMMITS_AT_ONCE: Final = 2
 Done = Callable[[Refused | None], None]
 Store = Callable[[list[PointBatch]], Awaitable[None]]
 
@@ -36,13 +39,14 @@ class _Waiting:
     batch: PointBatch
     log: JourneyLog
     done: Done
-    at_s: float
     answered: bool = False
 
 
 class Committer:
-    """Gathers batches for up to ``window_s`` or ``max_points``, stores them, answers each.
+    """Gathers batches, stores up to ``max_points`` together, answers each.
 
+    ``window_s`` is the least time from the start of one transaction to that of the next, unless
+    ``max_points`` have gathered: what keeps Postgres from paying for a transaction a point.
     ``store`` is `realtime.store.commit.store` bound to a database, or what a test puts in its place.
     """
 
@@ -53,7 +57,10 @@ class Committer:
         self._queue_limit = queue_points
         self._queue: deque[_Waiting] = deque()
         self._queued_points = 0
-        self._arrived = asyncio.Event()
+        self._storing: dict[JourneyLog, list[_Waiting]] = {}
+        """The journeys of the transactions that run, with what has come behind them."""
+        self._commits: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -72,9 +79,10 @@ class Committer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._commits, *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._stopped = True
         left, self._queue = self._queue, deque()
         self._count(-self._queued_points)
@@ -105,48 +113,70 @@ class Committer:
         if self._queued_points + size > self._queue_limit:
             raise Refused(Code.OVERLOADED, "commit queue is full", retry_after_s=FULL_RETRY_S)
         journey.admitted(batch.last_seq)
-        self._queue.append(_Waiting(batch, journey, done, asyncio.get_running_loop().time()))
+        self._queue.append(_Waiting(batch, journey, done))
         self._count(size)
         self._idle.clear()
-        self._arrived.set()
+        self._wake.set()
         if self._queued_points >= self._max_points:
             self._full.set()
 
     # --- the loop
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        started_s = -self._window_s
         while True:
-            await self._arrived.wait()
-            left_s = self._queue[0].at_s + self._window_s - asyncio.get_running_loop().time()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, left_s)):
-                    await self._full.wait()
-            group = self._gather()
-            try:
-                await self._commit(group)
-            except Exception:
-                log.exception("commit failed")
-                refusal = Refused(Code.INTERNAL, "commit failed", retry_after_s=AWAY_RETRY_S)
-                self._fail_with_followers([w for w in group if not w.answered], refusal)
-            except asyncio.CancelledError:
-                self._fail_with_followers([w for w in group if not w.answered], _draining())
-                raise
-            if not self._queue:
-                self._arrived.clear()
-                self._idle.set()
+            await self._wake.wait()
+            if (left_s := started_s + self._window_s - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await self._full.wait()
+            self._wake.clear()
+            if len(self._commits) < COMMITS_AT_ONCE and (group := self._gather()):
+                started_s = loop.time()
+                commit = asyncio.ensure_future(self._commit_group(group))
+                self._commits.add(commit)
+                commit.add_done_callback(partial(self._ended, group))
+                if self._queue:
+                    self._wake.set()
 
     def _gather(self) -> list[_Waiting]:
+        """What is stored next; nothing when all that waits is of journeys that are being stored."""
         group: list[_Waiting] = []
         points = 0
         while self._queue and (not group or points + len(self._queue[0].batch.points) <= self._max_points):
             waiting = self._queue.popleft()
+            if (behind := self._storing.get(waiting.log)) is not None:
+                behind.append(waiting)
+                continue
             points += len(waiting.batch.points)
             group.append(waiting)
-        self._count(-points)
+        if group:
+            self._storing.update((waiting.log, []) for waiting in group)
+            self._count(-points)
+            metrics.COMMIT_POINTS.observe(points)
         if self._queued_points < self._max_points:
             self._full.clear()
-        metrics.COMMIT_POINTS.observe(points)
         return group
+
+    async def _commit_group(self, group: list[_Waiting]) -> None:
+        try:
+            await self._commit(group)
+        except Exception:
+            log.exception("commit failed")
+            refusal = Refused(Code.INTERNAL, "commit failed", retry_after_s=AWAY_RETRY_S)
+            self._fail_with_followers([w for w in group if not w.answered], refusal)
+
+    def _ended(self, group: list[_Waiting], commit: asyncio.Task[None]) -> None:
+        """A transaction is over; what ``stop`` broke off, begun or not, is answered here."""
+        self._fail_with_followers([w for w in group if not w.answered], _draining())
+        journeys = dict.fromkeys(waiting.log for waiting in group)
+        behind = [late for journey in journeys for late in self._storing.pop(journey)]
+        self._queue.extendleft(reversed(behind))
+        self._commits.discard(commit)
+        self._wake.set()
+        if not self._queue and not self._commits:
+            self._idle.set()
 
     def _count(self, points: int) -> None:
         self._queued_points += points
@@ -200,8 +230,8 @@ class Committer:
             await self._commit([waiting for waiting in group if waiting.log in first])
             await self._commit([waiting for waiting in group if waiting.log not in first])
             return
-        if not is_of_the_row(error):
-            log.error("points cannot be stored now: %s", _named(error))
+        if not faults.is_of_the_row(error):
+            log.error("points cannot be stored now: %s", faults.named(error))
             self._fail_with_followers(group, _not_now())
             return
         for at, waiting in enumerate(group):
@@ -221,7 +251,7 @@ class Committer:
             await self._store([batch])
             return
         except asyncpg.PostgresError as error:
-            if not is_of_the_row(error):
+            if not faults.is_of_the_row(error):
                 raise _not_now() from error
             if len(batch.points) == 1:
                 if batch.points[0].lat is None:
@@ -229,7 +259,7 @@ class Committer:
                 log.error("a point cannot be stored: %s", type(error).__name__)
                 batch.voids[batch.first_seq] = VoidReason.UNSTORABLE
                 batch.points = [void(batch.first_seq)]
-                await self._store([batch])
+                await self._store_piecewise(batch)
                 return
         middle = len(batch.points) // 2
         parts = [replace(batch, points=part) for part in (batch.points[:middle], batch.points[middle:])]
@@ -259,11 +289,13 @@ class Committer:
 
     def _fail_queued(self, journeys: set[JourneyLog], refusal: Refused) -> None:
         """What waits behind a failed batch of its journey would leave a hole: it fails too."""
-        behind = [waiting for waiting in self._queue if waiting.log in journeys]
-        if not behind:
-            return
-        self._queue = deque(waiting for waiting in self._queue if waiting.log not in journeys)
-        for waiting in behind:
+        behind = [late for journey in journeys for late in self._storing.get(journey, ())]
+        for journey in journeys & self._storing.keys():
+            self._storing[journey].clear()
+        queued = [waiting for waiting in self._queue if waiting.log in journeys]
+        if queued:
+            self._queue = deque(waiting for waiting in self._queue if waiting.log not in journeys)
+        for waiting in [*behind, *queued]:
             self._count(-len(waiting.batch.points))
             self._answer(waiting, _behind(refusal, waiting.log))
 
@@ -292,21 +324,3 @@ def _draining() -> Refused:
 
 def _not_now() -> Refused:
     return Refused(Code.UNAVAILABLE, "storage is not ready", retry_after_s=AWAY_RETRY_S)
-
-
-def _named(error: asyncpg.PostgresError) -> str:
-    return "no partition, run upkeep" if is_missing_partition(error) else type(error).__name__
-
-
-def is_of_the_row(error: asyncpg.PostgresError) -> bool:
-    """Whether it is the row itself that Postgres will not have: bad data, or a rule that it breaks.
-
-    Anything else (a deadlock, a lock, a right that is missing, no partition) may pass, and must not turn a
-    good point into a void.
-    """
-    return str(error.sqlstate)[:2] in ROW_FAULTS and not is_missing_partition(error)
-
-
-def is_missing_partition(error: asyncpg.PostgresError) -> bool:
-    """Whether Postgres had no partition to put a row into (it says so as a check violation)."""
-    return isinstance(error, asyncpg.CheckViolationError) and "no partition" in str(error)

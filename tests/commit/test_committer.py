@@ -280,6 +280,78 @@ async def test_two_contents_of_one_seq_in_one_group_the_first_stands(
     assert {p.lat for p in store.logs[log.journey_id].values()} == {53.4}
 
 
+async def test_two_transactions_run_at_a_time_and_never_two_of_one_journey(
+    store: FakeStore, committer: Committer
+) -> None:
+    store.gate = asyncio.Event()
+    one, two, three = journey(), journey(), journey()
+    answers = [submit(committer, one, batch_of(one, [1]))]
+    async with asyncio.timeout(5):
+        await store.entered.wait()
+    answers += [submit(committer, one, batch_of(one, [2])), submit(committer, two, batch_of(two, [1]))]
+    store.entered.clear()
+    async with asyncio.timeout(5):
+        await store.entered.wait()
+    answers += [submit(committer, three, batch_of(three, [1])), submit(committer, one, batch_of(one, [3]))]
+    await asyncio.sleep(0.02)  # a third transaction would begin now
+    ids = [[journey_id for journey_id, *_ in call] for call in store.calls]
+    assert ids == [[one.journey_id], [two.journey_id]]
+    assert committer.queued_points == 3
+    store.gate.set()
+    assert [await answer.outcome() for answer in answers] == ["ok"] * 5
+    assert store.seqs(one) == [1, 2, 3]
+
+
+async def test_what_waits_behind_a_failed_transaction_fails_and_the_other_transaction_does_not(
+    store: FakeStore, committer: Committer
+) -> None:
+    store.gate = asyncio.Event()
+    sick, well = journey(), journey()
+    store.refused.add(sick.journey_id)
+    answers = [submit(committer, sick, batch_of(sick, [1]))]
+    async with asyncio.timeout(5):
+        await store.entered.wait()
+    answers += [submit(committer, sick, batch_of(sick, [2])), submit(committer, well, batch_of(well, [1]))]
+    store.entered.clear()
+    async with asyncio.timeout(5):
+        await store.entered.wait()
+    store.gate.set()
+    assert [await answer.outcome() for answer in answers] == ["journey_ended", "expected_seq", "ok"]
+    assert (sick.waiting, sick.tail) == (0, 0)
+    assert store.seqs(well) == [1]
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_stop_answers_a_transaction_in_whatever_turn_of_the_loop_it_comes(
+    store: FakeStore, turns: int
+) -> None:
+    """Queued, gathered but not begun, or begun: a task cancelled before its first step runs nothing."""
+    store.gate = asyncio.Event()
+    log = journey()
+    committer = Committer(store, window_s=0.0, max_points=100, queue_points=1_000)
+    committer.start()
+    await asyncio.sleep(0)
+    answer = submit(committer, log, batch_of(log, [1]))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await committer.stop(0.0)
+    assert await answer.outcome() == "draining"
+    assert log.waiting == 0
+
+
+async def test_nothing_waits_while_nothing_is_being_stored(store: FakeStore) -> None:
+    committer = Committer(store, window_s=3_600.0, max_points=100, queue_points=1_000)
+    committer.start()
+    first, second = journey(), journey()
+    assert await submit(committer, first, batch_of(first, [1])).outcome() == "ok"
+    late = submit(committer, second, batch_of(second, [1]))
+    await asyncio.sleep(0.02)
+    assert not late.come.is_set(), "the next transaction began within the window"
+    full = submit(committer, first, batch_of(first, range(2, 101)))
+    assert [await late.outcome(), await full.outcome()] == ["ok", "ok"]
+    await committer.stop(0.0)
+
+
 def test_an_answer_counts_its_calls() -> None:
     answer = Answer()
     answer(None)

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from geo.position import Point
-from realtime.committer import Committer
+from realtime.committer import COMMITS_AT_ONCE, Committer
 from realtime.journey_log import JourneyLog
 from realtime.protocol import Code, Refused
 from realtime.store.commit import PointBatch
@@ -71,14 +71,36 @@ class App:
                 self.logs[which].learned(len(store.logs.get(self.journey_id, {})), None, expired=False)
 
 
+class OneAtATime:
+    """The store as one instance reaches it, which must never store two batches of a journey side by side."""
+
+    def __init__(self, store: FakeStore, rng: random.Random) -> None:
+        self.store = store
+        self.rng = rng
+        self.storing: list[set[UUID]] = []
+        self.most = 0
+
+    async def __call__(self, batches: list[PointBatch]) -> None:
+        journeys = {batch.journey_id for batch in batches}
+        assert not any(journeys & others for others in self.storing), "two transactions of one journey"
+        self.storing.append(journeys)
+        self.most = max(self.most, len(self.storing))
+        try:
+            await asyncio.sleep(self.rng.choice([0.0, 0.001, 0.003]))
+            await self.store(batches)
+        finally:
+            self.storing.remove(journeys)
+
+
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_happens_what_was_acknowledged_is_stored_once_and_whole(seed: int) -> None:
     rng = random.Random(seed)
     store = FakeStore()
     store.poison[POISON_LAT] = asyncpg.NumericValueOutOfRangeError("poison")
+    reached = [OneAtATime(store, rng) for _ in range(2)]
     committers = [
-        Committer(store, window_s=0.001, max_points=rng.choice([5, 40, 500]), queue_points=200)
-        for _ in range(2)
+        Committer(each, window_s=0.001, max_points=rng.choice([5, 40, 500]), queue_points=200)
+        for each in reached
     ]
     apps = [App(rng, len(committers)) for _ in range(8)]
     for committer in committers:
@@ -110,6 +132,7 @@ async def test_whatever_happens_what_was_acknowledged_is_stored_once_and_whole(s
             store.gate.set()
         for committer in committers:
             await committer.stop(5.0)
+    assert max(each.most for each in reached) == COMMITS_AT_ONCE
     for app in apps:
         stored = store.logs[app.journey_id]
         assert sorted(stored) == list(range(1, app.total + 1))

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     )
 
     # --- the commit path
-    commit_window_ms: int = Field(20, ge=0, le=1000, description="how long points gather before a commit")
+    commit_window_ms: int = Field(5, ge=0, le=1000, description="from one commit to the next at least")
     commit_max_points: int = Field(5_000, ge=1, description="points in one transaction at most")
     commit_queue_points: int = Field(50_000, ge=1, description="points waiting; beyond it `overloaded`")
     commit_timeout_s: float = Field(10.0, gt=0, description="one transaction at most; then `unavailable`")

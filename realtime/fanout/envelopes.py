@@ -105,6 +105,10 @@ class Continuity:
         """Begin anew, as after a break that was told already."""
         self._last.clear()
 
+    def __len__(self) -> int:
+        """How many publishers are remembered."""
+        return len(self._last)
+
     def heard(self, publisher: str, number: int) -> str | None:
         """Take note of a message; why something may have been missed, or None."""
         last = self._last.pop(publisher, None)

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 EXPIRY_CHECK_S: Final = 1.0
 SHARES_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
+_KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
+"""What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
 
 
 class Gateway:
@@ -134,6 +136,7 @@ class Gateway:
         if socket is None:
             raise Refused(Code.UNAVAILABLE, "client has gone")
         self.server.admitted(socket.sid)
+        self.server.environ[socket.sid] = {name: environ[name] for name in _KEPT if name in environ}
         connection = Connection(socket, namespace, principal, self._bucket(), _transport(socket), epoch)
         self.connections.add(connection)
         metrics.CONNECTIONS.labels(namespace, connection.transport).inc()

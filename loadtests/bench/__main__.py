@@ -1,7 +1,6 @@
 """The command line: ``python -m loadtests.bench durable --json durable.json``."""
 
 import os
-import platform
 import signal
 import sys
 import time
@@ -11,10 +10,11 @@ from typing import Annotated
 import msgspec
 import typer
 
-from loadtests.bench import durable, profile
+from loadtests.bench import beside, durable, profile, tables
 from loadtests.bench.measure import Measurement, Shape
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+beside.add_to(app)
 
 
 @app.callback()
@@ -53,7 +53,7 @@ def run_durable(
     if json is not None:
         document = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": _machine(),
+            "machine": tables.machine(),
             "load_before": load_before,
             "options": {name: getattr(options, name) for name in ("rounds", "instances", "balancer", "pool")}
             | msgspec.to_builtins(options.shape),
@@ -97,22 +97,6 @@ def _table(rows: list[durable.Summary]) -> None:
         print("   cores: " + ", ".join(used))
         if row.commit:
             print("   commit: " + ", ".join(f"{name} {value:g}" for name, value in row.commit.items()))
-
-
-def _machine() -> str:
-    model = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
-    memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
-    return (
-        f"{os.cpu_count()} × {model}, {int(memory) / 2**20:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}"
-    )
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 if __name__ == "__main__":

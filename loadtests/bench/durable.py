@@ -39,8 +39,12 @@ def run(options: Options, say: Callable[[Measurement], None]) -> list[Measuremen
     made: list[Measurement] = []
     with ExitStack() as stack:
         on = stack.enter_context(system.engines())
+        system.migrate(on)
+        program: tuple[str, ...] = system.SERVE
+        if options.profile is not None:
+            program = ("-m", "loadtests.bench.profiled", str(options.profile))
         ours = stack.enter_context(
-            system.wayguard(on, options.instances, balancer=options.balancer, profile=options.profile)
+            system.wayguard(on, options.instances, balancer=options.balancer, program=program)
         )
         peer = stack.enter_context(system.stock(on, options.pool)) if options.peer else None
         for round_ in range(1, options.rounds + 1):

@@ -89,7 +89,7 @@ def loaded(
 
     names = (COMMIT_SECONDS, COMMIT_POINTS, FIX_TO_ACK)
     on.admin("CHECKPOINT")  # so that none falls into one case and not into the other
-    result, cores, (before, after) = _run(
+    result, cores, (before, after) = run_load(
         "loadtests.bench.load",
         spec,
         LoadResult,
@@ -127,7 +127,7 @@ def ceiling(
         seconds=shape.seconds,
     )
     on.admin("CHECKPOINT")
-    result, cores, _ = _run(
+    result, cores, _ = run_load(
         "loadtests.bench.ceiling",
         spec,
         CeilingResult,
@@ -157,7 +157,7 @@ def _pid(on: Engines) -> list[int]:
     return [] if on.postgres.pid is None else [on.postgres.pid]
 
 
-def _run(
+def run_load(
     module: str,
     spec: Any,
     kind: type[R],

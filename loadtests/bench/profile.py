@@ -1,9 +1,14 @@
 """What the samples of `loadtests.bench.profiled` say: where an instance's processor time goes."""
 
+import os
+import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Final
+
+from loadtests.bench.system import Target
 
 SHOWN: Final = 25
 Stacks = list[tuple[list[str], int]]
@@ -52,3 +57,15 @@ def _rows(counts: Iterable[tuple[str, int]], stacks: Stacks) -> Iterator[str]:
     total = max(1, sum(count for _, count in stacks))
     for function, count in counts:
         yield f"{100 * count / total:6.1f}  {function}"
+
+
+def switch(target: Target) -> Callable[[], None]:
+    """What begins to sample ``target``'s instances when first called, and ends when called again."""
+    signals = cycle((signal.SIGUSR1, signal.SIGUSR2))
+
+    def turn() -> None:
+        number = next(signals)
+        for pid in target.pids["instances"]:
+            os.kill(pid, number)
+
+    return turn

@@ -4,14 +4,15 @@ import asyncio
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import asyncpg
 
@@ -25,6 +26,31 @@ from realtime.settings import Settings
 
 READY_TIMEOUT_S = 60.0
 PEER_DATABASE = "peer"
+SERVE = ("-m", "realtime.cli", "serve")
+
+_OURS = os.sched_getaffinity(0)
+"""Read before anything is put on a core of its own."""
+
+
+class Cores:
+    """Which core serves and which one loads: the last of ours and the one before; one if there is one.
+
+    Processes are put on a core by starting them from there, so that each of their threads is.
+    """
+
+    def __init__(self) -> None:
+        self.all = _OURS
+        *_, self.load, self.server = [*sorted(self.all)[:1], *sorted(self.all)]
+
+    @contextmanager
+    def on(self, core: int | None) -> Iterator[None]:
+        """What is started in this block runs on ``core``; None = anywhere."""
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self.all if core is None else {core})
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, before)
 
 
 @dataclass
@@ -41,10 +67,10 @@ class Target:
 class Engines:
     """A Postgres and a Redis with their defaults, as ``./run`` starts them, and what runs on them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redis_port: int | None = None) -> None:
         self.folder = folder
         self.postgres = EmbeddedPostgres(folder, max_connections=200)
-        self.redis = EmbeddedRedis(folder)
+        self.redis = EmbeddedRedis(folder, port=redis_port)
         self.secret = secrets.token_urlsafe(32)
 
     @property
@@ -81,13 +107,26 @@ class Engines:
 
         asyncio.run(run())
 
+    def ask(self, query: str, database: str = "postgres") -> Any:
+        """The one value that ``query`` gives the superuser."""
+        url = self.postgres.admin_url.replace("/postgres?", f"/{database}?")
+
+        async def run() -> Any:
+            connection = await asyncpg.connect(url, timeout=30)
+            try:
+                return await connection.fetchval(query, timeout=120)
+            finally:
+                await connection.close(timeout=10)
+
+        return asyncio.run(run())
+
 
 @contextmanager
-def engines() -> Iterator[Engines]:
-    """Started engines in a folder that goes with them."""
+def engines(redis_port: int | None = None) -> Iterator[Engines]:
+    """Started engines in a folder that goes with them; with a port Redis listens there too (0 = any)."""
     folder = Path(tempfile.mkdtemp(prefix="wayguard-bench-"))
     folder.chmod(0o711)
-    made = Engines(folder)
+    made = Engines(folder, redis_port)
     try:
         made.postgres.start()
         made.redis.start()
@@ -98,24 +137,36 @@ def engines() -> Iterator[Engines]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def migrate(on: Engines) -> None:
+    """Make the tables. Raises RuntimeError with what was said."""
+    argv = [sys.executable, "-m", "realtime.cli", "migrate"]
+    done = subprocess.run(argv, env=on.environment(0, "w0"), capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise RuntimeError(f"migrate failed: {(done.stdout + done.stderr)[-500:]}")
+
+
 @contextmanager
-def wayguard(on: Engines, instances: int, *, balancer: bool, profile: Path | None) -> Iterator[Target]:
-    """This project: ``instances`` web processes and a worker; ``profile``: where samples go."""
+def wayguard(
+    on: Engines,
+    instances: int,
+    *,
+    balancer: bool = False,
+    program: Sequence[str] = SERVE,
+    settings: Mapping[str, str] | None = None,
+    cores: Sequence[int | None] = (None,),
+) -> Iterator[Target]:
+    """This project: ``instances`` web processes that run ``program`` with ``settings``, and a worker.
+
+    ``cores`` are those of the instances, the last one for all further ones. `migrate` must have run.
+    """
     with ExitStack() as stack:
-        migrate = processes.Command(
-            [sys.executable, "-m", "realtime.cli", "migrate"], on.environment(0, "w0")
-        )
-        log = stack.enter_context((on.folder / "wayguard.log").open("wb"))
-        if processes.start(migrate, log).wait(120) != 0:
-            raise RuntimeError(f"migrate failed: {(on.folder / 'wayguard.log').read_text()[-500:]}")
-        program = ["-m", "realtime.cli", "serve"]
-        if profile is not None:
-            program = ["-m", "loadtests.bench.profiled", str(profile)]
+        log = stack.enter_context((on.folder / "wayguard.log").open("ab"))
         ports = [free_port() for _ in range(instances)]
-        pids = [
-            _run(stack, [sys.executable, *program], on.environment(port, f"w{n}"), log)
-            for n, port in enumerate(ports, 1)
-        ]
+        pids = []
+        for n, port in enumerate(ports, 1):
+            with Cores().on(cores[min(n, len(cores)) - 1]):
+                environment = on.environment(port, f"w{n}") | dict(settings or {})
+                pids.append(_run(stack, [sys.executable, *program], environment, log))
         worker_port = free_port()
         worker = _run(
             stack,
@@ -134,6 +185,29 @@ def wayguard(on: Engines, instances: int, *, balancer: bool, profile: Path | Non
         if balancer:
             _put_balancer(stack, on, target, log)
         yield target
+
+
+@contextmanager
+def peer(
+    on: Engines,
+    name: str,
+    argv: Sequence[str],
+    settings: Mapping[str, str],
+    cores: Sequence[int | None] = (None,),
+) -> Iterator[Target]:
+    """Somebody else's server without a database: as many processes of ``argv`` as there are ``cores``."""
+    with ExitStack() as stack:
+        file = on.folder / f"{name}.log"
+        log = stack.enter_context(file.open("wb"))
+        ports, pids = [], []
+        for core in cores:
+            ports.append(free_port())
+            environment = {**os.environ, "AUTH_SECRET": on.secret, **settings, "PORT": str(ports[-1])}
+            with Cores().on(core):
+                pids.append(_run(stack, argv, environment, log))
+        _until_ready(ports, file)
+        addresses = [("127.0.0.1", port) for port in ports]
+        yield Target(name, addresses, {"instances": pids, "redis": _pids(on.redis.pid)}, "")
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""The command lines of the benchmarks that measure several servers side by side."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loadtests.bench import fanout, ingest, tables
+from loadtests.bench.rounds import is_sound, ratios
+
+Rounds = Annotated[int, typer.Option(min=1, help="How often everything is measured.")]
+Seconds = Annotated[float, typer.Option(min=0.2, help="How long one case is measured.")]
+Warm = Annotated[float, typer.Option(min=0.0, help="Seconds before that, not measured.")]
+Drivers = Annotated[int, typer.Option(min=1, help="Drivers, a connection each.")]
+Viewers = Annotated[int, typer.Option(min=1, help="Viewers of the one vendor.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Positions a second of each driver.")]
+Tick = Annotated[int, typer.Option(min=1, help="Milliseconds for which positions gather.")]
+Peers = Annotated[bool, typer.Option(help="Measure Node's socket.io and stock python-socketio too.")]
+Json = Annotated[Path | None, typer.Option(help="Where every measurement is written.")]
+Samples = Annotated[Path | None, typer.Option(help="Sample our instance; folded stacks go to FILE.w1.1 …")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    for name, command, module in (("fanout", _fanout, fanout), ("ingest", _ingest, ingest)):
+        app.command(name=name, help=(module.__doc__ or "").replace("``", "`"))(command)
+
+
+def _fanout(
+    rounds: Rounds = 5,
+    seconds: Seconds = 4.0,
+    warm: Warm = 1.5,
+    viewers: Annotated[list[int] | None, typer.Option(min=1, help="Viewers of a case at once.")] = None,
+    in_flight: Annotated[int, typer.Option(min=1, help="Positions on their way in the cases at once.")] = 8,
+    tick_ms: Tick = 100,
+    drivers: Drivers = 1_000,
+    rate: Rate = 10.0,
+    ticked_viewers: Viewers = 500,
+    peers: Peers = True,
+    engine: Annotated[bool, typer.Option(help="Our engine without Wayguard too.")] = False,
+    balancer: Annotated[bool, typer.Option(help="Wayguard behind HAProxy too.")] = False,
+    json: Json = None,
+    samples: Samples = None,
+) -> None:
+    options = fanout.Options(
+        rounds=rounds,
+        seconds=seconds,
+        warm_s=warm,
+        viewers=tuple(viewers or (500, 2_000)),
+        in_flight=in_flight,
+        tick_ms=tick_ms,
+        drivers=drivers,
+        rate_per_s=rate,
+        ticked_viewers=ticked_viewers,
+        peers=peers,
+        engine=engine,
+        balancer=balancer,
+        samples=samples and samples.absolute(),
+    )
+    _finish("fanout", fanout, options, json)
+
+
+def _ingest(
+    rounds: Rounds = 5,
+    seconds: Seconds = 4.0,
+    warm: Warm = 1.5,
+    drivers: Drivers = 500,
+    peers: Peers = True,
+    json: Json = None,
+    samples: Samples = None,
+) -> None:
+    options = ingest.Options(rounds, seconds, warm, drivers, peers, samples and samples.absolute())
+    _finish("ingest", ingest, options, json)
+
+
+def _finish(name: str, benchmark: Any, options: Any, json: Path | None) -> None:
+    """Run, print, keep. Ends with code 1 when something was lost, doubled, refused or cut off."""
+    results = benchmark.run(options, lambda one: print(tables.told(one), flush=True))
+    print("\nmedians [least–most] over the rounds; cores are CPU seconds a second\n")
+    print(tables.tables(results, benchmark.SHOWN))
+    print("\n" + "\n".join(tables.ratio_lines(ratios(results, benchmark.KEY))))
+    if json is not None:
+        tables.keep(json, tables.document(name, results, benchmark.KEY, benchmark.SHOWN, options))
+    if not is_sound(results):
+        print("NOT SOUND: see faults above")
+        raise typer.Exit(1)

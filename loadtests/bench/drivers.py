@@ -32,7 +32,17 @@ class Dispatch(Protocol):
 class Driver(Client):
     """One driver with one journey; ``in_flight``: ack id → (when it was due, its last seq)."""
 
-    __slots__ = ("_batch", "_dispatch", "_templates", "in_flight", "name", "sent_s", "seq", "through")
+    __slots__ = (
+        "_batch",
+        "_dispatch",
+        "_templates",
+        "in_flight",
+        "last_s",
+        "name",
+        "sent_s",
+        "seq",
+        "through",
+    )
 
     def __init__(
         self, loop: Loop, dispatch: Dispatch, address: tuple[str, int], token: str, name: str, batch: int
@@ -43,6 +53,7 @@ class Driver(Client):
         self._templates: list[bytes] = []
         self.name = name
         self.seq = self.through = 0
+        self.last_s = 0.0
         self.in_flight: dict[int, tuple[float, int]] = {}
         self.sent_s = [0.0] * REMEMBERED
 
@@ -94,6 +105,7 @@ class Driver(Client):
     def send(self, now_s: float) -> None:
         """Send the next batch, as due at ``now_s``."""
         batch, first = self._batch, self.seq + 1
+        self.last_s = now_s
         self.seq = last = self.seq + batch
         t_ms = time.time_ns() // 1_000_000
         template = self._templates[last // batch % _SHAPES]
@@ -111,7 +123,7 @@ class Driver(Client):
 
 
 def _template(journey_id: str, batch: int, shape: int) -> bytes:
-    """A ``positions`` event with gaps for its ack id and each point's seq and time; about 150 bytes a point."""
+    """A ``positions`` event with gaps for its ack id and each point's seq and time."""
     lats = [53.406541 + shape * 3.1e-3 + n * 3.1e-5 for n in range(batch)]
     points = ",".join(f"[%d,%d,{lat:.6f},-2.969213,8.3,{31 + shape}.5,4.8,31.5,87]" for lat in lats)
     return f'42/driver,%d["positions",{{"journey_id":"{journey_id}","points":[{points}]}}]'.encode()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench import driven, profile, servers, system
+from loadtests.bench.blaster import QUIET_S
 from loadtests.bench.driven import Crowd
 from loadtests.bench.rounds import Result, Say, in_turn
 from loadtests.bench.system import Cores, Engines, Target
@@ -75,10 +76,11 @@ def _targets(stack: ExitStack, on: Engines, options: Options, tick_ms: int) -> l
 def _at_once(on: Engines, targets: list[Target], options: Options) -> Iterator[Result]:
     for viewers in options.viewers:
         for round_, target in in_turn(options.rounds, targets):
+            alone = target.name == servers.CEILING
             crowd = Crowd(
-                warm_s=options.warm_s,
+                warm_s=max(options.warm_s, 2 * QUIET_S) if alone else options.warm_s,
                 seconds=options.seconds,
-                drivers=0 if target.name == servers.CEILING else options.in_flight,
+                drivers=0 if alone else options.in_flight,
                 viewers=viewers,
             )
             yield _measured(on, target, f"at once, {viewers:,} viewers", crowd, round_, options)

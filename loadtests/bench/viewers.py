@@ -20,7 +20,7 @@ _TEXT: Final = 0x81
 
 
 class Shown:
-    """One frame of positions. ``sent_s``: when each of them was sent, empty until one viewer has all of it."""
+    """One frame of positions. ``sent_s``: when each of them was sent, empty until a viewer has it all."""
 
     __slots__ = ("early_s", "index", "receipts", "sent_s", "size", "who")
 

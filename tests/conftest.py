@@ -9,8 +9,14 @@ import uvloop
 pytest_plugins = ["tests.engines_fixtures"]
 
 
+STARTS_PROCESSES = ("tests/e2e", "tests/engines", "tests/loadtests")
+"""What is tested here runs in processes of its own, on its own loop; uvloop cannot start one as another user."""
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop of production. Tests of what differs between loops name both."""
+    if item.nodeid.startswith(STARTS_PROCESSES):
+        return {"asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}

@@ -10,7 +10,7 @@ pytest_plugins = ["tests.engines_fixtures"]
 
 
 STARTS_PROCESSES = ("tests/e2e", "tests/engines", "tests/loadtests")
-"""What is tested here runs in processes of its own, on its own loop; uvloop cannot start one as another user."""
+"""What is tested here runs in processes with a loop of their own; uvloop cannot start one as another user."""
 
 
 def pytest_asyncio_loop_factories(

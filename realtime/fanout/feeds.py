@@ -10,7 +10,7 @@ from typing import Final
 from realtime.fanout import frames
 from realtime.fanout.board import Board
 from realtime.fanout.bus import Item
-from realtime.fanout.engine import EngineSocket
+from realtime.fanout.engine import EngineSocket, broadcast
 from realtime.fanout.frames import Frame
 from realtime.fanout.log import LogState
 
@@ -92,14 +92,9 @@ class ConflatedFeed:
         return oldest_ms
 
     def _write(self, frame: Frame, limit_bytes: int) -> None:
-        owed = self.owed
-        for member in self.members:
-            if owed and member in owed:
-                continue
-            if member.buffered_bytes > limit_bytes:
-                owed[member] = self._seen_version
-            else:
-                member.write(frame)
+        current = self.members - self.owed.keys() if self.owed else self.members
+        for member in broadcast(frame, current, limit_bytes):
+            self.owed[member] = self._seen_version
 
     def behind(self) -> Collection[EngineSocket]:
         """Members that are owed something."""

@@ -121,6 +121,7 @@ class Viewer:
     server: FakeServer = field(default_factory=FakeServer)
     buffered_bytes: int = 0
     is_leaving: bool = False
+    wire: None = None
     heard: list[Any] = field(default_factory=list)
 
     @property

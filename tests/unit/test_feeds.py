@@ -28,6 +28,7 @@ class FakeSocket:
 
     server: FakeServer = field(default_factory=FakeServer)
     buffered_bytes: int = 0
+    wire: None = None
     written: list[Frame] = field(default_factory=list)
 
     def write(self, frame: Frame) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtests.bench import fanout, ingest, tables
+from loadtests.bench import bus, fanout, idle, ingest, slow, tables
 from loadtests.bench.rounds import is_sound, ratios
 
 Rounds = Annotated[int, typer.Option(min=1, help="How often everything is measured.")]
@@ -22,7 +22,13 @@ Samples = Annotated[Path | None, typer.Option(help="Sample our instance; folded 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, command, module in (("fanout", _fanout, fanout), ("ingest", _ingest, ingest)):
+    for name, command, module in (
+        ("fanout", _fanout, fanout),
+        ("ingest", _ingest, ingest),
+        ("idle", _idle, idle),
+        ("bus", _bus, bus),
+        ("slow", _slow, slow),
+    ):
         app.command(name=name, help=(module.__doc__ or "").replace("``", "`"))(command)
 
 
@@ -71,6 +77,53 @@ def _ingest(
 ) -> None:
     options = ingest.Options(rounds, seconds, warm, drivers, peers, samples and samples.absolute())
     _finish("ingest", ingest, options, json)
+
+
+def _idle(
+    rounds: Rounds = 3,
+    clients: Annotated[int, typer.Option(min=2, help="How many come, and stay.")] = 10_000,
+    hold_s: Annotated[float, typer.Option(min=0.0, help="Seconds for which they stay.")] = 45.0,
+    peers: Peers = True,
+    json: Json = None,
+) -> None:
+    _finish("idle", idle, idle.Options(rounds, clients, hold_s, peers), json)
+
+
+def _bus(
+    rounds: Rounds = 3,
+    seconds: Seconds = 4.0,
+    warm: Warm = 1.5,
+    viewers: Viewers = 500,
+    in_flight: Annotated[int, typer.Option(min=1, help="Positions on their way in the cases at once.")] = 32,
+    tick_ms: Tick = 100,
+    drivers: Drivers = 500,
+    rate: Rate = 4.0,
+    peers: Peers = True,
+    json: Json = None,
+) -> None:
+    _finish(
+        "bus",
+        bus,
+        bus.Options(rounds, seconds, warm, viewers, in_flight, tick_ms, drivers, rate, peers),
+        json,
+    )
+
+
+def _slow(
+    rounds: Rounds = 3,
+    seconds: Seconds = 40.0,
+    warm: Warm = 2.0,
+    viewers: Viewers = 500,
+    stalled: Annotated[int, typer.Option(min=1, help="Further viewers, which stop reading.")] = 500,
+    tick_ms: Tick = 100,
+    drivers: Drivers = 200,
+    rate: Rate = 10.0,
+    stall_s: Annotated[float, typer.Option(min=0.1, help="Our server's VIEWER_STALL_S.")] = 15.0,
+    peers: Peers = True,
+    json: Json = None,
+) -> None:
+    options = slow.Options(rounds, seconds, warm, viewers, stalled, tick_ms, drivers, rate, stall_s, peers)
+    _finish("slow", slow, options, json)
 
 
 def _finish(name: str, benchmark: Any, options: Any, json: Path | None) -> None:

@@ -48,6 +48,40 @@ def test_ingest_measures_singles_and_tens_on_each_server(tmp_path: Path) -> None
     assert all(one["figures"]["points_per_s"] > 0 for one in found["results"])
 
 
+def test_idle_measures_connecting_memory_and_goodbyes(tmp_path: Path) -> None:
+    report = tmp_path / "idle.json"
+    command = [sys.executable, "-m", "loadtests.bench", "idle", "--rounds", "1", "--clients", "60"]
+    command += ["--hold-s", "0.3", "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(report.read_text())["results"]
+    assert {one["target"] for one in found} == {"wayguard", "node socket.io", "stock python-socketio"}
+    for one in found:
+        assert one["figures"]["connects_per_s"] > 0
+        assert one["faults"]["left"] == 0
+        assert "kib_a_client_held" in one["figures"]
+
+
+def test_bus_measures_each_place_and_what_it_costs_the_other_instance(tmp_path: Path) -> None:
+    small = ["--viewers", "2", "--in-flight", "2", "--drivers", "3", "--rate", "10", "--no-peers"]
+    found = bench(tmp_path / "bus.json", "bus", *small)
+    places = ("local", "through Redis", "unwatched", "idle")
+    cases = [one["case"] for one in found["results"]]
+    assert cases == [f"{how}, {place}" for how in ("at once", "gathered for 100 ms") for place in places]
+    for one in found["results"]:
+        assert (one["figures"]["positions_per_s"] > 0) == (not one["case"].endswith("idle"))
+        assert "server 2" in one["cores"]
+
+
+def test_slow_measures_viewers_alone_and_beside_stalled_ones(tmp_path: Path) -> None:
+    small = ["--viewers", "2", "--stalled", "2", "--drivers", "3", "--no-peers"]
+    found = bench(tmp_path / "slow.json", "slow", *small)
+    alone, beside = found["results"]
+    assert (alone["case"], beside["case"]) == ("alone", "2 stalled")
+    assert beside["figures"]["still_there"] == 2  # so little is sent that it fits into the kernel
+    assert beside["figures"]["p99_times_alone"] > 0
+
+
 def result(round_: int, target: str, per_s: float, **more: Any) -> Result:
     return Result(case="c", target=target, round=round_, figures={"per_s": per_s}, **more)
 

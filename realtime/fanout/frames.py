@@ -11,6 +11,7 @@ from typing import Final, Self
 import msgspec
 
 _ENCODER: Final = msgspec.json.Encoder()
+_ANY: Final = msgspec.json.Decoder(msgspec.Raw)
 PING: Final = b"2"
 CLOSE: Final = b"1"
 NOOP: Final = b"6"
@@ -93,6 +94,17 @@ def event(namespace: str, name: str, *args: bytes) -> Frame:
 def event_head(namespace: str, name: str) -> bytes:
     """What an event's packet begins with, up to and with the comma before its first argument."""
     return b"42" + _prefix(namespace) + b"[" + json_bytes(name) + b","
+
+
+def is_json(fragment: bytes) -> bool:
+    """Whether ``fragment`` is one JSON value in UTF-8: what is not would end each websocket sent it."""
+    try:
+        if not fragment.isascii():
+            fragment.decode()
+        _ANY.decode(fragment)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def listed(fragments: Iterable[bytes]) -> bytes:

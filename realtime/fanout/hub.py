@@ -273,7 +273,10 @@ class Hub:
             self._take(channel, kind, items, at_ms)
 
     def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
-        """Something that happened on another instance."""
+        """Something that happened on another instance. What is no JSON would spoil its feeds' frames."""
+        if not all(frames.is_json(item.fragment) for item in items):
+            self.on_dropped("malformed")
+            return
         self._observer.received(kind, len(items))
         self.publish(channel, kind, items, at_ms)
 

@@ -96,12 +96,15 @@ def spot(key: str, order: int) -> Item:
 class Observer:
     def __init__(self) -> None:
         self.refills: list[str] = []
+        self.refused: list[str] = []
         self.stalls = 0
 
     def refilled(self, reason: str) -> None:
         self.refills.append(reason)
 
-    def dropped(self, reason: str) -> None: ...
+    def dropped(self, reason: str) -> None:
+        self.refused.append(reason)
+
     def received(self, kind: str, items: int) -> None: ...
     def delivered(self, kind: str, age_ms: int) -> None: ...
 
@@ -459,3 +462,17 @@ async def test_many_come_and_go_and_nothing_is_left(here: Here) -> None:
 
     await asyncio.gather(*(visit(number) for number in range(200)))
     await until(here.empty, "an empty hub")
+
+
+@pytest.mark.parametrize("forged", [b"", b"[1", b'["a",1],["b",2]', b'"a\xff"', b"nul", b'["a",1]]', b"x"])
+async def test_a_forged_fragment_that_is_no_json_spoils_nobodys_frames(here: Here, forged: bytes) -> None:
+    viewer = Viewer()
+    await here.watch_board(viewer)
+    await here.watch_log(viewer)
+    for channel, key in ((BOARD, "a"), (LOG, "")):
+        here.hub.on_message(channel, "positions", [Item(key, 1, forged)], 7)
+    assert here.observer.refused == ["malformed", "malformed"]
+    here.move("a", 2)
+    here.commit(1)
+    await until(lambda: ["a", 2] in viewer.heard and 1 in viewer.heard, "what is sound")
+    assert viewer.heard.count(["a", 2]) == 1

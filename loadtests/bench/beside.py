@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from loadtests.bench import bus, fanout, idle, ingest, slow, tables
+from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import is_sound, ratios
 
 Rounds = Annotated[int, typer.Option(min=1, help="How often everything is measured.")]
@@ -17,6 +18,7 @@ Rate = Annotated[float, typer.Option(min=0.1, help="Positions a second of each d
 Tick = Annotated[int, typer.Option(min=1, help="Milliseconds for which positions gather.")]
 Peers = Annotated[bool, typer.Option(help="Measure Node's socket.io and stock python-socketio too.")]
 Json = Annotated[Path | None, typer.Option(help="Where every measurement is written.")]
+Picture = Annotated[Path | None, typer.Option(help="Where the medians are drawn, as an SVG.")]
 Samples = Annotated[Path | None, typer.Option(help="Sample our instance; folded stacks go to FILE.w1.1 …")]
 
 
@@ -46,6 +48,7 @@ def _fanout(
     engine: Annotated[bool, typer.Option(help="Our engine without Wayguard too.")] = False,
     balancer: Annotated[bool, typer.Option(help="Wayguard behind HAProxy too.")] = False,
     json: Json = None,
+    picture: Picture = None,
     samples: Samples = None,
 ) -> None:
     options = fanout.Options(
@@ -63,7 +66,7 @@ def _fanout(
         balancer=balancer,
         samples=samples and samples.absolute(),
     )
-    _finish("fanout", fanout, options, json)
+    _finish("fanout", fanout, options, json, picture)
 
 
 def _ingest(
@@ -73,10 +76,11 @@ def _ingest(
     drivers: Drivers = 500,
     peers: Peers = True,
     json: Json = None,
+    picture: Picture = None,
     samples: Samples = None,
 ) -> None:
     options = ingest.Options(rounds, seconds, warm, drivers, peers, samples and samples.absolute())
-    _finish("ingest", ingest, options, json)
+    _finish("ingest", ingest, options, json, picture)
 
 
 def _idle(
@@ -85,8 +89,9 @@ def _idle(
     hold_s: Annotated[float, typer.Option(min=0.0, help="Seconds for which they stay.")] = 45.0,
     peers: Peers = True,
     json: Json = None,
+    picture: Picture = None,
 ) -> None:
-    _finish("idle", idle, idle.Options(rounds, clients, hold_s, peers), json)
+    _finish("idle", idle, idle.Options(rounds, clients, hold_s, peers), json, picture)
 
 
 def _bus(
@@ -100,12 +105,14 @@ def _bus(
     rate: Rate = 4.0,
     peers: Peers = True,
     json: Json = None,
+    picture: Picture = None,
 ) -> None:
     _finish(
         "bus",
         bus,
         bus.Options(rounds, seconds, warm, viewers, in_flight, tick_ms, drivers, rate, peers),
         json,
+        picture,
     )
 
 
@@ -121,12 +128,13 @@ def _slow(
     stall_s: Annotated[float, typer.Option(min=0.1, help="Our server's VIEWER_STALL_S.")] = 15.0,
     peers: Peers = True,
     json: Json = None,
+    picture: Picture = None,
 ) -> None:
     options = slow.Options(rounds, seconds, warm, viewers, stalled, tick_ms, drivers, rate, stall_s, peers)
-    _finish("slow", slow, options, json)
+    _finish("slow", slow, options, json, picture)
 
 
-def _finish(name: str, benchmark: Any, options: Any, json: Path | None) -> None:
+def _finish(name: str, benchmark: Any, options: Any, json: Path | None, picture: Path | None) -> None:
     """Run, print, keep. Ends with code 1 when something was lost, doubled, refused or cut off."""
     results = benchmark.run(options, lambda one: print(tables.told(one), flush=True))
     print("\nmedians [least–most] over the rounds; cores are CPU seconds a second\n")
@@ -134,6 +142,9 @@ def _finish(name: str, benchmark: Any, options: Any, json: Path | None) -> None:
     print("\n" + "\n".join(tables.ratio_lines(ratios(results, benchmark.KEY))))
     if json is not None:
         tables.keep(json, tables.document(name, results, benchmark.KEY, benchmark.SHOWN, options))
+    if picture is not None:
+        note = f"{tables.machine()}; medians of {options.rounds} rounds, lines from least to most"
+        picture.write_text(drawn(f"Wayguard: {name}", note, results, benchmark.KEY), encoding="utf-8")
     if not is_sound(results):
         print("NOT SOUND: see faults above")
         raise typer.Exit(1)

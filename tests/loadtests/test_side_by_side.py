@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from loadtests.bench.client import frame_at, masked
 from loadtests.bench.fleet import FleetResult
+from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import Result, in_turn, is_sound, ratios, summaries
 from realtime.fanout.frames import text_frame
 
@@ -51,9 +53,10 @@ def test_ingest_measures_singles_and_tens_on_each_server(tmp_path: Path) -> None
 def test_idle_measures_connecting_memory_and_goodbyes(tmp_path: Path) -> None:
     report = tmp_path / "idle.json"
     command = [sys.executable, "-m", "loadtests.bench", "idle", "--rounds", "1", "--clients", "60"]
-    command += ["--hold-s", "0.3", "--json", str(report)]
+    command += ["--hold-s", "0.3", "--json", str(report), "--picture", str(tmp_path / "idle.svg")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "node socket.io" in (tmp_path / "idle.svg").read_text()
     found = json.loads(report.read_text())["results"]
     assert {one["target"] for one in found} == {"wayguard", "node socket.io", "stock python-socketio"}
     for one in found:
@@ -93,6 +96,19 @@ def test_ratios_are_taken_within_a_round() -> None:
     ours, theirs = summaries(made)
     assert ours.figures["per_s"] == (90, 30, 100)
     assert theirs.figures["per_s"] == (10, 10, 50)
+
+
+def test_a_picture_has_a_bar_a_server_and_says_how_many_times_ours_is() -> None:
+    made = [result(1, "wayguard", 100), result(1, "a <b>", 50), result(2, "wayguard", 120)]
+    svg = ElementTree.fromstring(drawn("T", "n", [*made, result(2, "a <b>", 50)], "per_s"))
+    words = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert "a <b>" in words
+    assert "50.0 · ours is 2.20 times that" in words
+    paper, ours, theirs = (
+        float(bar.get("width", "0").rstrip("%")) for bar in svg.iter("{http://www.w3.org/2000/svg}rect")
+    )
+    assert paper == 100
+    assert ours / theirs == pytest.approx(110 / 50, rel=0.01)
 
 
 def test_every_other_round_is_in_opposite_order() -> None:

@@ -25,7 +25,7 @@ from loadtests.bench.usage import Usage
 
 KEY: Final = "connects_per_s"
 SHOWN: Final = (
-    *("connects_per_s", "kib_a_client", "kib_a_client_held", "rss_kib_a_client"),
+    *("connects_per_s", "kib_a_client", "kib_a_client_of_all", "kib_a_client_held", "rss_kib_a_client"),
     *("us_a_connect", "us_a_goodbye", "mib_kept_after"),
 )
 FIRST: Final = 1_000
@@ -116,6 +116,7 @@ def _measured(on: Engines, target: Target, options: Options, round_: int) -> Res
     figures = {
         "connects_per_s": more / connect_s,
         "kib_a_client": (all_in.pss_kib - thousand.pss_kib) / more,
+        "kib_a_client_of_all": (all_in.pss_kib - before.pss_kib) / options.clients,
         "kib_a_client_held": (after_hold.pss_kib - thousand.pss_kib) / more,
         "rss_kib_a_client": (all_in.rss_kib - thousand.rss_kib) / more,
         "us_a_connect": used["server"] / more * 1e6,

@@ -98,21 +98,31 @@ class Server:
 
 
 class RedisCluster:
-    """``masters`` nodes that share the slots, each with a replica when ``replicas``."""
+    """``masters`` nodes that share the slots, each with a replica when ``replicas``.
 
-    def __init__(self, folder: Path, masters: int = 3, replicas: bool = False) -> None:
+    A node that is silent for ``node_timeout_ms`` counts as failed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        masters: int = 3,
+        replicas: bool = False,
+        node_timeout_ms: int = NODE_TIMEOUT_MS,
+    ) -> None:
+        self._node_timeout_ms = node_timeout_ms
         program = valkey_server(DataDir(folder).account)
         self.nodes = [self._node(program, folder / f"n{n}") for n in range(masters * (1 + replicas))]
         self.masters = self.nodes[:masters]
         self.replicas = self.nodes[masters:]
 
-    @staticmethod
-    def _node(program: Path, folder: Path) -> Server:
+    def _node(self, program: Path, folder: Path) -> Server:
         options = [
             "cluster-enabled yes",
-            f"cluster-node-timeout {NODE_TIMEOUT_MS}",
+            f"cluster-node-timeout {self._node_timeout_ms}",
             "cluster-require-full-coverage no",
             "cluster-replica-validity-factor 0",
+            "repl-diskless-sync-delay 0",
             f"cluster-port {free_port()}",
         ]
         return Server(program, folder, options)
@@ -138,8 +148,26 @@ class RedisCluster:
             wait(lambda m=master, r=replica: self._id(m) in self._known(r), "they meet")  # type: ignore[misc]
             replica.ask("CLUSTER", "REPLICATE", self._id(master))
         self.wait_whole()
-        for replica in self.replicas:
-            wait(lambda r=replica: b"master_link_status:up" in self._info(r), "a replica")  # type: ignore[misc]
+        self._wait_replicated()
+
+    def start_again(self) -> None:
+        """Start the nodes that were killed and wait until the cluster is whole."""
+        for node in self.nodes:
+            if node.process is None:
+                node.start()
+        self.wait_whole()
+        self._wait_replicated()
+
+    def _wait_replicated(self) -> None:
+        """Wait until every replica has what its master has; a failover may have exchanged them."""
+        for node in self.nodes if self.replicas else ():
+            wait(lambda n=node: self._is_in_step(n), "a replica")  # type: ignore[misc]
+
+    def _is_in_step(self, node: Server) -> bool:
+        info = self._info(node)
+        if b"role:master" in info:
+            return b"connected_slaves:1" in info
+        return b"master_link_status:up" in info
 
     def _info(self, node: Server) -> bytes:
         with node.client() as client:
@@ -180,6 +208,12 @@ class RedisCluster:
         slot = key_slot(name.encode())
         rows = asked.ask("CLUSTER", "SLOTS")
         (port,) = [row[2][1] for row in rows if row[0] <= slot <= row[1]]
+        return next(node for node in self.nodes if node.port == port)
+
+    def replica_of(self, master: Server) -> Server:
+        """The node that would take over, and that runs, by what ``master`` says."""
+        (row,) = master.ask("CLUSTER", "REPLICAS", self._id(master))
+        port = int(row.split()[1].split(b"@")[0].rpartition(b":")[2])
         return next(node for node in self.nodes if node.port == port)
 
     def move_slot(self, name: str, to: Server) -> None:

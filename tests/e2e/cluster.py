@@ -31,6 +31,7 @@ from realtime.engines.service import Service
 from realtime.settings import Settings
 from tests.e2e.launcher import trap
 from tests.engines_fixtures import at_database
+from tests.rediscluster import RedisCluster
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
@@ -99,20 +100,25 @@ class Engine:
 
 
 class Cluster:
-    """Two instances, two workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``."""
+    """Instances, two workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``.
 
-    def __init__(self, folder: Path) -> None:
+    With ``nodes``, which are started and stopped by whoever made them, a Redis Cluster takes Redis' place.
+    """
+
+    def __init__(self, folder: Path, instances: int = 2, nodes: RedisCluster | None = None) -> None:
         self.folder = folder
+        self.nodes = nodes
         DataDir(folder).prepare()
         self.log = folder / "cluster.log"
         self._console = Console(self.log.open("w", encoding="utf-8"), "text", colour=False)
         self.postgres = Engine(EmbeddedPostgres(folder, port=0), self._console)
         self.redis = Engine(EmbeddedRedis(folder, port=0), self._console)
+        self._engines = [self.postgres] if nodes else [self.postgres, self.redis]
         urls = {
             "DATABASE_URL": self.postgres.embedded.url,
-            "REDIS_URL": self.redis.embedded.url,
+            "REDIS_URL": nodes.url if nodes else self.redis.embedded.url,
         }
-        self.plan = self._planned(urls)
+        self.plan = self._planned(urls, instances)
         self.settings = Settings(
             **{name.lower(): value for name, value in (urls | KNOBS).items()},  # type: ignore[arg-type]
             auth_secret=self.plan.webs[0].command.env["AUTH_SECRET"],  # type: ignore[arg-type]
@@ -122,11 +128,12 @@ class Cluster:
         self._services = {part.name: self._service(part) for part in (*self.plan.webs, *self.plan.workers)}
         self._balancer = self._balancer_service()
 
-    def _planned(self, urls: dict[str, str]) -> Plan:
+    def _planned(self, urls: dict[str, str], instances: int) -> Plan:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {name.lower(): value for name, value in urls.items()}
         settings = Settings(data_dir=self.folder, port=0, **given)  # type: ignore[arg-type]
-        options = Options(demo=False, program=(sys.executable, "-m", "tests.e2e.launcher"))
+        program = (sys.executable, "-m", "tests.e2e.launcher")
+        options = Options(instances=instances, demo=False, program=program)
         return make_plan(settings, options, {**kept, **urls, **KNOBS, "PYTHONPATH": str(ROOT)})
 
     # --- its parts
@@ -183,7 +190,7 @@ class Cluster:
     # --- start and stop
 
     async def __aenter__(self) -> "Cluster":
-        await asyncio.gather(self.postgres.start(), self.redis.start())
+        await asyncio.gather(*(engine.start() for engine in self._engines))
         await self._run(self.plan.release)
         for service in (*self._services.values(), self._balancer):
             await service.start()
@@ -195,14 +202,16 @@ class Cluster:
         hurry.set()
         for service in (self._balancer, *self._services.values()):
             await service.stop(hurry)
-        await self.redis.stop()
-        await self.postgres.stop()
+        for engine in reversed(self._engines):
+            await engine.stop()
 
     async def whole(self) -> None:
         """Bring back what a test took away, and wait until every part is there."""
         for name in self.instances:
             trap(self.folder / "run", name).unlink(missing_ok=True)
-        await asyncio.gather(self.postgres.start(), self.redis.start())
+        await asyncio.gather(*(engine.start() for engine in self._engines))
+        if self.nodes is not None:
+            await asyncio.to_thread(self.nodes.start_again)
         await asyncio.gather(*(self.until_up(name) for name in self._services))
 
     async def until_up(self, name: str) -> None:

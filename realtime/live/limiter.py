@@ -6,6 +6,7 @@ of their own, and a limiter that fails closed would be an outage.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -41,19 +42,54 @@ class RedisLimiter:
         self._per_window = per_window
         self._default = default
 
+        self._asked: list[tuple[str, asyncio.Future[int | None]]] = []
+        self._counting: asyncio.Task[None] | None = None
+
     async def check(self, principal: Principal, operation: str) -> None:
         """Count one ``operation`` of ``principal``. Raises Refused(rate_limited) with ``retry_after_s``."""
         now_s = time.time()
         window = int(now_s // WINDOW_S)
         key = f"wg:{{{principal.tenant}/{principal.sub}}}:rate:{operation}:{window}"
+        count = await self._count(key)
+        if count is not None and count > self._per_window.get(operation, self._default):
+            wait_s = (window + 1) * WINDOW_S - now_s
+            raise Refused(Code.RATE_LIMITED, f"too many times: {operation}", retry_after_s=wait_s)
+
+    def _count(self, key: str) -> "asyncio.Future[int | None]":
+        """How often ``key`` was counted, this time included; None while Redis is away.
+
+        Who asks while an answer is on its way shares the next round trip: a fleet that comes back at once
+        would pay for one each.
+        """
+        answer: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._asked.append((key, answer))
+        if self._counting is None:
+            self._counting = asyncio.ensure_future(self._count_asked())
+        return answer
+
+    async def _count_asked(self) -> None:
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, []
+                counts = await self._counted(Counter(key for key, _ in asked))
+                for key, answer in reversed(asked):  # the last of a key has the highest count
+                    count = counts.get(key)
+                    if count is not None:
+                        counts[key] = count - 1
+                    if not answer.done():
+                        answer.set_result(count)
+        finally:
+            self._counting = None
+
+    async def _counted(self, times: Mapping[str, int]) -> dict[str, int]:
+        """The counts after ``times`` were added to each key; none while Redis is away."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 pipe = self._client.pipeline(transaction=False)
-                pipe.incr(key)
-                pipe.expire(key, WINDOW_S * 2)
-                count = (await pipe.execute())[0]
+                for key, number in times.items():
+                    pipe.incrby(key, number)
+                    pipe.expire(key, WINDOW_S * 2)
+                answers = await pipe.execute()
         except REDIS_FAULTS:
-            return
-        if count > self._per_window.get(operation, self._default):
-            wait_s = (window + 1) * WINDOW_S - now_s
-            raise Refused(Code.RATE_LIMITED, f"too many times: {operation}", retry_after_s=wait_s)
+            return {}
+        return dict(zip(times, answers[::2], strict=True))

@@ -38,6 +38,7 @@ from realtime.store import identity, journeys, shares
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/watch"
+VENDORS_REMEMBERED: Final = 10_000
 
 
 class WatchEvents:
@@ -51,6 +52,7 @@ class WatchEvents:
         self._limiter = limiter
         self._max_feeds = max_feeds
         self._now_ms = now_ms
+        self._made: set[tuple[str, str]] = set()  # vendors seen to exist: a fleet of viewers asks once
         self._area = AreaWatch(db, hub, limiter, NAMESPACE)
         self.events = Events(
             {"watch": self._on_watch, "unwatch": self._on_unwatch, "whoami": self._on_whoami}
@@ -69,7 +71,12 @@ class WatchEvents:
         if principal.share is not None:
             await shares.viewed(self._db, principal.share.share_id, address, user_agent)
         elif principal.vendors:
-            await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
+            wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
+            if wanted:
+                await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
+                if len(self._made) + len(wanted) > VENDORS_REMEMBERED:
+                    self._made.clear()
+                self._made |= wanted
 
     def left(self, connection: Connection) -> None:
         """The viewer has gone."""

@@ -1,5 +1,6 @@
 """What else lives in Redis than the bus, on each kind of it: what is embedded, Redis itself, a Cluster."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,6 +10,7 @@ import pytest
 from realtime.auth import Principal
 from realtime.fanout.bus import Item, Message, RedisBus
 from realtime.fanout.redisurl import Client, client
+from realtime.live import limiter as limiter_module
 from realtime.live.channels import PRESENCE
 from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key
 from realtime.live.limiter import RedisLimiter
@@ -137,3 +139,27 @@ async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place
     assert await cast(Any, place.client).exists(lease_key("alive"))
     await alive.stop()
     await bus.stop()
+
+
+async def test_those_who_ask_at_once_share_round_trips_and_are_counted_one_by_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter_module, "time", SimpleNamespace(time=lambda: 1_780_000_000.0))
+    limiter = RedisLimiter(place.client, 5.0, per_window={"watch": 30})
+    trips = 0
+    counted = limiter._counted
+
+    async def count(times: Any) -> dict[str, int]:
+        nonlocal trips
+        trips += 1
+        return await counted(times)
+
+    limiter._counted = count  # type: ignore[method-assign]
+    here = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
+    other = cast(Principal, SimpleNamespace(tenant="t1", sub="other"))
+    outcomes = await asyncio.gather(
+        *(limiter.check(who, "watch") for _ in range(50) for who in (here, other)), return_exceptions=True
+    )
+    for mine in (outcomes[::2], outcomes[1::2]):
+        assert [outcome is None for outcome in mine] == [True] * 30 + [False] * 20
+    assert trips <= 2

@@ -216,6 +216,10 @@ class RedisCluster:
         port = int(row.split()[1].split(b"@")[0].rpartition(b":")[2])
         return next(node for node in self.nodes if node.port == port)
 
+    def wait_replaced(self, master: Server, replica: Server) -> None:
+        """Wait until ``replica`` has taken over what ``master`` had."""
+        wait(lambda: b"role:master" in self._info(replica), f"a successor of {master.address}")
+
     def move_slot(self, name: str, to: Server) -> None:
         """Give the slot of a channel to another master, as resharding does."""
         slot, origin = key_slot(name.encode()), self.owner(name)

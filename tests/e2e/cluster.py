@@ -100,12 +100,14 @@ class Engine:
 
 
 class Cluster:
-    """Instances, two workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``.
+    """Instances, workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``.
 
     With ``nodes``, which are started and stopped by whoever made them, a Redis Cluster takes Redis' place.
     """
 
-    def __init__(self, folder: Path, instances: int = 2, nodes: RedisCluster | None = None) -> None:
+    def __init__(
+        self, folder: Path, instances: int = 2, workers: int = 2, nodes: RedisCluster | None = None
+    ) -> None:
         self.folder = folder
         self.nodes = nodes
         DataDir(folder).prepare()
@@ -118,7 +120,7 @@ class Cluster:
             "DATABASE_URL": self.postgres.embedded.url,
             "REDIS_URL": nodes.url if nodes else self.redis.embedded.url,
         }
-        self.plan = self._planned(urls, instances)
+        self.plan = self._planned(urls, instances, workers)
         self.settings = Settings(
             **{name.lower(): value for name, value in (urls | KNOBS).items()},  # type: ignore[arg-type]
             auth_secret=self.plan.webs[0].command.env["AUTH_SECRET"],  # type: ignore[arg-type]
@@ -128,12 +130,12 @@ class Cluster:
         self._services = {part.name: self._service(part) for part in (*self.plan.webs, *self.plan.workers)}
         self._balancer = self._balancer_service()
 
-    def _planned(self, urls: dict[str, str], instances: int) -> Plan:
+    def _planned(self, urls: dict[str, str], instances: int, workers: int) -> Plan:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {name.lower(): value for name, value in urls.items()}
         settings = Settings(data_dir=self.folder, port=0, **given)  # type: ignore[arg-type]
         program = (sys.executable, "-m", "tests.e2e.launcher")
-        options = Options(instances=instances, demo=False, program=program)
+        options = Options(instances=instances, workers=workers, demo=False, program=program)
         return make_plan(settings, options, {**kept, **urls, **KNOBS, "PYTHONPATH": str(ROOT)})
 
     # --- its parts

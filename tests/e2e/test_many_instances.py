@@ -1,6 +1,7 @@
 """Two, three and five instances, on one Redis and on a Cluster, with parts that die: all is seen."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Any
@@ -34,7 +35,7 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
         if clustered
         else nullcontext() as nodes,
     ):
-        async with Cluster(folder, SIZES[request.param], nodes) as cluster:
+        async with Cluster(folder, SIZES[request.param], workers=1, nodes=nodes) as cluster:
             yield cluster
 
 
@@ -242,6 +243,27 @@ async def test_a_killed_node_without_a_replica_comes_back_empty_and_nobody_misse
         assert victim is owner
         await asyncio.to_thread(victim.start)
         await asyncio.to_thread(nodes.wait_whole)
+        await crowd.acks_go_on()
+        await crowd.all_is_there()
+
+
+@pytest.mark.long
+@instances(ON_A_CLUSTER)
+async def test_a_frozen_node_is_replaced_and_nobody_misses_anything(world: World) -> None:
+    nodes = nodes_of(world)
+    async with Crowd(world).moving() as crowd:
+        victim = await owner_of(world, vendor_channel(world.tenant, world.vendor))
+        successor = await asyncio.to_thread(nodes.replica_of, victim)
+        victim.signal(signal.SIGSTOP)
+        try:
+            await crowd.acks_go_on()
+            await crowd.viewers_go_on()
+            await asyncio.to_thread(nodes.wait_replaced, victim, successor)
+            await crowd.acks_go_on()
+            await crowd.viewers_go_on()
+        finally:
+            victim.signal(signal.SIGCONT)
+        await asyncio.to_thread(nodes.start_again)
         await crowd.acks_go_on()
         await crowd.all_is_there()
 

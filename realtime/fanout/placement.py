@@ -8,14 +8,15 @@ from typing import Any, Final, NamedTuple, Protocol
 import redis.asyncio as redis
 from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisAway
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from realtime.fanout.redisurl import ClusterUrl, Node, cluster_url, server_client
 
 ASKED: Final = 3
 """How many nodes are asked at a time: one alone may be cut off and know only what was."""
 SOON_S: Final = 0.5
-REDIS_FAULTS: Final = (RedisError, OSError, TimeoutError)
+REDIS_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""What is raised where Redis is away; that no node of a Cluster answers is no RedisError to redis-py."""
 
 
 class Placement(Protocol):

@@ -68,6 +68,7 @@ class RedisLimiter:
         return answer
 
     async def _count_asked(self) -> None:
+        asked: list[tuple[str, asyncio.Future[int | None]]] = []
         try:
             while self._asked:
                 asked, self._asked = self._asked, []
@@ -80,6 +81,10 @@ class RedisLimiter:
                         answer.set_result(count)
         finally:
             self._counting = None
+            left, self._asked = [*asked, *self._asked], []
+            for _, answer in left:  # a fault of ours leaves nobody waiting for ever
+                if not answer.done():
+                    answer.set_result(None)
 
     async def _counted(self, times: Mapping[str, int]) -> dict[str, int]:
         """The counts after ``times`` were added to each key; none while Redis is away."""

@@ -249,6 +249,24 @@ async def test_a_killed_node_without_a_replica_comes_back_empty_and_nobody_misse
 
 @pytest.mark.long
 @instances(ON_A_CLUSTER)
+async def test_with_every_node_killed_acks_and_journeys_go_on_and_nobody_misses_anything(
+    world: World,
+) -> None:
+    nodes = nodes_of(world)
+    async with Crowd(world).moving() as crowd:
+        await asyncio.to_thread(nodes.stop)
+        await crowd.acks_go_on()
+        await crowd.viewers_go_on()
+        async with world.watcher() as late:
+            view = await late.watch_journey(crowd.journeys["d0"])
+            assert view.points, "who comes now is served too"
+        await asyncio.to_thread(nodes.start_again)
+        await crowd.acks_go_on()
+        await crowd.all_is_there()
+
+
+@pytest.mark.long
+@instances(ON_A_CLUSTER)
 async def test_a_frozen_node_is_replaced_and_nobody_misses_anything(world: World) -> None:
     nodes = nodes_of(world)
     async with Crowd(world).moving() as crowd:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from realtime.auth import Principal
+from realtime.engines.embedded import free_port
 from realtime.fanout.bus import Item, Message, RedisBus
 from realtime.fanout.redisurl import Client, client
 from realtime.live import limiter as limiter_module
@@ -163,3 +164,35 @@ async def test_those_who_ask_at_once_share_round_trips_and_are_counted_one_by_on
     for mine in (outcomes[::2], outcomes[1::2]):
         assert [outcome is None for outcome in mine] == [True] * 30 + [False] * 20
     assert trips <= 2
+
+
+async def test_a_fault_while_counting_leaves_nobody_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter_module, "time", SimpleNamespace(time=lambda: 1_780_000_000.0))
+    limiter = RedisLimiter(place.client, 5.0, per_window={"watch": 1})
+    counted = limiter._counted
+
+    async def fail(times: Any) -> Any:
+        raise ValueError("not of Redis")
+
+    limiter._counted = fail  # type: ignore[method-assign]
+    who = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
+    checks = (limiter.check(who, "watch") for _ in range(3))
+    assert await asyncio.wait_for(asyncio.gather(*checks), 10.0) == [None] * 3
+    limiter._counted = counted  # type: ignore[method-assign]
+    await limiter.check(who, "watch")
+    with pytest.raises(Refused):
+        await limiter.check(who, "watch")
+
+
+async def test_a_cluster_of_which_no_node_answers_is_away_like_any_redis() -> None:
+    url = f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    place = Place(url)
+    with pytest.raises(Refused) as refused:
+        await place.state.read("t1", "v1", "positions")
+    assert refused.value.code is Code.UNAVAILABLE
+    limiter = RedisLimiter(place.client, 5.0, per_window={"watch": 0})
+    who = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
+    await asyncio.wait_for(limiter.check(who, "watch"), 10.0)
+    await place.client.aclose()

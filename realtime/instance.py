@@ -202,6 +202,7 @@ class Instance:
         for kind in metrics.FEED_KINDS:
             metrics.FEEDS.labels(kind).set(counts.feeds.get(kind, 0))
             metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
+        metrics.TASKS.set(len(asyncio.all_tasks()))
         metrics.POSTGRES_UP.set(self.db.is_up)
         metrics.REDIS_UP.set(self.presence.redis_is_up)
         metrics.REPLICA_FRESH.set(self.db.replica_is_fresh)

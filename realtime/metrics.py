@@ -187,6 +187,9 @@ PARTITIONS_MISSING: Final = _gauge(
     "wayguard_partitions_missing", "daily partitions of the coming days that do not exist yet"
 )
 
+# --- the process
+TASKS: Final = _gauge("wayguard_tasks", "asyncio tasks of this process")
+
 # --- HTTP
 HTTP_REQUESTS: Final = _counters(
     "wayguard_http_requests_total",

@@ -96,6 +96,7 @@ class Worker:
             log.info("closed %d journeys for their age", len(closed))
 
     async def _sweep(self) -> None:
+        metrics.TASKS.set(len(asyncio.all_tasks()))
         await self._sweeper.sweep()
 
 

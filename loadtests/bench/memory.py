@@ -10,11 +10,15 @@ EVERY_S: Final = 0.25
 
 
 class Held(NamedTuple):
-    """``pss_kib``: its own memory and its share of what it has in common with others."""
+    """``pss_kib``: its own memory and its share of what it has in common with others.
+
+    ``anonymous_kib``: what it made itself, which does not move when others start or end.
+    """
 
     at_s: float
     pss_kib: int
     rss_kib: int
+    anonymous_kib: int
     descriptors: int
 
 
@@ -22,7 +26,8 @@ def held(pid: int) -> Held:
     """What process ``pid`` holds. Raises OSError when there is none, or it is not ours to look at."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     found = {name.rstrip(":"): int(value) for name, value, *_ in map(str.split, lines)}
-    return Held(time.perf_counter(), found["Pss"], found["Rss"], len(os.listdir(f"/proc/{pid}/fd")))
+    descriptors = len(os.listdir(f"/proc/{pid}/fd"))
+    return Held(time.perf_counter(), found["Pss"], found["Rss"], found["Anonymous"], descriptors)
 
 
 class Watched:

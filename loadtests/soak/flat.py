@@ -15,9 +15,11 @@ Series = Sequence[tuple[float, float]]
 THINNED: Final = 300
 MEMORY_KIB: Final = 2_048
 MEMORY_SHARE: Final = 0.03
-"""A heap that is used the same way all the time still moves by a few arenas of 256 KiB to 1 MiB, and once by
-what the restart of Redis makes the instance do at once. PSS is only shown: it jumps when a neighbour that has
-the same libraries in memory starts or ends."""
+"""How much a heap may grow in all, however long it is looked at: a longer soak is a stricter one. It moves by
+arenas of 256 KiB to 1 MiB, once by what the restart of Redis makes the instance do at once, and for its first
+quarter of an hour by the journeys it knows: they are forgotten 15 minutes after their last use. PSS is only
+shown: it jumps when a neighbour that has the same libraries in memory starts or ends.
+"""
 BESIDES: Final = 6
 """Descriptors, tasks and threads come and go with pools, thread pools and answers under way."""
 _RSS: Final = attrgetter("rss_kib")

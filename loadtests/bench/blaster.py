@@ -76,8 +76,8 @@ class Blaster:
             for key, _ in self._selector.select(0 if quiet else 0.05):
                 if key.fileobj is self._server:
                     self._let_in()
-                else:
-                    self._hear(self._watchers[key.fd])
+                elif (watcher := self._watchers.get(key.fd)) is not None:
+                    self._hear(watcher)
             if quiet and all(watcher.steps >= 3 for watcher in everybody):
                 shower = block(seq)
                 for watcher in everybody:
@@ -99,16 +99,20 @@ class Blaster:
             self._drop(watcher)
             return
         self._last_s = time.monotonic()
-        if watcher.steps == 0 and not request.startswith(b"GET /socket.io/"):
-            watcher.sock.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        is_over = watcher.steps == 0 and not request.startswith(b"GET /socket.io/")
+        try:
+            if is_over:
+                watcher.sock.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            elif watcher.steps < 3:
+                watcher.sock.send(watcher.answer(request))
+        except OSError:
+            is_over = True
+        if is_over:
             self._drop(watcher)
-        elif watcher.steps < 3:
-            watcher.sock.send(watcher.answer(request))
 
     def _show(self, watcher: Watcher, data: bytes) -> None:
-        watcher.sock.setblocking(True)
-        watcher.sock.settimeout(5.0)
-        try:
+        try:  # one that was dropped a moment ago has a closed socket
+            watcher.sock.settimeout(5.0)
             watcher.sock.sendall(data)
             watcher.sock.setblocking(False)
         except OSError:

@@ -8,7 +8,7 @@ from loadtests.bench.rounds import OURS, Result, Summary, ratios, summaries
 from loadtests.bench.tables import number
 
 WIDTH: Final = 920
-_LEFT, _RIGHT, _BAR, _ROW, _HEAD, _GAP = 210, 230, 18, 28, 34, 18
+_LEFT, _RIGHT, _BAR, _ROW, _HEAD, _GAP = 210, 270, 18, 28, 34, 18
 _OURS, _OTHERS, _INK, _FAINT, _PAPER = "#0b7a75", "#a9b4bd", "#1d2730", "#64727d", "#ffffff"
 _STYLE: Final = (
     f"text{{font:13px system-ui,sans-serif;fill:{_INK}}}.faint{{fill:{_FAINT};font-size:12px}}"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ class Ended(Exception):
     """The server has closed the session."""
 
 
-class Raw:
+class Raw(ABC):
     """A client that speaks Socket.IO by hand. ``send`` and ``recv`` are whole messages: text without the
     Engine.IO digit, or bytes. Pings are answered.
     """
@@ -30,14 +31,17 @@ class Raw:
         self.here = here
         self.sid = ""
 
+    @abstractmethod
     async def send(self, *messages: str | bytes) -> None:
-        raise NotImplementedError
+        """Say these, in order."""
 
+    @abstractmethod
     async def recv(self) -> str | bytes:
-        raise NotImplementedError
+        """The next message. Raises Ended."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """Go."""
 
     async def texts(self, count: int) -> list[str | bytes]:
         """The next ``count`` messages."""

@@ -235,7 +235,7 @@ async def test_a_wrong_secret_a_revoked_share_and_a_missing_one_look_the_same(wo
     )
     errors = []
     for wrong in (
-        f"{share_id}.{secret[:-1]}x",
+        f"{share_id}.{secret[:-1]}{'y' if secret[-1] == 'x' else 'x'}",
         f"{share_id}.",
         ".".join(revoked),
         ".".join(expired),

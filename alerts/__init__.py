@@ -1,5 +1,6 @@
-"""Who must know, by when, and do they? The room of the alert engine.
+"""Who must know, by when, and do they? The alert engine: docs/ALERTS.md is its description.
 
-Empty of code until the server can keep the promise that an SOS cannot be lost: an SOS that is taken and
-then forgotten is worse than one that is refused.
+Pure, no clock and no I/O: `alert` (the state machine), `attempt` (one try to reach one contact), `policy`,
+`escalation` (what is due now), `case` (all of one alert together), `press`, `timers`, `phone`, `answer`.
+Services on ports: `ledger` (where cases live), `delivery` (claims, sends, records), `notifiers` (the ways out).
 """

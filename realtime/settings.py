@@ -76,11 +76,62 @@ class Settings(BaseSettings):
     stale_after_s: float = Field(60.0, gt=0, description="a connected driver silent this long is stale")
     drain_s: float = Field(5.0, ge=0, description="a drain spreads its clients over this long")
 
+    # --- alerts
+    alerts_secret: SecretStr = Field(
+        SecretStr(""), description="signs answer links, encrypts local copies; default: made of AUTH_SECRET"
+    )
+    journal_dir: Path | None = Field(
+        None, description="where SOS are kept with Postgres away; DATA_DIR/journal"
+    )
+    emergency_numbers: Listed = Field(
+        (), description="tenant=+E164: told when a tenant has nobody else to tell"
+    )
+    phone_countries: Listed = Field((), description="countries (ISO 3166) contacts may be in; empty = all")
+    sos_expired_days: int = Field(30, ge=0, le=365, description="an expired driver token still raises an SOS")
+    delivery_timeout_s: float = Field(10.0, gt=0, le=25, description="one call to a provider at most")
+    mass_silence_drivers: int = Field(
+        5, ge=2, description="so many of a tenant silent at once: operator first"
+    )
+    mass_silence_share: float = Field(
+        0.3, gt=0, le=1, description="and at least this share of its active ones"
+    )
+    mass_silence_hold_s: int = Field(300, ge=0, description="then contacts wait this long for a dismissal")
+    incident_retention_days: int = Field(365, ge=1, le=36_500)
+    geocoder_url: str = Field("", description="Nominatim base URL for addresses in messages; optional")
+    operator_webhook_url: str = Field("", description="told of exhausted alerts and the auditor's findings")
+    operator_webhook_secret: SecretStr = SecretStr("")
+    heartbeat_url: str = Field("", description="an outside monitor that a healthy auditor calls every minute")
+
+    # --- outside services; each is on when all that it needs is set
+    twilio_account_sid: str = ""
+    twilio_auth_token: SecretStr = SecretStr("")
+    twilio_from: str = Field("", description="E.164 number, or a messaging service's sid for SMS")
+    twilio_base_url: str = Field("", description="instead of Twilio's own, for a stand-in")
+    firebase_credentials: SecretStr = Field(SecretStr(""), description="service account: a path, or its JSON")
+    firebase_database_url: str = Field("", description="Realtime Database; turns the mirror on")
+    fcm_base_url: str = Field("", description="instead of Firebase's own, for a stand-in")
+    smtp_host: str = ""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    smtp_from: str = ""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    outside_allow_private: bool = Field(
+        False, description="webhooks may go to private addresses; for stand-ins"
+    )
+
     # --- pages
     map_style_url: str = Field("", description="MapLibre style for real streets; default: built-in basemap")
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("auth_algorithms", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        "auth_algorithms",
+        "allowed_origins",
+        "trusted_proxies",
+        "emergency_numbers",
+        "phone_countries",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

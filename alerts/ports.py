@@ -1,0 +1,94 @@
+"""What the services of the alert engine need from outside, and what they offer each other."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from msgspec import Struct
+
+from alerts.alert import Alert, Press
+from alerts.attempt import Attempt, Channel, Outcome, StatusReport, Unsure
+from alerts.policy import Circumstances, Contact, PolicyCopy
+
+Durability = Literal["committed", "replicated", "local"]
+
+
+class Away(Exception):
+    """Storage cannot be had now; nothing was changed, or it is not known whether it was."""
+
+
+class Taken(Struct, frozen=True):
+    """What became of a press. ``joined``: it went into an alert that was open already."""
+
+    alert: Alert
+    durability: Durability
+    created: bool
+    joined: bool
+
+
+class Applied(Struct, frozen=True):
+    """What became of an event. ``refused`` is a reason when it changed nothing, None when it did."""
+
+    alert: Alert
+    refused: str | None = None
+
+
+class Job(Struct, frozen=True):
+    """One claimed attempt with all that is needed to send it without asking anybody."""
+
+    attempt: Attempt
+    alert: Alert
+    contact: Contact
+    copy: PolicyCopy
+
+
+class Ledger(Protocol):
+    """Where cases live: `realtime.store.alerts` in Postgres, `alerts.journal` in a file while that is away.
+
+    Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises Away when
+    the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.
+    """
+
+    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+        """Keep a press for good: alert, first attempts and audit in one durable step. Idempotent by ``sos_id``."""
+
+    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+        """One event of `alerts.alert.Event`; None when there is no such alert. The caller has authorised it."""
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert that a press went into."""
+
+    async def advance(self, limit: int) -> int:
+        """Escalate up to ``limit`` alerts whose time has come; how many were."""
+
+    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
+        """Due attempts, and those in `sending` whose lease is over (``status`` tells: SENDING means a take-over, to
+        be looked up first), leased to ``by``. They are committed as ``sending`` when this returns.
+        """
+
+    async def settle(self, job: Job, outcome: Outcome) -> None:
+        """Record what became of a claimed attempt, and the retry that follows from it."""
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word; False when no attempt has that provider id (yet)."""
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message."""
+
+
+class Notifier(Protocol):
+    """One way out. Never raises for what a provider does; bounded by ``timeout_s`` in all."""
+
+    channel: Channel
+    provider: str
+
+    async def send(self, job: Job, timeout_s: float) -> Outcome:
+        """Try once."""
+
+    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+        """Whether an earlier try of this attempt arrived at the provider: its report, None when it surely did not,
+        Unsure when that cannot be known (there is no look-up, or the provider is away).
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,231 @@
+-- Alerts: who is told, what was raised, whom it reached. See docs/ALERTS.md.
+
+-- --- before a press: contacts, policies, PINs, devices
+
+CREATE TABLE contacts (
+    contact_id        uuid PRIMARY KEY,
+    tenant_id         text NOT NULL REFERENCES tenants,
+    vendor_id         text,             -- both null: the whole tenant's
+    driver_id         text,             -- set: this driver's alone
+    name              text NOT NULL,
+    language          text NOT NULL DEFAULT 'en',
+    time_zone         text NOT NULL DEFAULT 'UTC',
+    position          integer NOT NULL DEFAULT 100,  -- who is first; smaller is earlier
+    phone             text,             -- E.164
+    email             text,
+    webhook_url       text,
+    webhook_secret    text,
+    subject           text,             -- a token's sub, whose devices get the pushes
+    phone_verified_ms bigint,
+    email_verified_ms bigint,
+    phone_opted_out_ms bigint,          -- STOP
+    email_opted_out_ms bigint,
+    created_ms        bigint NOT NULL DEFAULT now_ms(),
+    updated_ms        bigint NOT NULL DEFAULT now_ms(),
+    created_by        text NOT NULL,
+    CHECK (driver_id IS NULL OR vendor_id IS NOT NULL)
+);
+CREATE INDEX contacts_of ON contacts (tenant_id, vendor_id, driver_id);
+CREATE INDEX contacts_by_phone ON contacts (phone) WHERE phone IS NOT NULL;
+
+-- A code sent to an address; only its hash is kept.
+CREATE TABLE contact_codes (
+    contact_id  uuid NOT NULL REFERENCES contacts ON DELETE CASCADE,
+    tenant_id   text NOT NULL,
+    channel     text NOT NULL CHECK (channel IN ('sms', 'call', 'email')),
+    address     text NOT NULL,          -- what it was sent to: a changed address needs a new code
+    code_sha256 bytea NOT NULL,
+    expires_ms  bigint NOT NULL,
+    tries       integer NOT NULL DEFAULT 0,
+    sent_ms     bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (contact_id, channel)
+);
+
+-- The narrowest that matches counts: driver, vendor, tenant, built-in.
+CREATE TABLE alert_policies (
+    policy_id  uuid PRIMARY KEY,
+    tenant_id  text NOT NULL REFERENCES tenants,
+    vendor_id  text,
+    driver_id  text,
+    kind       text NOT NULL,
+    policy     jsonb NOT NULL,          -- alerts.policy.Policy
+    updated_ms bigint NOT NULL DEFAULT now_ms(),
+    updated_by text NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (tenant_id, vendor_id, driver_id, kind),
+    CHECK (driver_id IS NULL OR vendor_id IS NOT NULL)
+);
+
+-- What a driver set for themselves.
+CREATE TABLE driver_safety (
+    tenant_id   text NOT NULL,
+    driver_id   text NOT NULL,
+    name        text NOT NULL DEFAULT '',
+    language    text NOT NULL DEFAULT 'en',
+    cancel_pin  text,
+    duress_pin  text,
+    updated_ms  bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (tenant_id, driver_id),
+    FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers ON DELETE CASCADE
+);
+
+CREATE TABLE devices (
+    tenant_id  text NOT NULL REFERENCES tenants,
+    push_token text NOT NULL,
+    subject    text NOT NULL,           -- the token's sub
+    vendor_id  text,                    -- of a dispatcher's device: null = all the tenant's vendors
+    role       text NOT NULL,
+    platform   text NOT NULL CHECK (platform IN ('android', 'ios', 'web')),
+    language   text NOT NULL DEFAULT 'en',
+    seen_ms    bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (tenant_id, push_token)
+);
+CREATE INDEX devices_of_subject ON devices (tenant_id, subject);
+
+-- --- alerts
+
+CREATE SEQUENCE alert_changes;          -- rises with every change of any alert: what the 2 s poll reads by
+
+CREATE TABLE alerts (
+    alert_id    uuid PRIMARY KEY,       -- made of (tenant, driver, sos_id)
+    tenant_id   text NOT NULL REFERENCES tenants,
+    vendor_id   text NOT NULL,
+    driver_id   text NOT NULL,
+    journey_id  uuid,
+    kind        text NOT NULL,
+    state       text NOT NULL,
+    drill       boolean NOT NULL,
+    raised_ms   bigint NOT NULL,
+    closed_ms   bigint,
+    version     bigint NOT NULL,
+    change      bigint NOT NULL DEFAULT nextval('alert_changes'),
+    next_ms     bigint,                 -- when escalation is to look at it
+    alert       jsonb NOT NULL,         -- alerts.alert.Alert
+    policy_copy jsonb NOT NULL          -- alerts.policy.PolicyCopy
+);
+CREATE INDEX alerts_by_change ON alerts (change);
+CREATE INDEX alerts_of_tenant ON alerts (tenant_id, raised_ms DESC, alert_id);
+CREATE INDEX alerts_of_journey ON alerts (journey_id) WHERE journey_id IS NOT NULL;
+CREATE INDEX alerts_due ON alerts (next_ms) WHERE next_ms IS NOT NULL;
+-- One open alert a driver, drills apart.
+CREATE UNIQUE INDEX alerts_open ON alerts (tenant_id, driver_id, drill) WHERE closed_ms IS NULL;
+
+CREATE TABLE alert_presses (
+    tenant_id   text NOT NULL,
+    driver_id   text NOT NULL,
+    sos_id      uuid NOT NULL,
+    alert_id    uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    own_alert_id uuid NOT NULL,         -- what it would have been alone: a journal may have promised that id
+    press       jsonb NOT NULL,         -- alerts.alert.Press
+    received_ms bigint NOT NULL,
+    PRIMARY KEY (tenant_id, driver_id, sos_id)
+);
+CREATE INDEX alert_presses_of ON alert_presses (alert_id);
+CREATE INDEX alert_presses_own ON alert_presses (own_alert_id);
+
+CREATE TABLE alert_attempts (
+    attempt_id     uuid PRIMARY KEY,
+    alert_id       uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    tenant_id      text NOT NULL,
+    channel        text NOT NULL,
+    status         text NOT NULL,
+    due_ms         bigint NOT NULL,
+    lease_until_ms bigint,
+    provider       text,
+    provider_id    text,
+    attempt        jsonb NOT NULL       -- alerts.attempt.Attempt
+);
+CREATE INDEX alert_attempts_of ON alert_attempts (alert_id);
+CREATE INDEX alert_attempts_due ON alert_attempts (due_ms) WHERE status IN ('due', 'sending', 'unsure');
+CREATE INDEX alert_attempts_by_provider ON alert_attempts (provider, provider_id) WHERE provider_id IS NOT NULL;
+
+CREATE TABLE alert_events (
+    event_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    alert_id  uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    tenant_id text NOT NULL,
+    version   bigint NOT NULL,
+    at_ms     bigint NOT NULL,
+    actor     jsonb NOT NULL,
+    what      text NOT NULL,
+    arrow     text,
+    detail    jsonb NOT NULL
+);
+CREATE INDEX alert_events_of ON alert_events (alert_id, event_id);
+
+-- A callback that came before the send it speaks of was recorded.
+CREATE TABLE early_reports (
+    provider    text NOT NULL,
+    provider_id text NOT NULL,
+    status      text NOT NULL,
+    report      jsonb NOT NULL,
+    received_ms bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (provider, provider_id, status)
+);
+
+-- --- safety timers
+
+CREATE TABLE safety_timers (
+    timer_id    uuid PRIMARY KEY,
+    tenant_id   text NOT NULL,
+    vendor_id   text NOT NULL,
+    driver_id   text NOT NULL,
+    journey_id  uuid,
+    kind        text NOT NULL CHECK (kind IN ('arrive_by', 'check_in', 'signal_lost')),
+    due_ms      bigint NOT NULL,
+    every_s     integer,                -- check_in: from one to the next; signal_lost: how long a silence
+    grace_s     integer NOT NULL DEFAULT 0,
+    state       text NOT NULL CHECK (state IN ('armed', 'held', 'fired', 'cancelled', 'done')),
+    timer       jsonb NOT NULL,         -- alerts.timers.Timer
+    created_ms  bigint NOT NULL DEFAULT now_ms(),
+    FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers ON DELETE CASCADE
+);
+CREATE INDEX safety_timers_due ON safety_timers (due_ms) WHERE state IN ('armed', 'held');
+CREATE INDEX safety_timers_of ON safety_timers (tenant_id, driver_id);
+
+-- When ingest was open: what a silence may be counted in. One row a process and minute-long stretch.
+CREATE TABLE ingest_uptime (
+    process    text NOT NULL,
+    from_ms    bigint NOT NULL,
+    until_ms   bigint NOT NULL,
+    PRIMARY KEY (process, from_ms)
+);
+
+-- --- incidents, erasure, leases
+
+CREATE TABLE incident_points (LIKE journey_points INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+ALTER TABLE incident_points ADD PRIMARY KEY (journey_id, seq);
+
+CREATE TABLE erasures (
+    erasure_id uuid PRIMARY KEY,
+    tenant_id  text NOT NULL REFERENCES tenants,
+    driver_sha256 bytea NOT NULL,       -- whom, without keeping the name
+    asked_by   text NOT NULL,
+    asked_ms   bigint NOT NULL DEFAULT now_ms(),
+    done_ms    bigint,
+    proof      jsonb NOT NULL DEFAULT '{}'
+);
+
+-- Who does what only one may: the mirror, the auditor.
+CREATE TABLE leases (
+    name       text PRIMARY KEY,
+    holder     text NOT NULL,
+    until_ms   bigint NOT NULL,
+    fence      bigint NOT NULL DEFAULT 1
+);
+CREATE TABLE worker_beats (
+    process text PRIMARY KEY,
+    role    text NOT NULL,
+    beat_ms bigint NOT NULL,
+    detail  jsonb NOT NULL DEFAULT '{}'
+);
+
+SELECT protect_by_tenant(name::regclass)
+FROM unnest(ARRAY['contacts', 'contact_codes', 'alert_policies', 'driver_safety', 'devices', 'alerts',
+                  'alert_presses', 'alert_attempts', 'alert_events', 'safety_timers', 'incident_points',
+                  'erasures']) name;
+GRANT SELECT, INSERT, UPDATE, DELETE ON early_reports, ingest_uptime, leases, worker_beats TO wayguard_writer;
+GRANT USAGE ON SEQUENCE alert_changes TO wayguard_writer;
+
+-- A share may be to an alert: the link in a message. An open alert keeps it open.
+ALTER TABLE shares ADD COLUMN alert_id uuid REFERENCES alerts ON DELETE CASCADE;
+ALTER TABLE shares ALTER COLUMN journey_id DROP NOT NULL;
+ALTER TABLE shares ADD CHECK (journey_id IS NOT NULL OR alert_id IS NOT NULL);

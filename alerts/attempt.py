@@ -88,11 +88,15 @@ class Attempt(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
-    """The provider has taken it; ``delivered`` when that already means the person's device has it."""
+    """The provider has taken it; ``delivered`` when that already means the person's device has it.
+
+    ``repeat``: an earlier try of the same attempt may have arrived too, see `Attempt.repeat`.
+    """
 
     provider_id: str | None
     status: str
     delivered: bool = False
+    repeat: bool = False
 
 
 class Retryable(Struct, frozen=True, tag="retryable"):
@@ -115,6 +119,7 @@ class Unsure(Struct, frozen=True, tag="unsure"):
     """The reply was lost: it may have been sent."""
 
     reason: str
+    repeat: bool = False
 
 
 Outcome = Accepted | Retryable | Permanent | Unsure

@@ -58,8 +58,12 @@ class Ledger(Protocol):
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         """The alert that a press went into."""
 
-    async def advance(self, limit: int) -> int:
-        """Escalate up to ``limit`` alerts whose time has come; how many were."""
+    async def advance(self, limit: int, down: frozenset[Channel] = frozenset()) -> int:
+        """Escalate up to ``limit`` alerts whose time has come; how many were changed.
+
+        ``down``: channels whose provider's breaker is open; alerts with an attempt waiting in one are looked
+        at too.
+        """
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Due attempts, and those in `sending` whose lease is over (``status`` tells: SENDING means a take-over, to

@@ -13,6 +13,7 @@ from realtime.store.database import Database
 from realtime.store.partitions import name_of
 from realtime.store.upkeep import ids
 
+from .alert_rows import put_alert_rows
 from .conftest import put
 from .test_journeys import begin
 
@@ -26,6 +27,18 @@ TABLES = [
     "shares",
     "share_views",
     "revoked_tokens",
+    "contacts",
+    "contact_codes",
+    "alert_policies",
+    "driver_safety",
+    "devices",
+    "alerts",
+    "alert_presses",
+    "alert_attempts",
+    "alert_events",
+    "safety_timers",
+    "incident_points",
+    "erasures",
 ]
 
 
@@ -40,6 +53,8 @@ async def two_tenants(db: Database) -> AsyncIterator[dict[str, UUID]]:
         share_id, _ = await shares.create(db, tenant, head.journey_id, "live", NOW + 60_000, "someone")
         await shares.viewed(db, share_id, "192.0.2.1", "browser")
         await revocations.revoke(db, tenant, "j1", NOW)
+        async with db.writer() as connection:
+            await put_alert_rows(connection, tenant, "d1")
     yield journeys
 
 

@@ -1,0 +1,61 @@
+"""Deutsch."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="de-DE",
+    drill="ÜBUNG",
+    drill_note="Dies ist eine Übung: niemand ist in Gefahr.",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "Meldung ausgeblieben",
+        Kind.ARRIVE_BY_MISSED: "Nicht angekommen",
+        Kind.SIGNAL_LOST: "Signal verloren",
+        Kind.CRASH: "Möglicher Unfall",
+        Kind.FALL: "Möglicher Sturz",
+    },
+    happened={
+        Kind.SOS: "{driver} hat SOS gedrückt.",
+        Kind.CHECK_IN_MISSED: "{driver} hat sich nicht gemeldet.",
+        Kind.ARRIVE_BY_MISSED: "{driver} ist nicht rechtzeitig angekommen.",
+        Kind.SIGNAL_LOST: "Das Signal von {driver} ist verloren.",
+        Kind.CRASH: "Das Telefon von {driver} hat einen Aufprall bemerkt.",
+        Kind.FALL: "Das Telefon von {driver} hat einen Sturz bemerkt.",
+    },
+    just_now="gerade eben",
+    minutes_ago="vor {n} min",
+    hours_ago="vor {n} h",
+    days_ago="vor {n} Tg.",
+    spoken_minutes=("vor einer Minute", "vor {n} Minuten"),
+    spoken_hours=("vor einer Stunde", "vor {n} Stunden"),
+    spoken_days=("vor einem Tag", "vor {n} Tagen"),
+    when="{time}, {age}.",
+    late="VERSPÄTET: es erreichte uns erst um {received}.",
+    place="Nahe: {address}",
+    position="Position: {coordinates}",
+    position_of="auf {accuracy} m genau, {age}",
+    no_position="Position unbekannt.",
+    message="Nachricht: {message}",
+    do_not_call="Bitte nicht anrufen: das kann gefährlich für sie sein.",
+    act_short="Antworten Sie 1, wenn Sie helfen, oder öffnen Sie",
+    act_long="Wenn Sie helfen können, öffnen Sie diese Seite und drücken den Knopf (oder 1 per SMS):",
+    details="Mehr:",
+    press="Um zu sagen, dass Sie helfen, drücken Sie die 1.",
+    spoken_place="Nahe {address}.",
+    spoken_position="Breite {lat}, Länge {lon}.",
+    all_clear="Entwarnung: der Alarm von {driver} war ein Fehlalarm.",
+    closed="Der Alarm von {driver} ist beendet.",
+    said_by="Gesagt von {by}.",
+    reminder="Sie sagten, dass Sie {driver} helfen. Gilt das noch?",
+    reminder_act="Ohne Antwort werden andere wieder verständigt. Antworten Sie 1, oder öffnen Sie",
+    exhausted="NIEMAND WURDE ERREICHT für {driver}.",
+    exhausted_act="Alle wurden versucht. Bitte handeln Sie jetzt:",
+    push_act="Öffnen, um zu antworten.",
+    footer="Sie erhalten dies, weil Sie Kontakt von {driver} sind.",
+    code_title="Ihr Code",
+    code="{code} ist Ihr Code. Er bestätigt, dass man Sie verständigen darf, wenn jemand Hilfe braucht.",
+    code_note="Unerwartet? Dann ignorieren. Mit STOP erhalten Sie nichts mehr.",
+)

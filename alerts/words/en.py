@@ -1,0 +1,61 @@
+"""English."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="en-GB",
+    drill="DRILL",
+    drill_note="This is a drill: nobody is in danger.",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "Missed check-in",
+        Kind.ARRIVE_BY_MISSED: "Not arrived",
+        Kind.SIGNAL_LOST: "Signal lost",
+        Kind.CRASH: "Possible crash",
+        Kind.FALL: "Possible fall",
+    },
+    happened={
+        Kind.SOS: "{driver} has pressed SOS.",
+        Kind.CHECK_IN_MISSED: "{driver} has missed a check-in.",
+        Kind.ARRIVE_BY_MISSED: "{driver} has not arrived in time.",
+        Kind.SIGNAL_LOST: "The signal of {driver} is lost.",
+        Kind.CRASH: "The phone of {driver} felt a crash.",
+        Kind.FALL: "The phone of {driver} felt a fall.",
+    },
+    just_now="just now",
+    minutes_ago="{n} min ago",
+    hours_ago="{n} h ago",
+    days_ago="{n} d ago",
+    spoken_minutes=("{n} minute ago", "{n} minutes ago"),
+    spoken_hours=("{n} hour ago", "{n} hours ago"),
+    spoken_days=("{n} day ago", "{n} days ago"),
+    when="{time}, {age}.",
+    late="LATE: it reached us only at {received}.",
+    place="Near: {address}",
+    position="Position: {coordinates}",
+    position_of="within {accuracy} m, {age}",
+    no_position="Position unknown.",
+    message="Message: {message}",
+    do_not_call="Do not call them: it may put them in danger.",
+    act_short="Reply 1 if you are on it, or open",
+    act_long="If you can help, open this page and press the button, or reply 1 to the text message:",
+    details="More:",
+    press="To say that you are on it, press 1.",
+    spoken_place="Near {address}.",
+    spoken_position="Latitude {lat}, longitude {lon}.",
+    all_clear="All clear: the alert of {driver} was a false alarm.",
+    closed="The alert of {driver} is over.",
+    said_by="Said by {by}.",
+    reminder="You said that you are on it for {driver}. Are you still?",
+    reminder_act="If you do not answer, others are told again. Reply 1, or open",
+    exhausted="NOBODY COULD BE REACHED for {driver}.",
+    exhausted_act="Everyone was tried. Please act now:",
+    push_act="Open to answer.",
+    footer="You get this because you are a contact of {driver}.",
+    code_title="Your code",
+    code="{code} is your code. It confirms that you may be told when somebody needs help.",
+    code_note="If you did not expect it, ignore it. Reply STOP to get nothing more.",
+)

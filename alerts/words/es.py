@@ -1,0 +1,61 @@
+"""Español."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="es-ES",
+    drill="SIMULACRO",
+    drill_note="Esto es un simulacro: nadie está en peligro.",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "Aviso no recibido",
+        Kind.ARRIVE_BY_MISSED: "No ha llegado",
+        Kind.SIGNAL_LOST: "Señal perdida",
+        Kind.CRASH: "Posible accidente",
+        Kind.FALL: "Posible caída",
+    },
+    happened={
+        Kind.SOS: "{driver} ha pulsado SOS.",
+        Kind.CHECK_IN_MISSED: "{driver} no ha dado señales a su hora.",
+        Kind.ARRIVE_BY_MISSED: "{driver} no ha llegado a tiempo.",
+        Kind.SIGNAL_LOST: "Se ha perdido la señal de {driver}.",
+        Kind.CRASH: "El teléfono de {driver} notó un choque.",
+        Kind.FALL: "El teléfono de {driver} notó una caída.",
+    },
+    just_now="ahora mismo",
+    minutes_ago="hace {n} min",
+    hours_ago="hace {n} h",
+    days_ago="hace {n} d",
+    spoken_minutes=("hace un minuto", "hace {n} minutos"),
+    spoken_hours=("hace una hora", "hace {n} horas"),
+    spoken_days=("hace un día", "hace {n} días"),
+    when="{time}, {age}.",
+    late="TARDE: nos llegó a las {received}.",
+    place="Cerca de: {address}",
+    position="Posición: {coordinates}",
+    position_of="con {accuracy} m de margen, {age}",
+    no_position="Posición desconocida.",
+    message="Mensaje: {message}",
+    do_not_call="No le llame: puede ponerle en peligro.",
+    act_short="Responda 1 si se ocupa, o abra",
+    act_long="Si puede ayudar, abra esta página y pulse el botón, o responda 1 al SMS:",
+    details="Más:",
+    press="Para decir que se ocupa, pulse 1.",
+    spoken_place="Cerca de {address}.",
+    spoken_position="Latitud {lat}, longitud {lon}.",
+    all_clear="Todo en orden: la alerta de {driver} fue una falsa alarma.",
+    closed="La alerta de {driver} ha terminado.",
+    said_by="Lo dice {by}.",
+    reminder="Dijo que se ocupa de {driver}. ¿Sigue siendo así?",
+    reminder_act="Si no contesta, se avisará a otros de nuevo. Responda 1, o abra",
+    exhausted="NO SE PUDO AVISAR A NADIE de {driver}.",
+    exhausted_act="Se ha intentado con todos. Actúe ahora, por favor:",
+    push_act="Abra para responder.",
+    footer="Recibe esto porque es contacto de {driver}.",
+    code_title="Su código",
+    code="{code} es su código. Confirma que se le puede avisar cuando alguien necesite ayuda.",
+    code_note="Si no lo esperaba, ignórelo. Responda STOP para no recibir nada más.",
+)

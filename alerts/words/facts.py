@@ -1,0 +1,120 @@
+"""What a message can say of a job, worded in one language: who, when, where. Pure."""
+
+from datetime import UTC, datetime
+from datetime import timezone as fixed_zone
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from alerts.alert import Alert
+from alerts.ports import Job
+from alerts.words.clean import clean
+from alerts.words.language import Words, words_of
+
+NAME_CHARS: Final = 60
+ADDRESS_CHARS: Final = 140
+MESSAGE_CHARS: Final = 500
+LATE_MS: Final = 120_000
+"""A press that took longer than this to reach us is said to be late."""
+_MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 86_400_000
+
+
+class Facts(Struct, frozen=True):
+    """Everything cleaned and bounded; empty where there is nothing to say."""
+
+    words: Words
+    driver: str
+    contact: str
+    when: str
+    spoken_when: str
+    late: str
+    address: str
+    coordinates: str
+    position_of: str
+    spoken_position: str
+    message: str
+    by: str
+    silent: bool
+    drill: bool
+
+
+def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
+    """The facts of ``job`` for its contact. A duress alert gives the same as one without."""
+    alert, words = job.alert, words_of(job.contact.language)
+    zone = job.contact.time_zone
+    late = alert.raised_ms - alert.pressed_ms > LATE_MS
+    return Facts(
+        words=words,
+        driver=clean(job.copy.driver_name, NAME_CHARS) or clean(alert.driver, NAME_CHARS),
+        contact=clean(job.contact.name, NAME_CHARS),
+        when=words.when.format(
+            time=clock_time(alert.pressed_ms, now_ms, zone), age=age(words, now_ms - alert.pressed_ms)
+        ),
+        spoken_when=spoken_age(words, now_ms - alert.pressed_ms),
+        late=words.late.format(received=clock_time(alert.raised_ms, now_ms, zone)) if late else "",
+        address=clean(address or "", ADDRESS_CHARS),
+        **_position(words, alert, now_ms),
+        message=clean(alert.message, MESSAGE_CHARS),
+        by=clean(alert.closed_by.name if alert.closed_by else "", NAME_CHARS),
+        silent=alert.silent,
+        drill=alert.drill,
+    )
+
+
+def _position(words: Words, alert: Alert, now_ms: int) -> dict[str, str]:
+    place = alert.place
+    if place is None:
+        return {"coordinates": "", "position_of": "", "spoken_position": ""}
+    how_good = "?" if place.accuracy_m is None else str(round(place.accuracy_m))
+    since = alert.pressed_ms if place.t_ms is None else place.t_ms
+    return {
+        "coordinates": f"{place.lat:.5f}, {place.lon:.5f}",
+        "position_of": words.position_of.format(accuracy=how_good, age=age(words, now_ms - since)),
+        "spoken_position": words.spoken_position.format(lat=f"{place.lat:.3f}", lon=f"{place.lon:.3f}"),
+    }
+
+
+def age(words: Words, age_ms: int) -> str:
+    """``3 min ago``. A time to come (an odd clock) is just now."""
+    if age_ms < _MINUTE_MS:
+        return words.just_now
+    if age_ms < _HOUR_MS:
+        return words.minutes_ago.format(n=age_ms // _MINUTE_MS)
+    if age_ms < 2 * _DAY_MS:
+        return words.hours_ago.format(n=age_ms // _HOUR_MS)
+    return words.days_ago.format(n=age_ms // _DAY_MS)
+
+
+def spoken_age(words: Words, age_ms: int) -> str:
+    """``three minutes ago``, for a voice."""
+    if age_ms < _MINUTE_MS:
+        return words.just_now
+    for unit_ms, limit_ms, forms in (
+        (_MINUTE_MS, _HOUR_MS, words.spoken_minutes),
+        (_HOUR_MS, 2 * _DAY_MS, words.spoken_hours),
+    ):
+        if age_ms < limit_ms:
+            return forms[age_ms >= 2 * unit_ms].format(n=age_ms // unit_ms)
+    return words.spoken_days[1].format(n=age_ms // _DAY_MS)
+
+
+def clock_time(at_ms: int, now_ms: int, zone: str) -> str:
+    """``22:31`` where the contact is, with the date when it is another day there, and the zone's name."""
+    try:
+        at = datetime.fromtimestamp(at_ms / 1000, _zone(zone))
+        now = datetime.fromtimestamp(now_ms / 1000, _zone(zone))
+    except (OverflowError, ValueError, OSError):  # a time no calendar has
+        return "?"
+    return at.strftime("%H:%M %Z" if at.date() == now.date() else "%Y-%m-%d %H:%M %Z")
+
+
+@lru_cache(maxsize=256)
+def _zone(name: str) -> ZoneInfo | fixed_zone:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, or no zone's name at all
+        return UTC

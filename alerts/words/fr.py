@@ -1,0 +1,61 @@
+"""Français."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="fr-FR",
+    drill="EXERCICE",
+    drill_note="Ceci est un exercice : personne n’est en danger.",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "Signe de vie manquant",
+        Kind.ARRIVE_BY_MISSED: "Pas arrivé",
+        Kind.SIGNAL_LOST: "Signal perdu",
+        Kind.CRASH: "Accident possible",
+        Kind.FALL: "Chute possible",
+    },
+    happened={
+        Kind.SOS: "{driver} a appuyé sur SOS.",
+        Kind.CHECK_IN_MISSED: "{driver} n’a pas donné signe de vie.",
+        Kind.ARRIVE_BY_MISSED: "{driver} n’est pas arrivé à l’heure.",
+        Kind.SIGNAL_LOST: "Le signal de {driver} est perdu.",
+        Kind.CRASH: "Le téléphone de {driver} a senti un choc.",
+        Kind.FALL: "Le téléphone de {driver} a senti une chute.",
+    },
+    just_now="à l’instant",
+    minutes_ago="il y a {n} min",
+    hours_ago="il y a {n} h",
+    days_ago="il y a {n} j",
+    spoken_minutes=("il y a une minute", "il y a {n} minutes"),
+    spoken_hours=("il y a une heure", "il y a {n} heures"),
+    spoken_days=("il y a un jour", "il y a {n} jours"),
+    when="{time}, {age}.",
+    late="TARDIF : reçu par nous seulement à {received}.",
+    place="Près de : {address}",
+    position="Position : {coordinates}",
+    position_of="à {accuracy} m près, {age}",
+    no_position="Position inconnue.",
+    message="Message : {message}",
+    do_not_call="N’appelez pas : cela peut mettre la personne en danger.",
+    act_short="Répondez 1 si vous vous en chargez, ou ouvrez",
+    act_long="Si vous pouvez aider, ouvrez cette page et appuyez sur le bouton, ou répondez 1 au SMS :",
+    details="Plus :",
+    press="Pour dire que vous vous en chargez, tapez 1.",
+    spoken_place="Près de {address}.",
+    spoken_position="Latitude {lat}, longitude {lon}.",
+    all_clear="Fin d’alerte : celle de {driver} était une fausse alarme.",
+    closed="L’alerte de {driver} est terminée.",
+    said_by="Dit par {by}.",
+    reminder="Vous avez dit vous occuper de {driver}. Est-ce toujours le cas ?",
+    reminder_act="Sans réponse, d’autres seront prévenus. Répondez 1, ou ouvrez",
+    exhausted="PERSONNE N’A PU ÊTRE JOINT pour {driver}.",
+    exhausted_act="Tous ont été essayés. Agissez maintenant :",
+    push_act="Ouvrez pour répondre.",
+    footer="Vous recevez ceci parce que vous êtes un contact de {driver}.",
+    code_title="Votre code",
+    code="{code} est votre code. Il confirme que l’on peut vous prévenir si quelqu’un a besoin d’aide.",
+    code_note="Inattendu ? Ignorez-le. Répondez STOP pour ne plus rien recevoir.",
+)

@@ -1,0 +1,61 @@
+"""हिन्दी."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="hi-IN",
+    drill="अभ्यास",
+    drill_note="यह केवल अभ्यास है: कोई ख़तरे में नहीं है।",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "ख़बर नहीं मिली",
+        Kind.ARRIVE_BY_MISSED: "नहीं पहुँचे",
+        Kind.SIGNAL_LOST: "सिग्नल बंद",
+        Kind.CRASH: "संभव टक्कर",
+        Kind.FALL: "संभव गिरना",
+    },
+    happened={
+        Kind.SOS: "{driver} ने SOS दबाया है।",
+        Kind.CHECK_IN_MISSED: "{driver} ने समय पर ख़बर नहीं दी।",
+        Kind.ARRIVE_BY_MISSED: "{driver} समय पर नहीं पहुँचे।",
+        Kind.SIGNAL_LOST: "{driver} का सिग्नल बंद हो गया है।",
+        Kind.CRASH: "{driver} के फ़ोन ने टक्कर महसूस की।",
+        Kind.FALL: "{driver} के फ़ोन ने गिरना महसूस किया।",
+    },
+    just_now="अभी",
+    minutes_ago="{n} मि. पहले",
+    hours_ago="{n} घं. पहले",
+    days_ago="{n} दिन पहले",
+    spoken_minutes=("{n} मिनट पहले", "{n} मिनट पहले"),
+    spoken_hours=("{n} घंटा पहले", "{n} घंटे पहले"),
+    spoken_days=("{n} दिन पहले", "{n} दिन पहले"),
+    when="{time}, {age}।",
+    late="देर से: हमें {received} पर मिला।",
+    place="पास: {address}",
+    position="स्थान: {coordinates}",
+    position_of="{accuracy} मी. तक सही, {age}",
+    no_position="स्थान अज्ञात।",
+    message="संदेश: {message}",
+    do_not_call="फ़ोन न करें: ख़तरा हो सकता है।",
+    act_short="मदद करेंगे तो 1 लिखें या खोलें",
+    act_long="मदद कर सकते हैं तो यह पन्ना खोलें और बटन दबाएँ, या SMS पर 1 लिखकर भेजें:",
+    details="और:",
+    press="मदद करने के लिए 1 दबाएँ।",
+    spoken_place="{address} के पास।",
+    spoken_position="अक्षांश {lat}, देशांतर {lon}।",
+    all_clear="सब ठीक है: {driver} की चेतावनी ग़लत थी।",
+    closed="{driver} की चेतावनी समाप्त हुई।",
+    said_by="{by} ने बताया।",
+    reminder="आपने {driver} की मदद करने को कहा था। क्या अब भी?",
+    reminder_act="उत्तर न मिला तो औरों को फिर बताया जाएगा। 1 लिखें या खोलें",
+    exhausted="{driver} के लिए किसी से संपर्क नहीं हुआ!",
+    exhausted_act="सबको आज़माया गया। कृपया अभी कुछ करें:",
+    push_act="उत्तर देने के लिए खोलें।",
+    footer="आप {driver} के संपर्क हैं, इसलिए यह संदेश मिला।",
+    code_title="आपका कोड",
+    code="{code} आपका कोड है। किसी को मदद चाहिए तो आपको बताया जा सकेगा।",
+    code_note="अनपेक्षित हो तो ध्यान न दें। बंद करने के लिए STOP लिखें।",
+)

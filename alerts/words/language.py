@@ -1,0 +1,99 @@
+"""What a language must be able to say, and which languages there are. Pure.
+
+Placeholders are named in braces; a test holds every language to those of English, and to short lines.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import Final
+
+from msgspec import Struct
+
+from alerts.alert import Kind
+
+AVAILABLE: Final = ("en", "de", "es", "fr", "hi", "pt")
+DEFAULT: Final = "en"
+
+
+class Words(Struct, frozen=True, kw_only=True):
+    """One language. The line of each field says where it is used."""
+
+    voice: str
+    """BCP 47 tag of the voice that reads a call."""
+    drill: str
+    """One word, before everything in a drill."""
+    drill_note: str
+    """A sentence: nobody is in danger."""
+    titles: dict[Kind, str]
+    """A few words: subject, push title."""
+    happened: dict[Kind, str]
+    """A sentence of who and what: ``{driver}``."""
+    just_now: str
+    minutes_ago: str
+    hours_ago: str
+    days_ago: str
+    """Written ages: ``{n}``."""
+    spoken_minutes: tuple[str, str]
+    spoken_hours: tuple[str, str]
+    spoken_days: tuple[str, str]
+    """Ages in a call, of one and of more: ``{n}``."""
+    when: str
+    """``{time}`` ``{age}``."""
+    late: str
+    """It took long to arrive: ``{received}``."""
+    place: str
+    """``{address}``, in mail."""
+    position: str
+    """``{coordinates}``, in mail."""
+    position_of: str
+    """How good and how old a position is: ``{accuracy}`` metres, ``{age}``."""
+    no_position: str
+    message: str
+    """What the driver wrote: ``{message}``."""
+    do_not_call: str
+    """Of a silent alert."""
+    act_short: str
+    """Before the link in a text message: reply 1, or open."""
+    act_long: str
+    """Before the link in a mail."""
+    details: str
+    """Before the link when nothing is asked for."""
+    press: str
+    """In a call: press 1."""
+    spoken_place: str
+    """``{address}``."""
+    spoken_position: str
+    """``{lat}`` ``{lon}``."""
+    all_clear: str
+    closed: str
+    """``{driver}``."""
+    said_by: str
+    """``{by}``."""
+    reminder: str
+    reminder_act: str
+    """To the acknowledger: ``{driver}``; what else happens."""
+    exhausted: str
+    exhausted_act: str
+    """To the operator: ``{driver}``; nobody was reached."""
+    push_act: str
+    """The last line of a push: open it."""
+    footer: str
+    """Why one gets this: ``{driver}``."""
+    code_title: str
+    code: str
+    """``{code}``."""
+    code_note: str
+    """Nobody asked for it? Ignore it."""
+
+
+def words_of(language: str) -> Words:
+    """The words of a BCP 47 tag: of its language, else English."""
+    primary = language.replace("_", "-").split("-", 1)[0].lower()
+    return _load(primary if primary in AVAILABLE else DEFAULT)
+
+
+@cache
+def _load(name: str) -> Words:
+    words = import_module(f"alerts.words.{name}").WORDS
+    assert isinstance(words, Words)
+    return words

@@ -1,0 +1,61 @@
+"""Português."""
+
+from typing import Final
+
+from alerts.alert import Kind
+from alerts.words.language import Words
+
+WORDS: Final = Words(
+    voice="pt-BR",
+    drill="SIMULAÇÃO",
+    drill_note="Isto é uma simulação: ninguém está em perigo.",
+    titles={
+        Kind.SOS: "SOS",
+        Kind.CHECK_IN_MISSED: "Sem sinal de vida",
+        Kind.ARRIVE_BY_MISSED: "Não chegou",
+        Kind.SIGNAL_LOST: "Sinal perdido",
+        Kind.CRASH: "Possível acidente",
+        Kind.FALL: "Possível queda",
+    },
+    happened={
+        Kind.SOS: "{driver} acionou o SOS.",
+        Kind.CHECK_IN_MISSED: "{driver} não deu sinal de vida na hora marcada.",
+        Kind.ARRIVE_BY_MISSED: "{driver} não chegou a tempo.",
+        Kind.SIGNAL_LOST: "O sinal de {driver} foi perdido.",
+        Kind.CRASH: "O telefone de {driver} sentiu uma batida.",
+        Kind.FALL: "O telefone de {driver} sentiu uma queda.",
+    },
+    just_now="agora mesmo",
+    minutes_ago="há {n} min",
+    hours_ago="há {n} h",
+    days_ago="há {n} d",
+    spoken_minutes=("há um minuto", "há {n} minutos"),
+    spoken_hours=("há uma hora", "há {n} horas"),
+    spoken_days=("há um dia", "há {n} dias"),
+    when="{time}, {age}.",
+    late="ATRASADO: só nos chegou às {received}.",
+    place="Perto de: {address}",
+    position="Posição: {coordinates}",
+    position_of="com margem de {accuracy} m, {age}",
+    no_position="Posição desconhecida.",
+    message="Mensagem: {message}",
+    do_not_call="Não telefone: pode pôr a pessoa em perigo.",
+    act_short="Responda 1 se vai ajudar, ou abra",
+    act_long="Se puder ajudar, abra esta página e aperte o botão, ou responda 1 ao SMS:",
+    details="Mais:",
+    press="Para dizer que vai ajudar, tecle 1.",
+    spoken_place="Perto de {address}.",
+    spoken_position="Latitude {lat}, longitude {lon}.",
+    all_clear="Tudo bem: o alerta de {driver} foi um alarme falso.",
+    closed="O alerta de {driver} terminou.",
+    said_by="Dito por {by}.",
+    reminder="Você disse que está ajudando {driver}. Continua assim?",
+    reminder_act="Sem resposta, outros serão avisados de novo. Responda 1, ou abra",
+    exhausted="NINGUÉM FOI ENCONTRADO para {driver}.",
+    exhausted_act="Todos foram tentados. Por favor, aja agora:",
+    push_act="Abra para responder.",
+    footer="Você recebe isto porque é contato de {driver}.",
+    code_title="Seu código",
+    code="{code} é o seu código. Ele confirma que podemos avisar você quando alguém precisar de ajuda.",
+    code_note="Não esperava? Ignore. Responda STOP para não receber mais nada.",
+)

@@ -1,0 +1,256 @@
+"""One message in all its forms. Pure."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+from msgspec import Struct
+
+from alerts.attempt import Purpose
+from alerts.policy import Contact
+from alerts.ports import Job
+from alerts.words.clean import clean, shortened
+from alerts.words.facts import Facts, facts_of
+from alerts.words.gsm import folded, is_gsm, segments
+from alerts.words.language import Words, words_of
+
+GSM_SEGMENTS: Final = 2
+UCS2_SEGMENTS: Final = 4
+"""Other scripts have less than half the room in a segment."""
+SUBJECT_CHARS: Final = 120
+PUSH_TITLE_CHARS: Final = 60
+PUSH_BODY_CHARS: Final = 180
+SPOKEN_CHARS: Final = 700
+CODE_CHARS: Final = 12
+
+
+class Rendered(Struct, frozen=True):
+    """``short`` is at most two segments in the GSM alphabet, four in other scripts; its link is never cut.
+
+    ``voice`` is the BCP 47 tag of the voice for ``spoken``, which says "press 1" where that is an answer.
+    A push holds no coordinate and no address: it is shown on locked screens.
+    """
+
+    subject: str
+    short: str
+    long: str
+    html: str
+    spoken: str
+    push_title: str
+    push_body: str
+    voice: str
+
+
+class _Message(Struct, frozen=True):
+    """What one purpose says. ``act`` stands before the link; ``asks`` whether an answer is asked for."""
+
+    title: str
+    lead: str
+    details: tuple[str, ...]
+    short_act: str
+    long_act: str
+    asks: bool
+
+
+ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
+"""Purposes with a question in them: a keypress or a reply answers it."""
+
+
+def render(job: Job, link: str, address: str | None, now_ms: int) -> Rendered:
+    """The message of ``job`` to its contact. ``link`` is put in as it is; the address is left out when None.
+
+    For `Purpose.CODE` the code is the alert's ``message``, and there is no link.
+    """
+    if job.attempt.purpose is Purpose.CODE:
+        return render_code(job.contact, job.alert.message)
+    facts = facts_of(job, address, now_ms)
+    message = _message(job, facts)
+    drill = f"{facts.words.drill}: " if facts.drill else ""
+    title = drill + message.title
+    return Rendered(
+        subject=shortened(f"{title} – {facts.driver}", SUBJECT_CHARS),
+        short=_short(facts, message, drill, link),
+        long="\n\n".join(_paragraphs(facts, message, link)) + "\n",
+        html=_html(facts, message, title, link),
+        spoken=shortened(" ".join(_spoken(facts, message)), SPOKEN_CHARS),
+        push_title=shortened(f"{title} – {facts.driver}", PUSH_TITLE_CHARS),
+        push_body=_push_body(facts, message),
+        voice=facts.words.voice,
+    )
+
+
+def render_code(contact: Contact, code: str) -> Rendered:
+    """The code that confirms an address of ``contact``."""
+    words = words_of(contact.language)
+    code = clean(code, CODE_CHARS)
+    text = words.code.format(code=code)
+    return Rendered(
+        subject=words.code_title,
+        short=_folded(f"{text} {words.code_note}"),
+        long=f"{text}\n\n{words.code_note}\n",
+        html=_page(words, words.code_title, [_p(text), _p(words.code_note)]),
+        spoken=" ".join([words.code.format(code=", ".join(code) + ","), f"{', '.join(code)}."]),
+        push_title=words.code_title,
+        push_body=text,
+        voice=words.voice,
+    )
+
+
+def _message(job: Job, facts: Facts) -> _Message:
+    words, driver = facts.words, facts.driver
+    title = words.titles[job.alert.kind]
+    said_by = (words.said_by.format(by=facts.by),) if facts.by else ()
+    match job.attempt.purpose:
+        case Purpose.ALL_CLEAR:
+            lead = words.all_clear.format(driver=driver)
+            return _Message(title, lead, said_by, words.details, words.details, asks=False)
+        case Purpose.CLOSED:
+            lead = words.closed.format(driver=driver)
+            return _Message(title, lead, said_by, words.details, words.details, asks=False)
+        case Purpose.REMINDER:
+            lead = words.reminder.format(driver=driver)
+            return _Message(title, lead, (), words.reminder_act, words.reminder_act, asks=True)
+        case Purpose.EXHAUSTED:
+            lead = words.exhausted.format(driver=driver)
+            happened = (words.happened[job.alert.kind].format(driver=driver), *_circumstances(facts))
+            return _Message(title, lead, happened, words.exhausted_act, words.exhausted_act, asks=True)
+        case _:
+            lead = words.happened[job.alert.kind].format(driver=driver)
+            return _Message(title, lead, _circumstances(facts), words.act_short, words.act_long, asks=True)
+
+
+def _circumstances(facts: Facts) -> tuple[str, ...]:
+    """When, where and what else, for a mail."""
+    words = facts.words
+    lines = [facts.when, facts.late, words.do_not_call if facts.silent else ""]
+    if facts.address:
+        lines.append(words.place.format(address=facts.address))
+    if facts.coordinates:
+        lines.append(words.position.format(coordinates=f"{facts.coordinates} ({facts.position_of})"))
+    else:
+        lines.append(words.no_position)
+    if facts.message:
+        lines.append(words.message.format(message=facts.message))
+    return tuple(line for line in lines if line)
+
+
+# --- a text message: the richest variant that fits
+
+
+def _short(facts: Facts, message: _Message, drill: str, link: str) -> str:
+    text = ""
+    for variant in _variants(facts, message):
+        text = _folded(" ".join(part for part in (drill + variant, message.short_act) if part))
+        text = f"{text} {link}"
+        if segments(text) <= (GSM_SEGMENTS if is_gsm(text) else UCS2_SEGMENTS):
+            return text
+    return f"{_folded(drill + message.title)} {link}"
+
+
+def _variants(facts: Facts, message: _Message) -> Iterator[str]:
+    """From everything to hardly anything; what matters least goes first."""
+    words = facts.words
+    if not message.asks:
+        yield " ".join((message.lead, *message.details))
+        yield message.lead
+        return
+    lead = message.lead
+    quiet = words.do_not_call if facts.silent else ""
+    where = facts.coordinates or words.no_position
+    for parts in (
+        (lead, facts.when, facts.late, quiet, facts.address, f"({where})", facts.message),
+        (lead, facts.when, facts.late, quiet, facts.address, f"({where})", shortened(facts.message, 60)),
+        (lead, facts.when, facts.late, quiet, facts.address, f"({where})"),
+        (lead, facts.when, facts.late, quiet, shortened(facts.address, 60), f"({where})"),
+        (lead, facts.when, facts.late, quiet, f"({where})"),
+        (lead, facts.when, quiet, f"({where})"),
+        (lead, quiet, f"({where})"),
+        (lead, f"({where})"),
+        (f"{message.title}:", shortened(facts.driver, 30), f"({where})"),
+        (f"{message.title}:", shortened(facts.driver, 20)),
+    ):
+        yield " ".join(part for part in parts if part)
+
+
+def _folded(text: str) -> str:
+    """Plain where that brings the text into the GSM alphabet; else as it was."""
+    plain = folded(text)
+    return plain if is_gsm(plain) else text
+
+
+# --- mail
+
+
+def _paragraphs(facts: Facts, message: _Message, link: str) -> list[str]:
+    words = facts.words
+    drill = [f"*** {words.drill} *** {words.drill_note}"] if facts.drill else []
+    return [
+        *drill,
+        message.lead,
+        *(["\n".join(message.details)] if message.details else []),
+        f"{message.long_act}\n{link}",
+        "-- \n" + words.footer.format(driver=facts.driver),
+        *drill,
+    ]
+
+
+def _html(facts: Facts, message: _Message, title: str, link: str) -> str:
+    words = facts.words
+    target = escape(link, quote=True)
+    drill = (
+        [_p(f"{words.drill}: {words.drill_note}", "background:#fde68a;padding:8px")] if facts.drill else []
+    )
+    parts = [
+        *drill,
+        _p(message.lead, "font-size:20px;font-weight:bold"),
+        *(_p(line) for line in message.details),
+        _p(message.long_act),
+        f'<p><a href="{target}" rel="noreferrer">{target}</a></p>',
+        _p(words.footer.format(driver=facts.driver), "color:#666;font-size:12px"),
+        *drill,
+    ]
+    return _page(words, title, parts)
+
+
+def _page(words: Words, title: str, parts: list[str]) -> str:
+    return (
+        f'<!doctype html><html lang="{words.voice}"><head><meta charset="utf-8">'
+        f"<title>{escape(title)}</title></head>"
+        f'<body style="font-family:sans-serif;max-width:40em">{"".join(parts)}</body></html>\n'
+    )
+
+
+def _p(text: str, style: str = "") -> str:
+    return f'<p style="{style}">{escape(text)}</p>' if style else f"<p>{escape(text)}</p>"
+
+
+# --- a call and a push
+
+
+def _spoken(facts: Facts, message: _Message) -> Iterator[str]:
+    words = facts.words
+    if facts.drill:
+        yield words.drill_note
+    yield message.lead
+    if message.asks:
+        yield f"{facts.spoken_when}."
+        yield words.press  # early: some pick up and hang up soon
+        if facts.silent:
+            yield words.do_not_call
+        if facts.address:
+            yield words.spoken_place.format(address=shortened(facts.address, 100))
+        else:
+            yield facts.spoken_position or words.no_position
+        yield words.press
+    if facts.drill:
+        yield words.drill_note
+
+
+def _push_body(facts: Facts, message: _Message) -> str:
+    words = facts.words
+    parts = [message.lead]
+    if message.asks:
+        parts += [facts.when, words.do_not_call if facts.silent else "", words.push_act]
+    if facts.drill:
+        parts.insert(0, words.drill_note)
+    return shortened(" ".join(part for part in parts if part), PUSH_BODY_CHARS)

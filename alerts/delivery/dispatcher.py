@@ -1,0 +1,199 @@
+"""The loop that delivers: escalate what is due, claim what there is room for, send it, record what became
+of it.
+
+Each round: `Ledger.advance`, then `Ledger.claim` for the channels that have free slots and whose breaker lets
+calls through. A round follows at once when there was more than it could take, when somebody calls `wake` (a
+press in this process, an outcome recorded, a slot given back), and otherwise after at most ``poll_s``.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from alerts.attempt import Channel
+from alerts.delivery.breaker import BreakerState
+from alerts.delivery.meter import Meter, NoMeter
+from alerts.delivery.recorder import Keeper, Recorder
+from alerts.delivery.trying import Bounds, tried
+from alerts.delivery.ways import SLOTS, Way, down, ways_of
+from alerts.ports import Away, Job, Ledger, Notifier
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.25
+AWAY_POLL_S: Final = 1.0
+LEASE_S: Final = 30.0
+MARGIN_S: Final = 5.0
+"""A call is over this long before its lease is: what recording takes, and how far two clocks drift apart."""
+ADVANCE_LIMIT: Final = 50
+LEDGER_TIMEOUT_S: Final = 20.0
+STOP_GRACE_S: Final = 12.0
+
+
+class Dispatcher:
+    """Delivers what is due in ``ledger`` through ``notifiers``. `start` begins, `stop` ends it.
+
+    ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``: monotonic
+    seconds, which go on while the process is frozen. ``keeper``: where outcomes go when the ledger is away.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        notifiers: Mapping[Channel, Notifier],
+        *,
+        by: str,
+        timeout_s: float = 10.0,
+        lease_s: float = LEASE_S,
+        poll_s: float = POLL_S,
+        slots: int = SLOTS,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        meter: Meter | None = None,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self._ledger: Final = ledger
+        self._by: Final = by
+        self._timeout_s: Final = timeout_s
+        self._lease_s: Final = lease_s
+        self._poll_s: Final = poll_s
+        self._clock: Final = clock
+        self._jitter: Final = jitter
+        self._meter: Final = meter or NoMeter()
+        self._ways: Final = ways_of(notifiers, slots)
+        self._recorder: Final = Recorder(ledger, self._meter, jitter, keeper)
+        self._awake: Final = asyncio.Event()
+        self._sending: Final[set[asyncio.Task[None]]] = set()
+        self._loop: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the loop goes round."""
+        return self._loop is not None and not self._loop.done()
+
+    @property
+    def sending(self) -> int:
+        """How many messages are on their way."""
+        return len(self._sending)
+
+    @property
+    def unrecorded(self) -> int:
+        """How many outcomes are kept in memory alone."""
+        return self._recorder.waiting
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._recorder.start()
+        self._loop = asyncio.ensure_future(self._run())
+
+    def wake(self) -> None:
+        """Something may be due: look now instead of at the next poll. Costs nothing when called often."""
+        self._awake.set()
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Claim no more; let what is on its way arrive and be recorded, for ``grace_s`` at most.
+
+        What is cut off then is looked up by whoever takes it over. Is idempotent.
+        """
+        if self._loop is None:
+            return
+        self._loop.cancel()
+        await asyncio.gather(self._loop, return_exceptions=True)
+        if self._sending:
+            await asyncio.wait(self._sending, timeout=grace_s)
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._recorder.stop(min(grace_s, 2.0))
+
+    # --- the loop
+
+    async def _run(self) -> None:
+        while True:
+            pause_s = self._poll_s
+            try:
+                self._awake.clear()
+                if await self._round():
+                    pause_s = 0.0
+                self._meter.turned(away=False)
+            except (Away, TimeoutError):
+                self._meter.turned(away=True)
+                pause_s = AWAY_POLL_S
+            except Exception as error:
+                log.error("a round of delivery failed: %s", type(error).__name__)
+                self._meter.turned(away=True)
+                pause_s = AWAY_POLL_S
+            await self._rest(pause_s * (0.8 + self._jitter() / 5))
+
+    async def _rest(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+
+    async def _round(self) -> bool:
+        """One round; whether there may be more to do at once."""
+        now_s = self._clock()
+        self._tell(now_s)
+        async with asyncio.timeout(LEDGER_TIMEOUT_S):
+            advanced = await self._ledger.advance(ADVANCE_LIMIT, down(self._ways, now_s))
+        more = advanced >= ADVANCE_LIMIT
+        for channels, limit in self._groups():
+            more |= await self._claim(channels, limit)
+        return more
+
+    def _groups(self) -> list[tuple[list[Channel], int]]:
+        """What to claim: the channels with room, together, as many as the fullest has room for; apart from
+        them, one each of those whose breaker wants to see whether the provider is back.
+        """
+        now_s = self._clock()
+        rooms = {channel: way.room(now_s) for channel, way in self._ways.items()}
+        probes = [
+            channel
+            for channel, way in self._ways.items()
+            if rooms[channel] and way.breaker.state(now_s) is not BreakerState.CLOSED
+        ]
+        usual = [channel for channel, room in rooms.items() if room and channel not in probes]
+        groups = [([channel], 1) for channel in probes]
+        if usual:
+            groups.insert(0, (usual, min(rooms[channel] for channel in usual)))
+        return groups
+
+    async def _claim(self, channels: list[Channel], limit: int) -> bool:
+        """Claim and begin; whether there may be more."""
+        claimed_s = self._clock()  # before the claim: the lease begins somewhere within it
+        async with asyncio.timeout(LEDGER_TIMEOUT_S):
+            jobs = await self._ledger.claim(self._by, channels, limit, self._lease_s)
+        bounds = Bounds(self._clock, claimed_s + self._lease_s - MARGIN_S, self._timeout_s)
+        for job in jobs:
+            way = self._ways[job.attempt.channel]
+            way.begin(self._clock())
+            task = asyncio.ensure_future(self._deliver(way, job, bounds))
+            self._sending.add(task)
+            task.add_done_callback(self._done)
+        return len(jobs) >= limit
+
+    async def _deliver(self, way: Way, job: Job, bounds: Bounds) -> None:
+        found = None
+        try:
+            found = await tried(way, job, bounds, self._meter)
+        finally:
+            asked = found is not None and found.report is None
+            way.end(found.outcome if asked and found else None, self._clock())
+        if found is not None:
+            await self._recorder.record(found)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery failed: %s", type(error).__name__)
+        self.wake()
+
+    def _tell(self, now_s: float) -> None:
+        for channel, way in self._ways.items():
+            self._meter.breaker(channel, way.notifier.provider, way.breaker.state(now_s))
+            self._meter.busy(channel, way.taken)

@@ -1,0 +1,129 @@
+"""Outcomes on their way into the ledger. One that cannot be recorded now is kept, and never sent again for
+it.
+
+With the ledger away an outcome is handed to a journal when there is one; it is kept in memory and tried again
+otherwise. When even that fails for too long, whoever takes the attempt over looks it up at the provider.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from alerts.delivery.meter import Meter
+from alerts.delivery.trying import Tried
+from alerts.ports import Away, Ledger
+
+log = logging.getLogger(__name__)
+
+KEPT: Final = 10_000
+"""Outcomes in memory; beyond it the oldest is forgotten, which costs its look-up."""
+RETRY_S: Final = 0.25
+LONGEST_RETRY_S: Final = 5.0
+RECORD_TIMEOUT_S: Final = 15.0
+
+
+class Keeper(Protocol):
+    """Keeps outcomes on disk until the ledger is back: the journal of this process."""
+
+    async def keep(self, tried: Tried) -> bool:
+        """Whether it is safe there, and will reach the ledger some day."""
+
+
+class Recorder:
+    """Records; `start` begins to try again what could not be."""
+
+    def __init__(
+        self, ledger: Ledger, meter: Meter, jitter: Callable[[], float], keeper: Keeper | None = None
+    ) -> None:
+        self._ledger: Final = ledger
+        self._meter: Final = meter
+        self._jitter: Final = jitter
+        self._keeper: Final = keeper
+        self._waiting: deque[Tried] = deque()
+        self._more = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many outcomes are in memory alone."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Begin to try again what could not be recorded."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self, grace_s: float) -> None:
+        """Try for ``grace_s`` to get rid of what waits, then stop."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._waiting:
+                    if not await self._again():
+                        await asyncio.sleep(RETRY_S)
+        if self._waiting:
+            log.error("%d outcomes were not recorded; they will be looked up", len(self._waiting))
+
+    async def record(self, tried: Tried) -> None:
+        """Record ``tried`` now, or keep it to be recorded. Never raises."""
+        if not await self._recorded(tried) and not await self._journalled(tried):
+            self._remember(tried)
+
+    async def _recorded(self, tried: Tried) -> bool:
+        """False when the ledger is away. What it cannot take for any other reason it never will."""
+        try:
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
+                await self._ledger.settle(tried.job, tried.outcome)
+                if tried.report is not None:
+                    await self._ledger.report(tried.report)
+        except (Away, TimeoutError):
+            return False
+        except Exception as error:
+            log.error("an outcome cannot be recorded: %s", type(error).__name__)
+            self._meter.forgotten()
+        return True
+
+    async def _journalled(self, tried: Tried) -> bool:
+        if self._keeper is None:
+            return False
+        try:
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
+                return await self._keeper.keep(tried)
+        except Exception as error:
+            log.error("an outcome cannot be journalled: %s", type(error).__name__)
+            return False
+
+    def _remember(self, tried: Tried) -> None:
+        if len(self._waiting) >= KEPT:
+            self._waiting.popleft()
+            self._meter.forgotten()
+        self._waiting.append(tried)
+        self._meter.unrecorded(len(self._waiting))
+        self._more.set()
+
+    async def _run(self) -> None:
+        pause_s = RETRY_S
+        while True:
+            await self._more.wait()
+            if await self._again():
+                pause_s = RETRY_S
+                continue
+            await asyncio.sleep(pause_s * (0.5 + self._jitter() / 2))
+            pause_s = min(pause_s * 2, LONGEST_RETRY_S)
+
+    async def _again(self) -> bool:
+        """Try the one that waits longest; whether it went."""
+        if not self._waiting:
+            self._more.clear()
+            return True
+        tried = self._waiting[0]
+        went = await self._recorded(tried) or await self._journalled(tried)
+        if went and self._waiting and self._waiting[0] is tried:
+            self._waiting.popleft()
+            self._meter.unrecorded(len(self._waiting))
+        return went

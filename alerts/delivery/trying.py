@@ -1,0 +1,121 @@
+"""One claimed attempt: what the provider knows of it, and, if that leaves it to be sent, sending it.
+
+There are three cases:
+
+1. It was never tried. Send it.
+2. It was being sent, or its reply was lost, and the provider has it. Record what the provider says.
+3. The same, and the provider has not, or cannot be asked. Send it as a repeat: a message that comes twice
+   is better than one that never comes.
+
+Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
+since the time is looked at right before the call.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from alerts.attempt import Accepted, Outcome, Status, StatusReport, Unsure
+from alerts.delivery.meter import Found, Meter
+from alerts.delivery.ways import Way
+from alerts.ports import Job
+
+log = logging.getLogger(__name__)
+
+SHORTEST_CALL_S: Final = 1.0
+"""With less than this left of a lease nothing is begun."""
+
+OVERTIME_S: Final = 1.0
+"""What a notifier that does not keep to its time is given beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What became of a claimed attempt: the provider's answer, or what it said of an earlier try."""
+
+    job: Job
+    outcome: Outcome
+    report: StatusReport | None = None
+    """Of the earlier try that ``outcome`` stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """``deadline_s``: when the call must be over, by ``clock``; ``timeout_s``: how long it may take."""
+
+    clock: Callable[[], float]
+    deadline_s: float
+    timeout_s: float
+
+    def left_s(self) -> float:
+        """How long a call that begins now may take; 0 when none may begin."""
+        left_s = self.deadline_s - self.clock()
+        return min(self.timeout_s, left_s) if left_s >= SHORTEST_CALL_S else 0.0
+
+    def half(self) -> "Bounds":
+        """For a call that another may have to follow."""
+        now_s = self.clock()
+        return replace(self, deadline_s=now_s + (self.deadline_s - now_s) / 2)
+
+
+async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | None:
+    """Does what is to be done for ``job``. None: it was too late to send; another will have taken it over."""
+    if job.attempt.status is not Status.DUE:
+        report = await _looked_up(way, job, bounds.half(), meter)
+        if isinstance(report, StatusReport):
+            return Tried(job, _accepted(report), report)
+        job = msgspec.structs.replace(job, attempt=msgspec.structs.replace(job.attempt, repeat=True))
+    timeout_s = bounds.left_s()
+    if not timeout_s:
+        meter.too_late(job.attempt.channel)
+        return None
+    began_s = bounds.clock()
+    outcome = await _sent(way, job, timeout_s)
+    if job.attempt.repeat and isinstance(outcome, Accepted | Unsure):
+        outcome = msgspec.structs.replace(outcome, repeat=True)
+    meter.tried(job, outcome, bounds.clock() - began_s)
+    return Tried(job, outcome)
+
+
+def _accepted(report: StatusReport) -> Accepted:
+    delivered = report.status in (Status.DELIVERED, Status.ANSWERED)
+    return Accepted(report.provider_id, report.provider_status, delivered)
+
+
+async def _looked_up(way: Way, job: Job, bounds: Bounds, meter: Meter) -> StatusReport | Unsure | None:
+    timeout_s = bounds.left_s()
+    found: StatusReport | Unsure | None = Unsure("no_time")
+    if timeout_s:
+        try:
+            async with asyncio.timeout(timeout_s + OVERTIME_S):
+                found = await way.notifier.look_up(job, timeout_s)
+        except TimeoutError:
+            found = Unsure("timeout")
+        except Exception as error:
+            _complain(way, "look-up", error)
+            found = Unsure("notifier_failed")
+    verdict: Found = "absent" if found is None else "found" if isinstance(found, StatusReport) else "unknown"
+    meter.looked_up(job.attempt.channel, verdict)
+    return found
+
+
+async def _sent(way: Way, job: Job, timeout_s: float) -> Outcome:
+    try:
+        async with asyncio.timeout(timeout_s + OVERTIME_S):
+            return await way.notifier.send(job, timeout_s)
+    except TimeoutError:
+        return Unsure("timeout")
+    except Exception as error:
+        _complain(way, "send", error)
+        return Unsure("notifier_failed")
+
+
+def _complain(way: Way, what: str, error: Exception) -> None:
+    """A notifier that raises breaks its contract; its error's text may hold an address, so it is not
+    logged.
+    """
+    log.error("%s of %s failed: %s", what, way.notifier.provider, type(error).__name__)

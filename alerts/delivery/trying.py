@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -38,6 +38,7 @@ class Tried:
     """What became of a claimed attempt: the provider's answer, or what it said of an earlier try."""
 
     job: Job
+    """Its attempt says which provider that is, and whether it was a repeat."""
     outcome: Outcome
     report: StatusReport | None = None
     """Of the earlier try that ``outcome`` stands for."""
@@ -64,11 +65,12 @@ class Bounds:
 
 async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | None:
     """Does what is to be done for ``job``. None: it was too late to send; another will have taken it over."""
+    job = _with(job, provider=way.notifier.provider)
     if job.attempt.status is not Status.DUE:
         report = await _looked_up(way, job, bounds.half(), meter)
         if isinstance(report, StatusReport):
             return Tried(job, _accepted(report), report)
-        job = msgspec.structs.replace(job, attempt=msgspec.structs.replace(job.attempt, repeat=True))
+        job = _with(job, repeat=True)
     timeout_s = bounds.left_s()
     if not timeout_s:
         meter.too_late(job.attempt.channel)
@@ -79,6 +81,10 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
         outcome = msgspec.structs.replace(outcome, repeat=True)
     meter.tried(job, outcome, bounds.clock() - began_s)
     return Tried(job, outcome)
+
+
+def _with(job: Job, **changes: Any) -> Job:
+    return msgspec.structs.replace(job, attempt=msgspec.structs.replace(job.attempt, **changes))
 
 
 def _accepted(report: StatusReport) -> Accepted:

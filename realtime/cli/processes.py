@@ -29,10 +29,11 @@ def serve() -> None:
 
 
 def worker() -> None:
-    """Run one worker: partitions are made and dropped, presence is kept true.
+    """Run one worker: alerts are escalated and delivered, SOS and providers' callbacks are taken by HTTP,
+    partitions are made and dropped, presence is kept true.
 
-    Run at least two, so that none is a single point; they take turns. `/healthz`, `/readyz` and `/metrics`
-    are on `BIND_HOST`:`PORT`.
+    Run at least two, so that none is a single point; they take turns. It listens on `BIND_HOST`:`PORT` and is
+    called `INSTANCE_NAME` at the balancer.
     """
     from realtime.app import run_worker
 
@@ -61,6 +62,9 @@ def migrate() -> None:
 def balancer(
     server: Annotated[list[str], typer.Option(help="An instance as NAME=HOST:PORT; once for each.")],
     bind: Annotated[list[str], typer.Option(help="Where to listen, with HAProxy's own options.")],
+    worker: Annotated[
+        list[str], typer.Option(help="A worker as NAME=HOST:PORT; once for each.", default_factory=list)
+    ],
     metrics_bind: Annotated[
         str, typer.Option(help="Where Prometheus finds HAProxy's metrics.")
     ] = "127.0.0.1:8404",
@@ -68,19 +72,16 @@ def balancer(
     threads: Annotated[int, typer.Option(min=1, help="HAProxy's threads.")] = 1,
     only_print: Annotated[bool, typer.Option("--print", help="Print the configuration and end.")] = False,
 ) -> None:
-    """Run HAProxy from `deploy/haproxy.cfg` in front of the given instances.
+    """Run HAProxy from `deploy/haproxy.cfg` in front of the given instances and workers.
 
     Example: `wayguard balancer --bind ':443 ssl crt /certs/site.pem' --server w1=10.0.0.11:8000
-    --server w2=10.0.0.12:8000`
+    --server w2=10.0.0.12:8000 --worker worker1=10.0.0.21:8000 --worker worker2=10.0.0.22:8000`
     """
     from realtime.engines import haproxy
 
-    for entry in server:
-        if not _SERVER.fullmatch(entry):
-            raise typer.BadParameter(f"--server is not NAME=HOST:PORT: {shown(entry)}")
-    servers = dict(entry.split("=") for entry in server)
+    servers, workers = _addresses("--server", server), _addresses("--worker", worker)
     raise_open_files_limit()
-    config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads)
+    config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads, workers=workers)
     if only_print:
         typer.echo(config.render(), nl=False)
         return
@@ -90,3 +91,10 @@ def balancer(
         argv = list(config.command(file).argv)
         sys.stdout.flush()
         os.execv(argv[0], argv)  # noqa: S606  the argv is ours
+
+
+def _addresses(option: str, entries: list[str]) -> dict[str, str]:
+    for entry in entries:
+        if not _SERVER.fullmatch(entry):
+            raise typer.BadParameter(f"{option} is not NAME=HOST:PORT: {shown(entry)}")
+    return dict(entry.split("=") for entry in entries)

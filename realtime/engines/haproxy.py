@@ -18,7 +18,7 @@ REQUESTS_PER_10S = 20_000
 
 @dataclass(frozen=True)
 class Balancer:
-    """What the template needs. ``servers``: instance name -> ``host:port``."""
+    """What the template needs. ``servers``: instance name -> ``host:port``; ``workers``: the same."""
 
     binds: Sequence[str]
     servers: Mapping[str, str]
@@ -27,10 +27,13 @@ class Balancer:
     threads: int = 1
     requests_per_10s: int = REQUESTS_PER_10S
     maxconn: int = field(default_factory=lambda: connections_allowed())
+    workers: Mapping[str, str] = field(default_factory=dict)
 
     def render(self) -> str:
         """The configuration's text."""
-        by_name = any(not _is_address(address) for address in self.servers.values())
+        addresses = [*self.servers.values(), *self.workers.values()]
+        by_name = any(not _is_address(address) for address in addresses)
+        resolved = " resolvers names" if by_name else ""
         return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
             maxconn=self.maxconn,
             threads=self.threads,
@@ -39,8 +42,16 @@ class Balancer:
             metrics_bind=self.metrics_bind,
             binds="\n".join(f"    bind {bind}" for bind in self.binds),
             servers="\n".join(
-                f"    server {name} {address}{' resolvers names' if by_name else ''}"
-                for name, address in self.servers.items()
+                f"    server {name} {address}{resolved}" for name, address in self.servers.items()
+            ),
+            workers="\n".join(
+                [
+                    *(f"    server {name} {address}{resolved}" for name, address in self.workers.items()),
+                    *(
+                        f"    server {name} {address}{resolved} no-check track web/{name} backup"
+                        for name, address in self.servers.items()
+                    ),
+                ]
             ),
             # Containers change their address when they are made anew: ask the machine's resolver again.
             resolvers="resolvers names\n    parse-resolv-conf\n    hold valid 5s\n" if by_name else "",

@@ -81,7 +81,7 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
         for kind, count in (("web", options.instances), ("worker", options.workers))
         for number in range(1, count + 1)
     ]
-    webs = tuple(parts[: options.instances])
+    webs, workers = tuple(parts[: options.instances]), tuple(parts[options.instances :])
     return Plan(
         data=data,
         settings=settings,
@@ -94,10 +94,11 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
             {web.name: f"127.0.0.1:{web.port}" for web in webs},
             data.socket_folder("haproxy") / "admin.sock",
             f"127.0.0.1:{metrics_port}",
+            workers={worker.name: f"127.0.0.1:{worker.port}" for worker in workers},
         ),
         release=processes.Command([*options.program, "migrate"], shared),
         webs=webs,
-        workers=tuple(parts[options.instances :]),
+        workers=workers,
         demo=_demo(shared, options, f"http://{local_host(host)}:{port}"),
     )
 

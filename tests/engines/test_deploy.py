@@ -59,17 +59,18 @@ def test_every_command_is_one_of_ours(services: dict[str, Any]) -> None:
     assert {"serve", "worker", "migrate", "balancer"} <= set(verbs)
 
 
-def test_the_balancer_knows_every_instance_by_its_name(services: dict[str, Any]) -> None:
-    webs = {
+@pytest.mark.parametrize(("verb", "option"), [("serve", "--server="), ("worker", "--worker=")])
+def test_the_balancer_knows_every_instance_and_worker_by_its_name(
+    services: dict[str, Any], verb: str, option: str
+) -> None:
+    run = {
         service["environment"]["INSTANCE_NAME"]: f"{name}:{service['environment']['PORT']}"
         for name, service in ours(services).items()
-        if service["command"][1] == "serve"
+        if service["command"][1] == verb
     }
-    given = [
-        part.partition("=")[2] for part in services["balancer"]["command"] if part.startswith("--server=")
-    ]
-    assert dict(pair.split("=") for pair in given) == webs
-    assert len(webs) >= 2
+    given = [part.partition("=")[2] for part in services["balancer"]["command"] if part.startswith(option)]
+    assert dict(pair.split("=") for pair in given) == run
+    assert len(run) >= 2
 
 
 def test_the_pool_is_one_of_transactions_to_the_database_that_the_instances_ask_for(

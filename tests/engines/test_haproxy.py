@@ -4,7 +4,7 @@ import http.client
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -54,9 +54,11 @@ class Instance:
 
 
 class Running:
-    """HAProxy in front of ``instances``."""
+    """HAProxy in front of ``instances`` and ``workers``."""
 
-    def __init__(self, folder: Path, instances: list[Instance], **options: int) -> None:
+    def __init__(
+        self, folder: Path, instances: list[Instance], workers: Sequence[Instance] = (), **options: int
+    ) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         self.admin = folder / "admin.sock"
         balancer = Balancer(
@@ -64,6 +66,7 @@ class Running:
             {instance.name: instance.address for instance in instances},
             self.admin,
             f"127.0.0.1:{self.metrics_port}",
+            workers={worker.name: worker.address for worker in workers},
             **options,
         )
         file = folder / "haproxy.cfg"
@@ -71,6 +74,8 @@ class Running:
         self.process = processes.start(balancer.command(file), subprocess.DEVNULL)
         until(lambda: self.get("/")[0] == 200, "haproxy answers")
         until(lambda: self.states() == {instance.name: "UP" for instance in instances}, "both are up")
+        alive = {worker.name for worker in workers}
+        until(lambda: {n for n, s in self.states("workers").items() if s == "UP"} >= alive, "workers are up")
 
     def get(self, path: str, port: int = 0, **headers: str) -> tuple[int, str]:
         """The status and the body of a GET on a connection of its own."""
@@ -84,10 +89,14 @@ class Running:
         finally:
             connection.close()
 
-    def states(self) -> dict[str, str]:
+    def states(self, backend: str = "web") -> dict[str, str]:
         """Each server's state as HAProxy sees it: UP, DOWN, DRAIN …"""
         rows = [line.split(",") for line in haproxy.ask(self.admin, "show stat").splitlines()]
-        return {row[1]: row[17].split()[0] for row in rows if row[0] == "web" and row[1] != "BACKEND"}
+        return {row[1]: row[17].split()[0] for row in rows if row[0] == backend and row[1] != "BACKEND"}
+
+    def names(self, path: str, times: int = 8) -> set[str]:
+        """Who answers ``path``, asked so often."""
+        return {self.get(path)[1].split()[0] for _ in range(times)}
 
     def close(self) -> None:
         """End it."""
@@ -184,6 +193,71 @@ def test_one_address_may_make_many_requests_but_not_any_number(
         running.close()
 
 
+SAFETY_PATHS = ("/api/v1/sos", "/hooks/twilio/status", "/a", "/answers/abc")
+
+
+@pytest.fixture
+def workers() -> Iterator[list[Instance]]:
+    """Two of them."""
+    both = [Instance("worker1"), Instance("worker2")]
+    yield both
+    for worker in both:
+        worker.close()
+
+
+@pytest.mark.parametrize("path", SAFETY_PATHS)
+def test_an_sos_and_its_answers_go_to_the_workers_and_nothing_else_does(
+    empty: Path, instances: list[Instance], workers: list[Instance], path: str
+) -> None:
+    running = Running(empty, instances, workers)
+    try:
+        assert running.names(path) == {"worker1", "worker2"}
+        assert running.names(f"{path}?x=1") == {"worker1", "worker2"}
+        for other in ("/", "/api/v1/sos2", "/about", "/api/v1/alerts", "/hooks"):
+            assert running.names(other) == {"w1", "w2"}
+    finally:
+        running.close()
+
+
+def test_when_every_worker_is_gone_the_instances_take_an_sos(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers)
+    try:
+        workers[0].ready = False
+        until(lambda: running.states("workers")["worker1"] == "DOWN", "the first is seen to drain")
+        assert running.names("/api/v1/sos") == {"worker2"}
+        workers[1].close()
+        until(lambda: running.states("workers")["worker2"] == "DOWN", "the second is seen to be gone")
+        assert running.names("/api/v1/sos") == {"w1", "w2"}
+        instances[0].ready = False
+        until(lambda: running.states("workers")["w1"] == "DOWN", "an instance that drains takes none either")
+        assert running.names("/api/v1/sos") == {"w2"}
+        workers[0].ready = True
+        until(
+            lambda: running.names("/api/v1/sos", 1) == {"worker1"}, "a worker that is back takes them again"
+        )
+    finally:
+        running.close()
+
+
+def test_a_balancer_that_knows_no_worker_sends_an_sos_to_the_instances(balancer: Running) -> None:
+    assert balancer.names("/api/v1/sos") == {"w1", "w2"}
+
+
+def test_an_address_that_makes_too_many_requests_may_still_cry_for_help(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, requests_per_10s=20)
+    try:
+        assert {running.get("/api/v1/sos")[0] for _ in range(60)} == {200}
+        assert running.get("/")[0] == 200, "and those did not count against it"
+        assert 429 in {running.get("/")[0] for _ in range(40)}
+        assert {running.get(path)[0] for path in SAFETY_PATHS} == {200}
+    finally:
+        running.close()
+
+
 def test_a_client_that_says_nothing_does_not_keep_others_out(balancer: Running) -> None:
     silent = [socket.create_connection(("127.0.0.1", balancer.port)) for _ in range(50)]
     try:
@@ -194,8 +268,11 @@ def test_a_client_that_says_nothing_does_not_keep_others_out(balancer: Running) 
 
 
 def test_the_template_is_valid_for_addresses_and_for_names(empty: Path) -> None:
-    for servers in ({"w1": "127.0.0.1:8001"}, {"w1": "web1:8000", "w2": "web2:8000"}):
-        config = Balancer(["127.0.0.1:8000"], servers, empty / "a.sock", "127.0.0.1:8404")
+    by_address = {"w1": "127.0.0.1:8001"}, {"worker1": "127.0.0.1:8101"}
+    by_name = {"w1": "web1:8000", "w2": "web2:8000"}, {"worker1": "worker1:8000"}
+    for servers, workers in (by_address, by_name, (by_address[0], {})):
+        admin, metrics = empty / "a.sock", "127.0.0.1:8404"
+        config = Balancer(["127.0.0.1:8000"], servers, admin, metrics, workers=workers)
         file = empty / "haproxy.cfg"
         config.write(file)
         checked = subprocess.run(

@@ -84,6 +84,7 @@ class FakeLedger:
         self.rows: dict[UUID, Attempt] = {}
         self.leases: dict[UUID, float] = {}
         self.settled: list[tuple[UUID, Outcome]] = []
+        self.providers: list[str | None] = []
         self.reports: list[StatusReport] = []
         self.downs: list[frozenset[Channel]] = []
         self.claimed: Counter[Channel] = Counter()
@@ -141,6 +142,7 @@ class FakeLedger:
         self._reached("settle")
         attempt_id = job.attempt.attempt_id
         self.settled.append((attempt_id, outcome))
+        self.providers.append(job.attempt.provider)
         row = self.rows[attempt_id]
         match outcome:
             case Accepted():

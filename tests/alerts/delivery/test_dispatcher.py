@@ -17,6 +17,7 @@ async def test_what_is_due_is_sent_and_recorded(start: Start, ledger: FakeLedger
     await until(lambda: bool(ledger.settled), "it is recorded")
     assert ledger.outcomes(attempt) == [Accepted("P1", "queued")]
     assert [job.attempt.attempt_id for job in sms.inbox] == [attempt]
+    assert ledger.providers == ["fake"], "an outcome is of a provider: callbacks name it"
 
 
 async def test_a_press_here_need_not_wait_for_a_poll(

@@ -3,10 +3,13 @@
 import asyncpg
 
 ROWS = (
-    "INSERT INTO contacts (contact_id, tenant_id, name, created_by) "
-    "VALUES (gen_random_uuid(), $1, 'Ana', 'x')",
+    "INSERT INTO contacts (contact_id, tenant_id, driver_id, name, created_by) "
+    "VALUES (gen_random_uuid(), $1, $2, 'Ana', 'x')",
     "INSERT INTO contact_codes (contact_id, tenant_id, channel, address, code_sha256, expires_ms) "
     "SELECT contact_id, $1, 'sms', '+41790000000', '\\x00', 1 FROM contacts WHERE tenant_id = $1",
+    "INSERT INTO code_sends (tenant_id, contact_id, address_sha256) "
+    "SELECT $1, contact_id, '\\x00' FROM contacts WHERE tenant_id = $1",
+    "INSERT INTO opt_outs (tenant_id, address_sha256) VALUES ($1, '\\x00')",
     "INSERT INTO alert_policies (policy_id, tenant_id, kind, policy, updated_by) "
     "VALUES (gen_random_uuid(), $1, 'sos', '{}', 'x')",
     "INSERT INTO driver_safety (tenant_id, driver_id) VALUES ($1, $2)",

@@ -29,6 +29,8 @@ TABLES = [
     "revoked_tokens",
     "contacts",
     "contact_codes",
+    "code_sends",
+    "opt_outs",
     "alert_policies",
     "driver_safety",
     "devices",

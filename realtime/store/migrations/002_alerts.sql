@@ -2,31 +2,33 @@
 
 -- --- before a press: contacts, policies, PINs, devices
 
+-- Whose they are: a driver's alone, a vendor's, or (both null) the whole tenant's. A driver's vendor is the one that
+-- `drivers` names, so that who moves to another vendor takes contacts and policies along.
 CREATE TABLE contacts (
     contact_id        uuid PRIMARY KEY,
     tenant_id         text NOT NULL REFERENCES tenants,
-    vendor_id         text,             -- both null: the whole tenant's
-    driver_id         text,             -- set: this driver's alone
+    vendor_id         text,
+    driver_id         text,
     name              text NOT NULL,
     language          text NOT NULL DEFAULT 'en',
     time_zone         text NOT NULL DEFAULT 'UTC',
     position          integer NOT NULL DEFAULT 100,  -- who is first; smaller is earlier
     phone             text,             -- E.164
-    email             text,
+    email             text,             -- in lower case
     webhook_url       text,
-    webhook_secret    text,
     subject           text,             -- a token's sub, whose devices get the pushes
-    phone_verified_ms bigint,
+    phone_verified_ms bigint,           -- null again when the address changes
     email_verified_ms bigint,
-    phone_opted_out_ms bigint,          -- STOP
-    email_opted_out_ms bigint,
     created_ms        bigint NOT NULL DEFAULT now_ms(),
     updated_ms        bigint NOT NULL DEFAULT now_ms(),
     created_by        text NOT NULL,
-    CHECK (driver_id IS NULL OR vendor_id IS NOT NULL)
+    FOREIGN KEY (tenant_id, vendor_id) REFERENCES vendors,
+    FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers,
+    CHECK (driver_id IS NULL OR vendor_id IS NULL)
 );
-CREATE INDEX contacts_of ON contacts (tenant_id, vendor_id, driver_id);
+CREATE INDEX contacts_of ON contacts (tenant_id, driver_id, vendor_id);
 CREATE INDEX contacts_by_phone ON contacts (phone) WHERE phone IS NOT NULL;
+CREATE INDEX contacts_by_email ON contacts (email) WHERE email IS NOT NULL;
 
 -- A code sent to an address; only its hash is kept.
 CREATE TABLE contact_codes (
@@ -41,18 +43,42 @@ CREATE TABLE contact_codes (
     PRIMARY KEY (contact_id, channel)
 );
 
+-- What has been spent of the budget of codes; the address as a hash, forgotten after two days.
+CREATE TABLE code_sends (
+    send_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id      text NOT NULL REFERENCES tenants,
+    contact_id     uuid NOT NULL,
+    address_sha256 bytea NOT NULL,
+    withheld       boolean NOT NULL DEFAULT false,  -- not sent: other tenants had sent enough to that address
+    sent_ms        bigint NOT NULL DEFAULT now_ms()
+);
+CREATE INDEX code_sends_of_address ON code_sends (address_sha256, sent_ms);
+CREATE INDEX code_sends_of_tenant ON code_sends (tenant_id, sent_ms);
+
+-- STOP, by the address and not by the contact: it outlives a contact that is deleted and made again.
+CREATE TABLE opt_outs (
+    tenant_id      text NOT NULL REFERENCES tenants,
+    address_sha256 bytea NOT NULL,
+    opted_out_ms   bigint NOT NULL DEFAULT now_ms(),
+    PRIMARY KEY (tenant_id, address_sha256)
+);
+CREATE FUNCTION address_sha256(address text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN sha256(convert_to(address, 'UTF8'));
+
 -- The narrowest that matches counts: driver, vendor, tenant, built-in.
 CREATE TABLE alert_policies (
-    policy_id  uuid PRIMARY KEY,
+    policy_id  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     tenant_id  text NOT NULL REFERENCES tenants,
     vendor_id  text,
     driver_id  text,
     kind       text NOT NULL,
-    policy     jsonb NOT NULL,          -- alerts.policy.Policy
+    policy     json NOT NULL,           -- alerts.policy.Policy
     updated_ms bigint NOT NULL DEFAULT now_ms(),
     updated_by text NOT NULL,
     UNIQUE NULLS NOT DISTINCT (tenant_id, vendor_id, driver_id, kind),
-    CHECK (driver_id IS NULL OR vendor_id IS NOT NULL)
+    FOREIGN KEY (tenant_id, vendor_id) REFERENCES vendors,
+    FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers,
+    CHECK (driver_id IS NULL OR vendor_id IS NULL)
 );
 
 -- What a driver set for themselves.
@@ -61,7 +87,7 @@ CREATE TABLE driver_safety (
     driver_id   text NOT NULL,
     name        text NOT NULL DEFAULT '',
     language    text NOT NULL DEFAULT 'en',
-    cancel_pin  text,
+    cancel_pin  text,                   -- hashes: alerts.pin
     duress_pin  text,
     updated_ms  bigint NOT NULL DEFAULT now_ms(),
     PRIMARY KEY (tenant_id, driver_id),
@@ -72,14 +98,17 @@ CREATE TABLE devices (
     tenant_id  text NOT NULL REFERENCES tenants,
     push_token text NOT NULL,
     subject    text NOT NULL,           -- the token's sub
-    vendor_id  text,                    -- of a dispatcher's device: null = all the tenant's vendors
     role       text NOT NULL,
+    vendor_ids text[],                  -- of a dispatcher's device: null = all the tenant's vendors
+    driver_id  text,                    -- of a driver's device
+    jti        text,                    -- of the token that registered it: revoked with it
     platform   text NOT NULL CHECK (platform IN ('android', 'ios', 'web')),
     language   text NOT NULL DEFAULT 'en',
     seen_ms    bigint NOT NULL DEFAULT now_ms(),
     PRIMARY KEY (tenant_id, push_token)
 );
 CREATE INDEX devices_of_subject ON devices (tenant_id, subject);
+CREATE INDEX devices_by_token ON devices (push_token);
 
 -- --- alerts
 
@@ -219,9 +248,9 @@ CREATE TABLE worker_beats (
 );
 
 SELECT protect_by_tenant(name::regclass)
-FROM unnest(ARRAY['contacts', 'contact_codes', 'alert_policies', 'driver_safety', 'devices', 'alerts',
-                  'alert_presses', 'alert_attempts', 'alert_events', 'safety_timers', 'incident_points',
-                  'erasures']) name;
+FROM unnest(ARRAY['contacts', 'contact_codes', 'code_sends', 'opt_outs', 'alert_policies', 'driver_safety',
+                  'devices', 'alerts', 'alert_presses', 'alert_attempts', 'alert_events', 'safety_timers',
+                  'incident_points', 'erasures']) name;
 GRANT SELECT, INSERT, UPDATE, DELETE ON early_reports, ingest_uptime, leases, worker_beats TO wayguard_writer;
 GRANT USAGE ON SEQUENCE alert_changes TO wayguard_writer;
 

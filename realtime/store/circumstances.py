@@ -1,0 +1,204 @@
+"""What is known of a driver before a press: read for one driver, or for everybody's local copy.
+
+Both go the same way: rows into `Known`, and `Known.of` puts one driver's together, so that what a process
+does from its copy while Postgres is away is what it would have done with it.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from alerts.alert import Kind
+from alerts.policy import Circumstances, Contact, Pins, Policy
+from realtime.settings import Settings
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+DISPATCH: Final = "dispatch"
+OPERATOR: Final = "operator"
+DEVICE_SEEN_MS: Final = 90 * 86_400_000
+"""A device that its app has not shown for this long is told nothing any more."""
+MAX_DISPATCH_TOKENS: Final = 200
+"""Devices of a vendor's dispatchers that are told of one alert: the newest."""
+MAX_CONTACTS: Final = 200
+"""Contacts that one alert takes along."""
+
+_ALL_TIMEOUT_S: Final = 30.0
+_SQL: Final = load("circumstances")
+_log = logging.getLogger(__name__)
+_policy = msgspec.json.Decoder(Policy)
+
+
+class Ranked(Struct, frozen=True):
+    """A contact with what decides who comes first."""
+
+    position: int
+    created_ms: int
+    contact: Contact
+
+
+class Safety(Struct, frozen=True):
+    """What a driver set for themselves."""
+
+    name: str = ""
+    language: str = "en"
+    pins: Pins = Pins()
+
+
+class Known(Struct, frozen=True):
+    """Rows by scope: ``tenant``, ``tenant/v/vendor`` or ``tenant/d/driver``. msgspec writes and reads it."""
+
+    contacts: dict[str, list[Ranked]]
+    policies: dict[str, dict[Kind, Policy]]
+    safety: dict[str, Safety]
+    dispatchers: dict[str, list[str]]
+    """Push tokens of the dispatchers of a tenant or a vendor."""
+
+    def of(self, tenant: str, vendor: str, driver: str, operator: Contact | None = None) -> Circumstances:
+        """The circumstances of one driver; a driver nobody knows has those of their vendor and tenant.
+
+        Contacts come in the order in which ``*`` means them: by position, then the driver's own before the
+        vendor's before the tenant's, then by age; ``dispatch`` and ``operator`` at the end.
+        """
+        scopes = (
+            scope_of(tenant, None, driver),
+            scope_of(tenant, vendor, None),
+            scope_of(tenant, None, None),
+        )
+        ranked = _in_order(self.contacts, scopes)
+        policies: dict[Kind, Policy] = {}
+        for scope in reversed(scopes):
+            policies.update(self.policies.get(scope, {}))
+        tokens = [token for scope in scopes[1:] for token in self.dispatchers.get(scope, ())]
+        dispatch = Contact(DISPATCH, "Dispatch", push_tokens=tuple(tokens[:MAX_DISPATCH_TOKENS]))
+        safety = self.safety.get(scopes[0], Safety())
+        contacts = (*ranked[:MAX_CONTACTS], dispatch)
+        return Circumstances(
+            policies=policies,
+            contacts=contacts if operator is None else (*contacts, operator),
+            pins=safety.pins,
+            driver_name=safety.name,
+            language=safety.language,
+        )
+
+
+async def circumstances(
+    db: Database, tenant: str, vendor: str, driver: str, operator: Contact | None = None
+) -> Circumstances:
+    """What is known of ``driver``; ``operator`` (see `operator_of`) joins the contacts.
+
+    Raises Refused(unavailable). Policies are those that somebody has set; a kind without one has the
+    built-in policy of `alerts.policy`.
+    """
+    async with db.reader(tenant) as connection:
+        scoped = (tenant, vendor, driver)
+        contacts = await connection.fetch(_query("contacts", "of_scope"), *scoped)
+        policies = await connection.fetch(_query("policies", "of_scope"), *scoped)
+        drivers = await connection.fetch(_query("drivers", "of_driver"), tenant, driver)
+        subjects = [row["subject"] for row in contacts if row["subject"] is not None]
+        devices = await connection.fetch(
+            _query("devices", "of_tenant"), DEVICE_SEEN_MS, tenant, subjects, vendor
+        )
+    return _known(contacts, policies, drivers, devices).of(tenant, vendor, driver, operator)
+
+
+async def all_circumstances(db: Database) -> Known:
+    """The same of every driver of every tenant, for the local copy. Raises Refused(unavailable)."""
+    async with db.writer() as connection:  # across tenants
+        contacts, policies, drivers = [
+            await connection.fetch(_query(name, "of_everybody"), timeout=_ALL_TIMEOUT_S)
+            for name in ("contacts", "policies", "drivers")
+        ]
+        devices = await connection.fetch(
+            _query("devices", "of_everybody"), DEVICE_SEEN_MS, timeout=_ALL_TIMEOUT_S
+        )
+    return _known(contacts, policies, drivers, devices)
+
+
+def operator_of(settings: Settings, tenant: str) -> Contact | None:
+    """The contact ``operator`` of ``tenant``: its emergency number and the operator's webhook, from settings."""
+    numbers = dict(pair.split("=", 1) for pair in settings.emergency_numbers if "=" in pair)
+    phone = numbers.get(tenant)
+    if phone is None and not settings.operator_webhook_url:
+        return None
+    return Contact(OPERATOR, "Operator", phone=phone, webhook_url=settings.operator_webhook_url or None)
+
+
+def scope_of(tenant: str, vendor: str | None, driver: str | None) -> str:
+    """A key of `Known`; identifiers hold no slash."""
+    if driver is not None:
+        return f"{tenant}/d/{driver}"
+    return tenant if vendor is None else f"{tenant}/v/{vendor}"
+
+
+def _query(name: str, scope: str) -> str:
+    return _SQL[name].format(scope=_SQL[scope])
+
+
+def _in_order(contacts: dict[str, list[Ranked]], scopes: Iterable[str]) -> list[Contact]:
+    found = [(narrow, one) for narrow, scope in enumerate(scopes) for one in contacts.get(scope, ())]
+    found.sort(key=lambda at: (at[1].position, at[0], at[1].created_ms, at[1].contact.contact_id))
+    return [one.contact for _, one in found]
+
+
+def _known(
+    contacts: list[asyncpg.Record],
+    policies: list[asyncpg.Record],
+    drivers: list[asyncpg.Record],
+    devices: list[asyncpg.Record],
+) -> Known:
+    tokens, dispatchers = _tokens(devices)
+    known = Known({}, {}, {}, dispatchers)
+    for row in contacts:
+        contact = _contact(row, tuple(tokens.get((row["tenant_id"], row["subject"]), ())))
+        if contact.phone or contact.email or contact.webhook_url or contact.push_tokens:
+            ranked = Ranked(row["position"], row["created_ms"], contact)
+            known.contacts.setdefault(_scope(row), []).append(ranked)
+    for row in policies:
+        try:
+            policy = _policy.decode(row["policy"])
+            known.policies.setdefault(_scope(row), {})[Kind(row["kind"])] = policy
+        except ValueError:  # written by another version: the wider policy is better than no alert
+            _log.error("a stored policy cannot be read and is passed over")
+    for row in drivers:
+        pins = Pins(row["cancel_pin"], row["duress_pin"])
+        scope = scope_of(row["tenant_id"], None, row["driver_id"])
+        known.safety[scope] = Safety(row["name"], row["language"], pins)
+    return known
+
+
+def _tokens(
+    devices: list[asyncpg.Record],
+) -> tuple[dict[tuple[str, str], list[str]], dict[str, list[str]]]:
+    """Push tokens by (tenant, subject), and those of dispatchers by tenant or vendor."""
+    subjects: dict[tuple[str, str], list[str]] = {}
+    dispatchers: dict[str, list[str]] = {}
+    for row in devices:
+        tenant, token = row["tenant_id"], row["push_token"]
+        subjects.setdefault((tenant, row["subject"]), []).append(token)
+        if row["role"] != "driver":
+            for vendor in [None] if row["vendor_ids"] is None else row["vendor_ids"]:
+                dispatchers.setdefault(scope_of(tenant, vendor, None), []).append(token)
+    return subjects, dispatchers
+
+
+def _contact(row: asyncpg.Record, push_tokens: tuple[str, ...]) -> Contact:
+    return Contact(
+        contact_id=str(UUID(int=row["contact_id"].int)),
+        name=row["name"],
+        language=row["language"],
+        phone=row["phone"],
+        email=row["email"],
+        webhook_url=row["webhook_url"],
+        push_tokens=push_tokens,
+        time_zone=row["time_zone"],
+    )
+
+
+def _scope(row: asyncpg.Record) -> str:
+    return scope_of(row["tenant_id"], row["vendor_id"], row["driver_id"])

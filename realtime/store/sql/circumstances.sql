@@ -1,0 +1,45 @@
+-- Each of these is read for one driver or for everybody: {scope} is one of the conditions at the end.
+
+-- name: contacts
+-- Only addresses that count: verified, not opted out. Contacts without any are left out by the reader.
+SELECT c.tenant_id, c.vendor_id, c.driver_id, c.contact_id, c.name, c.language, c.time_zone, c.position,
+       c.created_ms,
+       CASE WHEN c.phone_verified_ms IS NOT NULL AND NOT EXISTS (
+           SELECT FROM opt_outs o WHERE o.tenant_id = c.tenant_id AND o.address_sha256 = address_sha256(c.phone)
+       ) THEN c.phone END AS phone,
+       CASE WHEN c.email_verified_ms IS NOT NULL AND NOT EXISTS (
+           SELECT FROM opt_outs o WHERE o.tenant_id = c.tenant_id AND o.address_sha256 = address_sha256(c.email)
+       ) THEN c.email END AS email,
+       c.webhook_url, c.subject
+FROM contacts c
+WHERE {scope}
+
+-- name: policies
+SELECT tenant_id, vendor_id, driver_id, kind, policy
+FROM alert_policies
+WHERE {scope}
+
+-- name: drivers
+SELECT tenant_id, driver_id, name, language, cancel_pin, duress_pin
+FROM driver_safety
+WHERE {scope}
+
+-- name: devices
+-- Those that were seen lately and whose token is not revoked; the newest first.
+SELECT tenant_id, push_token, subject, role, vendor_ids
+FROM devices d
+WHERE seen_ms >= now_ms() - $1 AND {scope}
+  AND NOT EXISTS (SELECT FROM revoked_tokens r WHERE r.tenant_id = d.tenant_id AND r.jti = d.jti)
+ORDER BY seen_ms DESC, push_token
+
+-- name: of_everybody
+true
+
+-- name: of_scope
+tenant_id = $1 AND (driver_id = $3 OR driver_id IS NULL AND (vendor_id = $2 OR vendor_id IS NULL))
+
+-- name: of_driver
+tenant_id = $1 AND driver_id = $2
+
+-- name: of_tenant
+tenant_id = $2 AND (subject = ANY ($3::text[]) OR role <> 'driver' AND (vendor_ids IS NULL OR $4 = ANY (vendor_ids)))

@@ -1,0 +1,159 @@
+"""What is known of a driver before a press, from the tables and from a local copy of everybody's."""
+
+import hashlib
+import time
+
+import msgspec
+import pytest
+
+from alerts.alert import Kind
+from alerts.attempt import Channel
+from alerts.policy import Circumstances, Contact, Pins, Policy, Step
+from realtime.settings import Settings
+from realtime.store import revocations
+from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
+from realtime.store.database import Database
+
+from .people import put_contact, put_device, put_driver, put_policy
+
+HER = ("t1", "north", "d1")
+
+
+@pytest.fixture(autouse=True)
+async def drivers(db: Database) -> None:
+    for tenant, vendor, driver in (HER, ("t1", "south", "d2"), ("t2", "north", "d1")):
+        await put_driver(db, tenant, vendor, driver)
+
+
+async def of(
+    db: Database, tenant: str, vendor: str, driver: str, operator: Contact | None = None
+) -> Circumstances:
+    """What the tables say, after seeing that a copy of everybody's, written and read again, says the same."""
+    found = await circumstances(db, tenant, vendor, driver, operator)
+    copy = msgspec.json.decode(msgspec.json.encode(await all_circumstances(db)), type=Known)
+    assert copy.of(tenant, vendor, driver, operator) == found
+    return found
+
+
+def names(found: Circumstances) -> list[str]:
+    return [contact.name for contact in found.contacts]
+
+
+async def test_contacts_come_by_position_and_then_the_narrower_scope_first(db: Database) -> None:
+    await put_contact(db, "t1", name="tenant", phone="+41790000001")
+    await put_contact(db, "t1", name="vendor", phone="+41790000002", vendor_id="north")
+    await put_contact(db, "t1", name="driver", phone="+41790000003", driver_id="d1")
+    await put_contact(db, "t1", name="first", phone="+41790000004", position=1)
+    assert names(await of(db, *HER)) == ["first", "driver", "vendor", "tenant", "Dispatch"]
+
+
+async def test_nobody_has_contacts_of_another_driver_vendor_or_tenant(db: Database) -> None:
+    await put_contact(db, "t1", driver_id="d2", phone="+41790000001")
+    await put_contact(db, "t1", vendor_id="south", phone="+41790000001")
+    await put_contact(db, "t2", phone="+41790000001")
+    await put_contact(db, "t2", driver_id="d1", phone="+41790000001")
+    assert names(await of(db, *HER)) == ["Dispatch"]
+
+
+async def test_only_verified_addresses_count(db: Database) -> None:
+    await put_contact(db, "t1", name="none", phone="+41790000001", phone_verified_ms=None)
+    await put_contact(
+        db, "t1", name="mail", phone="+41790000001", phone_verified_ms=None, email="a@b.example"
+    )
+    (mail, _) = (await of(db, *HER)).contacts
+    assert (mail.name, mail.phone, mail.email) == ("mail", None, "a@b.example")
+
+
+async def test_an_address_that_opted_out_counts_in_no_contact_of_that_tenant(db: Database) -> None:
+    for tenant in ("t1", "t2"):
+        await put_contact(db, tenant, phone="+41790000001", email="a@b.example")
+    async with db.writer() as connection:
+        digest = hashlib.sha256(b"+41790000001").digest()
+        await connection.execute("INSERT INTO opt_outs (tenant_id, address_sha256) VALUES ('t1', $1)", digest)
+    assert (await of(db, *HER)).contacts[0].phone is None
+    assert (await of(db, *HER)).contacts[0].email == "a@b.example"
+    assert (await of(db, "t2", "north", "d1")).contacts[0].phone == "+41790000001"
+
+
+async def test_the_narrowest_policy_of_a_kind_counts(db: Database) -> None:
+    def policy(wait_s: int) -> Policy:
+        return Policy((Step(("*",), (Channel.SMS,), wait_s),))
+
+    await put_policy(db, "t1", Kind.SOS, policy(1))
+    await put_policy(db, "t1", Kind.CRASH, policy(2))
+    await put_policy(db, "t1", Kind.SOS, policy(3), vendor_id="north")
+    await put_policy(db, "t1", Kind.FALL, policy(4), vendor_id="north")
+    await put_policy(db, "t1", Kind.SOS, policy(5), driver_id="d1")
+    await put_policy(db, "t1", Kind.SOS, policy(6), driver_id="d2")
+    found = (await of(db, *HER)).policies
+    assert {kind: one.steps[0].wait_s for kind, one in found.items()} == {
+        Kind.SOS: 5, Kind.CRASH: 2, Kind.FALL: 4,
+    }  # fmt: skip
+
+
+async def test_a_policy_that_cannot_be_read_gives_way_to_the_wider_one(db: Database) -> None:
+    wide = Policy((Step(("*",), (Channel.SMS,), 1),))
+    await put_policy(db, "t1", Kind.SOS, wide)
+    await put_policy(db, "t1", Kind.SOS, wide, vendor_id="north")
+    async with db.writer() as connection:
+        await connection.execute(
+            "UPDATE alert_policies SET policy = '{\"steps\": 7}' WHERE vendor_id = 'north'"
+        )
+    assert (await of(db, *HER)).policies == {Kind.SOS: wide}
+
+
+async def test_pushes_go_to_the_devices_of_the_contacts_subject(db: Database) -> None:
+    await put_contact(db, "t1", name="buddy", subject="d2")
+    await put_device(db, "t1", "phone", subject="d2", role="driver")
+    await put_device(db, "t2", "other", subject="d2", role="driver")
+    buddy, dispatch = (await of(db, *HER)).contacts
+    assert buddy.push_tokens == ("phone",)
+    assert dispatch.push_tokens == ()
+
+
+async def test_dispatch_is_the_devices_of_the_vendors_dispatchers(db: Database) -> None:
+    await put_device(db, "t1", "all", vendor_ids=None)
+    await put_device(db, "t1", "north", vendor_ids=["east", "north"], role="admin")
+    await put_device(db, "t1", "south", vendor_ids=["south"])
+    await put_device(db, "t1", "driver", role="driver")
+    await put_device(db, "t2", "stranger", vendor_ids=None)
+    (dispatch,) = (await of(db, *HER)).contacts
+    assert dispatch.contact_id == "dispatch"
+    assert sorted(dispatch.push_tokens) == ["all", "north"]
+
+
+async def test_a_device_of_a_revoked_token_or_long_unseen_is_told_nothing(db: Database) -> None:
+    await put_device(db, "t1", "revoked", jti="j1")
+    await put_device(db, "t1", "fine", jti="j2")
+    await put_device(db, "t1", "forgotten", seen_ms=time.time_ns() // 1_000_000 - 91 * 86_400_000)
+    await revocations.revoke(db, "t1", "j1", 2**45)
+    await revocations.revoke(db, "t2", "j2", 2**45)
+    assert (await of(db, *HER)).contacts[0].push_tokens == ("fine",)
+
+
+async def test_what_a_driver_set_comes_along(db: Database) -> None:
+    async with db.writer() as connection:
+        await connection.execute(
+            "INSERT INTO driver_safety (tenant_id, driver_id, name, language, cancel_pin, duress_pin) "
+            "VALUES ('t1', 'd1', 'Ada', 'de', 'a', 'b')"
+        )
+    found = await of(db, *HER)
+    assert (found.driver_name, found.language, found.pins) == ("Ada", "de", Pins("a", "b"))
+    assert (await of(db, "t1", "south", "d2")).pins == Pins()
+
+
+async def test_a_driver_nobody_knows_has_what_the_vendor_has(db: Database) -> None:
+    await put_contact(db, "t1", name="vendor", phone="+41790000002", vendor_id="north")
+    assert names(await of(db, "t1", "north", "new")) == ["vendor", "Dispatch"]
+
+
+async def test_the_operator_is_the_tenants_emergency_number_and_the_webhook(db: Database) -> None:
+    settings = Settings(
+        emergency_numbers=("t1=+41790000009",), operator_webhook_url="https://ops.example/hook"
+    )
+    operator = operator_of(settings, "t1")
+    assert operator == Contact(
+        "operator", "Operator", phone="+41790000009", webhook_url="https://ops.example/hook"
+    )
+    assert (await of(db, *HER, operator)).contacts[-1] == operator
+    assert operator_of(Settings(), "t1") is None

@@ -18,8 +18,8 @@ from alerts.delivery.breaker import BreakerState
 from alerts.delivery.meter import Meter, NoMeter
 from alerts.delivery.recorder import Keeper, Recorder
 from alerts.delivery.trying import Bounds, tried
-from alerts.delivery.ways import SLOTS, Way, down, ways_of
-from alerts.ports import Away, Job, Ledger, Notifier
+from alerts.delivery.ways import Way, down
+from alerts.ports import Away, Job, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -34,22 +34,24 @@ STOP_GRACE_S: Final = 12.0
 
 
 class Dispatcher:
-    """Delivers what is due in ``ledger`` through ``notifiers``. `start` begins, `stop` ends it.
+    """Delivers what is due in ``ledger`` by ``ways`` (`ways_of` the notifiers). `start` begins, `stop` ends
+    it.
 
-    ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``: monotonic
-    seconds, which go on while the process is frozen. ``keeper``: where outcomes go when the ledger is away.
+    Dispatchers of several ledgers in one process share their ways: what one finds out of a provider, all
+    know. ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``:
+    monotonic seconds, which go on while the process is frozen. ``keeper``: where outcomes go when the
+    ledger is away.
     """
 
     def __init__(
         self,
         ledger: Ledger,
-        notifiers: Mapping[Channel, Notifier],
+        ways: Mapping[Channel, Way],
         *,
         by: str,
         timeout_s: float = 10.0,
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
-        slots: int = SLOTS,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         meter: Meter | None = None,
@@ -63,7 +65,7 @@ class Dispatcher:
         self._clock: Final = clock
         self._jitter: Final = jitter
         self._meter: Final = meter or NoMeter()
-        self._ways: Final = ways_of(notifiers, slots)
+        self._ways: Final = ways
         self._recorder: Final = Recorder(ledger, self._meter, jitter, keeper)
         self._awake: Final = asyncio.Event()
         self._sending: Final[set[asyncio.Task[None]]] = set()

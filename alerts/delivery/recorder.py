@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 KEPT: Final = 10_000
 """Outcomes in memory; beyond it the oldest is forgotten, which costs its look-up."""
+TRIES: Final = 2_000
+"""So often one outcome is tried, at ever longer pauses; one that is still not taken then never will be."""
 RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
 RECORD_TIMEOUT_S: Final = 15.0
@@ -42,14 +44,16 @@ class Recorder:
         self._meter: Final = meter
         self._jitter: Final = jitter
         self._keeper: Final = keeper
-        self._waiting: deque[Tried] = deque()
+        self._waiting: deque[tuple[Tried, int]] = deque()
+        """With how often each was tried."""
+        self._trying: tuple[Tried, int] | None = None
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """How many outcomes are in memory alone."""
-        return len(self._waiting)
+        return len(self._waiting) + (self._trying is not None)
 
     def start(self) -> None:
         """Begin to try again what could not be recorded."""
@@ -98,11 +102,11 @@ class Recorder:
             log.error("an outcome cannot be journalled: %s", type(error).__name__)
             return False
 
-    def _remember(self, tried: Tried) -> None:
+    def _remember(self, tried: Tried, tries: int = 1) -> None:
         if len(self._waiting) >= KEPT:
             self._waiting.popleft()
             self._meter.forgotten()
-        self._waiting.append(tried)
+        self._waiting.append((tried, tries))
         self._meter.unrecorded(len(self._waiting))
         self._more.set()
 
@@ -117,13 +121,23 @@ class Recorder:
             pause_s = min(pause_s * 2, LONGEST_RETRY_S)
 
     async def _again(self) -> bool:
-        """Try the one that waits longest; whether it went."""
+        """Try the one that waits longest; whether it went. One that did not goes behind the others."""
         if not self._waiting:
             self._more.clear()
             return True
-        tried = self._waiting[0]
-        went = await self._recorded(tried) or await self._journalled(tried)
-        if went and self._waiting and self._waiting[0] is tried:
-            self._waiting.popleft()
-            self._meter.unrecorded(len(self._waiting))
+        self._trying = self._waiting.popleft()
+        tried, tries = self._trying
+        try:
+            went = await self._recorded(tried) or await self._journalled(tried)
+        except asyncio.CancelledError:
+            self._waiting.appendleft(self._trying)
+            raise
+        finally:
+            self._trying = None
+        if not went and tries < TRIES:
+            self._remember(tried, tries + 1)
+        elif not went:
+            log.error("an outcome is given up; it will be looked up")
+            self._meter.forgotten()
+        self._meter.unrecorded(len(self._waiting))
         return went

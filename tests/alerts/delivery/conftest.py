@@ -8,6 +8,7 @@ import pytest
 
 from alerts.attempt import Channel
 from alerts.delivery.dispatcher import Dispatcher
+from alerts.delivery.ways import SLOTS, ways_of
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
 
@@ -22,7 +23,7 @@ async def until(what: Callable[[], bool], meaning: str) -> None:
 
 
 class Start(Protocol):
-    """Starts a dispatcher; further arguments are the dispatcher's own."""
+    """Starts a dispatcher; further arguments are the dispatcher's own, and ``slots``."""
 
     def __call__(self, *providers: FakeProvider, **options: Any) -> Dispatcher: ...
 
@@ -57,8 +58,9 @@ async def start(ledger: FakeLedger, clock: Clock) -> AsyncIterator[Start]:
     started: list[Dispatcher] = []
 
     def begin(*providers: FakeProvider, **options: Any) -> Dispatcher:
+        ways = ways_of({provider.channel: provider for provider in providers}, options.pop("slots", SLOTS))
         options = {"by": f"worker{len(started)}", "poll_s": 0.01, "clock": clock, **options}
-        dispatcher = Dispatcher(ledger, {provider.channel: provider for provider in providers}, **options)
+        dispatcher = Dispatcher(ledger, ways, **options)
         started.append(dispatcher)
         dispatcher.start()
         return dispatcher

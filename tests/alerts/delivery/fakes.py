@@ -91,6 +91,8 @@ class FakeLedger:
         self.away: set[str] = set()
         self.broken: set[str] = set()
         self.refused: Counter[str] = Counter()
+        self.poison: UUID | None = None
+        """The attempt that can never be settled."""
 
     def due(self, *channels: Channel) -> list[UUID]:
         """An attempt falls due in each of ``channels``."""
@@ -141,6 +143,8 @@ class FakeLedger:
         """The outcome is kept; what may be tried again is, at once."""
         self._reached("settle")
         attempt_id = job.attempt.attempt_id
+        if attempt_id == self.poison:
+            raise Away("it will not have it")
         self.settled.append((attempt_id, outcome))
         self.providers.append(job.attempt.provider)
         row = self.rows[attempt_id]

@@ -18,6 +18,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from alerts.attempt import Channel
 from geo.position import VoidReason
 from realtime.protocol import Code
 from realtime.tallies import Exporter, Labelled, Number, Spread
@@ -29,6 +30,8 @@ LATENCY_BUCKETS_S: Final = (
     *(0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06),
     *(0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 1.5, 2.5, 4.0, 6.0, 10.0),
 )
+SAFETY_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+"""For what an SOS is promised: 2 s, 10 s with one fault, 30 s with two."""
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 NAMESPACES: Final = ("/driver", "/watch")
@@ -45,6 +48,15 @@ REFILL_REASONS: Final = ("gap", "resubscribed", "audit")
 POOLS: Final = ("primary", "replica")
 DB_KINDS: Final = ("read", "write")
 POOL_STATES: Final = ("idle", "used")
+CHANNELS: Final = tuple(channel.value for channel in Channel)
+ATTEMPT_OUTCOMES: Final = ("accepted", "retryable", "permanent", "unsure")
+FOUND: Final = ("found", "absent", "unknown")
+SOS_SOURCES: Final = ("socket", "http", "timer")
+DURABILITIES: Final = ("committed", "replicated", "local")
+ROUNDS: Final = ("ok", "away")
+CALLBACK_OUTCOMES: Final = ("taken", "early", "forged", "malformed")
+"""``taken``: of a message we know, whether or not it moved it; ``early``: of one not recorded yet."""
+FINDINGS: Final = ("unreached", "exhausted", "stuck", "unreported", "worker_silent", "journal")
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -185,6 +197,78 @@ POSTGRES_UP: Final = _gauge("wayguard_postgres_up", "1 while Postgres answers, e
 REDIS_UP: Final = _gauge("wayguard_redis_up", "1 while Redis answers, else 0")
 PARTITIONS_MISSING: Final = _gauge(
     "wayguard_partitions_missing", "daily partitions of the coming days that do not exist yet"
+)
+
+# --- alerts
+SOS_TAKEN: Final = _counters(
+    "wayguard_sos_taken_total",
+    "presses acknowledged, by where they came in and how durably they are kept",
+    source=SOS_SOURCES,
+    durability=DURABILITIES,
+)
+SOS_ACCEPTED: Final = _histograms(
+    "wayguard_sos_to_accepted_seconds",
+    "from an alert's becoming active until a provider accepted its first message, in seconds",
+    SAFETY_BUCKETS_S,
+    channel=CHANNELS,
+)
+ATTEMPTS: Final = _counters(
+    "wayguard_alert_attempts_total",
+    "messages given to providers, by what they said",
+    channel=CHANNELS,
+    outcome=ATTEMPT_OUTCOMES,
+)
+ATTEMPT_SECONDS: Final = _histograms(
+    "wayguard_alert_attempt_seconds", "how long a provider took to answer, in seconds", channel=CHANNELS
+)
+REPEATS: Final = _counters(
+    "wayguard_alert_repeats_total",
+    "messages sent although an earlier try of theirs may have arrived",
+    channel=CHANNELS,
+)
+LOOK_UPS: Final = _counters(
+    "wayguard_alert_look_ups_total",
+    "look-ups of an earlier try at its provider, by what was found",
+    channel=CHANNELS,
+    found=FOUND,
+)
+LEASES_LOST: Final = _counters(
+    "wayguard_alert_leases_lost_total",
+    "claimed messages not sent, since the lease might have ended first",
+    channel=CHANNELS,
+)
+SENDING: Final = _gauges(
+    "wayguard_alert_sending", "messages on their way to a provider now", channel=CHANNELS
+)
+BREAKER: Final = _gauges(
+    "wayguard_provider_breaker", "a channel's breaker: 0 closed, 1 half open, 2 open", channel=CHANNELS
+)
+UNRECORDED: Final = _gauge(
+    "wayguard_alert_unrecorded", "outcomes in memory alone, the ledger and the journal being away"
+)
+FORGOTTEN: Final = _counter(
+    "wayguard_alert_forgotten_total", "outcomes that could not be recorded; they are looked up instead"
+)
+DELIVERY_ROUNDS: Final = _counters(
+    "wayguard_delivery_rounds_total", "rounds of delivery: ok, or the ledger was away", outcome=ROUNDS
+)
+CALLBACKS: Final = _counters(
+    "wayguard_provider_callbacks_total",
+    "what providers called back with",
+    provider=None,
+    outcome=CALLBACK_OUTCOMES,
+)
+ALERTS_OPEN: Final = _gauge("wayguard_alerts_open", "open alerts, drills apart; from the auditor alone")
+ATTEMPTS_WAITING: Final = _gauges(
+    "wayguard_alert_attempts_waiting",
+    "messages that are due and with nobody; from the auditor alone",
+    channel=CHANNELS,
+)
+AUDITOR_FINDINGS: Final = _gauges(
+    "wayguard_auditor_findings", "what the auditor finds wrong now; from the auditor alone", finding=FINDINGS
+)
+AUDITED_MS: Final = _gauge(
+    "wayguard_audited_timestamp_ms", "when this process last audited, in ms since the epoch; 0 = never"
 )
 
 # --- the process

@@ -20,8 +20,8 @@ ROWS = (
     "VALUES (gen_random_uuid(), $1, 'north', $2, 'sos', 'active', false, 1, 1, '{}', '{}')",
     "INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms) "
     "SELECT $1, $2, gen_random_uuid(), alert_id, alert_id, '{}', 1 FROM alerts WHERE tenant_id = $1",
-    "INSERT INTO alert_attempts (attempt_id, alert_id, tenant_id, channel, status, due_ms, attempt) "
-    "SELECT gen_random_uuid(), alert_id, $1, 'sms', 'due', 1, '{}' FROM alerts WHERE tenant_id = $1",
+    "INSERT INTO alert_attempts (attempt_id, alert_id, tenant_id, channel, status, urgency, due_ms, attempt) "
+    "SELECT gen_random_uuid(), alert_id, $1, 'sms', 'due', 0, 1, '{}' FROM alerts WHERE tenant_id = $1",
     "INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail) "
     "SELECT alert_id, $1, 1, 1, '{}', 'pressed', '{}' FROM alerts WHERE tenant_id = $1",
     "INSERT INTO safety_timers (timer_id, tenant_id, vendor_id, driver_id, kind, due_ms, state, timer) "

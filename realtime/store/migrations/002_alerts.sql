@@ -110,9 +110,8 @@ CREATE TABLE devices (
 CREATE INDEX devices_of_subject ON devices (tenant_id, subject);
 CREATE INDEX devices_by_token ON devices (push_token);
 
--- --- alerts
-
-CREATE SEQUENCE alert_changes;          -- rises with every change of any alert: what the 2 s poll reads by
+-- --- alerts. What is json here is read and written whole and never looked into: it is not jsonb, which refuses a
+-- nul in a message.
 
 CREATE TABLE alerts (
     alert_id    uuid PRIMARY KEY,       -- made of (tenant, driver, sos_id)
@@ -126,13 +125,13 @@ CREATE TABLE alerts (
     raised_ms   bigint NOT NULL,
     closed_ms   bigint,
     version     bigint NOT NULL,
-    change      bigint NOT NULL DEFAULT nextval('alert_changes'),
+    changed_by  xid8 NOT NULL DEFAULT pg_current_xact_id(),  -- whose change is the version: the 2 s poll reads by it
     next_ms     bigint,                 -- when escalation is to look at it
-    alert       jsonb NOT NULL,         -- alerts.alert.Alert
-    policy_copy jsonb NOT NULL          -- alerts.policy.PolicyCopy
-);
-CREATE INDEX alerts_by_change ON alerts (change);
-CREATE INDEX alerts_of_tenant ON alerts (tenant_id, raised_ms DESC, alert_id);
+    alert       json NOT NULL,          -- alerts.alert.Alert
+    policy_copy json NOT NULL           -- alerts.policy.PolicyCopy
+) WITH (fillfactor = 70);
+CREATE INDEX alerts_by_change ON alerts (changed_by);
+CREATE INDEX alerts_of_tenant ON alerts (tenant_id, raised_ms DESC, alert_id DESC);
 CREATE INDEX alerts_of_journey ON alerts (journey_id) WHERE journey_id IS NOT NULL;
 CREATE INDEX alerts_due ON alerts (next_ms) WHERE next_ms IS NOT NULL;
 -- One open alert a driver, drills apart.
@@ -144,7 +143,7 @@ CREATE TABLE alert_presses (
     sos_id      uuid NOT NULL,
     alert_id    uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
     own_alert_id uuid NOT NULL,         -- what it would have been alone: a journal may have promised that id
-    press       jsonb NOT NULL,         -- alerts.alert.Press
+    press       json NOT NULL,          -- alerts.alert.Press
     received_ms bigint NOT NULL,
     PRIMARY KEY (tenant_id, driver_id, sos_id)
 );
@@ -152,19 +151,20 @@ CREATE INDEX alert_presses_of ON alert_presses (alert_id);
 CREATE INDEX alert_presses_own ON alert_presses (own_alert_id);
 
 CREATE TABLE alert_attempts (
-    attempt_id     uuid PRIMARY KEY,
-    alert_id       uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
-    tenant_id      text NOT NULL,
-    channel        text NOT NULL,
-    status         text NOT NULL,
-    due_ms         bigint NOT NULL,
-    lease_until_ms bigint,
-    provider       text,
-    provider_id    text,
-    attempt        jsonb NOT NULL       -- alerts.attempt.Attempt
-);
+    attempt_id  uuid PRIMARY KEY,
+    alert_id    uuid NOT NULL REFERENCES alerts ON DELETE CASCADE,
+    tenant_id   text NOT NULL,
+    channel     text NOT NULL,
+    status      text NOT NULL,
+    urgency     smallint NOT NULL,      -- who is claimed first; smaller is sooner
+    due_ms      bigint NOT NULL,
+    claim_ms    bigint,                 -- from when it may be claimed: due, or its lease's end; null: never (again)
+    provider    text,
+    provider_id text,
+    attempt     json NOT NULL           -- alerts.attempt.Attempt
+) WITH (fillfactor = 70);
 CREATE INDEX alert_attempts_of ON alert_attempts (alert_id);
-CREATE INDEX alert_attempts_due ON alert_attempts (due_ms) WHERE status IN ('due', 'sending', 'unsure');
+CREATE INDEX alert_attempts_claimable ON alert_attempts (urgency, claim_ms) WHERE claim_ms IS NOT NULL;
 CREATE INDEX alert_attempts_by_provider ON alert_attempts (provider, provider_id) WHERE provider_id IS NOT NULL;
 
 CREATE TABLE alert_events (
@@ -173,19 +173,19 @@ CREATE TABLE alert_events (
     tenant_id text NOT NULL,
     version   bigint NOT NULL,
     at_ms     bigint NOT NULL,
-    actor     jsonb NOT NULL,
+    actor     json NOT NULL,            -- alerts.alert.Actor
     what      text NOT NULL,
     arrow     text,
-    detail    jsonb NOT NULL
+    detail    json NOT NULL
 );
 CREATE INDEX alert_events_of ON alert_events (alert_id, event_id);
 
--- A callback that came before the send it speaks of was recorded.
+-- A callback that came before the send it speaks of was recorded; forgotten after a day.
 CREATE TABLE early_reports (
     provider    text NOT NULL,
     provider_id text NOT NULL,
     status      text NOT NULL,
-    report      jsonb NOT NULL,
+    report      json NOT NULL,          -- alerts.attempt.StatusReport
     received_ms bigint NOT NULL DEFAULT now_ms(),
     PRIMARY KEY (provider, provider_id, status)
 );
@@ -252,7 +252,6 @@ FROM unnest(ARRAY['contacts', 'contact_codes', 'code_sends', 'opt_outs', 'alert_
                   'devices', 'alerts', 'alert_presses', 'alert_attempts', 'alert_events', 'safety_timers',
                   'incident_points', 'erasures']) name;
 GRANT SELECT, INSERT, UPDATE, DELETE ON early_reports, ingest_uptime, leases, worker_beats TO wayguard_writer;
-GRANT USAGE ON SEQUENCE alert_changes TO wayguard_writer;
 
 -- A share may be to an alert: the link in a message. An open alert keeps it open.
 ALTER TABLE shares ADD COLUMN alert_id uuid REFERENCES alerts ON DELETE CASCADE;

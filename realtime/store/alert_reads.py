@@ -1,0 +1,164 @@
+"""Alerts read: one, listed, explained, those that are open, and those that changed since the last look."""
+
+from collections.abc import Collection
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from alerts.alert import Actor, Alert, Press, State
+from alerts.attempt import Attempt
+from alerts.case import Audit
+from alerts.policy import PolicyCopy
+from realtime.store.alert_rows import alert_of, attempt_of, copy_of
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+_SQL = load("alert_reads")
+
+EXPLAINED: Final = 5_000
+"""Attempts, events and presses of one alert at most."""
+OPEN_LISTED: Final = 1_000
+CHANGED_A_LOOK: Final = 5_000
+
+_read_press: Final = msgspec.json.Decoder(Press).decode
+_read_actor: Final = msgspec.json.Decoder(Actor).decode
+
+
+class Cursor(Struct, frozen=True):
+    """The last alert of a page."""
+
+    raised_ms: int
+    alert_id: UUID
+
+
+class Explanation(Struct, frozen=True):
+    """All that is known of an alert; attempts and history in order of time."""
+
+    alert: Alert
+    copy: PolicyCopy
+    presses: tuple[Press, ...]
+    attempts: tuple[Attempt, ...]
+    audit: tuple[Audit, ...]
+
+
+async def get(db: Database, tenant: str, alert_id: UUID) -> Alert | None:
+    """The alert, also by the id that a press promised before it joined; None when ``tenant`` has none.
+
+    Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["get"], alert_id)
+    return None if row is None else alert_of(row)
+
+
+async def list_(
+    db: Database,
+    tenant: str,
+    *,
+    vendors: Collection[str] | None = None,
+    driver: str | None = None,
+    states: Collection[State] | None = None,
+    since_ms: int | None = None,
+    after: Cursor | None = None,
+    limit: int,
+) -> list[Alert]:
+    """Alerts raised from ``since_ms`` on, the newest first; the next page is ``after`` the last one.
+
+    ``vendors``, ``states``: only of these; None for any. Raises Refused(unavailable).
+    """
+    given: tuple[Any, ...] = (
+        None if vendors is None else list(vendors),
+        driver,
+        None if states is None else [state.value for state in states],
+        since_ms,
+        None if after is None else after.raised_ms,
+        None if after is None else after.alert_id,
+    )
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL["list"], *given, limit)
+    return [alert_of(row) for row in rows]
+
+
+async def open_of(
+    db: Database,
+    tenant: str,
+    *,
+    vendor: str | None = None,
+    driver: str | None = None,
+    journey_id: UUID | None = None,
+) -> list[Alert]:
+    """The open alerts of a vendor, a driver, a journey or the whole tenant, the oldest first, for a snapshot.
+
+    Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL["open"], vendor, driver, journey_id, OPEN_LISTED)
+    return [alert_of(row) for row in rows]
+
+
+async def explain(db: Database, tenant: str, alert_id: UUID) -> Explanation | None:
+    """Everything about the alert; None when ``tenant`` has none. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["get"], alert_id)
+        if row is None:
+            return None
+        alert = alert_of(row)
+        key = (alert.alert_id, EXPLAINED)
+        attempts = [attempt_of(r) for r in await connection.fetch(_SQL["attempts"], *key)]
+        events = await connection.fetch(_SQL["events"], *key)
+        presses = await connection.fetch(_SQL["presses"], *key)
+    return Explanation(
+        alert=alert,
+        copy=copy_of(row),
+        presses=tuple(_read_press(r["press"]) for r in presses),
+        attempts=tuple(
+            sorted(attempts, key=lambda a: (a.created_ms, a.round, a.step, a.number, a.attempt_id))
+        ),
+        audit=tuple(_audit(r) for r in events),
+    )
+
+
+class ChangedAlerts:
+    """The alerts of all tenants that changed since the last `look`, each version once.
+
+    A later commit may hold an earlier number, so nothing is counted by a sequence: a look reads whatever was
+    changed by a transaction that had not surely ended at the look before. What it finds twice it tells once.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._from: int | None = None
+        self._told: dict[UUID, int] = {}
+
+    async def look(self) -> list[Alert]:
+        """What changed, in the order of the changes, up to `CHANGED_A_LOOK`.
+
+        The first look only marks the start.
+
+        Raises Refused(unavailable); the next look then tells what this one would have.
+        """
+        async with self._db.writer() as connection:  # across tenants
+            horizon = await connection.fetchval(_SQL["horizon"])
+            if self._from is None or horizon < self._from:  # lower: the database was restored
+                self._from = horizon
+            rows = await connection.fetch(_SQL["changed"], self._from, CHANGED_A_LOOK)
+        alerts = [alert_of(row) for row in rows]
+        news = [a for a in alerts if self._told.get(a.alert_id) != a.version]
+        self._told = {a.alert_id: a.version for a in alerts}
+        full = len(rows) == CHANGED_A_LOOK
+        self._from = min(horizon, rows[-1]["changed_by"]) if full else horizon
+        return news
+
+
+def _audit(row: asyncpg.Record) -> Audit:
+    return Audit(
+        version=row["version"],
+        at_ms=row["at_ms"],
+        actor=_read_actor(row["actor"]),
+        what=row["what"],
+        arrow=row["arrow"],
+        detail=msgspec.json.decode(row["detail"]),
+    )

@@ -1,0 +1,184 @@
+"""A case of the alert engine as rows: loaded under its lock, and what changed of it kept."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from alerts import case as cases
+from alerts.alert import OPEN, Alert, Press
+from alerts.attempt import Attempt, Purpose, Status, StatusReport
+from alerts.case import Audit, Case, Changes
+from alerts.policy import PolicyCopy
+from realtime.store.queries import load
+
+SQL: Final = load("alerts")
+
+_CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
+_FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
+
+_read_alert: Final = msgspec.json.Decoder(Alert).decode
+_read_copy: Final = msgspec.json.Decoder(PolicyCopy).decode
+_read_attempt: Final = msgspec.json.Decoder(Attempt).decode
+_read_report: Final = msgspec.json.Decoder(StatusReport).decode
+
+
+class Held(Struct, frozen=True):
+    """A case whose rows are locked until the transaction ends; ``now_ms`` by Postgres' clock."""
+
+    case: Case
+    now_ms: int
+
+
+def json(value: Any) -> str:
+    """``value`` as the text of a json column."""
+    return msgspec.json.encode(value).decode()
+
+
+def alert_of(row: asyncpg.Record) -> Alert:
+    """The alert of a row with ``alert``."""
+    return _read_alert(row["alert"])
+
+
+def copy_of(row: asyncpg.Record) -> PolicyCopy:
+    """The policy of a row with ``policy_copy``."""
+    return _read_copy(row["policy_copy"])
+
+
+def attempt_of(row: asyncpg.Record) -> Attempt:
+    """The attempt of a row with ``attempt``."""
+    return _read_attempt(row["attempt"])
+
+
+def claim_ms(attempt: Attempt) -> int | None:
+    """From when it may be claimed; None: it is over, or with its provider."""
+    if attempt.status not in _CLAIMABLE:
+        return None
+    if attempt.status is Status.SENDING and attempt.lease_until_ms is not None:
+        return attempt.lease_until_ms
+    return attempt.due_ms
+
+
+def urgency(attempt: Attempt, drill: bool) -> int:
+    """Who is claimed first; smaller is sooner. A cry for help waits for nothing else."""
+    if attempt.purpose is Purpose.CODE:
+        return 3
+    if drill:
+        return 2
+    return 0 if attempt.purpose in _FIRST else 1
+
+
+async def hold(connection: asyncpg.Connection, alert_id: UUID, *, wait: bool = True) -> Held | None:
+    """The case of ``alert_id`` (also by the id that a press promised before it joined), its rows locked.
+
+    None when there is none, or, unless told to ``wait``, when somebody else holds it.
+    """
+    row = await connection.fetchrow(SQL["lock" if wait else "lock_if_free"], alert_id)
+    if row is None:
+        return None
+    alert = alert_of(row)
+    found = [attempt_of(r) for r in await connection.fetch(SQL["lock_attempts"], alert.alert_id)]
+    return Held(Case(alert, copy_of(row), {a.attempt_id: a for a in found}), row["now_ms"])
+
+
+async def keep(connection: asyncpg.Connection, before: Case | None, changes: Changes, now_ms: int) -> Changes:
+    """Write ``changes``, then what providers said too early of the sends among them; all that has changed."""
+    await _write(connection, before, changes)
+    for attempt in changes.touched:
+        known = None if before is None else before.attempts.get(attempt.attempt_id)
+        if attempt.provider and attempt.provider_id and (
+            known is None or (known.provider, known.provider_id) != (attempt.provider, attempt.provider_id)
+        ):  # fmt: skip
+            changes = await _reported_early(connection, changes, attempt, now_ms)
+    return changes
+
+
+async def keep_attempt(connection: asyncpg.Connection, case: Case, attempt: Attempt) -> None:
+    """Write one attempt of ``case``, and nothing else."""
+    columns = _attempt_columns([attempt], case.alert.drill)
+    await connection.execute(SQL["keep_attempts"], case.alert.alert_id, case.alert.tenant, *columns)
+
+
+async def keep_press(
+    connection: asyncpg.Connection, press: Press, alert_id: UUID, own_alert_id: UUID
+) -> bool:
+    """Note that ``press`` went into ``alert_id``; False when it is there already."""
+    given = (press.tenant, press.driver, press.sos_id, alert_id, own_alert_id, json(press), press.received_ms)
+    return await connection.fetchval(SQL["insert_press"], *given) is not None
+
+
+async def keep_history(connection: asyncpg.Connection, alert: Alert, audit: Sequence[Audit]) -> None:
+    """Write those of ``audit`` that are not there yet."""
+    if audit:
+        await connection.execute(SQL["keep_new_events"], alert.alert_id, alert.tenant, *_event_columns(audit))
+
+
+async def _write(connection: asyncpg.Connection, before: Case | None, changes: Changes) -> None:
+    after = changes.case
+    if before is None:
+        await connection.execute(SQL["insert_alert"], *_alert_columns(after, changes.next_ms))
+    else:
+        await connection.execute(SQL["update_alert"], *_changed_columns(before, after, changes.next_ms))
+    owner = (after.alert.alert_id, after.alert.tenant)
+    if changes.touched:
+        columns = _attempt_columns(changes.touched, after.alert.drill)
+        await connection.execute(SQL["keep_attempts"], *owner, *columns)
+    if changes.audit:
+        await connection.execute(SQL["keep_events"], *owner, *_event_columns(changes.audit))
+
+
+async def _reported_early(
+    connection: asyncpg.Connection, changes: Changes, attempt: Attempt, now_ms: int
+) -> Changes:
+    # With the lock, a report that is being kept at this moment is one that we see: `alert_steps.find_sent`.
+    await connection.execute(SQL["lock_provider_id"], attempt.provider, attempt.provider_id)
+    for row in await connection.fetch(SQL["take_early"], attempt.provider, attempt.provider_id):
+        before = changes.case
+        changes = cases.reported(before, attempt.attempt_id, _read_report(row["report"]), now_ms)
+        await _write(connection, before, changes)
+    return changes
+
+
+# --- columns
+
+
+def _closed_ms(alert: Alert) -> int | None:
+    return None if alert.state in OPEN else alert.closed_ms or alert.raised_ms
+
+
+def _alert_columns(case: Case, next_ms: int | None) -> tuple[Any, ...]:
+    a = case.alert
+    return (
+        a.alert_id, a.tenant, a.vendor, a.driver, a.journey_id, a.kind.value, a.state.value, a.drill,
+        a.raised_ms, _closed_ms(a), a.version, next_ms, json(a), json(case.copy),
+    )  # fmt: skip
+
+
+def _changed_columns(before: Case, after: Case, next_ms: int | None) -> tuple[Any, ...]:
+    a = after.alert
+    copied = None if after.copy == before.copy else json(after.copy)
+    return (
+        a.alert_id, a.state.value, _closed_ms(a), a.journey_id, a.kind.value, a.version, next_ms, json(a),
+        copied,
+    )  # fmt: skip
+
+
+def _attempt_columns(attempts: Sequence[Attempt], drill: bool) -> list[list[Any]]:
+    # Of two changes of one attempt in a step the later counts: Postgres refuses to write a row twice at once.
+    latest = {a.attempt_id: a for a in attempts}.values()
+    rows = [
+        (
+            a.attempt_id, a.channel.value, a.status.value, urgency(a, drill), a.due_ms, claim_ms(a),
+            a.provider, a.provider_id, json(a),
+        )
+        for a in latest
+    ]  # fmt: skip
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _event_columns(audit: Sequence[Audit]) -> list[list[Any]]:
+    rows = [(e.version, e.at_ms, json(e.actor), e.what, e.arrow, json(e.detail)) for e in audit]
+    return [list(column) for column in zip(*rows, strict=True)]

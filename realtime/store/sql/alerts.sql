@@ -1,0 +1,147 @@
+-- Every time that is compared in here is Postgres' own: a process with a wrong clock changes nothing.
+-- The order of locks: the driver's advisory lock, the alert's row, its attempts' rows, a provider id's advisory
+-- lock. A claim locks attempts only and waits for nobody.
+
+-- name: lock_driver
+-- One at a time for the presses of a driver: two at once find one open alert.
+SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))
+
+-- name: lock_provider_id
+SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 1))
+
+-- name: ensure_driver
+WITH tenant AS (
+    INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING
+), vendor AS (
+    INSERT INTO vendors (tenant_id, vendor_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+)
+INSERT INTO drivers (tenant_id, vendor_id, driver_id, connection_epoch) VALUES ($1, $2, $3, 0)
+ON CONFLICT DO NOTHING
+
+-- name: of_press
+-- By the press; or by the id that the press alone would have made.
+SELECT al.alert
+FROM alerts al
+WHERE al.alert_id = coalesce(
+    (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
+
+-- name: is_press_known
+SELECT EXISTS (SELECT FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3)
+
+-- name: insert_press
+INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT DO NOTHING
+RETURNING 1
+
+-- name: open_of
+SELECT alert_id FROM alerts WHERE tenant_id = $1 AND driver_id = $2 AND drill = $3 AND closed_ms IS NULL
+
+-- name: lock
+-- An alert may be asked for by the id that a press promised before it joined.
+SELECT alert, policy_copy, now_ms() AS now_ms
+FROM alerts
+WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
+FOR UPDATE
+
+-- name: lock_if_free
+SELECT alert, policy_copy, now_ms() AS now_ms FROM alerts WHERE alert_id = $1 FOR UPDATE SKIP LOCKED
+
+-- name: lock_attempts
+SELECT attempt FROM alert_attempts WHERE alert_id = $1 ORDER BY attempt_id FOR UPDATE
+
+-- name: clock
+SELECT now_ms() AS now_ms
+
+-- name: insert_alert
+INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
+                    version, next_ms, alert, policy_copy)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+
+-- name: update_alert
+UPDATE alerts
+SET state = $2, closed_ms = $3, journey_id = $4, kind = $5,
+    changed_by = CASE WHEN version = $6 THEN changed_by ELSE pg_current_xact_id() END,
+    version = $6, next_ms = $7, alert = $8, policy_copy = coalesce($9, policy_copy)
+WHERE alert_id = $1
+
+-- name: keep_attempts
+INSERT INTO alert_attempts AS a (attempt_id, alert_id, tenant_id, channel, status, urgency, due_ms, claim_ms,
+                                 provider, provider_id, attempt)
+SELECT attempt_id, $1, $2, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt::json
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::bigint[], $9::text[],
+            $10::text[], $11::text[])
+     AS kept (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt)
+ON CONFLICT (attempt_id) DO UPDATE
+SET status = excluded.status, due_ms = excluded.due_ms, claim_ms = excluded.claim_ms,
+    provider = excluded.provider, provider_id = excluded.provider_id, attempt = excluded.attempt
+
+-- name: keep_events
+INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, arrow, detail)
+SELECT $1, $2, version, at_ms, actor::json, what, arrow, detail::json
+FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
+     AS kept (version, at_ms, actor, what, arrow, detail)
+
+-- name: keep_new_events
+-- Of a history that may have been brought in before.
+INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, arrow, detail)
+SELECT $1, $2, version, at_ms, actor::json, what, arrow, detail::json
+FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[])
+     AS kept (version, at_ms, actor, what, arrow, detail)
+WHERE NOT EXISTS (
+    SELECT FROM alert_events e
+    WHERE e.alert_id = $1 AND e.at_ms = kept.at_ms AND e.what = kept.what AND e.actor::text = kept.actor)
+
+-- name: due_alerts
+-- Those whose time has come; then those with an attempt that waits in a channel which is down, $3 left out.
+SELECT alert_id
+FROM (
+    SELECT alert_id, 0 AS place, next_ms FROM alerts WHERE next_ms <= now_ms()
+    UNION ALL
+    SELECT alert_id, 1, claim_ms
+    FROM alert_attempts
+    WHERE claim_ms IS NOT NULL AND status IN ('due', 'unsure') AND channel = ANY ($1::text[])
+      AND alert_id <> ALL ($3::uuid[])
+) due
+GROUP BY alert_id
+ORDER BY min(place), min(next_ms)
+LIMIT $2
+
+-- name: put_off
+-- An alert that could not be advanced is tried again a little later, behind the others.
+UPDATE alerts SET next_ms = now_ms() + $2 WHERE alert_id = $1
+
+-- name: anything_due
+SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
+    OR EXISTS (SELECT FROM alert_attempts WHERE claim_ms <= now_ms())
+
+-- name: claimable
+SELECT a.attempt, al.alert, al.policy_copy, now_ms() AS now_ms
+FROM alert_attempts a
+JOIN alerts al USING (alert_id)
+WHERE a.claim_ms <= now_ms() AND a.channel = ANY ($1::text[])
+ORDER BY a.urgency, a.claim_ms
+LIMIT $2
+FOR UPDATE OF a SKIP LOCKED
+
+-- name: lease
+UPDATE alert_attempts a
+SET status = 'sending', claim_ms = leased.claim_ms, attempt = leased.attempt::json
+FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS leased (attempt_id, claim_ms, attempt)
+WHERE a.attempt_id = leased.attempt_id
+
+-- name: of_provider_id
+SELECT attempt_id, alert_id FROM alert_attempts WHERE provider = $1 AND provider_id = $2 LIMIT 1
+
+-- name: of_attempt
+SELECT alert_id FROM alert_attempts WHERE attempt_id = $1
+
+-- name: keep_early
+INSERT INTO early_reports (provider, provider_id, status, report) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING
+
+-- name: take_early
+DELETE FROM early_reports WHERE provider = $1 AND provider_id = $2 RETURNING report
+
+-- name: forget_early
+WITH gone AS (DELETE FROM early_reports WHERE received_ms < now_ms() - $1 RETURNING 1) SELECT count(*) FROM gone

@@ -8,9 +8,9 @@ _BASIC: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED: Final = frozenset("^{}\\[~]|€\f")
-_PLAIN: Final = {
+_PLAIN: Final[dict[int, int | str]] = {
     **str.maketrans("‘’‚“”„«»–—·•łŁđĐı\u00a0\u202f×°", '\'\'\'"""""--.-lLdDi  x '),
-    **str.maketrans({"…": "...", "œ": "oe", "Œ": "OE", "±": "+-"}),
+    **{ord(char): plain for char, plain in {"…": "...", "œ": "oe", "Œ": "OE", "±": "+-"}.items()},
 }
 ONE_SEPTETS: Final = 160
 PART_SEPTETS: Final = 153

@@ -1,0 +1,61 @@
+"""Words for a message on its way: the link to answer by, and the address if it can be had in time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from alerts.attempt import Purpose
+from alerts.ports import Job
+from alerts.words import Rendered, render
+
+ADDRESS_WAIT_S: Final = 1.0
+"""What an address may cost; then the message goes without it."""
+_PLACED: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
+
+
+class Geocoder(Protocol):
+    """Names places."""
+
+    async def address_of(self, lat: float, lon: float) -> str | None:
+        """A line of address near WGS84 ``lat, lon``; None when there is none to be had. Never raises."""
+
+
+class Written(Struct, frozen=True):
+    """A message in all its forms, and the link that is in it (empty for a code)."""
+
+    words: Rendered
+    link: str
+
+
+class Writer:
+    """Writes messages. ``link_of`` makes the signed link for a job's contact; it asks nobody."""
+
+    def __init__(
+        self,
+        link_of: Callable[[Job], str],
+        now_ms: Callable[[], int],
+        geocoder: Geocoder | None = None,
+        address_wait_s: float = ADDRESS_WAIT_S,
+    ) -> None:
+        self._link_of = link_of
+        self._now_ms = now_ms
+        self._geocoder = geocoder
+        self._address_wait_s = address_wait_s
+
+    async def write(self, job: Job) -> Written:
+        """The message of ``job``. Takes ``address_wait_s`` at most."""
+        link = "" if job.attempt.purpose is Purpose.CODE else self._link_of(job)
+        address = await self._address_of(job)
+        return Written(render(job, link, address, self._now_ms()), link)
+
+    async def _address_of(self, job: Job) -> str | None:
+        place = job.alert.place
+        if self._geocoder is None or place is None or job.attempt.purpose not in _PLACED:
+            return None
+        try:
+            async with asyncio.timeout(self._address_wait_s):
+                return await self._geocoder.address_of(place.lat, place.lon)
+        except TimeoutError:
+            return None

@@ -1,0 +1,89 @@
+"""What is wrong with the alerts and those who work on them, in one look. Pure."""
+
+from enum import StrEnum
+from operator import itemgetter
+from typing import Final
+
+from msgspec import Struct
+
+from alerts.alert import Alert, State
+from realtime.store.audit import Seen
+
+UNREACHED_MS: Final = 60_000
+HANGING_MS: Final = 45_000
+"""A lease and a half: the process that died with it was replaced by another by then."""
+UNREPORTED_MS: Final = 300_000
+SILENT_MS: Final = 20_000
+"""Several beats; see `realtime.safety.auditor.BEAT_S`."""
+JOURNAL_MS: Final = 60_000
+IDS: Final = 20
+"""Ids in one finding at most."""
+
+
+class Kind(StrEnum):
+    """What is wrong. docs/OPERATIONS.md says of each what to do."""
+
+    UNREACHED = "unreached"
+    """An alert is active, and no message has arrived anywhere in a minute."""
+    EXHAUSTED = "exhausted"
+    """An alert is active, and its policy has nobody left to try."""
+    STUCK = "stuck"
+    """A message is due, or with a process that is gone, and nobody takes it."""
+    UNREPORTED = "unreported"
+    """A provider has a message and does not say whether it arrived."""
+    WORKER_SILENT = "worker_silent"
+    """A process has not been heard, and was not told to stop."""
+    JOURNAL = "journal"
+    """SOS are on a process's disk although the database is there."""
+
+
+HARMLESS: Final = frozenset({Kind.UNREPORTED})
+"""What does not keep the heartbeat back: some carriers report nothing."""
+
+
+class Finding(Struct, frozen=True):
+    """Something wrong. ``ids``: of alerts, or names of processes; ``count`` may be more than they are."""
+
+    kind: Kind
+    count: int
+    ids: tuple[str, ...]
+    since_ms: int
+
+
+def findings(seen: Seen) -> list[Finding]:
+    """Everything that is wrong, one finding a kind, drills left out."""
+    real = {alert.alert_id: alert for alert in seen.alerts if not alert.drill}
+    found: dict[Kind, list[tuple[str, int]]] = {kind: [] for kind in Kind}
+    for alert in real.values():
+        for kind, since_ms in _of_alert(alert, seen.now_ms):
+            found[kind].append((str(alert.alert_id), since_ms))
+    found[Kind.STUCK] = [(str(hanging.alert_id), hanging.since_ms) for hanging in seen.hanging]
+    found[Kind.UNREPORTED] = [
+        (str(attempt.alert_id), attempt.sent_ms)
+        for attempt in seen.sent
+        if attempt.alert_id in real and attempt.sent_ms and seen.now_ms - attempt.sent_ms > UNREPORTED_MS
+    ]
+    for beat in seen.beats:
+        if seen.now_ms - beat.beat_ms > SILENT_MS:
+            found[Kind.WORKER_SILENT].append((beat.process, beat.beat_ms))
+        oldest_ms = beat.detail.journal.oldest_ms
+        if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
+            found[Kind.JOURNAL].append((beat.process, oldest_ms))
+    return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
+
+
+def _of_alert(alert: Alert, now_ms: int) -> list[tuple[Kind, int]]:
+    if alert.state is not State.ACTIVE:
+        return []
+    wrong = []
+    since_ms = alert.active_since_ms or alert.raised_ms
+    if alert.reached_ms is None and now_ms - since_ms > UNREACHED_MS:
+        wrong.append((Kind.UNREACHED, since_ms))
+    if alert.exhausted_ms is not None:
+        wrong.append((Kind.EXHAUSTED, alert.exhausted_ms))
+    return wrong
+
+
+def _finding(kind: Kind, subjects: list[tuple[str, int]]) -> Finding:
+    ids = dict.fromkeys(name for name, _ in sorted(subjects, key=itemgetter(1)))  # the oldest first
+    return Finding(kind, len(ids), tuple(ids)[:IDS], min(since_ms for _, since_ms in subjects))

@@ -1,0 +1,104 @@
+"""What the auditor looks at: open alerts, attempts that wait or hang, processes that are alive."""
+
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from alerts.alert import Alert
+from alerts.attempt import Attempt, Channel
+from realtime.store.alert_rows import alert_of, attempt_of
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+_SQL: Final = load("audit")
+
+LOOKED_AT: Final = 1_000
+"""Rows of one kind at most; more would tell nobody more."""
+REMEMBERED_MS: Final = 86_400_000
+"""A process that said nothing for so long is no part of the system any more."""
+REPORTING: Final = (Channel.SMS, Channel.CALL)
+"""Channels whose providers say whether a message arrived."""
+
+
+class JournalBeat(Struct, frozen=True):
+    """SOS that a process keeps on its disk until the database has them."""
+
+    waiting: int = 0
+    oldest_ms: int | None = None
+
+
+class BeatDetail(Struct, frozen=True):
+    """What a process says of itself with each beat."""
+
+    journal: JournalBeat = JournalBeat()
+
+
+class Beat(Struct, frozen=True):
+    """When a process was last heard."""
+
+    process: str
+    role: str
+    beat_ms: int
+    detail: BeatDetail = BeatDetail()
+
+
+class Hanging(Struct, frozen=True):
+    """An attempt that should have been claimed since ``since_ms``."""
+
+    alert_id: UUID
+    since_ms: int
+
+
+class Seen(Struct, frozen=True):
+    """One look. ``open_count`` leaves drills out; ``alerts`` are the open ones, drills too."""
+
+    now_ms: int
+    open_count: int = 0
+    alerts: tuple[Alert, ...] = ()
+    hanging: tuple[Hanging, ...] = ()
+    sent: tuple[Attempt, ...] = ()
+    beats: tuple[Beat, ...] = ()
+    waiting: dict[str, int] = {}
+
+
+async def look(db: Database, hanging_ms: int) -> Seen:
+    """Everything at once. ``hanging_ms``: from when on an attempt that waits is worth a look.
+
+    Raises Refused(unavailable).
+    """
+    async with db.writer() as connection:  # across tenants
+        counts = await connection.fetchrow(_SQL["counts"])
+        alerts = await connection.fetch(_SQL["open"], LOOKED_AT)
+        hanging = await connection.fetch(_SQL["stuck"], hanging_ms, LOOKED_AT)
+        sent = await connection.fetch(_SQL["sent"], [channel.value for channel in REPORTING], LOOKED_AT)
+        beats = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
+        waiting = await connection.fetch(_SQL["waiting"])
+    return Seen(
+        now_ms=counts["now_ms"],
+        open_count=counts["open"],
+        alerts=tuple(alert_of(row) for row in alerts),
+        hanging=tuple(Hanging(row["alert_id"], row["claim_ms"]) for row in hanging),
+        sent=tuple(attempt_of(row) for row in sent),
+        beats=tuple(_beat(row) for row in beats),
+        waiting={row["channel"]: row["waiting"] for row in waiting},
+    )
+
+
+async def beat(db: Database, process: str, role: str, detail: BeatDetail) -> None:
+    """``process`` is alive. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(_SQL["beat"], process, role, msgspec.json.encode(detail).decode())
+
+
+async def end_beat(db: Database, process: str) -> None:
+    """``process`` stops because it was told to: its silence means nothing. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(_SQL["end_beat"], process)
+
+
+def _beat(row: asyncpg.Record) -> Beat:
+    detail = msgspec.json.decode(row["detail"], type=BeatDetail)
+    return Beat(row["process"], row["role"], row["beat_ms"], detail)

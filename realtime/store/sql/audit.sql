@@ -1,0 +1,39 @@
+-- Of all tenants, by Postgres' clock.
+
+-- name: open
+SELECT alert FROM alerts WHERE closed_ms IS NULL ORDER BY raised_ms LIMIT $1
+
+-- name: counts
+SELECT now_ms() AS now_ms, (SELECT count(*) FROM alerts WHERE closed_ms IS NULL AND NOT drill) AS open
+
+-- name: waiting
+SELECT channel, count(*) AS waiting
+FROM alert_attempts
+WHERE claim_ms <= now_ms() AND status IN ('due', 'unsure')
+GROUP BY channel
+
+-- name: stuck
+SELECT alert_id, claim_ms
+FROM alert_attempts
+WHERE claim_ms < now_ms() - $1
+ORDER BY claim_ms
+LIMIT $2
+
+-- name: sent
+-- With a provider that has not said whether it arrived.
+SELECT a.attempt
+FROM alert_attempts a
+JOIN alerts al USING (alert_id)
+WHERE al.closed_ms IS NULL AND a.status = 'sent' AND a.channel = ANY ($1::text[])
+LIMIT $2
+
+-- name: beats
+SELECT process, role, beat_ms, detail FROM worker_beats WHERE beat_ms > now_ms() - $1 ORDER BY process
+
+-- name: beat
+INSERT INTO worker_beats (process, role, beat_ms, detail) VALUES ($1, $2, now_ms(), $3)
+ON CONFLICT (process) DO UPDATE
+SET role = excluded.role, beat_ms = excluded.beat_ms, detail = excluded.detail
+
+-- name: end_beat
+DELETE FROM worker_beats WHERE process = $1

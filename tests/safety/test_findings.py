@@ -1,0 +1,105 @@
+"""What counts as wrong, in one look."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from alerts.alert import Alert, State
+from alerts.attempt import Channel, Status
+from realtime.safety.findings import (
+    IDS,
+    JOURNAL_MS,
+    SILENT_MS,
+    UNREACHED_MS,
+    UNREPORTED_MS,
+    Finding,
+    Kind,
+    findings,
+)
+from realtime.store.audit import Beat, BeatDetail, Hanging, JournalBeat, Seen
+from tests.alerts.delivery.fakes import an_alert, an_attempt
+
+NOW_MS = 10_000_000
+
+
+def raised(ago_ms: int, **changes: Any) -> Alert:
+    since_ms = NOW_MS - ago_ms
+    return replace(an_alert(), raised_ms=since_ms, active_since_ms=since_ms, **changes)
+
+
+def seen(**parts: Any) -> Seen:
+    return Seen(NOW_MS, **parts)
+
+
+def test_nothing_is_wrong_with_nothing() -> None:
+    assert findings(seen()) == []
+
+
+def test_an_alert_that_has_reached_nobody_in_a_minute_is_found_with_its_id_and_since_when() -> None:
+    late, fresh = raised(UNREACHED_MS + 1), raised(UNREACHED_MS)
+    assert findings(seen(alerts=(fresh, late))) == [
+        Finding(Kind.UNREACHED, 1, (str(late.alert_id),), late.raised_ms)
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reached_ms": NOW_MS - 1},
+        {"state": State.ACKNOWLEDGED},
+        {"state": State.PENDING},
+        {"drill": True},
+    ],
+)
+def test_an_alert_that_needs_nobody_now_is_not(changes: dict[str, Any]) -> None:
+    assert findings(seen(alerts=(raised(UNREACHED_MS * 2, **changes),))) == []
+
+
+def test_the_minute_begins_anew_when_an_alert_becomes_active_again() -> None:
+    again = replace(raised(UNREACHED_MS * 9), active_since_ms=NOW_MS - 1)
+    assert findings(seen(alerts=(again,))) == []
+
+
+def test_an_exhausted_alert_is_found_until_somebody_answers() -> None:
+    exhausted = raised(5_000, reached_ms=NOW_MS, exhausted_ms=NOW_MS - 10, exhausted_reason="all_failed")
+    (finding,) = findings(seen(alerts=(exhausted,)))
+    assert (finding.kind, finding.since_ms) == (Kind.EXHAUSTED, NOW_MS - 10)
+    assert findings(seen(alerts=(replace(exhausted, state=State.ACKNOWLEDGED),))) == []
+
+
+def test_several_stuck_messages_of_one_alert_are_one_alert() -> None:
+    alert_id = uuid4()
+    hanging = (Hanging(alert_id, 5), Hanging(alert_id, 3))
+    assert findings(seen(hanging=hanging)) == [Finding(Kind.STUCK, 1, (str(alert_id),), 3)]
+
+
+def test_a_message_that_its_provider_says_nothing_of_is_found() -> None:
+    alert = raised(5_000, reached_ms=NOW_MS)
+    silent_ms = NOW_MS - UNREPORTED_MS - 1
+    sent = replace(an_attempt(Channel.SMS, alert), status=Status.SENT, sent_ms=silent_ms)
+    (finding,) = findings(seen(alerts=(alert,), sent=(sent, replace(sent, sent_ms=silent_ms + 1))))
+    assert finding == Finding(Kind.UNREPORTED, 1, (str(alert.alert_id),), silent_ms)
+
+
+def test_a_process_that_is_silent_is_found_by_its_name() -> None:
+    beats = (Beat("worker1", "worker", NOW_MS - SILENT_MS - 1), Beat("worker2", "worker", NOW_MS - SILENT_MS))
+    (finding,) = findings(seen(beats=beats))
+    assert (finding.kind, finding.ids) == (Kind.WORKER_SILENT, ("worker1",))
+
+
+def test_sos_left_on_a_disk_are_found_once_they_are_old() -> None:
+    def beat(name: str, age_ms: int, waiting: int = 1) -> Beat:
+        return Beat(name, "web", NOW_MS, BeatDetail(JournalBeat(waiting, NOW_MS - age_ms)))
+
+    beats = beat("w1", JOURNAL_MS + 1), beat("w2", JOURNAL_MS), beat("w3", JOURNAL_MS + 1, waiting=0)
+    (finding,) = findings(seen(beats=beats))
+    assert (finding.kind, finding.ids) == (Kind.JOURNAL, ("w1",))
+
+
+def test_many_are_counted_and_the_oldest_are_named() -> None:
+    alerts = tuple(raised(UNREACHED_MS + 1 + n) for n in range(IDS * 2))
+    (finding,) = findings(seen(alerts=alerts))
+    assert finding.count == IDS * 2
+    assert [UUID(name) for name in finding.ids] == [a.alert_id for a in reversed(alerts[IDS:])]

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "balancer": "realtime.cli.processes:balancer",
     "token": "realtime.cli.tokens:token",
     "revoke": "realtime.cli.tokens:revoke",
+    "alerts": "realtime.cli.alerts:alerts",
     "doctor": "realtime.cli.doctor:doctor",
     "simulate": "realtime.cli.simulate:simulate",
     "replay": "realtime.cli.replay:replay",

@@ -1,9 +1,15 @@
-"""One attempt to reach one contact by one channel: its states, which only move forward, and what follows. Pure."""
+"""One attempt to reach one contact by one channel: its states, which only move forward, and what follows.
 
+Pure.
+"""
+
+from collections.abc import Callable
 from enum import StrEnum
-from uuid import UUID
+from typing import Final
+from uuid import UUID, uuid5
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Channel(StrEnum):
@@ -26,6 +32,8 @@ class Purpose(StrEnum):
     """A false alarm, to everyone who was told."""
     CLOSED = "closed"
     """Resolved, to everyone who was told."""
+    ON_IT = "on_it"
+    """Somebody acknowledged: to the others who were told, by push alone."""
     REMINDER = "reminder"
     """To the acknowledger, before their silence returns the alert to active."""
     EXHAUSTED = "exhausted"
@@ -35,13 +43,13 @@ class Purpose(StrEnum):
 
 
 class Status(StrEnum):
-    """How far it is, in the order in which it can move; `rank` compares."""
+    """How far it is; `rank` says which is further."""
 
     DUE = "due"
     SENDING = "sending"
     """Committed before the provider is called."""
     UNSURE = "unsure"
-    """It may have been sent: the reply was lost. To be looked up at the provider, then sent again as a repeat."""
+    """It may have been sent: the reply was lost. To be looked up, then sent again as a repeat."""
     SENT = "sent"
     """The provider has it."""
     DELIVERED = "delivered"
@@ -49,7 +57,7 @@ class Status(StrEnum):
     ANSWERED = "answered"
     """The person acted on it."""
     FAILED = "failed"
-    """For good; ``reason`` says why. A retry is an attempt of its own."""
+    """``reason`` says why. A retry is an attempt of its own."""
 
 
 class Attempt(Struct, frozen=True):
@@ -109,7 +117,7 @@ class Retryable(Struct, frozen=True, tag="retryable"):
 
 
 class Permanent(Struct, frozen=True, tag="permanent"):
-    """It will never arrive this way; ``prune`` when the address itself is dead (an unregistered push token)."""
+    """It will never arrive this way; ``prune`` when the address is dead (an unregistered push token)."""
 
     reason: str
     prune: bool = False
@@ -126,10 +134,209 @@ Outcome = Accepted | Retryable | Permanent | Unsure
 
 
 class StatusReport(Struct, frozen=True):
-    """What a provider's callback (or a look-up) says of an earlier send; only ever moves an attempt forward."""
+    """What a provider's callback (or a look-up) says of an earlier send; it only moves an attempt forward."""
 
     provider: str
     provider_id: str
     status: Status
     provider_status: str
     reason: str | None = None
+
+
+# --- what follows
+
+
+_NAMESPACE: Final = UUID("5a0f5b9e-3c1d-5f6e-9d0a-77a79a7d5a06")
+_RANK: Final = {
+    Status.DUE: 0,
+    Status.SENDING: 1,
+    Status.UNSURE: 1,
+    Status.SENT: 2,
+    Status.FAILED: 3,
+    Status.DELIVERED: 4,
+    Status.ANSWERED: 5,
+}
+MAX_TRIES: Final = {
+    Purpose.ALERT: 6,
+    Purpose.ALL_CLEAR: 6,
+    Purpose.CLOSED: 6,
+    Purpose.ON_IT: 2,
+    Purpose.REMINDER: 3,
+    Purpose.EXHAUSTED: 10,
+    Purpose.CODE: 2,
+}
+"""So often one message is tried by one channel; the loops of a policy begin anew."""
+FIRST_RETRY_S: Final = 1.0
+LONGEST_RETRY_S: Final = 60.0
+LONGEST_OBEYED_S: Final = {Purpose.ALERT: 30.0, Purpose.EXHAUSTED: 60.0}
+"""A provider that asks for more than this is asked again after this: an SOS cannot wait for it longer."""
+USUAL_OBEYED_S: Final = 600.0
+LOOK_UP_AFTER_MS: Final = 2_000
+"""What a provider is given to show a message whose reply was lost, before it is looked up."""
+
+
+def attempt_id_of(
+    alert_id: UUID, purpose: Purpose, round_: int, step: int, contact_id: str, channel: Channel, number: int
+) -> UUID:
+    """The id of an attempt: whoever plans the same one makes the same id, so a merge never doubles it."""
+    parts = (str(alert_id), purpose.value, str(round_), str(step), channel.value, str(number), contact_id)
+    return uuid5(_NAMESPACE, "\0".join(parts))
+
+
+def planned_attempt(
+    alert_id: UUID,
+    tenant: str,
+    purpose: Purpose,
+    round_: int,
+    step: int,
+    contact_id: str,
+    channel: Channel,
+    now_ms: int,
+) -> Attempt:
+    """The first attempt of a message, due now."""
+    return Attempt(
+        attempt_id=attempt_id_of(alert_id, purpose, round_, step, contact_id, channel, 1),
+        alert_id=alert_id,
+        tenant=tenant,
+        purpose=purpose,
+        round=round_,
+        step=step,
+        contact_id=contact_id,
+        channel=channel,
+        number=1,
+        status=Status.DUE,
+        due_ms=now_ms,
+        created_ms=now_ms,
+    )
+
+
+def rank(status: Status) -> int:
+    """How far along a status is. `SENDING` and `UNSURE` are equally far: a look-up turns one into the other.
+
+    A failure is further than sent and less than delivered: what was delivered never fails, and a delivery
+    reported late overrules a failure.
+    """
+    return _RANK[status]
+
+
+def moved_on(
+    attempt: Attempt, status: Status, now_ms: int, *, said: str | None = None, reason: str | None = None
+) -> Attempt:
+    """``attempt`` at ``status`` when that is further; else the very same. ``said``: the provider's word."""
+    if rank(status) <= rank(attempt.status):
+        return attempt
+    moved = replace(
+        attempt,
+        status=status,
+        provider_status=said or attempt.provider_status,
+        lease_by=None,
+        lease_until_ms=None,
+    )
+    if status is Status.FAILED:
+        return replace(moved, reason=reason or "failed", settled_ms=now_ms)
+    moved = replace(moved, reason=None, sent_ms=now_ms if moved.sent_ms is None else moved.sent_ms)
+    if rank(status) >= rank(Status.DELIVERED):
+        moved = replace(
+            moved, delivered_ms=moved.delivered_ms or now_ms, settled_ms=moved.settled_ms or now_ms
+        )
+    return moved
+
+
+def settle(
+    attempt: Attempt, outcome: Outcome, now_ms: int, jitter: Callable[[], float]
+) -> tuple[Attempt, Attempt | None]:
+    """A try came to ``outcome``: the attempt as it is now, and the retry that follows, if one does.
+
+    There are four cases:
+
+    1. Accepted: it is sent, or delivered.
+    2. Permanent: it has failed.
+    3. Retryable: it has failed; a new one follows after a pause, until `MAX_TRIES`.
+    4. Unsure: it stays, to be looked up soon. When a repeat is unsure as well, it has failed, and 3 holds.
+    """
+    if isinstance(outcome, Accepted):
+        return _accepted(attempt, outcome, now_ms), None
+    if rank(attempt.status) > rank(Status.UNSURE):
+        return attempt, None  # a callback or an answer overtook the reply
+    if isinstance(outcome, Permanent):
+        return _free(moved_on(attempt, Status.FAILED, now_ms, reason=outcome.reason)), None
+    if isinstance(outcome, Retryable):
+        failed = moved_on(attempt, Status.FAILED, now_ms, reason=outcome.reason)
+        pause_s = pause_of(attempt, outcome.retry_after_s, jitter())
+        return failed, _retry(attempt, now_ms + int(pause_s * 1000), now_ms)
+    if not (attempt.repeat or outcome.repeat):
+        return _unsure(attempt, outcome, now_ms), None
+    failed = moved_on(attempt, Status.FAILED, now_ms, reason="unsure")
+    failed = replace(failed, repeat=True, sent_ms=failed.sent_ms or now_ms)
+    retry = _retry(attempt, now_ms + int(pause_of(attempt, None, jitter()) * 1000), now_ms)
+    return failed, None if retry is None else replace(retry, repeat=True)
+
+
+def pause_of(attempt: Attempt, retry_after_s: float | None, chance: float) -> float:
+    """Seconds until the next try: in the upper half of 1, 2, 4 …, where in it by ``chance``.
+
+    Longer when the provider asks for that, as long as an SOS can wait.
+    """
+    longest_s = min(FIRST_RETRY_S * 2.0 ** (attempt.number - 1), LONGEST_RETRY_S)
+    pause_s = longest_s * (0.5 + chance / 2)
+    if retry_after_s is None:
+        return pause_s
+    obeyed_s = min(retry_after_s, LONGEST_OBEYED_S.get(attempt.purpose, USUAL_OBEYED_S))
+    return max(pause_s, obeyed_s + chance * FIRST_RETRY_S)
+
+
+def was_told(attempt: Attempt) -> bool:
+    """Whether the contact may have got this message: they are owed its end."""
+    if attempt.status is Status.FAILED:
+        return attempt.sent_ms is not None
+    return attempt.status is not Status.DUE
+
+
+def _accepted(attempt: Attempt, outcome: Accepted, now_ms: int) -> Attempt:
+    status = Status.DELIVERED if outcome.delivered else Status.SENT
+    moved = moved_on(attempt, status, now_ms, said=outcome.status)
+    return _free(
+        replace(
+            moved,
+            provider_id=outcome.provider_id if moved.provider_id is None else moved.provider_id,
+            repeat=attempt.repeat or outcome.repeat,
+            sent_ms=now_ms if moved.sent_ms is None else moved.sent_ms,
+        )
+    )
+
+
+def _unsure(attempt: Attempt, outcome: Unsure, now_ms: int) -> Attempt:
+    return _free(
+        replace(
+            attempt,
+            status=Status.UNSURE,
+            reason=outcome.reason,
+            sent_ms=now_ms if attempt.sent_ms is None else attempt.sent_ms,
+            due_ms=now_ms + LOOK_UP_AFTER_MS,
+        )
+    )
+
+
+def _retry(attempt: Attempt, due_ms: int, now_ms: int) -> Attempt | None:
+    number = attempt.number + 1
+    if number > MAX_TRIES[attempt.purpose]:
+        return None
+    a = attempt
+    return Attempt(
+        attempt_id=attempt_id_of(a.alert_id, a.purpose, a.round, a.step, a.contact_id, a.channel, number),
+        alert_id=a.alert_id,
+        tenant=a.tenant,
+        purpose=a.purpose,
+        round=a.round,
+        step=a.step,
+        contact_id=a.contact_id,
+        channel=a.channel,
+        number=number,
+        status=Status.DUE,
+        due_ms=due_ms,
+        created_ms=now_ms,
+    )
+
+
+def _free(attempt: Attempt) -> Attempt:
+    return replace(attempt, lease_by=None, lease_until_ms=None)

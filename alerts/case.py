@@ -8,23 +8,20 @@ from collections.abc import Callable
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from alerts.alert import Actor, Alert, Event, Press
-from alerts.attempt import Attempt, Channel, Outcome, StatusReport
-from alerts.policy import Circumstances, PolicyCopy
+from alerts.alert import opened_alert
+from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank, settle
+from alerts.course import Audit, Course
+from alerts.events import Event, Pressed, Reached
+from alerts.merging import both
+from alerts.policy import Circumstances, PolicyCopy, copy_of
+from alerts.values import Alert, Press, State, worse
 
-
-class Audit(Struct, frozen=True):
-    """One line of an alert's history. ``version`` is the alert's after it; ``detail`` holds no secret."""
-
-    version: int
-    at_ms: int
-    actor: Actor
-    what: str
-    """The event's tag, or ``refused``."""
-    arrow: str | None
-    """The letter of the transition."""
-    detail: dict[str, str | int | float | bool | None]
+__all__ = [
+    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "joined", "merged", "opened",
+    "reported", "settled",
+]  # fmt: skip
 
 
 class Case(Struct, frozen=True):
@@ -43,41 +40,128 @@ class Changes(Struct, frozen=True):
     """Attempts that are new or have moved."""
     audit: tuple[Audit, ...] = ()
     next_ms: int | None = None
-    """When `advance` is to be called next at the latest; None: never, unless something happens."""
+    """When `advanced` is to be called next at the latest; None: never, unless something happens."""
     refused: str | None = None
 
 
 Jitter = Callable[[], float]
 """Uniform in [0, 1): the only randomness, passed in."""
+Down = frozenset[Channel]
+"""Channels whose provider's breaker is open."""
 
 
 def opened(press: Press, circumstances: Circumstances, now_ms: int) -> Changes:
     """A new case of ``press``, its first attempts included (none while it counts down)."""
-    raise NotImplementedError
+    copy = copy_of(circumstances, press.kind)
+    first = opened_alert(press, copy.policy.countdown_s, now_ms)
+    course = Course(first.alert, copy, {})
+    course.note_raised(press, first, now_ms)
+    return _done(course, now_ms)
 
 
 def applied(case: Case, event: Event, now_ms: int) -> Changes:
-    """``event`` happened. Attempts that it calls for (an all-clear, a new round) are among the changes."""
-    raise NotImplementedError
+    """``event`` happened. Attempts that it calls for (an all-clear, a new round) are among the changes.
+
+    A press comes by `joined` instead where its circumstances are known.
+    """
+    course = _course(case)
+    refused = course.apply(event, now_ms)
+    return replace(_done(course, now_ms), refused=refused)
 
 
-def advanced(case: Case, now_ms: int, down: frozenset[Channel] = frozenset()) -> Changes:
-    """Time has passed, or an attempt has moved: everything that is due by ``now_ms``. ``down``: channels whose
-    provider's breaker is open."""
-    raise NotImplementedError
+def joined(case: Case, press: Press, circumstances: Circumstances, now_ms: int) -> Changes:
+    """``press`` joins an open case. A worse kind brings its own policy and the contacts of today along."""
+    alert = case.alert
+    if worse(press.kind, alert.kind) and press.drill is alert.drill and press.sos_id != alert.sos_id:
+        copy = copy_of(circumstances, press.kind)
+        known = {contact.contact_id for contact in copy.contacts}
+        kept = tuple(contact for contact in case.copy.contacts if contact.contact_id not in known)
+        case = replace(case, copy=replace(copy, contacts=copy.contacts + kept))
+    return applied(case, Pressed(press), now_ms)
 
 
-def settled(case: Case, attempt_id: UUID, outcome: Outcome, now_ms: int, jitter: Jitter) -> Changes:
-    """A claimed attempt came to ``outcome``: it moves, a retry or fallback may follow, the alert may be reached."""
-    raise NotImplementedError
+def advanced(case: Case, now_ms: int, down: Down = frozenset()) -> Changes:
+    """Time has passed, or an attempt has moved: everything that is due by ``now_ms``."""
+    return _done(_course(case), now_ms, down)
 
 
-def reported(case: Case, attempt_id: UUID, report: StatusReport, now_ms: int) -> Changes:
-    """A callback or look-up says more of a sent attempt. Never moves it back; late and repeated ones change nothing."""
-    raise NotImplementedError
+def settled(
+    case: Case, attempt_id: UUID, outcome: Outcome, now_ms: int, jitter: Jitter, down: Down = frozenset()
+) -> Changes:
+    """A claimed attempt came to ``outcome``: it moves, a retry or fallback may follow.
+
+    Raises KeyError when the case has no such attempt.
+    """
+    before = case.attempts[attempt_id]
+    after, retry = settle(before, outcome, now_ms, jitter)
+    course = _course(case)
+    course.put(after)
+    if retry is not None and retry.attempt_id not in case.attempts:
+        course.put(retry)
+    _reach(course, before, after, now_ms)
+    return _done(course, now_ms, down)
+
+
+def reported(
+    case: Case, attempt_id: UUID, report: StatusReport, now_ms: int, down: Down = frozenset()
+) -> Changes:
+    """A callback or look-up says more of a sent attempt.
+
+    Never moves it back; late and repeated ones change nothing. Raises KeyError when there is no such attempt.
+    """
+    before = case.attempts[attempt_id]
+    after = moved_on(before, report.status, now_ms, said=report.provider_status, reason=report.reason)
+    course = _course(case)
+    course.put(after)
+    _reach(course, before, after, now_ms)
+    return _done(course, now_ms, down)
+
+
+def answered(case: Case, attempt_id: UUID, now_ms: int) -> Changes:
+    """The person acted on this message. Raises KeyError when the case has no such attempt."""
+    before = case.attempts[attempt_id]
+    after = moved_on(before, Status.ANSWERED, now_ms)
+    course = _course(case)
+    course.put(after)
+    _reach(course, before, after, now_ms)
+    return _done(course, now_ms)
 
 
 def merged(ours: Case | None, theirs: Case, now_ms: int) -> Changes:
-    """``theirs``, kept by a journal while the storage was away, brought into ``ours``: the further of each attempt,
-    the answer if there was one, no message doubled. Commutative and idempotent."""
-    raise NotImplementedError
+    """``theirs``, kept by a journal while the storage was away, brought into ``ours``.
+
+    Of each attempt the further counts, the answer if there was one, and no message is doubled. Two copies of
+    one alert give the same whichever is ours, and bringing one in again changes nothing. When ``theirs`` was
+    an alert of its own (another ``sos_id``) that belongs into ours, it comes under our alert's id.
+    """
+    if ours is None:
+        return advanced(theirs, now_ms)
+    alert, copy, attempts = both(
+        (ours.alert, ours.copy, ours.attempts), (theirs.alert, theirs.copy, theirs.attempts), now_ms
+    )
+    course = Course(alert, copy, attempts, before=ours.attempts)
+    if alert != ours.alert or course.touched():
+        course.note_merged(theirs.alert, now_ms)
+    return _done(course, now_ms)
+
+
+def _course(case: Case) -> Course:
+    return Course(case.alert, case.copy, case.attempts)
+
+
+def _done(course: Course, now_ms: int, down: Down = frozenset()) -> Changes:
+    next_ms = course.go_on(now_ms, down)
+    case = Case(course.alert, course.copy, course.attempts)
+    return Changes(case, course.touched(), tuple(course.audit), next_ms)
+
+
+_TELLS = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
+
+
+def _reach(course: Course, before: Attempt, after: Attempt, now_ms: int) -> None:
+    """A message has arrived at a person's device, if it has: a webhook is none."""
+    arrived = rank(before.status) < rank(Status.DELIVERED) <= rank(after.status)
+    if not arrived or after.purpose not in _TELLS or after.channel is Channel.WEBHOOK:
+        return
+    if course.alert.reached_ms is None and course.alert.state in (State.ACTIVE, State.ACKNOWLEDGED):
+        course.apply(Reached(after.contact_id), now_ms)

@@ -45,15 +45,18 @@ class Job(Struct, frozen=True):
 class Ledger(Protocol):
     """Where cases live: `realtime.store.alerts` in Postgres, `alerts.journal` in a file while that is away.
 
-    Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises Away when
-    the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.
+    Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises Away
+    when the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.
     """
 
     async def press(self, press: Press, circumstances: Circumstances) -> Taken:
-        """Keep a press for good: alert, first attempts and audit in one durable step. Idempotent by ``sos_id``."""
+        """Keep a press for good: alert, first attempts and audit in one durable step.
+
+        Is idempotent by ``sos_id``.
+        """
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
-        """One event of `alerts.alert.Event`; None when there is no such alert. The caller has authorised it."""
+        """One event of `alerts.alert.Event`, authorised by the caller; None when there is no such alert."""
 
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         """The alert that a press went into."""
@@ -66,8 +69,10 @@ class Ledger(Protocol):
         """
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
-        """Due attempts, and those in `sending` whose lease is over (``status`` tells: SENDING means a take-over, to
-        be looked up first), leased to ``by``. They are committed as ``sending`` when this returns.
+        """Due attempts, and those in `sending` whose lease is over, leased to ``by``.
+
+        They are committed as ``sending`` when this returns. A job's attempt has the status from before: DUE
+        is to be sent; SENDING (a take-over) and UNSURE (a lost reply) are to be looked up first.
         """
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
@@ -90,8 +95,8 @@ class Notifier(Protocol):
         """Try once."""
 
     async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
-        """Whether an earlier try of this attempt arrived at the provider: its report, None when it surely did not,
-        Unsure when that cannot be known (there is no look-up, or the provider is away).
+        """Whether an earlier try of this attempt arrived at the provider: its report, None when it surely did
+        not, Unsure when that cannot be known (there is no look-up, or the provider is away).
         """
 
     async def close(self) -> None:

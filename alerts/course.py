@@ -1,0 +1,292 @@
+"""A case on its way through one step: all that is due is done, and what changed is written down. Pure."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from alerts.alert import Transition, transition
+from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
+from alerts.escalation import Exhausted, Notify, Skipped, WaitUntil, decide
+from alerts.events import (
+    Acknowledged,
+    AckSilent,
+    CancelAsked,
+    CountdownOver,
+    Event,
+    FalseAlarm,
+    GaveUp,
+    Heard,
+    Noted,
+    Pressed,
+    Reached,
+    Resolved,
+    ResponderAdded,
+)
+from alerts.policy import DISPATCH, OPERATOR, Contact, PolicyCopy, address_of
+from alerts.values import Actor, ActorKind, Alert, Press, State
+
+Detail = dict[str, str | int | float | bool | None]
+
+NOTE_CHARS: Final = 2_000
+SYSTEM: Final = Actor(ActorKind.SYSTEM, "escalation")
+
+
+class Dropped(StrEnum):
+    """Why a message that was due is not sent any more: the reason of its attempt."""
+
+    ACKNOWLEDGED = "acknowledged"
+    CLOSED = "closed"
+    SUPERSEDED = "superseded"
+    """Escalation began afresh, and says it anew."""
+    MERGED = "merged"
+    """The same message was planned twice, by processes that could not see each other."""
+
+
+class Audit(Struct, frozen=True):
+    """One line of an alert's history. ``version`` is the alert's after it; ``detail`` holds no secret."""
+
+    version: int
+    at_ms: int
+    actor: Actor
+    what: str
+    """The event's tag; or ``raised``, ``notified``, ``skipped``, ``merged``, ``refused``."""
+    arrow: str | None
+    """The letter of the transition."""
+    detail: Detail
+
+
+class Course:
+    """One case, changed in place; ``before``: the attempts that are kept already, when not those given."""
+
+    def __init__(
+        self,
+        alert: Alert,
+        copy: PolicyCopy,
+        attempts: dict[UUID, Attempt],
+        before: dict[UUID, Attempt] | None = None,
+    ) -> None:
+        self.alert = alert
+        self.copy = copy
+        self.attempts = dict(attempts)
+        self.audit: list[Audit] = []
+        self._before = attempts if before is None else before
+
+    def touched(self) -> tuple[Attempt, ...]:
+        """Attempts that are new or have moved."""
+        return tuple(a for key, a in self.attempts.items() if self._before.get(key) != a)
+
+    def put(self, attempt: Attempt) -> None:
+        """Have ``attempt``, in the place of an earlier one."""
+        self.attempts[attempt.attempt_id] = attempt
+
+    def apply(self, event: Event, now_ms: int) -> str | None:
+        """Let ``event`` happen; why it was refused."""
+        done = transition(self.alert, event, now_ms)
+        self.alert = done.alert
+        tag = str(type(event).__struct_config__.tag)
+        if done.refused is None:
+            if not isinstance(event, Heard):
+                self._note(_actor_of(event, self.alert), tag, done, _detail(event), now_ms)
+            return None
+        if not isinstance(event, Heard):
+            detail = {"event": tag, "reason": done.refused.value, **_detail(event)}
+            self._note(_actor_of(event, self.alert), "refused", done, detail, now_ms)
+        return done.refused.value
+
+    def note_raised(self, press: Press, done: Transition, now_ms: int) -> None:
+        """Write down how it began."""
+        event = Pressed(press)
+        self._note(_actor_of(event, self.alert), "raised", done, _detail(event), now_ms)
+
+    def note_merged(self, theirs: Alert, now_ms: int) -> None:
+        """Write down that another copy came in."""
+        detail: Detail = {"state": theirs.state.value, "their_version": theirs.version}
+        self.audit.append(Audit(self.alert.version, now_ms, SYSTEM, "merged", None, detail))
+
+    def go_on(self, now_ms: int, down: frozenset[Channel]) -> int | None:
+        """Do all that is due; when to look again."""
+        while True:
+            match self.alert.state:
+                case State.PENDING:
+                    until_ms = self.alert.pending_until_ms or 0
+                    if now_ms < until_ms:
+                        return until_ms
+                    self.apply(CountdownOver(), now_ms)
+                case State.ACTIVE:
+                    decision = self._escalate(now_ms, down)
+                    if not isinstance(decision, Notify):
+                        return decision
+                case State.ACKNOWLEDGED:
+                    self._drop(_ESCALATING, Dropped.ACKNOWLEDGED, now_ms)
+                    self._tell_on_it(now_ms)
+                    silent_ms = self._silent_ms(self.copy.policy.ack_silence_s)
+                    if now_ms < silent_ms:
+                        return min(silent_ms, self._remind(now_ms))
+                    self.apply(AckSilent(), now_ms)
+                case _:
+                    self._drop(_OPEN_ONLY, Dropped.CLOSED, now_ms)
+                    self._tell_end(now_ms)
+                    return None
+
+    # --- active
+
+    def _escalate(self, now_ms: int, down: frozenset[Channel]) -> int | Notify | None:
+        self._drop(_ESCALATING, Dropped.SUPERSEDED, now_ms, before_round=self.alert.round)
+        self._drop(_HELD_ONLY, Dropped.SUPERSEDED, now_ms)
+        decision = decide(self.alert, self.attempts.values(), self.copy, now_ms, down)
+        if isinstance(decision, Notify):
+            self._skip(decision.skipped, now_ms)
+            for plan in decision.planned:
+                self._plan(Purpose.ALERT, plan.round, plan.step, plan.contact_id, plan.channel, now_ms)
+            self._note_notified(decision, now_ms)
+            return decision
+        if isinstance(decision, WaitUntil):
+            return decision.at_ms
+        if isinstance(decision, Exhausted):
+            self._skip(decision.skipped, now_ms)
+            self.apply(GaveUp(decision.reason.value), now_ms)
+            for channel in self._open_to(OPERATOR, self.copy.policy.exhausted_channels):
+                self._plan(Purpose.EXHAUSTED, self.alert.round, 0, OPERATOR, channel, now_ms)
+        return None
+
+    def _note_notified(self, decision: Notify, now_ms: int) -> None:
+        first = decision.planned[0]
+        detail: Detail = {
+            "round": first.round,
+            "step": first.step,
+            "messages": len(decision.planned),
+            "contacts": len({plan.contact_id for plan in decision.planned}),
+            "fallback": all(plan.fallback for plan in decision.planned),
+        }
+        self.audit.append(Audit(self.alert.version, now_ms, SYSTEM, "notified", None, detail))
+
+    def _skip(self, skipped: Iterable[Skipped], now_ms: int) -> None:
+        for skip in skipped:
+            detail: Detail = {
+                "round": skip.round,
+                "step": skip.step,
+                "contact_id": skip.contact_id,
+                "reason": skip.reason.value,
+            }
+            self.audit.append(Audit(self.alert.version, now_ms, SYSTEM, "skipped", None, detail))
+
+    # --- acknowledged
+
+    def _silent_ms(self, silence_s: float) -> int:
+        return (self.alert.heard_ms or self.alert.acknowledged_ms or 0) + int(silence_s * 1000)
+
+    def _remind(self, now_ms: int) -> int:
+        """Remind the acknowledger when it is time; when that is next."""
+        heard_ms = self._silent_ms(0)
+        due_ms = self._silent_ms(self.copy.policy.ack_silence_s * 2 / 3)
+        reminders = [a for a in self.attempts.values() if a.purpose is Purpose.REMINDER]
+        if any(a.created_ms >= heard_ms and a.round == self.alert.round for a in reminders):
+            return _NEVER_MS
+        if now_ms < due_ms:
+            return due_ms
+        number = max((a.step for a in reminders if a.round == self.alert.round), default=-1) + 1
+        whom = self._acknowledger()
+        for channel in self._open_to(whom, (Channel.SOCKET, Channel.PUSH, Channel.SMS)):
+            self._plan(Purpose.REMINDER, self.alert.round, number, whom, channel, now_ms)
+        return _NEVER_MS
+
+    def _acknowledger(self) -> str:
+        """The contact id of whoever is on it; dispatchers share one."""
+        actor = self.alert.acknowledged_by
+        return actor.id if actor is not None and actor.kind is ActorKind.CONTACT else DISPATCH
+
+    def _tell_on_it(self, now_ms: int) -> None:
+        for contact_id in sorted({a.contact_id for a in self._told()} - {self._acknowledger()}):
+            for channel in self._open_to(contact_id, (Channel.PUSH,)):
+                self._plan(Purpose.ON_IT, self.alert.round, 0, contact_id, channel, now_ms)
+
+    # --- the end
+
+    def _tell_end(self, now_ms: int) -> None:
+        """To everyone who was told, by the channels they were told by; a call is followed by an SMS."""
+        purpose = Purpose.ALL_CLEAR if self.alert.state is State.CANCELLED else Purpose.CLOSED
+        told = self._told()
+        failed = (a for a in self.attempts.values() if a.status is Status.FAILED)
+        unreachable = {a.contact_id for a in failed if a.channel is Channel.SMS and a.purpose in _ESCALATING}
+        reached = {a.contact_id for a in told if a.channel is Channel.SMS}
+        for attempt in told:
+            channel = attempt.channel
+            if channel is Channel.CALL and attempt.contact_id not in unreachable - reached:
+                channel = Channel.SMS
+            self._plan(purpose, 0, 0, attempt.contact_id, channel, now_ms)
+
+    def _told(self) -> list[Attempt]:
+        told = [a for a in self.attempts.values() if a.purpose in _ESCALATING and was_told(a)]
+        return sorted(told, key=lambda a: (a.contact_id, a.channel.value))
+
+    # --- small parts
+
+    def _plan(
+        self, purpose: Purpose, round_: int, step: int, contact_id: str, channel: Channel, now_ms: int
+    ) -> None:
+        alert = self.alert
+        made = planned_attempt(
+            alert.alert_id, alert.tenant, purpose, round_, step, contact_id, channel, now_ms
+        )
+        self.attempts.setdefault(made.attempt_id, made)
+
+    def _open_to(self, contact_id: str, channels: Iterable[Channel]) -> list[Channel]:
+        contact = self._contact(contact_id)
+        return [c for c in channels if contact is not None and address_of(contact, c)]
+
+    def _contact(self, contact_id: str) -> Contact | None:
+        return next((c for c in self.copy.contacts if c.contact_id == contact_id), None)
+
+    def _drop(
+        self, purposes: frozenset[Purpose], reason: Dropped, now_ms: int, before_round: int | None = None
+    ) -> None:
+        """Nobody is to be told this any more. What is being sent at this moment goes on."""
+        for attempt in list(self.attempts.values()):
+            if attempt.purpose not in purposes or attempt.status not in (Status.DUE, Status.UNSURE):
+                continue
+            if before_round is None or attempt.round < before_round:
+                self.put(moved_on(attempt, Status.FAILED, now_ms, reason=reason.value))
+
+    def _note(self, actor: Actor, what: str, done: Transition, detail: Detail, now_ms: int) -> None:
+        arrow = None if done.arrow is None else done.arrow.value
+        self.audit.append(Audit(done.alert.version, now_ms, actor, what, arrow, detail))
+
+
+_NEVER_MS: Final = 1 << 62
+_ESCALATING: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
+_HELD_ONLY: Final = frozenset({Purpose.REMINDER, Purpose.ON_IT})
+_OPEN_ONLY: Final = _ESCALATING | _HELD_ONLY
+
+
+def _actor_of(event: Event, alert: Alert) -> Actor:
+    if isinstance(event, Pressed):
+        by_timer = event.press.source == "timer"
+        return Actor(ActorKind.SYSTEM, "timer") if by_timer else Actor(ActorKind.DRIVER, alert.driver)
+    if isinstance(event, CountdownOver | AckSilent | Reached | GaveUp):
+        return SYSTEM
+    return event.actor
+
+
+def _detail(event: Event) -> Detail:
+    """What an audit line says of an event. No message and no place: the alert and its presses have them."""
+    match event:
+        case Pressed(press=p):
+            said: Detail = {"sos_id": str(p.sos_id), "kind": p.kind.value, "source": p.source}
+            return said | {"pressed_ms": p.pressed_ms, "silent": p.silent, "noted": ", ".join(p.noted)}
+        case CancelAsked(pin=pin):
+            return {"pin": pin.value}
+        case Acknowledged(how=how):
+            return {"how": how}
+        case Resolved(note=note) | FalseAlarm(note=note) | Noted(text=note):
+            return {"note": note[:NOTE_CHARS]}
+        case ResponderAdded(responder=r):
+            return {"responder": r.actor.id, "eta_s": r.eta_s}
+        case Reached(contact_id=contact_id):
+            return {"contact_id": contact_id}
+        case GaveUp(reason=reason):
+            return {"reason": reason}
+        case _:
+            return {}

@@ -1,0 +1,156 @@
+"""What the ledger does inside one transaction: a press taken, an event applied, a journal's case brought in.
+
+Whoever has a transaction of their own (the safety timers) calls these on its connection.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from msgspec import structs
+
+from alerts import case as cases
+from alerts.alert import OPEN, Alert, Press, alert_id_of
+from alerts.attempt import Attempt, Channel, Status, StatusReport
+from alerts.case import Audit, Case, Changes
+from alerts.policy import Circumstances, Contact
+from alerts.ports import Applied, Job, Taken
+from realtime.store import alert_rows as rows
+from realtime.store.alert_rows import SQL, Held
+from realtime.store.queries import load
+
+_WRITE_SOMETHING: Final = load("commit")["write_something"]
+
+
+def is_change(before: Case, changes: Changes) -> bool:
+    """Whether there is anything to write."""
+    return bool(changes.touched or changes.audit) or changes.case.alert != before.alert
+
+
+async def press(connection: asyncpg.Connection, press: Press, circumstances: Circumstances) -> Taken:
+    """Take ``press``: again, it finds its alert; another joins the driver's open one; else it opens one."""
+    await connection.execute(SQL["lock_driver"], press.tenant, press.driver)
+    known = await of_press(connection, press.tenant, press.driver, press.sos_id)
+    own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
+    if known is not None:
+        if not await rows.keep_press(connection, press, known.alert_id, own_id):
+            # What is acknowledged must be durable: a commit waits only for a transaction that wrote.
+            await connection.execute(_WRITE_SOMETHING)
+        return Taken(known, "committed", created=False, joined=known.alert_id != own_id)
+    await connection.execute(SQL["ensure_driver"], press.tenant, press.vendor, press.driver)
+    open_id = await connection.fetchval(SQL["open_of"], press.tenant, press.driver, press.drill)
+    held = None if open_id is None else await rows.hold(connection, open_id)
+    if held is None or held.case.alert.state not in OPEN:
+        changes, now_ms = await _opened(connection, press, circumstances)
+        changes = await rows.keep(connection, None, changes, now_ms)
+    else:
+        changes = cases.joined(held.case, press, circumstances, held.now_ms)
+        changes = await rows.keep(connection, held.case, changes, held.now_ms)
+    alert = changes.case.alert
+    await rows.keep_press(connection, press, alert.alert_id, own_id)
+    return Taken(alert, "committed", created=alert.alert_id == own_id, joined=alert.alert_id != own_id)
+
+
+async def apply(connection: asyncpg.Connection, held: Held, event: Any) -> Applied:
+    """Let ``event`` happen to what is held. A refusal is kept in the history."""
+    changes = cases.applied(held.case, event, held.now_ms)
+    if is_change(held.case, changes):
+        changes = await rows.keep(connection, held.case, changes, held.now_ms)
+    return Applied(changes.case.alert, changes.refused)
+
+
+async def of_press(connection: asyncpg.Connection, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+    """The alert that a press went into."""
+    own_id = alert_id_of(tenant, driver, sos_id)
+    row = await connection.fetchrow(SQL["of_press"], tenant, driver, sos_id, own_id)
+    return None if row is None else rows.alert_of(row)
+
+
+async def import_case(
+    connection: asyncpg.Connection, case: Case, presses: Sequence[Press], audit: Sequence[Audit]
+) -> Alert:
+    """Bring in what a journal kept; see `PostgresLedger.import_case`."""
+    theirs = case.alert
+    await connection.execute(SQL["lock_driver"], theirs.tenant, theirs.driver)
+    await connection.execute(SQL["ensure_driver"], theirs.tenant, theirs.vendor, theirs.driver)
+    held = await _home(connection, case, presses)
+    if held is None:
+        now_ms = await connection.fetchval(SQL["clock"])
+        changes = await rows.keep(connection, None, cases.merged(None, case, now_ms), now_ms)
+    else:
+        changes = cases.merged(held.case, case, held.now_ms)
+        if is_change(held.case, changes):
+            changes = await rows.keep(connection, held.case, changes, held.now_ms)
+    alert = changes.case.alert
+    for one in presses:
+        own_id = alert_id_of(one.tenant, one.driver, one.sos_id)
+        await rows.keep_press(connection, one, alert.alert_id, own_id)
+    await rows.keep_history(connection, alert, audit)
+    await connection.execute(_WRITE_SOMETHING)
+    return alert
+
+
+async def find_sent(connection: asyncpg.Connection, report: StatusReport) -> tuple[UUID, UUID] | None:
+    """(alert id, attempt id) of the send that ``report`` speaks of; when there is none yet it is kept for it.
+
+    The second look is under the lock that the recording of a send takes before it looks for early reports:
+    either that sees what is kept here, or this sees what it has recorded.
+    """
+    key = (report.provider, report.provider_id)
+    row = await connection.fetchrow(SQL["of_provider_id"], *key)
+    if row is None:
+        await connection.execute(SQL["lock_provider_id"], *key)
+        row = await connection.fetchrow(SQL["of_provider_id"], *key)
+    if row is None:
+        await connection.execute(SQL["keep_early"], *key, report.status.value, rows.json(report))
+        return None
+    return UUID(int=row["alert_id"].int), UUID(int=row["attempt_id"].int)
+
+
+async def claim(
+    connection: asyncpg.Connection, by: str, channels: Sequence[Channel], limit: int, lease_s: float
+) -> list[Job]:
+    """Lease up to ``limit`` due attempts; what is stored is ``sending``, what is returned says what was."""
+    found = await connection.fetch(SQL["claimable"], [channel.value for channel in channels], limit)
+    jobs = [_job(row, by, int(lease_s * 1000)) for row in found]
+    leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
+    if leased:
+        columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
+        await connection.execute(SQL["lease"], *(list(column) for column in columns))
+    return jobs
+
+
+def _job(row: asyncpg.Record, by: str, lease_ms: int) -> Job:
+    attempt, copy = rows.attempt_of(row), rows.copy_of(row)
+    attempt = structs.replace(attempt, lease_by=by, lease_until_ms=row["now_ms"] + lease_ms)
+    return Job(attempt, rows.alert_of(row), _contact(copy.contacts, attempt), copy)
+
+
+def _contact(contacts: Sequence[Contact], attempt: Attempt) -> Contact:
+    for contact in contacts:
+        if contact.contact_id == attempt.contact_id:
+            return contact
+    return Contact(attempt.contact_id, name="")  # with no address: its notifier says so, and it is recorded
+
+
+async def _opened(
+    connection: asyncpg.Connection, press: Press, circumstances: Circumstances
+) -> tuple[Changes, int]:
+    now_ms = await connection.fetchval(SQL["clock"])
+    return cases.opened(press, circumstances, now_ms), now_ms
+
+
+async def _home(connection: asyncpg.Connection, case: Case, presses: Sequence[Press]) -> Held | None:
+    """The case that ``case`` belongs into: its own, one that its presses went into, the driver's open one."""
+    theirs = case.alert
+    if (held := await rows.hold(connection, theirs.alert_id)) is not None:
+        return held
+    for one in presses:
+        known = await of_press(connection, one.tenant, one.driver, one.sos_id)
+        if known is not None:
+            return await rows.hold(connection, known.alert_id)
+    if theirs.state not in OPEN:
+        return None
+    open_id = await connection.fetchval(SQL["open_of"], theirs.tenant, theirs.driver, theirs.drill)
+    return None if open_id is None else await rows.hold(connection, open_id)

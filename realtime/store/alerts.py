@@ -1,0 +1,253 @@
+"""The ledger of alerts in Postgres: `alerts.ports.Ledger` on `Database`.
+
+Each step is one transaction: it locks the case, calls a pure function of `alerts.case`, writes what changed.
+The clock is Postgres' own, so a process whose clock is wrong neither hurries nor holds back an alert.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+from msgspec import structs
+
+from alerts import case as cases
+from alerts.alert import Alert, Press
+from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
+from alerts.case import Audit, Case, Changes, Jitter
+from alerts.policy import Circumstances
+from alerts.ports import Applied, Away, Job, Taken
+from realtime.protocol import Code, Refused
+from realtime.store import alert_rows as rows
+from realtime.store import alert_steps as steps
+from realtime.store.alert_rows import SQL, Held
+from realtime.store.database import Database
+
+T = TypeVar("T")
+
+EARLY_KEPT_MS: Final = 86_400_000
+"""How long a provider's word of a send that nobody has recorded is kept."""
+
+_PUT_OFF_MS: Final = 5_000
+_TRIES: Final = 4
+_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
+_UNSENT: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
+_log = logging.getLogger(__name__)
+
+
+class Rejected(Away):
+    """The storage is there and would not have it; trying again will hardly help."""
+
+
+class PostgresLedger:
+    """The ledger while Postgres is up. Everything raises Away when it is not; see `alerts.ports.Ledger`."""
+
+    def __init__(self, db: Database, jitter: Jitter = random.random) -> None:
+        self._db: Final = db
+        self._jitter: Final = jitter
+        self._idle: Final = _Idle()
+        self._down: frozenset[Channel] = frozenset()
+
+    # --- what happens to an alert
+
+    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+        """Keep a press for good. Presses of a driver take turns, so that a hundred make one alert."""
+        return await self._step(lambda connection: steps.press(connection, press, circumstances))
+
+    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+        """One event. ``alert_id`` may be what a press promised before it joined another alert."""
+
+        async def step(connection: asyncpg.Connection) -> Applied | None:
+            held = await rows.hold(connection, alert_id)
+            return None if held is None else await steps.apply(connection, held, event)
+
+        return await self._step(step)
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert that a press went into."""
+
+        async def step(connection: asyncpg.Connection) -> Alert | None:
+            return await steps.of_press(connection, tenant, driver, sos_id)
+
+        return await self._step(step)
+
+    async def import_case(self, case: Case, presses: Sequence[Press], audit: Sequence[Audit] = ()) -> Alert:
+        """Bring in what a journal kept while Postgres was away: merged with the alert that is here, or joined
+        into the driver's open one; as it stands now. ``presses``: all that went into it. Is idempotent.
+        """
+        return await self._step(lambda connection: steps.import_case(connection, case, presses, audit))
+
+    # --- escalation
+
+    async def advance(self, limit: int, down: frozenset[Channel] = frozenset()) -> int:
+        """Escalate up to ``limit`` alerts, each in a transaction of its own; how many were changed.
+
+        One that cannot be escalated is logged and put off, and is in nobody's way.
+        """
+        self._down = down
+        left_out = self._idle.among(down, time.monotonic())
+
+        async def due(connection: asyncpg.Connection) -> list[UUID]:
+            found = await connection.fetch(SQL["due_alerts"], [c.value for c in down], limit, left_out)
+            return [row["alert_id"] for row in found]
+
+        changed = 0
+        for alert_id in await self._step(due):
+            try:
+                did = await self.advance_one(alert_id, down)
+            except Exception as error:
+                if isinstance(error, Away) and not isinstance(error, Rejected):
+                    raise
+                _log.error("an alert cannot be escalated: %s", type(error).__name__)
+                await self._put_off(alert_id)
+                continue
+            self._idle.note(alert_id, down, did, time.monotonic())
+            changed += did
+        return changed
+
+    async def advance_one(self, alert_id: UUID, down: frozenset[Channel] = frozenset()) -> bool:
+        """Escalate this alert if it is due and nobody else is at it; whether that changed anything."""
+
+        async def step(connection: asyncpg.Connection) -> bool:
+            held = await rows.hold(connection, alert_id, wait=False)
+            if held is None:
+                return False
+            changes = cases.advanced(held.case, held.now_ms, down)
+            await rows.keep(connection, held.case, changes, held.now_ms)
+            return steps.is_change(held.case, changes)
+
+        return await self._step(step)
+
+    async def anything_due(self) -> bool:
+        """Whether an alert or an attempt waits for somebody. Two looks into small indexes."""
+        return await self._step(lambda connection: connection.fetchval(SQL["anything_due"]))
+
+    async def _put_off(self, alert_id: UUID) -> None:
+        await self._step(lambda connection: connection.execute(SQL["put_off"], alert_id, _PUT_OFF_MS))
+
+    # --- delivery
+
+    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
+        """Lease due attempts, a cry for help first. A job's ``status`` is that before the claim."""
+        return await self._step(lambda connection: steps.claim(connection, by, channels, limit, lease_s))
+
+    async def settle(self, job: Job, outcome: Outcome) -> None:
+        """Record what became of a claimed attempt.
+
+        Of what a holder says after its lease went to another only this counts: that the message was sent.
+        """
+
+        async def step(connection: asyncpg.Connection) -> None:
+            held = await rows.hold(connection, job.alert.alert_id)
+            attempt = None if held is None else held.case.attempts.get(job.attempt.attempt_id)
+            if held is None or attempt is None:
+                return
+            if _holds(attempt, job.attempt) or (isinstance(outcome, Accepted) and attempt.status in _UNSENT):
+                await self._settled(connection, held, job, outcome)
+            else:
+                _log.warning("a former holder settled an attempt: %s", type(outcome).__name__.lower())
+                if isinstance(outcome, Accepted) and outcome.repeat and not attempt.repeat:
+                    await rows.keep_attempt(connection, held.case, structs.replace(attempt, repeat=True))
+
+        await self._step(step)
+
+    async def _settled(self, connection: asyncpg.Connection, held: Held, job: Job, outcome: Outcome) -> None:
+        case = _of_provider(held.case, job.attempt)
+        changes = cases.settled(case, job.attempt.attempt_id, outcome, held.now_ms, self._jitter, self._down)
+        if steps.is_change(held.case, changes):
+            await rows.keep(connection, held.case, changes, held.now_ms)
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word; kept for the send it speaks of when that is not recorded yet."""
+
+        def move(held: Held, attempt_id: UUID) -> Changes:
+            return cases.reported(held.case, attempt_id, report, held.now_ms, self._down)
+
+        while (found := await self._step(lambda connection: steps.find_sent(connection, report))) is not None:
+            if await self._moved(*found, move):
+                return True
+        return False
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message."""
+
+        async def alert_of(connection: asyncpg.Connection) -> UUID | None:
+            found: UUID | None = await connection.fetchval(SQL["of_attempt"], attempt_id)
+            return found
+
+        alert_id = await self._step(alert_of)
+        if alert_id is not None:
+            await self._moved(alert_id, attempt_id, lambda held, a: cases.answered(held.case, a, held.now_ms))
+
+    async def _moved(self, alert_id: UUID, attempt_id: UUID, move: Callable[[Held, UUID], Changes]) -> bool:
+        """Let ``move`` change the case of this attempt; False when it is gone."""
+
+        async def step(connection: asyncpg.Connection) -> bool:
+            held = await rows.hold(connection, alert_id)
+            if held is None or attempt_id not in held.case.attempts:
+                return False
+            changes = move(held, attempt_id)
+            if steps.is_change(held.case, changes):
+                await rows.keep(connection, held.case, changes, held.now_ms)
+            return True
+
+        return await self._step(step)
+
+    async def forget_early(self) -> int:
+        """Forget providers' words that nobody has waited for in a day; how many."""
+        return await self._step(lambda connection: connection.fetchval(SQL["forget_early"], EARLY_KEPT_MS))
+
+    # --- transactions
+
+    async def _step(self, step: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """``step`` in a transaction, again when another was in its way. Raises Away."""
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                async with self._db.writer() as connection:
+                    return await step(connection)
+            except Refused as refused:
+                if refused.code is not Code.UNAVAILABLE:
+                    raise
+                raise Away from refused
+            except asyncpg.PostgresError as error:
+                if not isinstance(error, _AGAIN) or not tries_left:
+                    _log.error("a step of the ledger failed: %s", type(error).__name__)
+                    raise Rejected from error
+        raise AssertionError("unreachable")
+
+
+class _Idle:
+    """Alerts in which a closed channel changed nothing: they are not looked at again and again for it."""
+
+    FOR_S: Final = 2.0
+    MOST: Final = 1_000
+
+    def __init__(self) -> None:
+        self._seen: dict[UUID, tuple[frozenset[Channel], float]] = {}
+
+    def among(self, down: frozenset[Channel], now_s: float) -> list[UUID]:
+        """Those that need no look now."""
+        self._seen = {k: v for k, v in self._seen.items() if v[0] == down and now_s - v[1] < self.FOR_S}
+        return list(self._seen)
+
+    def note(self, alert_id: UUID, down: frozenset[Channel], changed: bool, now_s: float) -> None:
+        """It has been looked at."""
+        if down and not changed and len(self._seen) < self.MOST:
+            self._seen[alert_id] = (down, now_s)
+
+
+def _holds(stored: Attempt, claimed: Attempt) -> bool:
+    """Whether the lease that ``claimed`` was given is the one that is stored."""
+    return (stored.lease_by, stored.lease_until_ms) == (claimed.lease_by, claimed.lease_until_ms)
+
+
+def _of_provider(case: Case, claimed: Attempt) -> Case:
+    """``case`` with the provider that the claimed attempt was given to."""
+    stored = case.attempts[claimed.attempt_id]
+    if claimed.provider is None or claimed.provider == stored.provider:
+        return case
+    attempts = {**case.attempts, stored.attempt_id: structs.replace(stored, provider=claimed.provider)}
+    return structs.replace(case, attempts=attempts)

@@ -1,0 +1,160 @@
+"""The ledger in Postgres: the contract, several processes at once, what a dead one leaves, what is read."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import pytest
+
+from alerts.attempt import Accepted, Channel, Status
+from alerts.ports import Away
+from realtime.settings import Settings
+from realtime.store.alerts import PostgresLedger
+from realtime.store.database import Database
+from tests.alerts.ledger_contract import (
+    CIRCUMSTANCES,
+    LEASE_S,
+    LedgerContract,
+    a_press,
+    claim,
+    ids_of,
+    raise_one,
+    with_provider,
+)
+from tests.store.clock import DatabaseClock
+
+
+class PostgresWorld(DatabaseClock):
+    """A ledger on the test's database, and more of them, each with a pool of its own as in a process."""
+
+    def __init__(self, url: str, db: Database, stack: AsyncExitStack) -> None:
+        super().__init__(url)
+        self._settings = Settings(database_url=url, db_timeout_s=10, db_pool_size=4)
+        self._stack = stack
+        self.db = db
+        self.ledger = PostgresLedger(db, random.Random(1).random)
+
+    async def another(self) -> PostgresLedger:
+        """The ledger of another process."""
+        db = await Database.open(self._settings)
+        self._stack.push_async_callback(db.close)
+        return PostgresLedger(db, random.Random(2).random)
+
+
+@pytest.fixture
+async def world(database_url: str, db: Database) -> AsyncIterator[PostgresWorld]:
+    async with AsyncExitStack() as stack:
+        yield PostgresWorld(database_url, db, stack)
+
+
+class TestPostgresLedger(LedgerContract):
+    """The contract."""
+
+
+async def test_presses_of_several_processes_are_one_alert(world: PostgresWorld) -> None:
+    ledgers = [world.ledger, *[await world.another() for _ in range(3)]]
+    now_ms = await world.now_ms()
+    sos_id = uuid4()
+    by_socket = [a_press(now_ms, sos_id=sos_id, source="socket") for _ in range(50)]
+    by_http = [a_press(now_ms, sos_id=sos_id, source="http") for _ in range(50)]
+    taken = await asyncio.gather(
+        *(ledgers[n % 4].press(press, CIRCUMSTANCES) for n, press in enumerate([*by_socket, *by_http]))
+    )
+    assert {t.alert.alert_id for t in taken} == {taken[0].alert.alert_id}
+    assert sum(t.created for t in taken) == 1
+    assert {t.durability for t in taken} == {"committed"}
+    async with world.db.writer() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM alerts") == 1
+        assert await connection.fetchval("SELECT count(*) FROM alert_presses") == 1
+
+
+async def test_first_presses_of_many_new_drivers_do_not_deadlock(world: PostgresWorld) -> None:
+    ledgers = [world.ledger, *[await world.another() for _ in range(3)]]
+    now_ms = await world.now_ms()
+    presses = [a_press(now_ms, driver=f"d{n % 20}", vendor=f"v{n % 3}") for n in range(80)]
+    taken = await asyncio.gather(*(ledgers[n % 4].press(p, CIRCUMSTANCES) for n, p in enumerate(presses)))
+    assert len({t.alert.alert_id for t in taken}) == 20
+
+
+async def test_claims_of_four_processes_never_overlap(world: PostgresWorld) -> None:
+    ledgers = [world.ledger, *[await world.another() for _ in range(3)]]
+    for n in range(60):
+        await raise_one(world, driver=f"d{n}")
+    claimed: list[list[str]] = [[] for _ in ledgers]
+
+    async def work(at: int) -> None:
+        while jobs := await ledgers[at].claim(f"w{at}", tuple(Channel), 3, LEASE_S):
+            claimed[at] += [str(job.attempt.attempt_id) for job in jobs]
+
+    await asyncio.gather(*(work(at) for at in range(4)))
+    everything = [one for ids in claimed for one in ids]
+    assert len(everything) == len(set(everything)) == 60
+
+
+async def test_what_a_dead_process_claimed_is_taken_over_when_its_lease_is_over(world: PostgresWorld) -> None:
+    await raise_one(world)
+    dead = await world.another()
+    taken = await dead.claim("dead", tuple(Channel), 10, LEASE_S)
+    await dead._db.close()
+    assert await claim(world, "w2") == []
+    await world.later(int(LEASE_S * 1000) + 1)
+    over = await claim(world, "w2")
+    assert ids_of(over) == ids_of(taken) != set()
+    assert [job.attempt.status for job in over] == [Status.SENDING]
+
+
+async def test_several_processes_escalate_each_alert_once(world: PostgresWorld) -> None:
+    ledgers = [world.ledger, *[await world.another() for _ in range(3)]]
+    for n in range(20):
+        await raise_one(world, driver=f"d{n}")
+    while jobs := await claim(world):
+        for job in jobs:
+            await world.ledger.settle(with_provider(job), Accepted(job.attempt.attempt_id.hex, "queued"))
+    await world.later(61_000)
+    changed = await asyncio.gather(*(ledger.advance(20) for ledger in ledgers))
+    assert sum(changed) == 20
+    jobs = await claim(world)
+    assert sorted(job.attempt.contact_id for job in jobs) == ["ben"] * 20
+
+
+async def test_a_cry_for_help_is_claimed_before_a_drill_that_waits_longer(world: PostgresWorld) -> None:
+    for n in range(5):
+        await raise_one(world, driver=f"d{n}", drill=True)
+    real = await raise_one(world, driver="d9")
+    (job,) = await claim(world, limit=1)
+    assert job.alert.alert_id == real.alert.alert_id
+
+
+async def test_whether_anything_is_due(world: PostgresWorld) -> None:
+    assert not await world.ledger.anything_due()
+    await raise_one(world)
+    assert await world.ledger.anything_due()
+    jobs = await claim(world)
+    await world.ledger.advance(10)
+    assert not await world.ledger.anything_due()
+    await world.later(int(LEASE_S * 1000) + 1)
+    assert await world.ledger.anything_due()
+    assert len(jobs) == 1
+
+
+async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
+    await world.db.close()
+    with pytest.raises(Away):
+        await world.ledger.press(a_press(0), CIRCUMSTANCES)
+    with pytest.raises(Away):
+        await world.ledger.claim("w1", tuple(Channel), 1, LEASE_S)
+    with pytest.raises(Away):
+        await world.ledger.advance(1)
+
+
+async def test_a_replayed_press_waits_for_the_disk_as_the_first_did(world: PostgresWorld) -> None:
+    press = a_press(await world.now_ms())
+    await world.ledger.press(press, CIRCUMSTANCES)
+    async with world.db.writer() as connection:
+        before = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    await world.ledger.press(press, CIRCUMSTANCES)
+    async with world.db.writer() as connection:
+        after = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+    assert after - before == 2, "the replay had no transaction id: its commit waited for nothing"

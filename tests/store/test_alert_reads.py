@@ -1,0 +1,185 @@
+"""Alerts read: found, listed by page, explained, and told once each time they change."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import pytest
+
+from alerts.alert import Acknowledged, Resolved, State
+from alerts.attempt import Accepted, Status
+from realtime.settings import Settings
+from realtime.store import alert_reads
+from realtime.store.alert_reads import ChangedAlerts, Cursor
+from realtime.store.alerts import PostgresLedger
+from realtime.store.database import Database
+from tests.alerts.ledger_contract import (
+    ANA,
+    CIRCUMSTANCES,
+    OPERATOR,
+    a_press,
+    claim,
+    raise_one,
+    with_provider,
+)
+from tests.store.clock import DatabaseClock
+
+
+class World(DatabaseClock):
+    """A ledger on the test's database."""
+
+    def __init__(self, url: str, db: Database) -> None:
+        super().__init__(url)
+        self.db = db
+        self.ledger = PostgresLedger(db, random.Random(1).random)
+
+
+@pytest.fixture
+async def world(database_url: str, db: Database) -> World:
+    return World(database_url, db)
+
+
+@pytest.fixture
+async def other_db(database_url: str) -> AsyncIterator[Database]:
+    async with AsyncExitStack() as stack:
+        opened = await Database.open(Settings(database_url=database_url, db_timeout_s=10))
+        stack.push_async_callback(opened.close)
+        yield opened
+
+
+async def test_an_alert_is_found_by_its_id_and_by_that_of_a_press_that_joined(world: World) -> None:
+    first = await raise_one(world)
+    second = a_press(await world.now_ms())
+    joined = await world.ledger.press(second, CIRCUMSTANCES)
+    await world.ledger.apply(first.alert.alert_id, Resolved(OPERATOR))
+    alone = await world.ledger.press(a_press(await world.now_ms(), driver="d2"), CIRCUMSTANCES)
+    async with world.db.writer() as connection:
+        own = await connection.fetchval(
+            "SELECT own_alert_id FROM alert_presses WHERE sos_id = $1", second.sos_id
+        )
+    for alert_id in (first.alert.alert_id, own):
+        found = await alert_reads.get(world.db, "t1", alert_id)
+        assert found is not None
+        assert found.alert_id == joined.alert.alert_id
+        assert found.state is State.RESOLVED
+    assert own != joined.alert.alert_id
+    assert await alert_reads.get(world.db, "t1", alone.alert.alert_id) == alone.alert
+
+
+async def test_another_tenant_finds_nothing(world: World) -> None:
+    taken = await raise_one(world)
+    alert_id = taken.alert.alert_id
+    assert await alert_reads.get(world.db, "t2", alert_id) is None
+    assert await alert_reads.explain(world.db, "t2", alert_id) is None
+    assert await alert_reads.list_(world.db, "t2", limit=10) == []
+    assert await alert_reads.open_of(world.db, "t2") == []
+
+
+async def test_a_list_is_filtered_and_paged_without_hole_or_double(world: World) -> None:
+    for n in range(7):
+        await raise_one(world, driver=f"d{n}", vendor="north" if n % 2 else "south")
+    first = await alert_reads.list_(world.db, "t1", limit=3)
+    seen = [*first]
+    while first:
+        first = await alert_reads.list_(
+            world.db, "t1", after=Cursor(first[-1].raised_ms, first[-1].alert_id), limit=3
+        )
+        seen += first
+    assert len({a.alert_id for a in seen}) == len(seen) == 7
+    assert [a.raised_ms for a in seen] == sorted((a.raised_ms for a in seen), reverse=True)
+    north = await alert_reads.list_(world.db, "t1", vendors=["north"], limit=10)
+    assert {a.vendor for a in north} == {"north"}
+    assert len(north) == 3
+    assert await alert_reads.list_(world.db, "t1", vendors=[], limit=10) == []
+    assert [a.driver for a in await alert_reads.list_(world.db, "t1", driver="d4", limit=10)] == ["d4"]
+    closed = north[0].alert_id
+    await world.ledger.apply(closed, Resolved(OPERATOR))
+    resolved = await alert_reads.list_(world.db, "t1", states=[State.RESOLVED], limit=10)
+    assert [a.alert_id for a in resolved] == [closed]
+    assert await alert_reads.list_(world.db, "t1", since_ms=seen[0].raised_ms + 1, limit=10) == []
+
+
+async def test_open_alerts_are_those_of_a_vendor_a_driver_or_a_journey(world: World) -> None:
+    journey_id = uuid4()
+    with_journey = await raise_one(world, driver="d1", journey_id=journey_id)
+    other = await raise_one(world, driver="d2", vendor="south")
+    closed = await raise_one(world, driver="d3")
+    await world.ledger.apply(closed.alert.alert_id, Resolved(OPERATOR))
+
+    async def ids(**of: object) -> list[str]:
+        found = await alert_reads.open_of(world.db, "t1", **of)  # type: ignore[arg-type]
+        return sorted(a.driver for a in found)
+
+    assert await ids() == ["d1", "d2"]
+    assert await ids(vendor="south") == [other.alert.driver]
+    assert await ids(driver="d1") == ["d1"]
+    assert await ids(journey_id=journey_id) == [with_journey.alert.driver]
+    assert await ids(journey_id=uuid4()) == []
+
+
+async def test_an_explanation_has_presses_attempts_with_their_answers_and_the_history(world: World) -> None:
+    taken = await raise_one(world)
+    await raise_one(world)
+    (job,) = await claim(world)
+    await world.ledger.settle(with_provider(job), Accepted("SM1", "queued"))
+    await world.ledger.apply(taken.alert.alert_id, Acknowledged(OPERATOR, "page"))
+    told = await alert_reads.explain(world.db, "t1", taken.alert.alert_id)
+    assert told is not None
+    assert told.alert.state is State.ACKNOWLEDGED
+    assert ANA in told.copy.contacts
+    assert len(told.presses) == 2
+    first = told.attempts[0]
+    assert (first.status, first.provider, first.provider_id) == (Status.SENT, "twilio", "SM1")
+    assert told.audit[-1].actor == OPERATOR
+    assert [line.version for line in told.audit] == sorted(line.version for line in told.audit)
+
+
+async def test_a_look_tells_each_change_once(world: World) -> None:
+    changes = ChangedAlerts(world.db)
+    assert await changes.look() == []
+    taken = await raise_one(world)
+    assert await changes.look() == [taken.alert]
+    assert await changes.look() == []
+    applied = await world.ledger.apply(taken.alert.alert_id, Acknowledged(OPERATOR, "page"))
+    assert applied is not None
+    assert await changes.look() == [applied.alert]
+    assert await changes.look() == []
+
+
+async def test_what_commits_late_is_told_late_and_not_never(world: World, other_db: Database) -> None:
+    changes = ChangedAlerts(world.db)
+    await changes.look()
+    slow = await raise_one(world, driver="slow")
+    await changes.look()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def commit_late() -> None:
+        async with other_db.writer() as connection:
+            await connection.execute(
+                "UPDATE alerts SET version = version + 1, changed_by = pg_current_xact_id(), "
+                "alert = jsonb_set(alert::jsonb, '{version}', to_jsonb(version + 1)) WHERE alert_id = $1",
+                slow.alert.alert_id,
+            )
+            begun.set()
+            await go_on.wait()
+
+    late = asyncio.create_task(commit_late())
+    await begun.wait()
+    fast = [await raise_one(world, driver=f"fast{n}") for n in range(5)]
+    assert [a.driver for a in await changes.look()] == [t.alert.driver for t in fast]
+    assert await changes.look() == []
+    go_on.set()
+    await late
+    assert [(a.driver, a.version) for a in await changes.look()] == [("slow", slow.alert.version + 1)]
+    assert await changes.look() == []
+
+
+async def test_a_full_page_is_gone_on_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert_reads, "CHANGED_A_LOOK", 3)
+    changes = ChangedAlerts(world.db)
+    await changes.look()
+    taken = [await raise_one(world, driver=f"d{n}") for n in range(8)]
+    told = [alert for _ in range(6) for alert in await changes.look()]
+    assert [a.driver for a in told] == [t.alert.driver for t in taken]

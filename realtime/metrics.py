@@ -56,7 +56,16 @@ DURABILITIES: Final = ("committed", "replicated", "local")
 ROUNDS: Final = ("ok", "away")
 CALLBACK_OUTCOMES: Final = ("taken", "early", "forged", "malformed")
 """``taken``: of a message we know, whether or not it moved it; ``early``: of one not recorded yet."""
-FINDINGS: Final = ("unreached", "exhausted", "stuck", "unreported", "worker_silent", "journal")
+FINDINGS: Final = (
+    "unreached",
+    "exhausted",
+    "stuck",
+    "unreported",
+    "worker_silent",
+    "journal",
+    "mass_silence",
+)
+TIMER_KINDS: Final = ("arrive_by", "check_in", "signal_lost")
 
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -257,6 +266,14 @@ CALLBACKS: Final = _counters(
     "what providers called back with",
     provider=None,
     outcome=CALLBACK_OUTCOMES,
+)
+TIMERS_FIRED: Final = _counters(
+    "wayguard_timers_fired_total", "safety timers that raised an alert", kind=TIMER_KINDS
+)
+TIMER_LATE_SECONDS: Final = _histogram(
+    "wayguard_timer_late_seconds",
+    "how long after its time a safety timer fired, in seconds",
+    SAFETY_BUCKETS_S,
 )
 ALERTS_OPEN: Final = _gauge("wayguard_alerts_open", "open alerts, drills apart; from the auditor alone")
 ATTEMPTS_WAITING: Final = _gauges(

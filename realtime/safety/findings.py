@@ -35,14 +35,16 @@ class Kind(StrEnum):
     """A process has not been heard, and was not told to stop."""
     JOURNAL = "journal"
     """SOS are on a process's disk although the database is there."""
+    MASS_SILENCE = "mass_silence"
+    """Many drivers of a tenant are silent at once; their contacts are told unless it is dismissed in time."""
 
 
-HARMLESS: Final = frozenset({Kind.UNREPORTED})
-"""What does not keep the heartbeat back: some carriers report nothing."""
+HARMLESS: Final = frozenset({Kind.UNREPORTED, Kind.MASS_SILENCE})
+"""What does not keep the heartbeat back: some carriers report nothing, and a network may be out."""
 
 
 class Finding(Struct, frozen=True):
-    """Something wrong. ``ids``: of alerts, or names of processes; ``count`` may be more than they are."""
+    """Something wrong. ``ids``: alerts, tenants or names of processes; ``count`` may be more of them."""
 
     kind: Kind
     count: int
@@ -69,6 +71,7 @@ def findings(seen: Seen) -> list[Finding]:
         oldest_ms = beat.detail.journal.oldest_ms
         if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
             found[Kind.JOURNAL].append((beat.process, oldest_ms))
+    found[Kind.MASS_SILENCE] = [(silence.tenant, silence.since_ms) for silence in seen.silences]
     return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
 
 

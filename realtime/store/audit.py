@@ -52,6 +52,14 @@ class Hanging(Struct, frozen=True):
     since_ms: int
 
 
+class MassSilence(Struct, frozen=True):
+    """Many drivers of a tenant are silent at once: ``timers`` of theirs are held back since ``since_ms``."""
+
+    tenant: str
+    timers: int
+    since_ms: int
+
+
 class Seen(Struct, frozen=True):
     """One look. ``open_count`` leaves drills out; ``alerts`` are the open ones, drills too."""
 
@@ -62,6 +70,7 @@ class Seen(Struct, frozen=True):
     sent: tuple[Attempt, ...] = ()
     beats: tuple[Beat, ...] = ()
     waiting: dict[str, int] = {}
+    silences: tuple[MassSilence, ...] = ()
 
 
 async def look(db: Database, hanging_ms: int) -> Seen:
@@ -76,6 +85,7 @@ async def look(db: Database, hanging_ms: int) -> Seen:
         sent = await connection.fetch(_SQL["sent"], [channel.value for channel in REPORTING], LOOKED_AT)
         beats = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
         waiting = await connection.fetch(_SQL["waiting"])
+        held = await connection.fetch(_SQL["held"], LOOKED_AT)
     return Seen(
         now_ms=counts["now_ms"],
         open_count=counts["open"],
@@ -84,6 +94,7 @@ async def look(db: Database, hanging_ms: int) -> Seen:
         sent=tuple(attempt_of(row) for row in sent),
         beats=tuple(_beat(row) for row in beats),
         waiting={row["channel"]: row["waiting"] for row in waiting},
+        silences=tuple(MassSilence(row["tenant_id"], row["timers"], row["since_ms"]) for row in held),
     )
 
 

@@ -200,17 +200,16 @@ CREATE TABLE safety_timers (
     journey_id  uuid,
     kind        text NOT NULL CHECK (kind IN ('arrive_by', 'check_in', 'signal_lost')),
     due_ms      bigint NOT NULL,
-    every_s     integer,                -- check_in: from one to the next; signal_lost: how long a silence
-    grace_s     integer NOT NULL DEFAULT 0,
     state       text NOT NULL CHECK (state IN ('armed', 'held', 'fired', 'cancelled', 'done')),
-    timer       jsonb NOT NULL,         -- alerts.timers.Timer
+    timer       json NOT NULL,          -- alerts.timers.Timer
     created_ms  bigint NOT NULL DEFAULT now_ms(),
     FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers ON DELETE CASCADE
 );
 CREATE INDEX safety_timers_due ON safety_timers (due_ms) WHERE state IN ('armed', 'held');
 CREATE INDEX safety_timers_of ON safety_timers (tenant_id, driver_id);
+CREATE INDEX safety_timers_held ON safety_timers (tenant_id) WHERE state = 'held';
 
--- When ingest was open: what a silence may be counted in. One row a process and minute-long stretch.
+-- When ingest was open: what a silence may be counted in. One row a process and stretch without a gap.
 CREATE TABLE ingest_uptime (
     process    text NOT NULL,
     from_ms    bigint NOT NULL,

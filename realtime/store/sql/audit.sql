@@ -27,6 +27,14 @@ JOIN alerts al USING (alert_id)
 WHERE al.closed_ms IS NULL AND a.status = 'sent' AND a.channel = ANY ($1::text[])
 LIMIT $2
 
+-- name: held
+-- Timers of drivers who are silent together with many others, and wait for the operator.
+SELECT tenant_id, count(*) AS timers, min((timer ->> 'looked_ms')::bigint) AS since_ms
+FROM safety_timers
+WHERE state = 'held'
+GROUP BY tenant_id
+LIMIT $1
+
 -- name: beats
 SELECT process, role, beat_ms, detail FROM worker_beats WHERE beat_ms > now_ms() - $1 ORDER BY process
 

@@ -1,0 +1,186 @@
+"""Safety timers in Postgres: armed, answered, ended, listed. What fires them is `realtime.safety.timers`."""
+
+from collections.abc import Callable, Collection
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from alerts import timers
+from alerts.alert import Actor, Place
+from alerts.timers import LIVE, Sign, Spec, Timer, TimerState
+from realtime.protocol import Code, Refused
+from realtime.store import alert_rows
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+SQL: Final = load("timers")
+
+MAX_LIVE: Final = 20
+"""Timers of one driver that run at once."""
+LISTED: Final = 500
+
+_read: Final = msgspec.json.Decoder(Timer).decode
+
+
+async def arm(db: Database, tenant: str, vendor: str, driver: str, spec: Spec, by: Actor) -> Timer:
+    """Arm a timer; the same ``client_timer_id`` again gives the one that is there, as it stands.
+
+    Raises Refused: invalid (what is wrong with ``spec``, or too many), unavailable.
+    """
+    async with db.writer() as connection:
+        known = await connection.fetchrow(
+            SQL["lock"], timers.timer_id_of(tenant, driver, spec.client_timer_id)
+        )
+        if known is not None:
+            return timer_of(known)
+        now_ms = await connection.fetchval(alert_rows.SQL["clock"])
+        if (wrong := timers.problem(spec, now_ms)) is not None:
+            raise Refused(Code.INVALID, wrong)
+        # The lock makes the count below hold, and two of the same request one timer.
+        await connection.execute(alert_rows.SQL["lock_driver"], tenant, driver)
+        await connection.execute(alert_rows.SQL["ensure_driver"], tenant, vendor, driver)
+        if await connection.fetchval(SQL["count_live"], tenant, driver) >= MAX_LIVE:
+            raise Refused(Code.INVALID, f"{MAX_LIVE} timers are running")
+        sign = await sign_of(connection, tenant, driver, spec.journey_id)
+        timer = timers.armed(spec, tenant, vendor, driver, by, sign, now_ms)
+        known = await connection.fetchrow(SQL["lock"], timer.timer_id)
+        if known is not None:
+            return timer_of(known)
+        await put(connection, timer)
+    return timer
+
+
+async def check_in(db: Database, tenant: str, driver: str, timer_id: UUID | None = None) -> list[Timer]:
+    """The driver checks in: that timer, or all of theirs that wait for it, begin anew.
+
+    One that has fired begins anew too; its alert stays what it is. Raises Refused(unavailable).
+    """
+    return await _each(db, tenant, driver, timer_id, None, timers.checked_in)
+
+
+async def arrive(
+    db: Database, tenant: str, driver: str, timer_id: UUID | None = None, journey_id: UUID | None = None
+) -> list[Timer]:
+    """The driver has arrived: that timer, those of that journey, or all of theirs are done.
+
+    Raises Refused(unavailable).
+    """
+    by = timers.driver_actor(driver)
+    return await _each(
+        db, tenant, driver, timer_id, journey_id, lambda t, now: timers.ended(t, TimerState.DONE, by, now)
+    )
+
+
+async def cancel(db: Database, tenant: str, driver: str, timer_id: UUID, by: Actor) -> Timer | None:
+    """Cancel one timer; None when the driver has no such one that runs. Raises Refused(unavailable)."""
+    gone = await _each(
+        db, tenant, driver, timer_id, None, lambda t, now: timers.ended(t, TimerState.CANCELLED, by, now)
+    )
+    return gone[0] if gone else None
+
+
+async def list_(
+    db: Database,
+    tenant: str,
+    *,
+    vendors: Collection[str] | None = None,
+    driver: str | None = None,
+    live: bool = True,
+    limit: int = LISTED,
+) -> list[Timer]:
+    """The tenant's timers, the newest first; ``live``: only those that run. Raises Refused(unavailable)."""
+    states = [state.value for state in LIVE] if live else None
+    wanted = None if vendors is None else list(vendors)
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(SQL["list"], wanted, driver, states, min(limit, LISTED))
+    return [timer_of(row) for row in rows]
+
+
+async def dismiss(db: Database, tenant: str, by: Actor) -> list[Timer]:
+    """The operator knows why so many are silent: what is held back begins anew.
+
+    Raises Refused(unavailable).
+    """
+    async with db.writer() as connection:
+        now_ms = await connection.fetchval(alert_rows.SQL["clock"])
+        rows = await connection.fetch(SQL["lock_held"], tenant)
+        begun = [timers.dismissed(timer_of(row), by, now_ms) for row in rows]
+        for timer in begun:
+            await put(connection, timer)
+    return begun
+
+
+# --- on a connection
+
+
+def timer_of(row: asyncpg.Record) -> Timer:
+    """The timer of a row."""
+    return _read(row["timer"])
+
+
+async def put(connection: asyncpg.Connection, timer: Timer) -> None:
+    """Write ``timer``."""
+    await connection.execute(
+        SQL["put"],
+        timer.timer_id,
+        timer.tenant,
+        timer.vendor,
+        timer.driver,
+        timer.journey_id,
+        timer.kind.value,
+        timer.due_ms,
+        timer.state.value,
+        alert_rows.json(timer),
+    )
+
+
+async def sign_of(
+    connection: asyncpg.Connection, tenant: str, driver: str, journey_id: UUID | None
+) -> Sign | None:
+    """The last that is known of a driver on an active journey; None when there is none."""
+    row = await connection.fetchrow(SQL["sign"], tenant, driver, journey_id)
+    if row is None:
+        return None
+    place = None
+    if row["lat"] is not None:
+        place = Place(row["lat"], row["lon"], row["accuracy_m"], row["t_ms"], row["battery_pct"])
+    return Sign(UUID(int=row["journey_id"].int), row["seq"] or 0, row["received_ms"], place)
+
+
+async def _each(
+    db: Database,
+    tenant: str,
+    driver: str,
+    timer_id: UUID | None,
+    journey_id: UUID | None,
+    change: Callable[[Timer, int], Timer | None],
+) -> list[Timer]:
+    async with db.writer() as connection:
+        now_ms = await connection.fetchval(alert_rows.SQL["clock"])
+        rows = await connection.fetch(SQL["lock_of"], tenant, driver, timer_id, journey_id)
+        changed = [after for row in rows if (after := change(timer_of(row), now_ms)) is not None]
+        for timer in changed:
+            await put(connection, timer)
+    return changed
+
+
+# --- when ingest was open
+
+
+async def beat(db: Database, process: str, gap_ms: int) -> None:
+    """Note that ``process`` can take positions now. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(SQL["beat"], process, gap_ms)
+
+
+async def uptime(connection: asyncpg.Connection, since_ms: int) -> list[tuple[int, int]]:
+    """When each process could take positions, from ``since_ms`` on."""
+    return [(row["from_ms"], row["until_ms"]) for row in await connection.fetch(SQL["uptime"], since_ms)]
+
+
+async def forget_uptime(db: Database, older_than_ms: int) -> None:
+    """Forget what is older. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(SQL["forget_uptime"], older_than_ms)

@@ -1,0 +1,384 @@
+"""Safety timers on a real Postgres: armed, answered, fired by whichever worker is alive, or held back."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from uuid import UUID, uuid4
+
+import pytest
+
+from alerts.alert import Actor, ActorKind, Alert, Kind, State
+from alerts.timers import Spec, TimerKind, TimerState
+from geo.position import Point
+from realtime.protocol import Code, Refused
+from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime
+from realtime.settings import Settings
+from realtime.store import alert_reads, identity, journeys, timers
+from realtime.store.alerts import PostgresLedger
+from realtime.store.database import Database
+from tests.store.clock import DatabaseClock
+from tests.store.conftest import put
+
+MINUTE = 60_000
+DRIVER = Actor(ActorKind.DRIVER, "d1")
+OPERATOR = Actor(ActorKind.OPERATOR, "olga")
+
+
+class World(DatabaseClock):
+    """Workers on the test's database, with its clock in hand."""
+
+    def __init__(self, url: str, db: Database, settings: Settings, stack: AsyncExitStack) -> None:
+        super().__init__(url)
+        self.db = db
+        self.settings = settings
+        self.online: set[str] = set()
+        self.worker = SafetyTimers(db, settings, self.is_online)
+        self.uptime = UptimeKeeper(db, "w1")
+        self._stack = stack
+
+    async def is_online(self, tenant: str, vendor: str, driver: str) -> bool:
+        return driver in self.online
+
+    async def another(self) -> SafetyTimers:
+        """A worker of another process."""
+        db = await Database.open(self.settings)
+        self._stack.push_async_callback(db.close)
+        return SafetyTimers(db, self.settings, self.is_online)
+
+    async def arm(self, kind: TimerKind, driver: str = "d1", **spec: object) -> timers.Timer:
+        asked = Spec(kind, uuid4(), **spec)  # type: ignore[arg-type]
+        return await timers.arm(self.db, "t1", "north", driver, asked, Actor(ActorKind.DRIVER, driver))
+
+    async def open_for(self, minutes: int) -> None:
+        """Time passes, and ingest is open all the while."""
+        async with self.db.writer() as connection:
+            await connection.execute("DELETE FROM ingest_uptime")
+            await connection.execute(
+                "INSERT INTO ingest_uptime VALUES ('w1', now_ms() - $1, now_ms() + $1)", 600 * MINUTE
+            )
+        await self.later(minutes * MINUTE)
+
+    async def begin(self, driver: str = "d1") -> UUID:
+        """A journey with one point, received now."""
+        now_ms = await self.now_ms()
+        await identity.connect_driver(self.db, "t1", "north", driver)
+        head = await journeys.start(self.db, "t1", "north", driver, uuid4(), now_ms, None, None, None, now_ms)
+        await put(self.db, "t1", head.journey_id, [Point(1, now_ms, 53.4, -2.9)], now_ms)
+        return head.journey_id
+
+    async def alerts(self) -> list[Alert]:
+        return await alert_reads.list_(self.db, "t1", limit=100)
+
+    async def state(self, timer: timers.Timer) -> TimerState:
+        listed = await timers.list_(self.db, "t1", live=False)
+        return next(t.state for t in listed if t.timer_id == timer.timer_id)
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    settings = Settings(
+        database_url=database_url, db_timeout_s=10, mass_silence_drivers=4, mass_silence_share=0.5
+    )
+    async with AsyncExitStack() as stack:
+        db = await Database.open(settings)
+        stack.push_async_callback(db.close)
+        yield World(database_url, db, settings, stack)
+
+
+# --- arming and answering
+
+
+async def test_arming_again_with_the_same_id_is_the_same_timer(world: World) -> None:
+    spec = Spec(TimerKind.CHECK_IN, uuid4(), every_s=600)
+    made = await asyncio.gather(*(timers.arm(world.db, "t1", "north", "d1", spec, DRIVER) for _ in range(5)))
+    assert len({timer.timer_id for timer in made}) == 1
+    assert await timers.list_(world.db, "t1") == [made[0]]
+    assert await timers.list_(world.db, "t2") == []
+    assert await timers.list_(world.db, "t1", vendors=["south"]) == []
+    assert await timers.list_(world.db, "t1", vendors=["north"], driver="d1") == [made[0]]
+
+
+async def test_what_cannot_be_meant_and_too_many_are_refused(world: World) -> None:
+    with pytest.raises(Refused) as refused:
+        await world.arm(TimerKind.CHECK_IN)
+    assert (refused.value.code, str(refused.value)) == (Code.INVALID, "every_s is missing")
+    for _ in range(timers.MAX_LIVE):
+        await world.arm(TimerKind.CHECK_IN, every_s=600)
+    with pytest.raises(Refused) as refused:
+        await world.arm(TimerKind.CHECK_IN, every_s=600)
+    assert refused.value.code is Code.INVALID
+
+
+async def test_a_missed_check_in_raises_an_alert_once(world: World) -> None:
+    timer = await world.arm(TimerKind.CHECK_IN, every_s=600)
+    assert await world.worker.round() == 0
+    await world.later(11 * MINUTE)
+    assert await world.worker.round() == 1
+    (alert,) = await world.alerts()
+    assert (alert.kind, alert.driver, alert.vendor) == (Kind.CHECK_IN_MISSED, "d1", "north")
+    assert await world.state(timer) is TimerState.FIRED
+    assert await world.worker.round() == 0
+    assert len(await world.alerts()) == 1
+
+
+async def test_checking_in_begins_anew_and_nothing_fires(world: World) -> None:
+    timer = await world.arm(TimerKind.CHECK_IN, every_s=600)
+    await world.later(9 * MINUTE)
+    (begun,) = await timers.check_in(world.db, "t1", "d1")
+    assert begun.timer_id == timer.timer_id
+    await world.later(9 * MINUTE)
+    assert await world.worker.round() == 0
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 1
+
+
+async def test_a_late_check_in_waits_for_the_next_and_leaves_the_alert_to_people(world: World) -> None:
+    timer = await world.arm(TimerKind.CHECK_IN, every_s=600)
+    await world.later(11 * MINUTE)
+    await world.worker.round()
+    await timers.check_in(world.db, "t1", "d1", timer.timer_id)
+    assert await world.state(timer) is TimerState.ARMED
+    assert [alert.closed_ms for alert in await world.alerts()] == [None]
+    await world.later(11 * MINUTE)
+    assert await world.worker.round() == 1
+    assert [alert.presses for alert in await world.alerts()] == [2]
+
+
+async def test_arriving_cancelling_and_the_end_of_the_journey_stop_a_timer(world: World) -> None:
+    journey_id = await world.begin()
+    by_ms = await world.now_ms() + 10 * MINUTE
+    arrived = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms)
+    cancelled = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms)
+    with_journey = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms, journey_id=journey_id)
+    missed = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms)
+    assert [t.state for t in await timers.arrive(world.db, "t1", "d1", arrived.timer_id)] == [TimerState.DONE]
+    assert await timers.cancel(world.db, "t1", "d2", cancelled.timer_id, DRIVER) is None
+    assert await timers.cancel(world.db, "t1", "d1", cancelled.timer_id, DRIVER) is not None
+    assert await timers.cancel(world.db, "t1", "d1", cancelled.timer_id, DRIVER) is None
+    await journeys.end(world.db, "t1", "d1", journey_id, by_ms, 1)
+    await world.later(11 * MINUTE)
+    assert await world.worker.round() == 1
+    assert await world.state(with_journey) is TimerState.DONE
+    assert await world.state(missed) is TimerState.FIRED
+    assert [alert.kind for alert in await world.alerts()] == [Kind.ARRIVE_BY_MISSED]
+
+
+async def test_arriving_ends_the_timers_of_that_journey_alone(world: World) -> None:
+    journey_id = await world.begin()
+    by_ms = await world.now_ms() + 10 * MINUTE
+    of_it = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms, journey_id=journey_id)
+    other = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms)
+    done = await timers.arrive(world.db, "t1", "d1", journey_id=journey_id)
+    assert [t.timer_id for t in done] == [of_it.timer_id]
+    assert await world.state(other) is TimerState.ARMED
+
+
+async def test_an_alert_of_a_timer_says_where_the_driver_was_and_on_which_journey(world: World) -> None:
+    journey_id = await world.begin()
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    await world.worker.round()
+    (alert,) = await world.alerts()
+    assert alert.place is not None
+    assert (alert.place.lat, alert.place.lon, alert.journey_id) == (53.4, -2.9, journey_id)
+
+
+async def test_a_timer_joins_the_drivers_open_alert(world: World) -> None:
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.arm(TimerKind.CHECK_IN, every_s=90)
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 2
+    (alert,) = await world.alerts()
+    assert (alert.presses, alert.state) == (2, State.ACTIVE)
+
+
+async def test_many_timers_and_workers_fire_each_once(world: World) -> None:
+    workers = [world.worker, *[await world.another() for _ in range(3)]]
+    for n in range(30):
+        await world.arm(TimerKind.CHECK_IN, driver=f"d{n}", every_s=60)
+    await world.later(2 * MINUTE)
+    fired = await asyncio.gather(*(worker.round() for worker in workers))
+    assert sum(fired) == 30
+    assert {alert.presses for alert in await world.alerts()} == {1}
+    assert len(await world.alerts()) == 30
+
+
+async def test_a_worker_that_is_cut_off_while_firing_leaves_the_timer_to_another(world: World) -> None:
+    timer = await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    locked, cut = asyncio.Event(), asyncio.Event()
+
+    async def cut_off() -> None:
+        async with world.db.writer() as connection:
+            await connection.fetchrow(timers.SQL["lock_due"], timer.timer_id)
+            locked.set()
+            await cut.wait()
+            raise ConnectionResetError
+
+    dying = asyncio.create_task(cut_off())
+    await locked.wait()
+    other = await world.another()
+    assert await other.round() == 0
+    cut.set()
+    with pytest.raises(Refused):
+        await dying
+    assert await other.round() == 1
+
+
+async def test_a_timer_that_cannot_be_fired_is_in_no_others_way(world: World) -> None:
+    broken = await world.arm(TimerKind.CHECK_IN, driver="d1", every_s=60)
+    await world.arm(TimerKind.CHECK_IN, driver="d2", every_s=90)
+    async with world.db.writer() as connection:
+        await connection.execute("UPDATE safety_timers SET timer = '{}' WHERE timer_id = $1", broken.timer_id)
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 1
+    assert [alert.driver for alert in await world.alerts()] == ["d2"]
+    assert await world.worker.round() == 0
+
+
+# --- silence
+
+
+async def test_a_silent_driver_on_a_journey_raises_an_alert(world: World) -> None:
+    await world.begin()
+    timer = await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
+    await world.open_for(11)
+    assert await world.worker.round() == 1
+    assert [alert.kind for alert in await world.alerts()] == [Kind.SIGNAL_LOST]
+    assert await world.state(timer) is TimerState.FIRED
+
+
+async def test_a_driver_whose_points_come_or_whose_app_is_connected_is_not_silent(world: World) -> None:
+    journey_id = await world.begin()
+    await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
+    await world.open_for(8)
+    now_ms = await world.now_ms()
+    await put(world.db, "t1", journey_id, [Point(2, now_ms, 53.5, -2.9)], now_ms)
+    await world.later(3 * MINUTE)
+    assert await world.worker.round() == 0
+    await world.later(6 * MINUTE)
+    assert await world.worker.round() == 0
+    world.online.add("d1")
+    await world.later(6 * MINUTE)
+    assert await world.worker.round() == 0
+    world.online.clear()
+    await world.later(11 * MINUTE)
+    assert await world.worker.round() == 1
+
+
+async def test_our_own_outage_is_no_silence(world: World) -> None:
+    await world.begin()
+    await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
+    await world.uptime.beat()
+    await world.later(60 * MINUTE)
+    await world.uptime.beat()
+    assert await world.worker.round() == 0
+    for _ in range(13 * 12):
+        await world.later(5_000)
+        await world.uptime.beat()
+    assert await world.worker.round() == 1
+
+
+async def test_beats_that_follow_each_other_are_one_stretch(world: World) -> None:
+    for pause_ms in (0, 5_000, 5_000, 60_000, 5_000):
+        await world.later(pause_ms)
+        await world.uptime.beat()
+        await UptimeKeeper(world.db, "w2").beat()
+    async with world.db.writer() as connection:
+        found = await timers.uptime(connection, 0)
+        spans = sorted(round((until - begun) / 5_000) for begun, until in found)
+    assert spans == [1, 1, 2, 2]
+    await world.later(4 * 86_400_000)
+    await forget_uptime(world.db)
+    async with world.db.writer() as connection:
+        assert await timers.uptime(connection, 0) == []
+
+
+async def test_no_journey_no_silence_and_an_ended_one_ends_the_timer(world: World) -> None:
+    loose = await world.arm(TimerKind.SIGNAL_LOST, driver="d2", every_s=600)
+    journey_id = await world.begin()
+    bound = await world.arm(TimerKind.SIGNAL_LOST, every_s=600, journey_id=journey_id)
+    await journeys.end(world.db, "t1", "d1", journey_id, 0, 1)
+    await world.open_for(11)
+    assert await world.worker.round() == 0
+    assert await world.state(loose) is TimerState.ARMED
+    assert await world.state(bound) is TimerState.DONE
+
+
+async def test_presence_that_cannot_be_asked_is_no_sign_of_life(world: World) -> None:
+    async def broken(tenant: str, vendor: str, driver: str) -> bool:
+        raise ConnectionError
+
+    await world.begin()
+    await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
+    await world.open_for(11)
+    assert await SafetyTimers(world.db, world.settings, broken).round() == 1
+
+
+# --- many at once
+
+
+async def silence_of_many(world: World, count: int) -> list[timers.Timer]:
+    """``count`` drivers who fell silent together, every one with a timer that is due."""
+    made = []
+    for n in range(count):
+        await world.begin(f"d{n}")
+        made.append(await world.arm(TimerKind.SIGNAL_LOST, driver=f"d{n}", every_s=600))
+    await world.open_for(11)
+    return made
+
+
+async def test_many_silent_at_once_are_held_back_and_fire_when_nobody_dismisses_it(world: World) -> None:
+    held = await silence_of_many(world, 5)
+    assert await world.worker.round() == 0
+    assert {await world.state(timer) for timer in held} == {TimerState.HELD}
+    assert len({t.due_ms for t in await timers.list_(world.db, "t1")}) == 1
+    assert await world.worker.round() == 0
+    await world.later(world.settings.mass_silence_hold_s * 1_000 + 1_000)
+    assert await world.worker.round() == 5
+    assert len(await world.alerts()) == 5
+
+
+async def test_a_dismissed_mass_silence_begins_anew(world: World) -> None:
+    await silence_of_many(world, 5)
+    await world.worker.round()
+    assert len(await timers.dismiss(world.db, "t2", OPERATOR)) == 0
+    begun = await timers.dismiss(world.db, "t1", OPERATOR)
+    assert {timer.dismissed_by for timer in begun} == {OPERATOR}
+    await world.later(world.settings.mass_silence_hold_s * 1_000 + 1_000)
+    assert await world.worker.round() == 0
+    assert await world.alerts() == []
+
+
+async def test_whoever_is_heard_while_held_back_is_not_told_of(world: World) -> None:
+    await silence_of_many(world, 5)
+    await world.worker.round()
+    world.online.add("d0")
+    await world.later(world.settings.mass_silence_hold_s * 1_000 + 1_000)
+    assert await world.worker.round() == 4
+    assert "d0" not in [alert.driver for alert in await world.alerts()]
+
+
+async def test_a_few_are_told_at_once(world: World) -> None:
+    await silence_of_many(world, 3)
+    assert await world.worker.round() == 3
+
+
+async def test_the_auditor_sees_who_is_held_back(world: World) -> None:
+    from realtime.safety.findings import Kind as Finding
+    from realtime.safety.findings import findings
+    from realtime.store import audit
+
+    await silence_of_many(world, 5)
+    await world.worker.round()
+    found = [f for f in findings(await audit.look(world.db, 45_000)) if f.kind is Finding.MASS_SILENCE]
+    assert [f.ids for f in found] == [("t1",)]
+
+
+async def test_the_ledger_and_the_timers_agree_on_what_is_open(world: World) -> None:
+    ledger = PostgresLedger(world.db, random.Random(1).random)
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    await world.worker.round()
+    assert await ledger.anything_due()

@@ -8,9 +8,13 @@ vendors, an empty set none. Nothing here ever crosses a tenant.
 |------------|---------------------------------------|---------------------------------------------|
 | driver     | itself and its own journeys           | writes its own log, shares its own journeys |
 | dispatcher | drivers and journeys of its vendors   | shares them                                 |
-| admin      | as a dispatcher                       | shares them, revokes tokens                 |
-| service    | as a dispatcher                       | shares them, revokes tokens                 |
+| admin      | as a dispatcher                       | shares them, revokes tokens, erases drivers |
+| service    | as a dispatcher                       | shares them, revokes tokens, erases drivers |
 | share      | the one journey it was given          | nothing; no HTTP API at all                 |
+
+Contacts and policies: a driver has contacts of its own and reads who would be told; an overseer has those of
+its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
+service of all vendors have the tenant's too.
 """
 
 from typing import Final
@@ -27,7 +31,8 @@ SHARE: Final = "share"
 OVERSEERS: Final = frozenset({DISPATCHER, ADMIN, SERVICE})
 """Roles that look after other people's journeys, within their ``vendors`` claim."""
 
-_REVOKERS: Final = frozenset({ADMIN, SERVICE})
+_TENANT_WIDE: Final = frozenset({ADMIN, SERVICE})
+"""Roles that do what concerns a whole tenant."""
 
 
 def may_use_api(principal: Principal) -> bool:
@@ -101,9 +106,53 @@ def may_share(principal: Principal, tenant: str, vendor: str, driver: str) -> bo
     return principal.role != SHARE and may_see_journey(principal, tenant, vendor, driver)
 
 
+def may_manage_people(principal: Principal, vendor: str | None, driver: str | None) -> bool:
+    """Whether contacts of this scope may be seen and changed, and who would be told be asked.
+
+    ``driver`` set: that driver's, who drives for ``vendor`` now; else the vendor's; both None: the tenant's.
+    """
+    if driver is not None:
+        return vendor is not None and may_watch_driver(principal, vendor, driver)
+    if vendor is not None:
+        return may_watch_vendor(principal, vendor)
+    return principal.role in _TENANT_WIDE and principal.vendors is None
+
+
+def may_set_policy(principal: Principal, vendor: str | None, driver: str | None) -> bool:
+    """Whether a policy of this scope may be set: not by drivers, who could cut off whoever looks after
+    them.
+    """
+    return principal.role in OVERSEERS and may_manage_people(principal, vendor, driver)
+
+
+def sees_addresses(principal: Principal, driver: str | None) -> bool:
+    """Whether a contact's addresses are shown whole; ``driver``: whose contact it is, None = nobody's alone.
+
+    A driver's contacts are that driver's family and friends: who dispatches need not be able to ring them.
+    """
+    return driver is None or _is_driver(principal, driver) or principal.role in _TENANT_WIDE
+
+
+def may_set_pins(principal: Principal, driver: str) -> bool:
+    """Whether PINs may be chosen: whoever else did could cancel the driver's SOS."""
+    return _is_driver(principal, driver)
+
+
+def may_clear_pins(principal: Principal, vendor: str, driver: str) -> bool:
+    """Whether PINs may be taken away, for a driver who has forgotten them."""
+    return principal.role in _TENANT_WIDE and may_watch_driver(principal, vendor, driver)
+
+
+def may_erase(principal: Principal, vendor: str | None) -> bool:
+    """Whether a driver of ``vendor`` (None: one that is not known any more) may be erased."""
+    if principal.role not in _TENANT_WIDE:
+        return False
+    return principal.vendors is None or (vendor is not None and vendor in principal.vendors)
+
+
 def may_revoke_tokens(principal: Principal) -> bool:
     """Whether a token may be declared void before it expires."""
-    return principal.role in _REVOKERS
+    return principal.role in _TENANT_WIDE
 
 
 def _is_driver(principal: Principal, driver: str) -> bool:

@@ -275,6 +275,12 @@ TIMER_LATE_SECONDS: Final = _histogram(
     "how long after its time a safety timer fired, in seconds",
     SAFETY_BUCKETS_S,
 )
+CONTACT_CODES: Final = _counters(
+    "wayguard_codes_total",
+    "codes that verify a contact's address, by what became of them; withheld: the address had enough",
+    channel=("sms", "call", "email"),
+    outcome=(*ATTEMPT_OUTCOMES, "withheld"),
+)
 ALERTS_OPEN: Final = _gauge("wayguard_alerts_open", "open alerts, drills apart; from the auditor alone")
 ATTEMPTS_WAITING: Final = _gauges(
     "wayguard_alert_attempts_waiting",

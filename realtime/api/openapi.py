@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from realtime.api.errors import STATUS
-from realtime.api.operation import AnyOperation
+from realtime.api.operation import BODY_METHODS, AnyOperation
 from realtime.protocol import Code
 
 VERSION: Final = "3.1.0"
@@ -87,7 +87,7 @@ def _described(operation: AnyOperation) -> dict[str, Any]:
         *_parameters("query", operation.query_shape, operation.path),
     ]:
         described["parameters"] = parameters
-    if operation.method == "POST":
+    if operation.method in BODY_METHODS:
         described["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": _ref(_body(operation))}},
@@ -129,7 +129,7 @@ def refusals(operation: AnyOperation) -> list[Code]:
         codes.append(Code.UNAVAILABLE)
     if not operation.open_to_all:
         codes += WITH_TOKEN
-    if operation.method == "POST":
+    if operation.method in BODY_METHODS:
         codes += WITH_BODY
     return list(dict.fromkeys(codes))
 
@@ -161,7 +161,7 @@ def _schemas(operations: Iterable[AnyOperation]) -> dict[str, Any]:
     bodies: list[type[Struct]] = []
     for operation in operations:
         answers += [shape for shape in (operation.answer, *operation.media.values()) if shape is not None]
-        if operation.method == "POST":
+        if operation.method in BODY_METHODS:
             bodies.append(_body(operation))
     given = _components(answers)
     for name, schema in given.items():

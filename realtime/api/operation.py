@@ -32,6 +32,7 @@ REQUEST_TIMEOUT_S: Final = 30.0
 """What one request may take at most, streamed answers excepted: they are bounded page by page."""
 
 BODY_TIMEOUT_S: Final = 10.0
+BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _JSON: Final = "application/json"
@@ -71,7 +72,7 @@ class Operation(Generic[P, Q, B]):
     """One row of the table: route, documentation and handler in one."""
 
     id: str
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     summary: str
     handler: Handler[P, Q, B]
@@ -123,10 +124,10 @@ async def _call(
     path = _shaped(dict(request.match_info), operation.path_shape)
     shaped_query = _shaped(query, operation.query_shape)
     raw = b""
-    if operation.method == "POST":
+    if operation.method in BODY_METHODS:
         assert context is not None
         raw = await read_body(request, context.settings.max_frame_bytes)
-    body = _decoded(raw, operation) if operation.method == "POST" else operation.body_shape()
+    body = _decoded(raw, operation) if operation.method in BODY_METHODS else operation.body_shape()
     return Call(request, path, shaped_query, body, raw, health, context, principal)
 
 

@@ -121,7 +121,7 @@ async def all_circumstances(db: Database) -> Known:
 
 
 def operator_of(settings: Settings, tenant: str) -> Contact | None:
-    """The contact ``operator`` of ``tenant``: its emergency number and the operator's webhook, from settings."""
+    """The contact ``operator`` of ``tenant``: its emergency number, the operator's webhook."""
     numbers = dict(pair.split("=", 1) for pair in settings.emergency_numbers if "=" in pair)
     phone = numbers.get(tenant)
     if phone is None and not settings.operator_webhook_url:

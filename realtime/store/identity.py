@@ -18,6 +18,14 @@ async def connect_driver(db: Database, tenant: str, vendor: str, driver: str) ->
     return epoch
 
 
+async def ensure_driver(db: Database, tenant: str, vendor: str, driver: str) -> None:
+    """Make a driver of ``vendor`` that is not there yet; one that is stays as it is. Raises
+    Refused(unavailable).
+    """
+    async with db.writer() as connection:
+        await connection.execute(_SQL["ensure_driver"], tenant, vendor, driver)
+
+
 async def ensure_vendors(db: Database, tenant: str, vendors: Collection[str]) -> None:
     """Make ``tenant`` and those of its ``vendors`` that are not there yet. Raises Refused(unavailable)."""
     async with db.writer() as connection:

@@ -13,6 +13,10 @@ from realtime.store import ids
 from realtime.store.database import Database
 from realtime.store.queries import load
 
+PARTITIONED_MS: Final = 47 * 3_600_000
+"""A journey's partition is there at least this long; afterwards its points may be those of the incident
+alone.
+"""
 LATEST_WITHIN_MS: Final = 48 * 3_600_000
 """Journeys created longer ago have no latest position."""
 
@@ -34,6 +38,7 @@ async def after(
 ) -> list[Point]:
     """The journey's points above ``since_seq`` in order, ``limit`` at most; none for an unknown journey.
 
+    Once its partition is dropped, those of a journey with an alert come from the incident's copy.
     A void has null ``t_ms``, ``lat`` and ``lon``. ``history``: what is read is older than 60 s, so a replica
     will do. Raises Refused(unavailable).
     """
@@ -53,7 +58,13 @@ async def _rows(
     db: Database, query: str, tenant: str, journey_id: UUID, since_seq: int, limit: int, *, history: bool
 ) -> list[asyncpg.Record]:
     async with await db.history(tenant) if history else db.reader(tenant) as connection:
-        rows: list[asyncpg.Record] = await connection.fetch(_SQL[query], journey_id, since_seq, limit)
+        asked = (journey_id, since_seq, limit)
+        rows: list[asyncpg.Record] = await connection.fetch(
+            _SQL[query].format(points="journey_points"), *asked
+        )
+        age_ms = time.time_ns() // 1_000_000 - ids.minted_ms(journey_id)
+        if not rows and age_ms > PARTITIONED_MS:
+            rows = await connection.fetch(_SQL[query].format(points="incident_points"), *asked)
     return rows
 
 

@@ -7,16 +7,20 @@ How, each seen on Postgres with a long read open and inserts going on:
   and detached ``CONCURRENTLY`` before it is dropped.
 * A detach waits for reads that began before it; ``lock_timeout`` ends the wait, the partition stays
   "detaching" (new reads do not see it), and the next run finishes it.
+* Points of journeys with an alert are copied to the incident first (`incidents`); a table that holds one
+which is not copied is not dropped.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeVar
 
 import asyncpg
 
 from realtime.settings import Settings
-from realtime.store import ids, partitions
+from realtime.store import ids, incidents, partitions
 from realtime.store.database import Database
 from realtime.store.direct import Lock, locked
 from realtime.store.partitions import State, name_of
@@ -27,6 +31,8 @@ TOKEN_GRACE_MS = 31 * 86_400_000
 """A revocation outlives its token: an expired driver token still raises an SOS for 30 days unless revoked."""
 
 _STEP_TIMEOUT_S = 30.0
+A = TypeVar("A")
+R = TypeVar("R")
 _SQL = load("upkeep")
 _log = logging.getLogger(__name__)
 
@@ -41,6 +47,9 @@ class UpkeepReport:
     deferred: list[str] = field(default_factory=list)
     """Somebody was in the way; the next run tries again."""
     tokens_forgotten: int = 0
+    incident_points: int = 0
+    """Points of journeys with an alert that were copied."""
+    incidents_forgotten: int = 0
 
 
 async def run_once(settings: Settings, now_ms: int, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> UpkeepReport:
@@ -54,12 +63,14 @@ async def run_once(settings: Settings, now_ms: int, lock_timeout_ms: int = LOCK_
     async with locked(settings.direct_url, Lock.UPKEEP) as connection:
         await connection.execute("SELECT set_config('lock_timeout', $1, false)", str(lock_timeout_ms))
         run = _Run(connection, _states(await connection.fetch(_SQL["partitions"])))
-        await run.follow(partitions.plan(today, oldest, run.states))
-        async with connection.transaction():
-            await connection.execute(_SQL["as_writer"])  # the login itself sees no row
-            run.report.tokens_forgotten = await connection.fetchval(
-                _SQL["forget_tokens"], now_ms - TOKEN_GRACE_MS, timeout=_STEP_TIMEOUT_S
-            )
+        plan = partitions.plan(today, oldest, run.states)
+        await run.prepare(plan)
+        # Before anything is detached: from then on its points are read from the copy.
+        run.report.incident_points = await run.as_writer(incidents.copy_new, min((*plan.drop, oldest)))
+        await run.follow(plan)
+        before_ms = now_ms - settings.incident_retention_days * 86_400_000
+        run.report.incidents_forgotten, _ = await run.as_writer(incidents.forget_past, before_ms)
+        run.report.tokens_forgotten = await run.as_writer(_forget_tokens, now_ms - TOKEN_GRACE_MS)
     _log.info("upkeep %s", run.report)
     return run.report
 
@@ -90,11 +101,20 @@ class _Run:
         self.states = states
         self.report = UpkeepReport()
 
-    async def follow(self, plan: partitions.Plan) -> None:
-        """Do ``plan``: what the coming days need first, so that no wait for a reader delays it."""
+    async def prepare(self, plan: partitions.Plan) -> None:
+        """What the coming days need, first of all: no wait for a reader, and no copying, delays it."""
         for day in plan.make:
             if await self._try("make", day):
                 self.report.made.append(name_of(day))
+
+    async def as_writer(self, work: Callable[[asyncpg.Connection, A], Awaitable[R]], given: A) -> R:
+        """``work`` in a transaction of the writer: the login itself sees no row."""
+        async with self.connection.transaction():
+            await self.connection.execute(_SQL["as_writer"])
+            return await work(self.connection, given)
+
+    async def follow(self, plan: partitions.Plan) -> None:
+        """Finish, attach and drop."""
         for day in plan.finish:
             if await self._try("finalize", day):
                 self.states[day] = State.LOOSE
@@ -102,8 +122,17 @@ class _Run:
             if self.states[day] is State.LOOSE and await self._try("attach", day):
                 self.report.attached.append(name_of(day))
         for day in plan.drop:
-            if await self._loosened(day) and await self._try("drop", day):
+            if await self._loosened(day) and await self._saved(day) and await self._try("drop", day):
                 self.report.dropped.append(name_of(day))
+
+    async def _saved(self, day: date) -> bool:
+        """Whether the loose table holds no point of an alert that is not copied. Nothing comes into it any
+        more.
+        """
+        if await self.as_writer(incidents.saved, day):
+            return True
+        self.report.deferred.append(name_of(day))
+        return False
 
     async def _loosened(self, day: date) -> bool:
         """Whether ``day``'s table is no longer, or could now be made no longer, a part of journey_points."""
@@ -123,6 +152,11 @@ class _Run:
             self.report.deferred.append(name_of(day))
             return False
         return True
+
+
+async def _forget_tokens(connection: asyncpg.Connection, before_ms: int) -> int:
+    count: int = await connection.fetchval(_SQL["forget_tokens"], before_ms, timeout=_STEP_TIMEOUT_S)
+    return count
 
 
 def _statement(step: str, day: date) -> str:

@@ -78,14 +78,16 @@ async def works_after_migrating(url: str) -> None:
 
 async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, tmp_path: Path) -> None:
     settings = Settings(database_url=empty_database_url)
-    good = (module._FOLDER / "001_ground.sql").read_text()
-    (tmp_path / "001_ground.sql").write_text(good)
-    (tmp_path / "002_bad.sql").write_text("CREATE TABLE half (id int);\nSELECT 1/0;\n")
+    good = sorted(module._FOLDER.glob("*.sql"))
+    for path in good:
+        (tmp_path / path.name).write_text(path.read_text())
+    bad = tmp_path / f"{len(good) + 1:03}_bad.sql"
+    bad.write_text("CREATE TABLE half (id int);\nSELECT 1/0;\n")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(settings, tmp_path)
-    assert await tracked(empty_database_url) == ["001_ground.sql"]
-    (tmp_path / "002_bad.sql").write_text("CREATE TABLE half (id int);\n")
-    assert await migrate(settings, tmp_path) == ["002_bad.sql"]
+    assert await tracked(empty_database_url) == [path.name for path in good]
+    bad.write_text("CREATE TABLE half (id int);\n")
+    assert await migrate(settings, tmp_path) == [bad.name]
     await works(settings)
 
 

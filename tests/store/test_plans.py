@@ -42,8 +42,8 @@ async def explained(connection: Any, query: str, *args: object) -> dict[str, Any
 @pytest.mark.parametrize(
     ("query", "args"),
     [
-        (points._SQL["after"], (JOURNEY, 0, 100)),
-        (points._SQL["records_after"], (JOURNEY, 0, 100)),
+        (points._SQL["after"].format(points="journey_points"), (JOURNEY, 0, 100)),
+        (points._SQL["records_after"].format(points="journey_points"), (JOURNEY, 0, 100)),
         (points._SQL["last_seq"], (JOURNEY,)),
         (journeys._SQL["head"], (JOURNEY,)),
         (journeys._SQL["get"], (JOURNEY,)),

@@ -89,6 +89,8 @@ CREATE TABLE driver_safety (
     language    text NOT NULL DEFAULT 'en',
     cancel_pin  text,                   -- hashes: alerts.pin
     duress_pin  text,
+    wrong_pins  integer NOT NULL DEFAULT 0,     -- typed to change a PIN, since
+    wrong_since_ms bigint NOT NULL DEFAULT 0,
     updated_ms  bigint NOT NULL DEFAULT now_ms(),
     PRIMARY KEY (tenant_id, driver_id),
     FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers ON DELETE CASCADE

@@ -22,3 +22,12 @@ SELECT vendor_id FROM drivers WHERE driver_id = $1
 
 -- name: vendors_of
 SELECT vendor_id FROM vendors WHERE tenant_id = $1 ORDER BY vendor_id LIMIT $2
+
+-- name: ensure_driver
+-- Whoever is there already stays with their vendor.
+WITH tenant AS (
+    INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING
+), vendor AS (
+    INSERT INTO vendors (tenant_id, vendor_id) VALUES ($1, $2) ON CONFLICT DO NOTHING
+)
+INSERT INTO drivers (tenant_id, vendor_id, driver_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING

@@ -5,7 +5,7 @@
 -- name: after
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8
-FROM journey_points
+FROM {points}
 WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
 ORDER BY seq
 LIMIT $3
@@ -13,7 +13,7 @@ LIMIT $3
 -- name: records_after
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8, received_ms, void_reason, clock_odd
-FROM journey_points
+FROM {points}
 WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
 ORDER BY seq
 LIMIT $3

@@ -1,0 +1,81 @@
+"""Incidents: the points of journeys with an alert, copied so that they outlive their partition.
+
+`upkeep` calls these on its own connection, as the writer. They are copied soon after they are committed, and
+a last time from the detached partition, into which nothing can come any more, before it is dropped.
+"""
+
+import logging
+from datetime import date
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from realtime.store import ids
+from realtime.store.partitions import name_of
+from realtime.store.queries import load
+
+COPY_POINTS: Final = 20_000
+"""Points in one statement."""
+FORGOTTEN_AT_ONCE: Final = 500
+"""Journeys and alerts that one run forgets at most; the next goes on."""
+
+_TIMEOUT_S: Final = 30.0
+_LAST: Final = UUID(int=(1 << 128) - 1)
+_SQL = load("incidents")
+_log = logging.getLogger(__name__)
+
+
+async def copy_new(connection: asyncpg.Connection, since: date) -> int:
+    """Copy what is new of every journey with an alert that was begun on ``since`` or later; how many
+    points.
+    """
+    first, _ = ids.partition_bounds(since)
+    return sum(
+        [await _copied(connection, *row, "journey_points") for row in await _alerted(connection, first)]
+    )
+
+
+async def saved(connection: asyncpg.Connection, day: date) -> bool:
+    """Copy what is left in the table of ``day``, attached or not; whether nothing of an alert is in it
+    alone.
+    """
+    first, end = ids.partition_bounds(day)
+    source = name_of(day)
+    journeys = await _alerted(connection, first, end)
+    for journey_id, copied in journeys:
+        await _copied(connection, journey_id, copied, source)
+    left: int = 0
+    if journeys:
+        uncopied = _SQL["uncopied"].format(source=source)
+        left = await connection.fetchval(uncopied, [one for one, _ in journeys], timeout=_TIMEOUT_S)
+    if left:
+        _log.error("%d points of alerts in %s are not copied: it is kept", left, source)
+    return not left
+
+
+async def forget_past(connection: asyncpg.Connection, before_ms: int) -> tuple[int, int]:
+    """Forget points and alerts of what was closed before ``before_ms``; how many journeys and alerts."""
+    past = await connection.fetch(_SQL["past"], before_ms, FORGOTTEN_AT_ONCE, timeout=_TIMEOUT_S)
+    for row in past:
+        await connection.execute(_SQL["forget_points"], row["journey_id"], timeout=_TIMEOUT_S)
+    alerts: int = await connection.fetchval(
+        _SQL["forget_alerts"], before_ms, FORGOTTEN_AT_ONCE, timeout=_TIMEOUT_S
+    )
+    return len(past), alerts
+
+
+async def _alerted(connection: asyncpg.Connection, first: UUID, end: UUID = _LAST) -> list[tuple[UUID, int]]:
+    rows = await connection.fetch(_SQL["alerted"], first, end, ids.minted_ms(first), timeout=_TIMEOUT_S)
+    return [(UUID(int=row["journey_id"].int), row["copied"]) for row in rows]
+
+
+async def _copied(connection: asyncpg.Connection, journey_id: UUID, copied: int, source: str) -> int:
+    copy, begun = _SQL["copy"].format(source=source), copied
+    while True:
+        last: int | None = await connection.fetchval(
+            copy, journey_id, copied, COPY_POINTS, timeout=_TIMEOUT_S
+        )
+        if last is None:
+            return copied - begun
+        copied = last

@@ -1,0 +1,46 @@
+"""What a driver sets for themselves: name and language for the messages, the PINs' hashes."""
+
+from typing import Final
+
+from alerts.policy import Pins
+from realtime.protocol import Code, Refused
+from realtime.store.circumstances import Safety
+from realtime.store.database import Database
+from realtime.store.queries import load
+
+MAX_WRONG: Final = 5
+WINDOW_MS: Final = 3_600_000
+
+_SQL = load("safety_settings")
+
+
+async def get(db: Database, tenant: str, driver: str) -> Safety:
+    """What ``driver`` has set; the defaults when nothing. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["get"], tenant, driver)
+    if row is None:
+        return Safety()
+    return Safety(row["name"], row["language"], Pins(row["cancel_pin"], row["duress_pin"]))
+
+
+async def describe(db: Database, tenant: str, driver: str, name: str, language: str) -> None:
+    """Set name and language; the driver must be known. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(_SQL["describe"], tenant, driver, name, language)
+
+
+async def set_pins(db: Database, tenant: str, driver: str, pins: Pins) -> None:
+    """Set both PINs' hashes; the driver must be known. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(_SQL["set_pins"], tenant, driver, pins.cancel, pins.duress)
+
+
+async def take_try(db: Database, tenant: str, driver: str) -> None:
+    """Count a try at the PIN that is in force, before it is compared; `set_pins` forgets them.
+
+    Raises Refused: rate_limited after five in an hour, unavailable.
+    """
+    async with db.writer() as connection:
+        taken = await connection.fetchval(_SQL["take_try"], tenant, driver, WINDOW_MS, MAX_WRONG)
+    if taken is None:
+        raise Refused(Code.RATE_LIMITED, "too many wrong pins", retry_after_s=WINDOW_MS / 1000)

@@ -50,7 +50,7 @@ def derive(secret: str | bytes, purpose: str) -> bytes:
 
 
 def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms: int) -> str:
-    """The token of a link: 71 characters for a contact with a UUID, of A–Z, a–z, 0–9, - and _."""
+    """The token of a link: 72 characters for a contact with a UUID, of A–Z, a–z, 0–9, - and _."""
     head = alert_id.bytes + (expires_ms // 1000).to_bytes(5)
     try:
         body = bytes([_VERSION_UUID]) + head + UUID(contact_id).bytes

@@ -119,7 +119,7 @@ class _Reader:
         return None
 
     def place(self) -> Place | None:
-        """Of a point as in the protocol: `[seq, t, lat, lon, speed, heading, accuracy, altitude, battery]`."""
+        """Of a point as in the protocol: seq, t, lat, lon, speed, heading, accuracy, altitude, battery."""
         value = self._fields.get("point")
         if value is None:
             return None

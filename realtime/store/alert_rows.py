@@ -1,21 +1,25 @@
 """A case of the alert engine as rows: loaded under its lock, and what changed of it kept."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press
 from alerts.attempt import Attempt, Purpose, Status, StatusReport
 from alerts.case import Audit, Case, Changes
+from alerts.clocks import settled_into
 from alerts.policy import PolicyCopy
 from realtime.store.queries import load
 
 SQL: Final = load("alerts")
+
+_log = logging.getLogger(__name__)
 
 _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
@@ -81,11 +85,17 @@ async def hold(connection: asyncpg.Connection, alert_id: UUID, *, wait: bool = T
         return None
     alert = alert_of(row)
     found = [attempt_of(r) for r in await connection.fetch(SQL["lock_attempts"], alert.alert_id)]
-    return Held(Case(alert, copy_of(row), {a.attempt_id: a for a in found}), row["now_ms"])
+    case = Case(alert, copy_of(row), {a.attempt_id: a for a in found})
+    return Held(await _by_the_clock(connection, case, row["now_ms"]), row["now_ms"])
 
 
 async def keep(connection: asyncpg.Connection, before: Case | None, changes: Changes, now_ms: int) -> Changes:
-    """Write ``changes``, then what providers said too early of the sends among them; all that has changed."""
+    """Write ``changes``, then what providers said too early of the sends among them; all that has changed.
+
+    Of a case that is not there yet, ``before`` being None, every attempt is written.
+    """
+    if before is None:
+        changes = structs.replace(changes, touched=tuple(changes.case.attempts.values()))
     await _write(connection, before, changes)
     for attempt in changes.touched:
         known = None if before is None else before.attempts.get(attempt.attempt_id)
@@ -98,8 +108,7 @@ async def keep(connection: asyncpg.Connection, before: Case | None, changes: Cha
 
 async def keep_attempt(connection: asyncpg.Connection, case: Case, attempt: Attempt) -> None:
     """Write one attempt of ``case``, and nothing else."""
-    columns = _attempt_columns([attempt], case.alert.drill)
-    await connection.execute(SQL["keep_attempts"], case.alert.alert_id, case.alert.tenant, *columns)
+    await _write_attempts(connection, case, [attempt])
 
 
 async def keep_press(
@@ -116,17 +125,31 @@ async def keep_history(connection: asyncpg.Connection, alert: Alert, audit: Sequ
         await connection.execute(SQL["keep_new_events"], alert.alert_id, alert.tenant, *_event_columns(audit))
 
 
+async def _by_the_clock(connection: asyncpg.Connection, case: Case, now_ms: int) -> Case:
+    """``case``, its times moved when Postgres' clock was set back; nobody waits for that future."""
+    settled = settled_into(case, now_ms)
+    if settled is not case:
+        _log.warning("the database's clock was set back: an alert's times are moved")
+        await connection.execute(SQL["move_alert"], case.alert.alert_id, json(settled.alert))
+        await _write_attempts(connection, settled, tuple(settled.attempts.values()))
+    return settled
+
+
+async def _write_attempts(connection: asyncpg.Connection, case: Case, attempts: Sequence[Attempt]) -> None:
+    if attempts:
+        columns = _attempt_columns(attempts, case.alert.drill)
+        await connection.execute(SQL["keep_attempts"], case.alert.alert_id, case.alert.tenant, *columns)
+
+
 async def _write(connection: asyncpg.Connection, before: Case | None, changes: Changes) -> None:
     after = changes.case
     if before is None:
         await connection.execute(SQL["insert_alert"], *_alert_columns(after, changes.next_ms))
     else:
         await connection.execute(SQL["update_alert"], *_changed_columns(before, after, changes.next_ms))
-    owner = (after.alert.alert_id, after.alert.tenant)
-    if changes.touched:
-        columns = _attempt_columns(changes.touched, after.alert.drill)
-        await connection.execute(SQL["keep_attempts"], *owner, *columns)
+    await _write_attempts(connection, after, changes.touched)
     if changes.audit:
+        owner = (after.alert.alert_id, after.alert.tenant)
         await connection.execute(SQL["keep_events"], *owner, *_event_columns(changes.audit))
 
 

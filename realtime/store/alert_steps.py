@@ -14,6 +14,7 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import Attempt, Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
+from alerts.clocks import settled_into
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Job, Taken
 from realtime.store import alert_rows as rows
@@ -68,27 +69,52 @@ async def of_press(connection: asyncpg.Connection, tenant: str, driver: str, sos
 
 
 async def import_case(
-    connection: asyncpg.Connection, case: Case, presses: Sequence[Press], audit: Sequence[Audit]
+    connection: asyncpg.Connection,
+    case: Case,
+    presses: Sequence[Press],
+    audit: Sequence[Audit],
+    their_now_ms: int | None,
 ) -> Alert:
     """Bring in what a journal kept; see `PostgresLedger.import_case`."""
     theirs = case.alert
     await connection.execute(SQL["lock_driver"], theirs.tenant, theirs.driver)
     await connection.execute(SQL["ensure_driver"], theirs.tenant, theirs.vendor, theirs.driver)
     held = await _home(connection, case, presses)
-    if held is None:
-        now_ms = await connection.fetchval(SQL["clock"])
-        changes = await rows.keep(connection, None, cases.merged(None, case, now_ms), now_ms)
-    else:
-        changes = cases.merged(held.case, case, held.now_ms)
-        if is_change(held.case, changes):
-            changes = await rows.keep(connection, held.case, changes, held.now_ms)
+    now_ms = held.now_ms if held is not None else await connection.fetchval(SQL["clock"])
+    case = settled_into(case, now_ms, 0 if their_now_ms is None else their_now_ms - now_ms)
+    before = None if held is None else held.case
+    changes = cases.merged(before, case, now_ms)
+    if held is not None and held.case.alert.state not in OPEN and changes.case.alert.state in OPEN:
+        # What looked cancelled was not (a duress PIN); it goes into the alert that is open meanwhile, if any.
+        open_id = await connection.fetchval(SQL["open_of"], theirs.tenant, theirs.driver, theirs.drill)
+        held = held if open_id is None else await rows.hold(connection, open_id)
+        before = None if held is None else held.case
+        changes = cases.merged(before, case, now_ms)
+    if before is None or is_change(before, changes):
+        changes = await rows.keep(connection, before, changes, now_ms)
     alert = changes.case.alert
-    for one in presses:
-        own_id = alert_id_of(one.tenant, one.driver, one.sos_id)
-        await rows.keep_press(connection, one, alert.alert_id, own_id)
+    await _keep_presses(connection, theirs, presses, alert.alert_id)
     await rows.keep_history(connection, alert, audit)
     await connection.execute(_WRITE_SOMETHING)
     return alert
+
+
+async def _keep_presses(
+    connection: asyncpg.Connection, theirs: Alert, presses: Sequence[Press], alert_id: UUID
+) -> None:
+    """Note where each press went; that of ``theirs`` at least, so that its id finds the alert for good."""
+    if all(press.sos_id != theirs.sos_id for press in presses):
+        presses = (*presses, _press_of(theirs))
+    for press in presses:
+        own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
+        await rows.keep_press(connection, press, alert_id, own_id)
+
+
+def _press_of(alert: Alert) -> Press:
+    return Press(
+        alert.tenant, alert.vendor, alert.driver, alert.sos_id, alert.kind, alert.raised_ms, alert.pressed_ms,
+        "http", alert.journey_id, alert.place, alert.message, alert.silent, alert.drill,
+    )  # fmt: skip
 
 
 async def find_sent(connection: asyncpg.Connection, report: StatusReport) -> tuple[UUID, UUID] | None:

@@ -74,11 +74,22 @@ class PostgresLedger:
 
         return await self._step(step)
 
-    async def import_case(self, case: Case, presses: Sequence[Press], audit: Sequence[Audit] = ()) -> Alert:
+    async def import_case(
+        self,
+        case: Case,
+        presses: Sequence[Press],
+        audit: Sequence[Audit] = (),
+        their_now_ms: int | None = None,
+    ) -> Alert:
         """Bring in what a journal kept while Postgres was away: merged with the alert that is here, or joined
-        into the driver's open one; as it stands now. ``presses``: all that went into it. Is idempotent.
+        into the driver's open one; as it stands now. Is idempotent.
+
+        ``presses``: all that went into it. ``their_now_ms``: the journal's clock now; when it is far from
+        ours all its times are moved by the difference.
         """
-        return await self._step(lambda connection: steps.import_case(connection, case, presses, audit))
+        return await self._step(
+            lambda connection: steps.import_case(connection, case, presses, audit, their_now_ms)
+        )
 
     # --- escalation
 

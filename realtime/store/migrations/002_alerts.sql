@@ -129,6 +129,7 @@ CREATE TABLE alerts (
     version     bigint NOT NULL,
     changed_by  xid8 NOT NULL DEFAULT pg_current_xact_id(),  -- whose change is the version: the 2 s poll reads by it
     next_ms     bigint,                 -- when escalation is to look at it
+    written_ms  bigint NOT NULL DEFAULT now_ms(),  -- in the future: the clock was set back, its times are moved
     alert       json NOT NULL,          -- alerts.alert.Alert
     policy_copy json NOT NULL           -- alerts.policy.PolicyCopy
 ) WITH (fillfactor = 70);
@@ -136,6 +137,7 @@ CREATE INDEX alerts_by_change ON alerts (changed_by);
 CREATE INDEX alerts_of_tenant ON alerts (tenant_id, raised_ms DESC, alert_id DESC);
 CREATE INDEX alerts_of_journey ON alerts (journey_id) WHERE journey_id IS NOT NULL;
 CREATE INDEX alerts_due ON alerts (next_ms) WHERE next_ms IS NOT NULL;
+CREATE INDEX alerts_written ON alerts (written_ms);
 -- One open alert a driver, drills apart.
 CREATE UNIQUE INDEX alerts_open ON alerts (tenant_id, driver_id, drill) WHERE closed_ms IS NULL;
 

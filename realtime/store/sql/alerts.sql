@@ -58,11 +58,15 @@ INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind,
                     version, next_ms, alert, policy_copy)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
+-- name: move_alert
+-- Its times are by another clock: nothing that anybody sees has changed.
+UPDATE alerts SET alert = $2, next_ms = now_ms(), written_ms = now_ms() WHERE alert_id = $1
+
 -- name: update_alert
 UPDATE alerts
 SET state = $2, closed_ms = $3, journey_id = $4, kind = $5,
     changed_by = CASE WHEN version = $6 THEN changed_by ELSE pg_current_xact_id() END,
-    version = $6, next_ms = $7, alert = $8, policy_copy = coalesce($9, policy_copy)
+    version = $6, next_ms = $7, alert = $8, policy_copy = coalesce($9, policy_copy), written_ms = now_ms()
 WHERE alert_id = $1
 
 -- name: keep_attempts
@@ -93,10 +97,13 @@ WHERE NOT EXISTS (
     WHERE e.alert_id = $1 AND e.at_ms = kept.at_ms AND e.what = kept.what AND e.actor::text = kept.actor)
 
 -- name: due_alerts
--- Those whose time has come; then those with an attempt that waits in a channel which is down, $3 left out.
+-- Those whose time has come; those that were written in what is now the future; then those with an attempt
+-- that waits in a channel which is down, $3 left out.
 SELECT alert_id
 FROM (
     SELECT alert_id, 0 AS place, next_ms FROM alerts WHERE next_ms <= now_ms()
+    UNION ALL
+    SELECT alert_id, 0, 0 FROM alerts WHERE written_ms > now_ms() + 5000
     UNION ALL
     SELECT alert_id, 1, claim_ms
     FROM alert_attempts
@@ -112,7 +119,7 @@ LIMIT $2
 UPDATE alerts SET next_ms = now_ms() + $2 WHERE alert_id = $1
 
 -- name: anything_due
-SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
+SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms() OR written_ms > now_ms() + 5000)
     OR EXISTS (SELECT FROM alert_attempts WHERE claim_ms <= now_ms())
 
 -- name: claimable

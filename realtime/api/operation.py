@@ -90,6 +90,8 @@ class Operation(Generic[P, Q, B]):
     """Whether it needs no token."""
     unread_body: type[msgspec.Struct] | None = None
     """What the body is when the handler hands it on as it came, to a service that reads it."""
+    as_it_comes: bool = False
+    """Whether the handler is given the request as it is, and looks after token, rate, query and body itself."""
     streams: bool = False
     """Whether the answer is written page by page under its own timeouts."""
 
@@ -116,6 +118,9 @@ async def answer(
 async def _call(
     operation: AnyOperation, request: web.Request, health: Health, context: ApiContext | None
 ) -> Call[Any, Any, Any]:
+    if operation.as_it_comes:
+        return Call(request, operation.path_shape(), operation.query_shape(), operation.body_shape(), b"",
+                    health, context, None)  # fmt: skip
     principal = None
     if not operation.open_to_all:
         assert context is not None
@@ -134,14 +139,15 @@ async def _call(
 async def _principal(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:
     if not TOKEN_PARAMETERS.isdisjoint(name.lower() for name in request.query):
         raise Refused(Code.UNAUTHENTICATED, "a token does not belong in a query string")
-    principal = await context.authenticator.authenticate(_bearer(request))
+    principal = await context.authenticator.authenticate(bearer(request))
     if not access.may_use_api(principal):
         raise Refused(Code.FORBIDDEN, "a share cannot use the api")
     await context.limiter.check(principal, operation.id)
     return principal
 
 
-def _bearer(request: web.Request) -> str:
+def bearer(request: web.Request) -> str:
+    """The token of the request. Raises Refused(unauthenticated)."""
     given = request.headers.getall("Authorization", [])
     if len(given) != 1:
         raise Refused(Code.UNAUTHENTICATED, "no token" if not given else "more than one authorization header")

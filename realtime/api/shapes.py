@@ -261,6 +261,28 @@ class PositionsAck(Struct, kw_only=True):
     latest_refused: Annotated[str, Meta(description="why `latest` was not shown")] | UnsetType = UNSET
 
 
+class SosRequest(Struct):
+    """A cry for help. Only `sos_id` is needed: another field that is wrong is dropped and noted, not refused."""
+
+    sos_id: Annotated[UUID, Meta(description="made by the app, once a cry; the same again is the same alert")]
+    kind: Literal["sos", "crash", "fall"] = "sos"
+    pressed_at: Annotated[int, Meta(description="by the app's clock")] | None = None
+    journey_id: UUID | None = None
+    point: Point | None = None
+    message: str | None = None
+    silent: Annotated[bool, Meta(description="nothing is shown or heard on the phone")] = False
+    drill: bool = False
+
+
+class SosAck(Struct, kw_only=True):
+    """It is kept: `committed` in the database; while that is away, `replicated` on two disks, or `local` on one."""
+
+    ok: Ok = True
+    alert_id: UUID
+    state: State
+    durability: Durability
+
+
 class Healthy(Struct, kw_only=True):
     """The process is alive."""
 

@@ -1,0 +1,96 @@
+"""``POST /api/v1/sos``: a cry for help by HTTP, beside the one by socket. Almost anything is taken.
+
+Only a validly signed token and a ``sos_id`` are needed. Nothing here is rate-limited, nothing waits for a
+position, and a body that is too large, cut short or broken is read as far as it goes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from alerts.alert import Press
+from alerts.ports import Taken
+from alerts.press import parse_press
+from alerts.shown import as_shown_to_driver
+from realtime import metrics
+from realtime.api.operation import BODY_TIMEOUT_S, Call, bearer
+from realtime.api.shapes import NoBody, NoPath, NoQuery, SosAck
+from realtime.auth import Principal
+from realtime.protocol import Code, Refused
+
+READ_BYTES: Final = 2 * 1024 * 1024
+"""Of a body at most; a megabyte of message is read, and then dropped for what it is."""
+SWALLOWED_BYTES: Final = 16 * 1024 * 1024
+"""Read and thrown away beyond that, so that the answer finds somebody who listens."""
+SOURCE: Final = "http"
+
+
+class SosAuthenticator(Protocol):
+    """Lets a cry for help in where others are kept out."""
+
+    async def authenticate_sos(self, token: object) -> Principal:
+        """The driver of a token that is rightly signed, expired up to 30 days, and not revoked as far as is
+        known. Raises Refused(unauthenticated, token_expired or revoked).
+        """
+
+
+class SosIntake(Protocol):
+    """Keeps it."""
+
+    async def press(self, press: Press) -> Taken:
+        """Keep a press durably. Idempotent by ``sos_id``. Raises Refused(unavailable)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SosDesk:
+    """What the operation needs; an application that serves it has one under `DESK`."""
+
+    authenticator: SosAuthenticator
+    intake: SosIntake
+    now_ms: Callable[[], int]
+
+
+DESK: Final = web.AppKey("sos", SosDesk)
+
+
+async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
+    """Durable when this returns; the same ``sos_id`` again returns the same alert."""
+    desk = call.request.app[DESK]
+    principal = await desk.authenticator.authenticate_sos(bearer(call.request))
+    driver, vendor = principal.driver, principal.home_vendor
+    if principal.role != "driver" or driver is None or vendor is None:
+        raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
+    body = await _whatever_came(call.request)
+    press = parse_press(
+        body,
+        tenant=principal.tenant,
+        vendor=vendor,
+        driver=driver,
+        source=SOURCE,
+        received_ms=desk.now_ms(),
+    )
+    if press is None:
+        raise Refused(Code.INVALID, "sos_id is not a uuid")
+    taken = await desk.intake.press(press)
+    metrics.SOS_TAKEN.labels(SOURCE, taken.durability).inc()
+    shown = as_shown_to_driver(taken.alert)
+    return SosAck(alert_id=shown.alert_id, state=shown.state, durability=taken.durability)
+
+
+async def _whatever_came(request: web.Request) -> bytes:
+    """The body as far as it was sent, can be unpacked, and is not absurdly large."""
+    body, came = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk[: READ_BYTES - len(body)]
+                came += len(chunk)
+                if came > SWALLOWED_BYTES:
+                    break
+    except (TimeoutError, HttpProcessingError, web.PayloadAccessError, web.RequestPayloadError, OSError):
+        pass  # what has come may hold all that is needed
+    return bytes(body)

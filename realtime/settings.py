@@ -6,6 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from alerts.answer import derive
+
+_TOGETHER = (
+    ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
+    ("smtp_host", "smtp_from"),
+    ("smtp_username", "smtp_password"),
+)
+"""Settings that mean something together alone."""
+
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Listed = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list in the environment."""
@@ -146,9 +155,35 @@ class Settings(BaseSettings):
                 raise ValueError("AUTH_SECRET is shorter than 32 bytes")
         if any(a != "HS256" for a in self.auth_algorithms) and not self.auth_jwks_url:
             raise ValueError("AUTH_ALGORITHMS names a public-key algorithm but AUTH_JWKS_URL is empty")
+        for together in _TOGETHER:
+            self._check_whole(together)
         return self
+
+    def _check_whole(self, names: tuple[str, ...]) -> None:
+        """A credential that is set by half would be missed in the night in which it is needed."""
+        missing = [name for name in names if not _text(getattr(self, name))]
+        if missing and len(missing) < len(names):
+            given = next(name for name in names if name not in missing)
+            absent = " and ".join(name.upper() for name in missing)
+            raise ValueError(f"{absent} missing, but {given.upper()} is set")
+
+    @property
+    def alerts_key(self) -> str:
+        """What answer links and webhooks are signed with, and local copies encrypted.
+
+        ALERTS_SECRET, else a key made of AUTH_SECRET. Raises ValueError when neither is set.
+        """
+        if own := self.alerts_secret.get_secret_value():
+            return own
+        if not (auth := self.auth_secret.get_secret_value()):
+            raise ValueError("neither ALERTS_SECRET nor AUTH_SECRET is set")
+        return derive(auth, "alerts").hex()  # never the same: what one signs must not pass for the other's
 
     @property
     def direct_url(self) -> str:
         """The URL for session locks and migrations, which do not work through a transaction pooler."""
         return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()
+
+
+def _text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

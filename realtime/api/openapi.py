@@ -129,9 +129,10 @@ def refusals(operation: AnyOperation) -> list[Code]:
         codes.append(Code.UNAVAILABLE)
     if not operation.open_to_all:
         codes += WITH_TOKEN
-    if operation.method in BODY_METHODS:
+    if operation.method in BODY_METHODS and not operation.as_it_comes:
         codes += WITH_BODY
-    return list(dict.fromkeys(codes))
+    never = {Code.RATE_LIMITED} if operation.as_it_comes else set()
+    return [code for code in dict.fromkeys(codes) if code not in never]
 
 
 def _parameters(place: str, shape: type[Struct], path: str) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ class Operation(Generic[P, Q, B]):
     unread_body: type[msgspec.Struct] | None = None
     """What the body is when the handler hands it on as it came, to a service that reads it."""
     as_it_comes: bool = False
-    """Whether the handler is given the request as it is, and looks after token, rate, query and body itself."""
+    """Whether the handler is given the bare request and looks after token, rate, query and body itself."""
     streams: bool = False
     """Whether the answer is written page by page under its own timeouts."""
 

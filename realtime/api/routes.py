@@ -13,7 +13,8 @@ from realtime.api.context import ApiContext
 from realtime.api.operation import AnyOperation, Call, Operation, answer
 from realtime.api.ports import Health
 from realtime.api.shapes import NoBody, NoPath, NoQuery
-from realtime.api.table import ABOUT, API
+from realtime.api.sos import DESK, SosDesk
+from realtime.api.table import ABOUT, API, SOS
 
 SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768}
 """For ``web.AppRunner(app, **SERVER_LIMITS)``: a longer token or id than is valid gets a coded answer
@@ -21,15 +22,24 @@ instead of the parser's own."""
 
 
 def add_api(app: web.Application, context: ApiContext) -> None:
-    """Adds every operation, the OpenAPI document and the coded errors of ``/api/…`` to ``app``."""
-    operations = [*API, *ABOUT]
+    """Adds every operation, the OpenAPI document and the coded errors of ``/api/…`` to ``app``.
+
+    ``app`` is to have a desk for SOS under `realtime.api.sos.DESK`.
+    """
+    operations = [*API, *SOS, *ABOUT]
     operations.append(_document_operation(operations, context.settings.public_url))
     _register(app, operations, context.health, context)
 
 
 def add_about(app: web.Application, health: Health) -> None:
-    """Adds ``/healthz``, ``/readyz`` and ``/metrics`` alone: all that a worker answers."""
+    """Adds ``/healthz``, ``/readyz`` and ``/metrics`` alone."""
     _register(app, ABOUT, health, None)
+
+
+def add_sos(app: web.Application, desk: SosDesk, health: Health) -> None:
+    """Adds what a worker answers: an SOS, and about itself."""
+    app[DESK] = desk
+    _register(app, [*SOS, *ABOUT], health, None)
 
 
 def _register(

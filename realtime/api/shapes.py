@@ -5,6 +5,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
+from alerts.alert import State
+from alerts.ports import Durability
 from geo.position import SEQ_MAX, T_MS_MAX, Point
 
 # `$` alone would let a trailing newline through in Python; the look-ahead means the same in ECMAScript.
@@ -262,7 +264,7 @@ class PositionsAck(Struct, kw_only=True):
 
 
 class SosRequest(Struct):
-    """A cry for help. Only `sos_id` is needed: another field that is wrong is dropped and noted, not refused."""
+    """A cry for help. Only `sos_id` is needed: whatever else is wrong is dropped and noted, not refused."""
 
     sos_id: Annotated[UUID, Meta(description="made by the app, once a cry; the same again is the same alert")]
     kind: Literal["sos", "crash", "fall"] = "sos"
@@ -275,7 +277,7 @@ class SosRequest(Struct):
 
 
 class SosAck(Struct, kw_only=True):
-    """It is kept: `committed` in the database; while that is away, `replicated` on two disks, or `local` on one."""
+    """It is kept: `committed` in the database; with that away, `replicated` on several disks or `local`."""
 
     ok: Ok = True
     alert_id: UUID

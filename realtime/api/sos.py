@@ -65,16 +65,19 @@ async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
     if principal.role != "driver" or driver is None or vendor is None:
         raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
     body = await _whatever_came(call.request)
-    press = parse_press(
-        body,
-        tenant=principal.tenant,
-        vendor=vendor,
-        driver=driver,
-        source=SOURCE,
-        received_ms=desk.now_ms(),
-    )
-    if press is None:
-        raise Refused(Code.INVALID, "sos_id is not a uuid")
+    received_ms = desk.now_ms()
+    try:
+        press = parse_press(
+            body,
+            tenant=principal.tenant,
+            vendor=vendor,
+            driver=driver,
+            received_ms=received_ms,
+            source=SOURCE,
+            token_expired=principal.expires_ms <= received_ms,
+        )
+    except ValueError as error:
+        raise Refused(Code.INVALID, str(error)) from error
     taken = await desk.intake.press(press)
     metrics.SOS_TAKEN.labels(SOURCE, taken.durability).inc()
     shown = as_shown_to_driver(taken.alert)

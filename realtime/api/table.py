@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from realtime.api import about, geojson, gpx, ingest, journeys, points, shapes, sharing, vendors
+from realtime.api import about, geojson, gpx, ingest, journeys, points, shapes, sharing, sos, vendors
 from realtime.api.operation import AnyOperation, Operation
 from realtime.protocol import Code, Positions
 
@@ -50,6 +50,23 @@ ABOUT: Final[Sequence[AnyOperation]] = (
     ),
 )
 """What every process answers, workers too."""
+
+SOS: Final[Sequence[AnyOperation]] = (
+    Operation(
+        id="raise_sos",
+        method="POST",
+        path="/api/v1/sos",
+        summary="A driver's cry for help. Never rate-limited; the same `sos_id` again is the same alert.",
+        handler=sos.raise_sos,
+        path_shape=shapes.NoPath,
+        query_shape=shapes.NoQuery,
+        body_shape=shapes.NoBody,
+        unread_body=shapes.SosRequest,
+        answer=shapes.SosAck,
+        as_it_comes=True,
+    ),
+)
+"""What workers answer first, and instances when no worker lives."""
 
 API: Final[Sequence[AnyOperation]] = (
     Operation(
@@ -171,4 +188,4 @@ API: Final[Sequence[AnyOperation]] = (
         answer=shapes.Done,
     ),
 )
-"""What a web instance answers beside `ABOUT` and the OpenAPI document itself."""
+"""What a web instance answers beside `ABOUT`, `SOS` and the OpenAPI document itself."""

@@ -14,9 +14,12 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from alerts.alert import Press, opened_alert
+from alerts.ports import Taken
 from geo.position import Point
 from realtime.api.context import ApiContext
 from realtime.api.routes import SERVER_LIMITS, add_api
+from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
@@ -39,6 +42,7 @@ class Fakes:
     failures: dict[str, BaseException] = field(default_factory=dict)
     submitted: list[tuple[Principal, bytes]] = field(default_factory=list)
     limited: list[tuple[str, str]] = field(default_factory=list)
+    pressed: list[Press] = field(default_factory=list)
     ack: dict[str, Any] = field(default_factory=lambda: {"ok": True, "through": 2, "voided": [[2, "no_fix"]]})
 
     def _fail(self, port: str) -> None:
@@ -67,6 +71,15 @@ class Fakes:
         self._fail("submit")
         self.submitted.append((principal, body))
         return self.ack
+
+    async def authenticate_sos(self, token: object) -> Principal:
+        self._fail("authenticate_sos")
+        return Authenticator(self.settings).verify(token)
+
+    async def press(self, press: Press) -> Taken:
+        self._fail("press")
+        self.pressed.append(press)
+        return Taken(opened_alert(press, 0, press.received_ms).alert, "committed", created=True, joined=False)
 
     def health(self) -> Mapping[str, bool]:
         self._fail("health")
@@ -186,6 +199,7 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
     fakes = Fakes(settings)
     db = await Database.open(settings)
     app = web.Application()
+    app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000)
     add_api(
         app,
         ApiContext(

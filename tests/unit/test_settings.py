@@ -56,6 +56,37 @@ def test_a_short_secret_and_a_key_algorithm_without_keys_are_refused(monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"TWILIO_ACCOUNT_SID": "AC1"}, "TWILIO_AUTH_TOKEN and TWILIO_FROM"),
+        ({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_FROM": "+15005550006"}, "TWILIO_AUTH_TOKEN"),
+        ({"SMTP_HOST": "mail.example"}, "SMTP_FROM"),
+        ({"SMTP_HOST": "mail.example", "SMTP_FROM": "a@b", "SMTP_USERNAME": "u"}, "SMTP_PASSWORD"),
+        ({"SMTP_HOST": "mail.example", "SMTP_FROM": "a@b", "SMTP_PASSWORD": "hidden"}, "SMTP_USERNAME"),
+    ],
+)
+def test_a_credential_set_by_half_fails_by_the_name_of_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], missing: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as raised:
+        Settings()
+    assert f"{missing} missing" in str(raised.value)
+    assert "hidden" not in str(raised.value)
+
+
+def test_the_key_of_alerts_is_its_own_or_made_of_the_tokens_secret_and_never_the_same() -> None:
+    auth = "a" * 40
+    assert Settings(alerts_secret="own", auth_secret=auth).alerts_key == "own"  # type: ignore[arg-type]
+    made = Settings(auth_secret=auth).alerts_key  # type: ignore[arg-type]
+    assert made == Settings(auth_secret=auth).alerts_key  # type: ignore[arg-type]
+    assert auth not in made
+    with pytest.raises(ValueError, match="ALERTS_SECRET"):
+        _ = Settings(auth_secret="").alerts_key  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         (

@@ -1,0 +1,93 @@
+"""Every way out that is configured, made from the settings. A new one is one line in `notifiers_of`."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from alerts.answer import make_token
+from alerts.attempt import Channel
+from alerts.notifiers.email import EmailNotifier, Smtp
+from alerts.notifiers.fcm import Fcm
+from alerts.notifiers.firebase import service_account
+from alerts.notifiers.guarded import GuardedHttp
+from alerts.notifiers.push import Prune, PushNotifier
+from alerts.notifiers.socket import Announce, SocketNotifier
+from alerts.notifiers.webhook import WebhookNotifier, webhook_secret
+from alerts.notifiers.writer import Writer
+from alerts.places import NominatimGeocoder
+from alerts.policy import OPERATOR
+from alerts.ports import Job, Notifier
+from realtime.settings import Settings
+
+LINK_VALID_MS: Final = 7 * 86_400_000
+"""From when the alert was raised."""
+
+
+class WaysOut:
+    """The notifiers of one process, by channel. `close` lets go of what they hold."""
+
+    def __init__(
+        self, settings: Settings, announce: Announce, prune: Prune, now_ms: Callable[[], int]
+    ) -> None:
+        geocoder = NominatimGeocoder(settings.geocoder_url, time.monotonic) if settings.geocoder_url else None
+        self._geocoder: Final = geocoder
+        self._key: Final = settings.alerts_key
+        self._settings: Final = settings
+        self._writer: Final = Writer(self.link_of, now_ms, geocoder)
+        self._now_ms: Final = now_ms
+        made = (self._socket(announce), self._push(prune), self._email(), self._webhook())
+        self.by_channel: Final[dict[Channel, Notifier]] = {
+            one.channel: one for one in made if one is not None
+        }
+
+    def link_of(self, job: Job) -> str:
+        """The link by which the contact of ``job`` answers."""
+        alert = job.alert
+        token = make_token(self._key, alert.alert_id, job.contact.contact_id, alert.raised_ms + LINK_VALID_MS)
+        return f"{self._settings.public_url.rstrip('/')}/a#{token}"
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        for notifier in self.by_channel.values():
+            await notifier.close()
+        if self._geocoder is not None:
+            await self._geocoder.close()
+
+    def _socket(self, announce: Announce) -> Notifier:
+        return SocketNotifier(announce)
+
+    def _push(self, prune: Prune) -> Notifier | None:
+        text = self._settings.firebase_credentials.get_secret_value()
+        if not text:
+            return None
+        try:
+            account = service_account(text)
+        except ValueError as error:
+            raise ValueError(f"FIREBASE_CREDENTIALS: {error}") from None
+        settings = self._settings
+        fcm = Fcm(account, base_url=settings.fcm_base_url, timeout_s=settings.delivery_timeout_s)
+        return PushNotifier(fcm, self._writer, prune, self._now_ms)
+
+    def _email(self) -> Notifier | None:
+        settings = self._settings
+        if not settings.smtp_host:
+            return None
+        smtp = Smtp(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_from,
+            settings.smtp_username,
+            settings.smtp_password.get_secret_value(),
+            settings.smtp_security,
+        )
+        return EmailNotifier(smtp, self._writer, self._now_ms)
+
+    def _webhook(self) -> Notifier:
+        http = GuardedHttp(self._settings.outside_allow_private)
+        return WebhookNotifier(self._writer, self._webhook_secret, self._now_ms, http)
+
+    def _webhook_secret(self, job: Job) -> str:
+        own = self._settings.operator_webhook_secret.get_secret_value()
+        if job.contact.contact_id == OPERATOR and own:
+            return own
+        return webhook_secret(self._key, job.alert.tenant, job.contact.contact_id)

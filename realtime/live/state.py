@@ -74,11 +74,13 @@ class LiveState:
         """Everything of one hash."""
         key = state_key(tenant, vendor, HASHED[kind])
         values = await self._bounded(lambda: self._client.hgetall(key))
-        stored = []
-        for driver, value in values.items():
-            order, origin, fragment = value.split(b"|", 2)
-            stored.append(Stored(Item(driver.decode(), int(order), fragment), origin.decode()))
-        return stored
+        return [_stored(driver.decode(), value) for driver, value in values.items()]
+
+    async def read_one(self, tenant: str, vendor: str, kind: str, driver: str) -> Stored | None:
+        """One driver's value of a hash."""
+        key = state_key(tenant, vendor, HASHED[kind])
+        value = await self._bounded(lambda: self._client.hget(key, driver))
+        return None if value is None else _stored(driver, value)
 
     async def is_built(self, tenant: str, vendor: str) -> bool:
         """Whether the latest positions are complete, not only what came since Redis lost them."""
@@ -95,6 +97,11 @@ class LiveState:
                 return await call()
         except REDIS_FAULTS as error:
             raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error
+
+
+def _stored(driver: str, value: bytes) -> Stored:
+    order, origin, fragment = value.split(b"|", 2)
+    return Stored(Item(driver, int(order), fragment), origin.decode())
 
 
 def _calls(writes: Sequence[Write], max_hashes: int) -> Iterator[tuple[list[str], list[bytes]]]:

@@ -8,10 +8,11 @@ back: the auditor tells the operator, and contacts are told when nobody dismisse
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
 from alerts import timers
@@ -19,6 +20,9 @@ from alerts.alert import Actor, ActorKind
 from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime import metrics
+from realtime.live.channels import PRESENCE
+from realtime.live.presence import State
+from realtime.live.state import LiveState
 from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store import alert_steps
@@ -146,6 +150,19 @@ class SafetyTimers:
         except Exception as error:
             log.debug("presence cannot be asked: %s", type(error).__name__)
             return False
+
+
+def online_in(state: LiveState) -> IsOnline:
+    """Whether an app is connected and was heard lately, by the presence that instances keep in Redis."""
+
+    async def is_online(tenant: str, vendor: str, driver: str) -> bool:
+        found = await state.read_one(tenant, vendor, PRESENCE, driver)
+        if found is None:
+            return False
+        presence = msgspec.json.decode(found.item.fragment, type=dict[str, Any])
+        return bool(presence.get("state") == State.ONLINE)
+
+    return is_online
 
 
 class UptimeKeeper:

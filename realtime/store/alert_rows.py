@@ -89,6 +89,16 @@ async def hold(connection: asyncpg.Connection, alert_id: UUID, *, wait: bool = T
     return Held(await _by_the_clock(connection, case, row["now_ms"]), row["now_ms"])
 
 
+async def look(connection: asyncpg.Connection, alert_id: UUID) -> Case | None:
+    """The same without a lock, as it stands now."""
+    row = await connection.fetchrow(SQL["look"], alert_id)
+    if row is None:
+        return None
+    alert = alert_of(row)
+    found = [attempt_of(r) for r in await connection.fetch(SQL["attempts"], alert.alert_id)]
+    return Case(alert, copy_of(row), {a.attempt_id: a for a in found})
+
+
 async def keep(connection: asyncpg.Connection, before: Case | None, changes: Changes, now_ms: int) -> Changes:
     """Write ``changes``, then what providers said too early of the sends among them; all that has changed.
 

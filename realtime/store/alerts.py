@@ -74,6 +74,10 @@ class PostgresLedger:
 
         return await self._step(step)
 
+    async def look(self, alert_id: UUID) -> Case | None:
+        """The case as it stands, whatever its tenant: for a link that names none. Nothing is locked."""
+        return await self._step(lambda connection: rows.look(connection, alert_id))
+
     async def import_case(
         self,
         case: Case,

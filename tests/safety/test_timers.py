@@ -7,12 +7,15 @@ from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 from alerts.alert import Actor, ActorKind, Alert, Kind, State
 from alerts.timers import Spec, TimerKind, TimerState
 from geo.position import Point
+from realtime.live.channels import PRESENCE, presence_item
+from realtime.live.state import LiveState, Stored
 from realtime.protocol import Code, Refused
-from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime
+from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime, online_in
 from realtime.settings import Settings
 from realtime.store import alert_reads, identity, journeys, timers
 from realtime.store.alerts import PostgresLedger
@@ -314,6 +317,20 @@ async def test_presence_that_cannot_be_asked_is_no_sign_of_life(world: World) ->
     await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
     await world.open_for(11)
     assert await SafetyTimers(world.db, world.settings, broken).round() == 1
+
+
+async def test_an_app_is_connected_as_presence_in_redis_says(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as client:
+        state = LiveState(client, 5.0)
+        told = [
+            Stored(presence_item(driver, order, said, 1, "heard"), "w1")
+            for order, (driver, said) in enumerate([("d1", "online"), ("d2", "stale"), ("d3", "offline")])
+        ]
+        await state.write("t1", "north", PRESENCE, told)
+        is_online = online_in(state)
+        found = [await is_online("t1", "north", driver) for driver in ("d1", "d2", "d3", "d4")]
+        assert found == [True, False, False, False]
+        assert not await is_online("t2", "north", "d1")
 
 
 # --- many at once

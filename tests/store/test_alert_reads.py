@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from alerts.alert import Acknowledged, Resolved, State
+from alerts.alert import Acknowledged, Resolved, State, alert_id_of
 from alerts.attempt import Accepted, Status
 from realtime.settings import Settings
 from realtime.store import alert_reads
@@ -66,6 +66,17 @@ async def test_an_alert_is_found_by_its_id_and_by_that_of_a_press_that_joined(wo
         assert found.state is State.RESOLVED
     assert own != joined.alert.alert_id
     assert await alert_reads.get(world.db, "t1", alone.alert.alert_id) == alone.alert
+
+
+async def test_a_link_finds_its_case_without_knowing_the_tenant(world: World) -> None:
+    first = await raise_one(world)
+    second = a_press(await world.now_ms())
+    joined = await world.ledger.press(second, CIRCUMSTANCES)
+    for alert_id in (first.alert.alert_id, alert_id_of("t1", "d1", second.sos_id)):
+        case = await world.ledger.look(alert_id)
+        assert case is not None
+        assert (case.alert, len(case.attempts)) == (joined.alert, 1)
+    assert await world.ledger.look(uuid4()) is None
 
 
 async def test_another_tenant_finds_nothing(world: World) -> None:

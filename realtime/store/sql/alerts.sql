@@ -44,6 +44,14 @@ FROM alerts
 WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
 FOR UPDATE
 
+-- name: look
+SELECT alert, policy_copy
+FROM alerts
+WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
+
+-- name: attempts
+SELECT attempt FROM alert_attempts WHERE alert_id = $1 ORDER BY attempt_id
+
 -- name: lock_if_free
 SELECT alert, policy_copy, now_ms() AS now_ms FROM alerts WHERE alert_id = $1 FOR UPDATE SKIP LOCKED
 

@@ -294,6 +294,17 @@ AUDITED_MS: Final = _gauge(
     "wayguard_audited_timestamp_ms", "when this process last audited, in ms since the epoch; 0 = never"
 )
 
+# --- the mirror
+MIRROR_LEADING: Final = _gauge("wayguard_mirror_leading", "1 while this process writes the Firebase mirror")
+MIRROR_WAITING: Final = _gauge("wayguard_mirror_waiting_paths", "paths of the mirror that are to be written")
+MIRROR_PATHS: Final = _counter("wayguard_mirror_paths_total", "paths of the mirror written or removed")
+MIRROR_UPDATES: Final = _counters(
+    "wayguard_mirror_updates_total", "updates of the mirror: ok or failed", outcome=("ok", "failed")
+)
+MIRROR_SECONDS: Final = _histogram(
+    "wayguard_mirror_update_seconds", "duration of one update of the mirror, in seconds"
+)
+
 # --- the process
 TASKS: Final = _gauge("wayguard_tasks", "asyncio tasks of this process")
 

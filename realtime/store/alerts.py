@@ -24,6 +24,7 @@ from realtime.protocol import Code, Refused
 from realtime.store import alert_rows as rows
 from realtime.store import alert_steps as steps
 from realtime.store.alert_rows import SQL, Held
+from realtime.store.alert_turns import Turns
 from realtime.store.database import Database
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ class PostgresLedger:
     def __init__(self, db: Database, jitter: Jitter = random.random) -> None:
         self._db: Final = db
         self._jitter: Final = jitter
+        self._turns: Final = Turns()
         self._idle: Final = _Idle()
         self._down: frozenset[Channel] = frozenset()
 
@@ -55,7 +57,11 @@ class PostgresLedger:
 
     async def press(self, press: Press, circumstances: Circumstances) -> Taken:
         """Keep a press for good. Presses of a driver take turns, so that a hundred make one alert."""
-        return await self._step(lambda connection: steps.press(connection, press, circumstances))
+
+        async def keep() -> Taken:
+            return await self._step(lambda connection: steps.press(connection, press, circumstances))
+
+        return await self._turns.take(press, keep)
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
         """One event. ``alert_id`` may be what a press promised before it joined another alert."""

@@ -127,7 +127,8 @@ LIMIT $2
 UPDATE alerts SET next_ms = now_ms() + $2 WHERE alert_id = $1
 
 -- name: anything_due
-SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms() OR written_ms > now_ms() + 5000)
+SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
+    OR EXISTS (SELECT FROM alerts WHERE written_ms > now_ms() + 5000)
     OR EXISTS (SELECT FROM alert_attempts WHERE claim_ms <= now_ms())
 
 -- name: claimable

@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from realtime.api.ports import Health, LatestSource, Limiter, PositionService, RequestAuthenticator
+from realtime.api.ports import (
+    CodeService,
+    Health,
+    LatestSource,
+    Limiter,
+    PositionService,
+    RequestAuthenticator,
+)
 from realtime.settings import Settings
 from realtime.store.database import Database
 
@@ -25,4 +32,6 @@ class ApiContext:
     positions: PositionService
     health: Health
     limiter: Limiter
+    codes: CodeService | None = None
+    """None: no way out is set up by which a code could be sent."""
     now_ms: Callable[[], int] = wall_clock_ms

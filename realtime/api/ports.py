@@ -6,6 +6,8 @@ from uuid import UUID
 
 from geo.position import Point
 from realtime.auth import Principal
+from realtime.store.codes import CodeChannel, Verdict
+from realtime.store.contacts import Contact
 
 
 class RequestAuthenticator(Protocol):
@@ -32,6 +34,18 @@ class PositionService(Protocol):
         """The ack once committed, ``{"ok": true, "through", "voided", "latest_refused"?}``, or a refusal's
         ``{"ok": false, "error": {…}}``. Raises Refused too.
         """
+
+
+class CodeService(Protocol):
+    """Codes that verify a contact's address."""
+
+    async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
+        """Send a new one; until when it is good. Raises Refused: invalid, rate_limited, overloaded,
+        unavailable.
+        """
+
+    async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
+        """Count a try; the right one verifies the address. Raises Refused(unavailable)."""
 
 
 class Limiter(Protocol):

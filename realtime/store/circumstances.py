@@ -14,13 +14,11 @@ import msgspec
 from msgspec import Struct
 
 from alerts.alert import Kind
-from alerts.policy import Circumstances, Contact, Pins, Policy
+from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
 from realtime.settings import Settings
 from realtime.store.database import Database
 from realtime.store.queries import load
 
-DISPATCH: Final = "dispatch"
-OPERATOR: Final = "operator"
 DEVICE_SEEN_MS: Final = 90 * 86_400_000
 """A device that its app has not shown for this long is told nothing any more."""
 MAX_DISPATCH_TOKENS: Final = 200

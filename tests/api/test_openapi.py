@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from realtime.api import openapi
 from realtime.api.table import ABOUT, API, SOS
+from tests.api.drives_people import PEOPLE_IDS, people_drives
 from tests.api.harness import Api, Reply
 
 DOCS = Path(__file__).parents[2] / "docs" / "API.md"
@@ -90,6 +91,7 @@ async def test_every_operation_answers_as_documented(api: Api) -> None:
             "/api/v1/revocations",
             {"token": api.token("admin"), "json": {"jti": "a", "expires_at": 4_000_000_000_000}},
         ),
+        *await people_drives(api),
     ]
     for method, template, path, more in driven:
         reply = await api.call(method.upper(), path, **more)
@@ -103,6 +105,7 @@ async def test_every_operation_answers_as_documented(api: Api) -> None:
 async def test_every_refusal_is_documented_too(api: Api) -> None:
     document = await fetched(api)
     ids = {"vendor": "north", "journey_id": "0199d2c8-0000-7000-8000-000000000001", "share_id": "nobody"}
+    ids |= PEOPLE_IDS
     for path, item in document["paths"].items():
         where = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
         for method, operation in item.items():
@@ -134,7 +137,7 @@ def share_body() -> dict[str, Any]:
 
 
 def test_the_page_for_people_has_every_operation_and_no_other() -> None:
-    written = set(re.findall(r"^### `(GET|POST|DELETE) (/\S+)`$", DOCS.read_text(), re.MULTILINE))
+    written = set(re.findall(r"^### `(GET|POST|PUT|PATCH|DELETE) (/\S+)`$", DOCS.read_text(), re.MULTILINE))
     table = {(operation.method, operation.path) for operation in (*API, *SOS, *ABOUT)}
     assert written == table | {("GET", "/api/v1/openapi.json")}
 

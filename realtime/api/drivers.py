@@ -1,0 +1,83 @@
+"""What drivers set for themselves, and their erasure."""
+
+import asyncio
+import secrets
+from typing import Any
+
+from alerts import pin
+from alerts.events import PinResult
+from alerts.policy import Pins
+from realtime import access
+from realtime.api.operation import Call
+from realtime.api.scopes import driver_of, scope_of
+from realtime.api.shapes import Done, NoBody, NoQuery
+from realtime.api.shapes_people import DriverPath, PinsBody, SafetyBody, SafetyView
+from realtime.protocol import Code, Refused
+from realtime.safety import addresses
+from realtime.store import safety_settings
+from realtime.store.contacts import Scope
+
+
+async def get_safety(call: Call[DriverPath, NoQuery, NoBody]) -> SafetyView:
+    """Name, language, and whether a PIN cancels. Nobody is told of a duress PIN."""
+    return await _view(call)
+
+
+async def put_safety(call: Call[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
+    """How messages speak of the driver."""
+    name, language = addresses.name_of(call.body.name), addresses.language_of(call.body.language)
+    await _made(call)
+    await safety_settings.describe(call.context.db, call.principal.tenant, call.path.driver, name, language)
+    return await _view(call)
+
+
+async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:
+    """Both PINs at once. A driver who has one types it first; admins only take them away."""
+    scope = await _made(call)
+    db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
+    if access.may_set_pins(call.principal, driver):
+        if await _under_duress(call):
+            return Done()
+    elif not access.may_clear_pins(call.principal, scope.vendor or "", driver):
+        raise Refused(Code.FORBIDDEN, "pins are the driver's alone")
+    elif call.body.cancel is not None or call.body.duress is not None:
+        raise Refused(Code.FORBIDDEN, "pins are chosen by the driver alone")
+    await safety_settings.set_pins(db, tenant, driver, await _hashed(call.body))
+    return Done()
+
+
+async def _under_duress(call: Call[DriverPath, NoQuery, PinsBody]) -> bool:
+    """Whether the duress PIN was typed for the one in force: then it looks done, and nothing changes.
+
+    Raises Refused(forbidden) when neither was.
+    """
+    db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
+    known = await safety_settings.get(db, tenant, driver)
+    if known.pins.cancel is None:
+        return False
+    await safety_settings.take_try(db, tenant, driver)
+    typed = await asyncio.to_thread(pin.checked, call.body.current, known.pins)
+    if typed is PinResult.WRONG:
+        raise Refused(Code.FORBIDDEN, "the current pin is wrong")
+    return typed is PinResult.DURESS
+
+
+async def _hashed(body: PinsBody) -> Pins:
+    salts = (secrets.token_bytes(pin.SALT_BYTES), secrets.token_bytes(pin.SALT_BYTES))
+    try:
+        return await asyncio.to_thread(pin.pins_of, body.cancel, body.duress, salts)
+    except ValueError as error:
+        raise Refused(Code.INVALID, str(error)) from error
+
+
+async def _made(call: Call[DriverPath, NoQuery, Any]) -> Scope:
+    """The driver's scope; a driver who asks before they ever connected is made."""
+    if call.principal.role == access.DRIVER:
+        return await scope_of(call, None, call.path.driver, make=True)
+    return await driver_of(call, call.path.driver)
+
+
+async def _view(call: Call[DriverPath, NoQuery, Any]) -> SafetyView:
+    await driver_of(call, call.path.driver)
+    found = await safety_settings.get(call.context.db, call.principal.tenant, call.path.driver)
+    return SafetyView(name=found.name, language=found.language, cancel_pin_set=found.pins.cancel is not None)

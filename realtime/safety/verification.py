@@ -1,0 +1,162 @@
+"""Codes that verify a contact's address: minted, sent once, tried.
+
+They go out by the notifiers of the alerts but by a path of their own: never claimed from a ledger, with a
+budget of their own (`realtime.store.codes`) and few at a time, so that no number of them is in the way of an
+SOS.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Final
+from uuid import UUID, uuid4
+
+from alerts.alert import Alert, Kind, Severity, State
+from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status
+from alerts.policy import Contact as ToTell
+from alerts.policy import Policy, PolicyCopy
+from alerts.ports import Job, Notifier
+from realtime import metrics
+from realtime.protocol import Code, Refused
+from realtime.store import codes
+from realtime.store.codes import CodeChannel, Verdict
+from realtime.store.contacts import Contact
+from realtime.store.database import Database
+
+log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 4
+"""Codes on their way in this process at most; further ones are refused as overloaded."""
+TRIES: Final = 3
+PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 3.0
+"""A provider that names a longer time is not waited for: the person asks again."""
+DIGITS: Final = 6
+
+
+class CodeSender:
+    """Sends and compares codes. ``secret`` keys their digests; ``notifiers``: the ways out that are set
+    up.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        notifiers: Mapping[Channel, Notifier],
+        secret: bytes,
+        *,
+        timeout_s: float,
+        now_ms: Callable[[], int],
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self._db: Final = db
+        self._notifiers: Final = notifiers
+        self._key: Final = hmac.digest(secret, b"wayguard contact codes", "sha256")
+        self._timeout_s: Final = timeout_s
+        self._now_ms: Final = now_ms
+        self._pause_s: Final = pause_s
+        self._under_way = 0
+
+    async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
+        """Send a new code to the contact's address; until when it is good. The one before it is void.
+
+        Raises Refused: invalid when there is no such address or it takes no messages, rate_limited,
+        overloaded, unavailable when no provider has said that it took it.
+        """
+        notifier = self._notifiers.get(Channel(channel))
+        if notifier is None:
+            raise Refused(Code.UNAVAILABLE, f"there is no way out for {channel}")
+        address = address_of(contact, channel)
+        if address is None:
+            raise Refused(Code.INVALID, f"the contact has no address for {channel}")
+        if self._under_way >= AT_ONCE:
+            raise Refused(Code.OVERLOADED, "too many codes are on their way", retry_after_s=2)
+        self._under_way += 1
+        try:
+            return await self._send(tenant, contact, channel, address, notifier)
+        finally:
+            self._under_way -= 1
+
+    async def _send(
+        self, tenant: str, contact: Contact, channel: CodeChannel, address: str, notifier: Notifier
+    ) -> int:
+        code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+        digest = self._digest(contact.contact_id, channel, code)
+        kept = await codes.keep(self._db, tenant, contact.contact_id, channel, address, digest)
+        if kept is None:
+            raise Refused(Code.NOT_FOUND, "no such contact")
+        if not kept.send:
+            metrics.CONTACT_CODES.labels(channel, "withheld").inc()
+            return kept.expires_ms
+        job = self._job(tenant, contact, channel, code)
+        outcome = await self._tried(notifier, job)
+        metrics.CONTACT_CODES.labels(channel, type(outcome).__name__.lower()).inc()
+        if isinstance(outcome, Permanent):
+            raise Refused(Code.INVALID, "the address does not take messages")
+        if isinstance(outcome, Retryable):
+            raise Refused(
+                Code.UNAVAILABLE, "the code could not be sent", retry_after_s=outcome.retry_after_s or 10
+            )
+        return kept.expires_ms  # taken, or perhaps taken: then it is not sent twice
+
+    async def _tried(self, notifier: Notifier, job: Job) -> Outcome:
+        """What came of it after a few tries, all within the time of one call."""
+        outcome: Outcome = Retryable("timeout")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for number in range(TRIES):
+                    outcome = await notifier.send(job, self._timeout_s)
+                    if not isinstance(outcome, Retryable) or number == TRIES - 1:
+                        break
+                    pause_s = outcome.retry_after_s or self._pause_s
+                    if pause_s > LONGEST_PAUSE_S:
+                        break
+                    await asyncio.sleep(pause_s)
+        except TimeoutError:
+            log.warning("a code took too long by %s", job.attempt.channel.value)
+        return outcome
+
+    async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
+        """Count a try at the code and compare. The right one verifies the address. Raises
+        Refused(unavailable).
+        """
+        digest = self._digest(contact.contact_id, channel, code)
+        return await codes.try_(self._db, tenant, contact.contact_id, channel, digest)
+
+    def _digest(self, contact_id: UUID, channel: str, code: str) -> bytes:
+        # Six digits are soon guessed from a plain hash, so it is keyed.
+        text = f"{contact_id}\0{channel}\0{code}".encode(errors="surrogatepass")
+        return hmac.digest(self._key, text, hashlib.sha256)
+
+    def _job(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Job:
+        """A message of purpose CODE as a notifier takes it: an alert that nobody raised carries the code."""
+        now_ms, alert_id = self._now_ms(), uuid4()
+        draft = contact.draft
+        to_tell = ToTell(
+            contact_id=str(contact.contact_id),
+            name=draft.name,
+            language=draft.language,
+            phone=None if channel == "email" else draft.phone,
+            email=draft.email if channel == "email" else None,
+            time_zone=draft.time_zone,
+        )
+        alert = Alert(
+            alert_id=alert_id, tenant=tenant, vendor="", driver="", sos_id=alert_id, kind=Kind.SOS,
+            severity=Severity.NOTICE, state=State.ACTIVE, version=1, pressed_ms=now_ms, raised_ms=now_ms,
+            message=code,
+        )  # fmt: skip
+        attempt = Attempt(
+            attempt_id=uuid4(), alert_id=alert_id, tenant=tenant, purpose=Purpose.CODE, round=1, step=0,
+            contact_id=to_tell.contact_id, channel=Channel(channel), number=1, status=Status.SENDING,
+            due_ms=now_ms, created_ms=now_ms,
+        )  # fmt: skip
+        copy = PolicyCopy(policy=Policy(steps=()), contacts=(to_tell,))
+        return Job(attempt=attempt, alert=alert, contact=to_tell, copy=copy)
+
+
+def address_of(contact: Contact, channel: CodeChannel) -> str | None:
+    """Where a code by ``channel`` goes."""
+    return contact.draft.email if channel == "email" else contact.draft.phone

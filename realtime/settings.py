@@ -1,6 +1,5 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
-import hmac
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -179,14 +178,6 @@ class Settings(BaseSettings):
         if not (auth := self.auth_secret.get_secret_value()):
             raise ValueError("neither ALERTS_SECRET nor AUTH_SECRET is set")
         return derive(auth, "alerts").hex()  # never the same: what one signs must not pass for the other's
-
-    @property
-    def alerts_key(self) -> str:
-        """ALERTS_SECRET; one made of AUTH_SECRET when it is not set. Empty when neither is."""
-        if secret := self.alerts_secret.get_secret_value():
-            return secret
-        auth = self.auth_secret.get_secret_value().encode()
-        return hmac.digest(auth, b"wayguard alerts", "sha256").hex() if auth else ""
 
     @property
     def direct_url(self) -> str:

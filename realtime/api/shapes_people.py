@@ -3,7 +3,7 @@
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from alerts.alert import Kind
 from alerts.attempt import Channel
@@ -132,11 +132,10 @@ class PolicyBody(Struct, forbid_unknown_fields=True):
     loops: Annotated[int, Meta(ge=1, le=100)] = 3
     countdown_s: Annotated[int, Meta(ge=0, le=300, description="in which a PIN cancels unheard")] = 0
     ack_silence_s: Annotated[int, Meta(ge=60, le=86_400)] = 900
-    exhausted_channels: Annotated[list[Channel], Meta(min_length=1, max_length=6)] = [
-        Channel.SMS,
-        Channel.EMAIL,
-        Channel.WEBHOOK,
-    ]
+    exhausted_channels: Annotated[
+        list[Channel],
+        Meta(min_length=1, max_length=6, description="how the operator hears that nobody was reached"),
+    ] = field(default_factory=lambda: [Channel.SMS, Channel.EMAIL, Channel.WEBHOOK])
 
 
 class SafetyBody(Struct, forbid_unknown_fields=True):

@@ -41,7 +41,7 @@ _TIME_ZONES: Final = available_timezones()
 
 def name_of(text: str) -> str:
     """A person's name: 1–80 characters that can be seen, on one line."""
-    name = " ".join(unicodedata.normalize("NFC", text).split(" ")).strip()
+    name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not name or len(name) > MAX_NAME:
         raise Refused(Code.INVALID, f"name is not 1 to {MAX_NAME} characters")
     if not all(char.isprintable() or char in _JOINERS for char in name) or not name.strip(_JOINERS):

@@ -15,6 +15,7 @@ from aiohttp import web
 from yarl import URL
 
 from alerts.alert import Press, opened_alert
+from alerts.attempt import Channel
 from alerts.ports import Taken
 from geo.position import Point
 from realtime.api.context import ApiContext
@@ -22,10 +23,12 @@ from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.protocol import Code, Refused
+from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
 from realtime.store import identity, journeys
 from realtime.store.commit import PointBatch, store
 from realtime.store.database import Database
+from tests.safety.outbox import Outbox, outboxes
 
 PUBLIC_URL = "https://track.example/"
 SHARE_TOKEN = "share"
@@ -43,6 +46,7 @@ class Fakes:
     submitted: list[tuple[Principal, bytes]] = field(default_factory=list)
     limited: list[tuple[str, str]] = field(default_factory=list)
     pressed: list[Press] = field(default_factory=list)
+    outboxes: dict[Channel, Outbox] = field(default_factory=outboxes)
     ack: dict[str, Any] = field(default_factory=lambda: {"ok": True, "through": 2, "voided": [[2, "no_fix"]]})
 
     def _fail(self, port: str) -> None:
@@ -80,6 +84,11 @@ class Fakes:
         self._fail("press")
         self.pressed.append(press)
         return Taken(opened_alert(press, 0, press.received_ms).alert, "committed", created=True, joined=False)
+
+    @property
+    def code(self) -> str:
+        """The code that was sent by text message last."""
+        return self.outboxes[Channel.SMS].sent[-1].alert.message
 
     def health(self) -> Mapping[str, bool]:
         self._fail("health")
@@ -210,6 +219,14 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
             positions=fakes,
             health=fakes.health,
             limiter=fakes,
+            codes=CodeSender(
+                db,
+                fakes.outboxes,
+                b"secret",
+                timeout_s=5.0,
+                now_ms=lambda: time.time_ns() // 1_000_000,
+                pause_s=0.001,
+            ),
         ),
     )
     try:

@@ -32,19 +32,22 @@ def is_change(before: Case, changes: Changes) -> bool:
 async def press(connection: asyncpg.Connection, press: Press, circumstances: Circumstances) -> Taken:
     """Take ``press``: again, it finds its alert; another joins the driver's open one; else it opens one."""
     await connection.execute(SQL["lock_driver"], press.tenant, press.driver)
-    known = await of_press(connection, press.tenant, press.driver, press.sos_id)
     own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
-    if known is not None:
+    given = (press.tenant, press.driver, press.sos_id, own_id, press.drill)
+    found = await connection.fetchrow(SQL["situation"], *given)
+    if found["alert"] is not None:
+        known = rows.alert_of(found)
         if not await rows.keep_press(connection, press, known.alert_id, own_id):
             # What is acknowledged must be durable: a commit waits only for a transaction that wrote.
             await connection.execute(_WRITE_SOMETHING)
         return Taken(known, "committed", created=False, joined=known.alert_id != own_id)
-    await connection.execute(SQL["ensure_driver"], press.tenant, press.vendor, press.driver)
-    open_id = await connection.fetchval(SQL["open_of"], press.tenant, press.driver, press.drill)
+    if not found["is_driver_known"]:
+        await connection.execute(SQL["ensure_driver"], press.tenant, press.vendor, press.driver)
+    open_id = found["open_id"]
     held = None if open_id is None else await rows.hold(connection, open_id)
     if held is None or held.case.alert.state not in OPEN:
-        changes, now_ms = await _opened(connection, press, circumstances)
-        changes = await rows.keep(connection, None, changes, now_ms)
+        now_ms = found["now_ms"]
+        changes = await rows.keep(connection, None, cases.opened(press, circumstances, now_ms), now_ms)
     else:
         changes = cases.joined(held.case, press, circumstances, held.now_ms)
         changes = await rows.keep(connection, held.case, changes, held.now_ms)
@@ -158,13 +161,6 @@ def _contact(contacts: Sequence[Contact], attempt: Attempt) -> Contact:
         if contact.contact_id == attempt.contact_id:
             return contact
     return Contact(attempt.contact_id, name="")  # with no address: its notifier says so, and it is recorded
-
-
-async def _opened(
-    connection: asyncpg.Connection, press: Press, circumstances: Circumstances
-) -> tuple[Changes, int]:
-    now_ms = await connection.fetchval(SQL["clock"])
-    return cases.opened(press, circumstances, now_ms), now_ms
 
 
 async def _home(connection: asyncpg.Connection, case: Case, presses: Sequence[Press]) -> Held | None:

@@ -43,6 +43,7 @@ def rows_read(plan: dict[str, Any]) -> int:
         (alert_rows.SQL["due_alerts"], (["sms"], 50, [])),
         (alert_rows.SQL["anything_due"], ()),
         (alert_rows.SQL["open_of"], ("t1", "d77", False)),
+        (alert_rows.SQL["situation"], ("t1", "d77", uuid4(), uuid4(), False)),
         (alert_rows.SQL["of_provider_id"], ("twilio", "SM1")),
         (alert_rows.SQL["lock"], (uuid4(),)),
         (alert_rows.SQL["lock_attempts"], (uuid4(),)),

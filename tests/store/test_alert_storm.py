@@ -1,4 +1,4 @@
-"""Everything at once by several processes: presses, answers, claims, callbacks; nothing is lost or doubled."""
+"""Everything at once by several processes: presses, answers, claims, callbacks; nothing lost or doubled."""
 
 import asyncio
 import random

@@ -25,8 +25,19 @@ FROM alerts al
 WHERE al.alert_id = coalesce(
     (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
 
--- name: is_press_known
-SELECT EXISTS (SELECT FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3)
+-- name: situation
+-- What a press comes into: the alert that it went into before, the driver's open one, whether the driver is known.
+SELECT now_ms() AS now_ms,
+       (SELECT al.alert
+        FROM alerts al
+        WHERE al.alert_id = coalesce(
+            (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
+       ) AS alert,
+       (SELECT alert_id
+        FROM alerts
+        WHERE tenant_id = $1 AND driver_id = $2 AND drill = $5 AND closed_ms IS NULL
+       ) AS open_id,
+       EXISTS (SELECT FROM drivers WHERE tenant_id = $1 AND driver_id = $2) AS is_driver_known
 
 -- name: insert_press
 INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)

@@ -17,6 +17,7 @@ import msgspec
 from alerts.attempt import Accepted, Channel, Outcome, Permanent, Purpose, Retryable, StatusReport, Unsure
 from alerts.notifiers.guarded import Answer, Forbidden, GuardedHttp, Lost, NotConnected
 from alerts.notifiers.writer import Writer, Written
+from alerts.policy import OPERATOR
 from alerts.ports import Job
 
 PROVIDER: Final = "webhook"
@@ -51,18 +52,27 @@ def is_signed(secret: str, body: bytes, header: str, now_s: int, tolerance_s: in
 
 
 class WebhookNotifier:
-    """Posts an alert. ``secret_of`` gives the secret of a job's contact; `webhook_secret` makes one."""
+    """Posts an alert. ``secret_of`` gives the secret of a job's contact; `webhook_secret` makes one.
+
+    ``operator_http`` is for the contact ``operator``: that address is from the settings, and may be inside.
+    """
 
     channel = Channel.WEBHOOK
     provider = PROVIDER
 
     def __init__(
-        self, writer: Writer, secret_of: Callable[[Job], str], now_ms: Callable[[], int], http: GuardedHttp
+        self,
+        writer: Writer,
+        secret_of: Callable[[Job], str],
+        now_ms: Callable[[], int],
+        http: GuardedHttp,
+        operator_http: GuardedHttp | None = None,
     ) -> None:
         self._writer = writer
         self._secret_of = secret_of
         self._now_ms = now_ms
         self._http = http
+        self._operator_http = operator_http or http
 
     async def send(self, job: Job, timeout_s: float) -> Outcome:
         """Try once. Nothing speaks against the channel: every webhook is a provider of its own."""
@@ -77,7 +87,8 @@ class WebhookNotifier:
             SIGNATURE_HEADER: signature_of(self._secret_of(job), body, self._now_ms() // 1000),
         }
         try:
-            answer = await self._http.post(
+            http = self._operator_http if job.contact.contact_id == OPERATOR else self._http
+            answer = await http.post(
                 job.contact.webhook_url, body, headers, over_s - asyncio.get_running_loop().time()
             )
         except Forbidden as error:
@@ -95,6 +106,7 @@ class WebhookNotifier:
     async def close(self) -> None:
         """Let go of connections."""
         await self._http.close()
+        await self._operator_http.close()
 
     def _outcome(self, answer: Answer) -> Outcome:
         status = answer.status

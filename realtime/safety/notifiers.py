@@ -29,7 +29,7 @@ class WaysOut:
     def __init__(
         self, settings: Settings, announce: Announce, prune: Prune, now_ms: Callable[[], int]
     ) -> None:
-        geocoder = NominatimGeocoder(settings.geocoder_url, time.monotonic) if settings.geocoder_url else None
+        geocoder = _geocoder(settings.geocoder_url)
         self._geocoder: Final = geocoder
         self._key: Final = settings.alerts_key
         self._settings: Final = settings
@@ -80,14 +80,27 @@ class WaysOut:
             settings.smtp_password.get_secret_value(),
             settings.smtp_security,
         )
-        return EmailNotifier(smtp, self._writer, self._now_ms)
+        try:
+            return EmailNotifier(smtp, self._writer, self._now_ms)
+        except ValueError as error:
+            raise ValueError(f"SMTP_FROM: {error}") from None
 
     def _webhook(self) -> Notifier:
         http = GuardedHttp(self._settings.outside_allow_private)
-        return WebhookNotifier(self._writer, self._webhook_secret, self._now_ms, http)
+        trusted = GuardedHttp(allow_private=True)  # the operator's address comes from the settings
+        return WebhookNotifier(self._writer, self._webhook_secret, self._now_ms, http, trusted)
 
     def _webhook_secret(self, job: Job) -> str:
         own = self._settings.operator_webhook_secret.get_secret_value()
         if job.contact.contact_id == OPERATOR and own:
             return own
         return webhook_secret(self._key, job.alert.tenant, job.contact.contact_id)
+
+
+def _geocoder(url: str) -> NominatimGeocoder | None:
+    if not url:
+        return None
+    try:
+        return NominatimGeocoder(url, time.monotonic)
+    except ValueError as error:
+        raise ValueError(f"GEOCODER_URL: {error}") from None

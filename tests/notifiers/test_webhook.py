@@ -19,6 +19,7 @@ from alerts.notifiers.webhook import (
     webhook_secret,
 )
 from alerts.notifiers.writer import Writer
+from alerts.policy import OPERATOR
 from alerts.ports import Job
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
@@ -159,6 +160,17 @@ async def test_an_endless_answer_is_not_read_to_its_end(http: GuardedHttp) -> No
     finally:
         server.close()
     assert sent < 64 * 1024 * 1024
+
+
+async def test_only_the_operator_may_be_inside(sink: Sink, http: GuardedHttp, strict: GuardedHttp) -> None:
+    writer = Writer(lambda job: LINK, lambda: NOW_MS)
+    one = WebhookNotifier(writer, lambda job: secret_of("bob"), lambda: NOW_MS, strict, http)
+    url = sink.hook_url("bob")
+    operator = job(to=contact(contact_id=OPERATOR, webhook_url=url))
+    assert await one.send(operator, PATIENT_S) == Accepted(None, "200")
+    assert await one.send(to(url), PATIENT_S) == Permanent("not_https")
+    assert await one.send(to("https://127.0.0.1/"), PATIENT_S) == Permanent("forbidden_address")
+    assert len(sink.hooks) == 1
 
 
 async def test_without_an_address_nothing_is_tried(http: GuardedHttp) -> None:

@@ -1,0 +1,108 @@
+"""Every way out, made from the settings alone, against the stand-ins."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.alert import Alert
+from alerts.attempt import Accepted, Channel, Permanent
+from alerts.notifiers.webhook import webhook_secret
+from alerts.words import render
+from alerts.words.gsm import segments
+from alerts.words.language import AVAILABLE
+from realtime.outside.fcm import FcmServer
+from realtime.outside.mail import MailServer
+from realtime.outside.sink import Sink
+from realtime.safety.notifiers import WaysOut
+from realtime.settings import Settings
+from tests.alerts.jobs import NOW_MS, contact, job
+
+pytestmark = pytest.mark.filterwarnings("ignore:Message.token is deprecated")
+KEY = "k" * 40
+PATIENT_S = 20.0
+
+
+async def announce(alert: Alert) -> bool:
+    return True
+
+
+async def prune(tenant: str, token: str) -> None:
+    raise AssertionError("nothing is to be pruned")
+
+
+def ways_out(**given: Any) -> WaysOut:
+    settings = Settings(alerts_secret=KEY, public_url="https://wayguard.example/", **given)
+    return WaysOut(settings, announce, prune, lambda: NOW_MS)
+
+
+async def test_what_is_not_configured_is_not_there() -> None:
+    ways = ways_out()
+    assert set(ways.by_channel) >= {Channel.SOCKET, Channel.WEBHOOK}
+    assert not set(ways.by_channel) & {Channel.PUSH, Channel.EMAIL}
+    await ways.close()
+
+
+async def test_one_alert_goes_out_by_every_way_with_the_same_link() -> None:
+    async with (
+        FcmServer() as fcm,
+        MailServer() as mail,
+        Sink(lambda name: webhook_secret(KEY, "acme", name), now_s=lambda: NOW_MS // 1000) as sink,
+    ):
+        ways = ways_out(
+            firebase_credentials=fcm.service_account(),
+            fcm_base_url=fcm.url,
+            smtp_host="127.0.0.1",
+            smtp_port=mail.port,
+            smtp_from="sos@wayguard.example",
+            smtp_security="none",
+            outside_allow_private=True,
+        )
+        bob = contact()
+        bob = msgspec.structs.replace(bob, webhook_url=sink.hook_url(bob.contact_id))
+        for channel in (Channel.SOCKET, Channel.PUSH, Channel.EMAIL, Channel.WEBHOOK):
+            told = await ways.by_channel[channel].send(job(to=bob, channel=channel), PATIENT_S)
+            assert isinstance(told, Accepted), channel
+        link = ways.link_of(job(to=bob))
+        await ways.close()
+    assert link.startswith("https://wayguard.example/a#")
+    assert fcm.pushes[0].message["data"]["link"] == link
+    body = mail.mails[0].message.get_body(("plain",))
+    assert body is not None and f"\n{link}\n" in body.get_content().replace("\r\n", "\n")
+    assert sink.hooks[0].signed and sink.hooks[0].body["link"] == link
+
+
+async def test_a_private_webhook_is_refused_unless_that_was_allowed() -> None:
+    ways = ways_out()
+    to = contact(webhook_url="https://10.0.0.7/in")
+    assert await ways.by_channel[Channel.WEBHOOK].send(job(to=to), 5.0) == Permanent("forbidden_address")
+    await ways.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"geocoder_url": "nominatim"}, "GEOCODER_URL"),
+        ({"smtp_host": "h", "smtp_from": "nobody"}, "SMTP_FROM"),
+        ({"firebase_credentials": "/nowhere.json"}, "FIREBASE_CREDENTIALS"),
+        ({"smtp_host": "h"}, "SMTP_FROM"),
+        ({"smtp_username": "u"}, "SMTP_PASSWORD"),
+    ],
+    ids=str,
+)
+async def test_what_is_set_wrongly_or_by_half_is_named_at_start(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        ways_out(**given)
+
+
+@given(language=st.sampled_from(AVAILABLE), silent=st.booleans())
+def test_a_real_link_leaves_room_for_the_message(language: str, silent: bool) -> None:
+    ways = ways_out()
+    what = job(to=contact(language=language))
+    what = msgspec.structs.replace(what, alert=msgspec.structs.replace(what.alert, silent=silent))
+    link = ways.link_of(what)
+    short = render(what, link, None, NOW_MS).short
+    assert short.endswith(link) and "52.52000, 13.40500" in short and "Ana Lopez" in short
+    assert segments(short) <= (4 if language == "hi" else 2)

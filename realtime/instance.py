@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -28,6 +30,7 @@ from realtime.live.state import LiveState
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
 from realtime.protocol import Refused
+from realtime.safety.timers import UptimeKeeper
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.driver import DriverEvents
@@ -130,6 +133,7 @@ class Instance:
             journey_max_ms=settings.journey_max_h * 3_600_000,
             now_ms=wall_clock_ms,
         )
+        self.uptime = UptimeKeeper(db, f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}")
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
 
@@ -181,6 +185,7 @@ class Instance:
         self.publisher.start()
         self.presence.start()
         self.committer.start()
+        self.uptime.start()
         self.gateway.start()
         self._watch_events.start()
         self._gauges = asyncio.ensure_future(self._watch_engines())
@@ -221,6 +226,7 @@ class Instance:
 
     async def drain(self) -> None:
         """Stop being ready, move the clients away, commit what was taken."""
+        await self.uptime.stop()
         await self.gateway.drain()
         await self.committer.stop(self.settings.commit_timeout_s)
         await self.gateway.stop()
@@ -233,6 +239,7 @@ class Instance:
             await self.committer.stop(0.0)
             await self.gateway.stop()
         closers: list[Any] = [
+            self.uptime.stop,
             self._watch_events.stop,
             self.presence.stop,
             self.publisher.stop,

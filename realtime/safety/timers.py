@@ -20,6 +20,7 @@ from alerts.alert import Actor, ActorKind
 from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime import metrics
+from realtime.fanout.endings import end
 from realtime.live.channels import PRESENCE
 from realtime.live.presence import State
 from realtime.live.state import LiveState
@@ -166,15 +167,39 @@ def online_in(state: LiveState) -> IsOnline:
 
 
 class UptimeKeeper:
-    """Says that this process can take positions, while it can commit. A web instance beats every `BEAT_S`."""
+    """Says that this process can take positions, while it can commit. `start` begins, `stop` ends it.
+
+    ``process``: a name that no other process has, nor had.
+    """
 
     def __init__(self, db: Database, process: str) -> None:
         self._db: Final = db
         self._process: Final = process
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Say it every `BEAT_S` from now on."""
+        self._task = asyncio.create_task(self._run(), name="uptime")
+
+    async def stop(self) -> None:
+        """Say it no more. Is idempotent."""
+        if self._task is not None:
+            await end([self._task])
+            self._task = None
 
     async def beat(self) -> None:
         """Say it once. Raises Refused(unavailable)."""
         await stored.beat(self._db, self._process, GAP_MS)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Refused:
+                log.debug("positions cannot be kept now: this is no uptime")
+            except Exception as error:
+                log.error("uptime cannot be kept: %s", type(error).__name__)
+            await asyncio.sleep(BEAT_S)
 
 
 async def forget_uptime(db: Database) -> None:

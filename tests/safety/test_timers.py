@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from alerts.alert import Actor, ActorKind, Alert, Kind, State
 from alerts.timers import Spec, TimerKind, TimerState
 from geo.position import Point
+from realtime.instance import Instance
 from realtime.live.channels import PRESENCE, presence_item
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Code, Refused
@@ -296,6 +297,36 @@ async def test_beats_that_follow_each_other_are_one_stretch(world: World) -> Non
     await forget_uptime(world.db)
     async with world.db.writer() as connection:
         assert await timers.uptime(connection, 0) == []
+
+
+async def test_an_instance_says_that_it_is_open_until_it_drains(
+    database_url: str, redis_url: str, world: World
+) -> None:
+    async def stretches() -> list[tuple[int, int]]:
+        async with world.db.writer() as connection:
+            return await timers.uptime(connection, 0)
+
+    secret = "s" * 32
+    settings = Settings(database_url=database_url, redis_url=redis_url, auth_secret=secret)
+    async with Instance.open(settings) as instance:
+        async with asyncio.timeout(30):
+            while not await stretches():
+                await asyncio.sleep(0.01)
+        await instance.drain()
+        before = await stretches()
+    assert len(before) == 1
+    assert await stretches() == before
+
+
+async def test_uptime_is_not_said_with_the_database_away(world: World) -> None:
+    away = UptimeKeeper(world.db, "w9")
+    await world.db.close()
+    with pytest.raises(Refused):
+        await away.beat()
+    away.start()
+    await asyncio.sleep(0)
+    await away.stop()
+    await away.stop()
 
 
 async def test_no_journey_no_silence_and_an_ended_one_ends_the_timer(world: World) -> None:

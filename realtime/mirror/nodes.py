@@ -1,6 +1,6 @@
 """What is to be in the mirror: values of its nodes by path. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -25,47 +25,79 @@ SKEW_MS: Final = 2_000
 """How far the clocks of two instances may differ."""
 
 Value: TypeAlias = dict[str, Any]
-Nodes: TypeAlias = dict[str, Value]
+Nodes: TypeAlias = dict[str, bytes]
+"""JSON by path."""
 
 
 class _Presence(Struct):
-    driver: str
     state: str
     since_ms: int
 
 
 _presence: Final = msgspec.json.Decoder(_Presence).decode
+_NO_PRESENCE: Final = b""
 
 
-def live_nodes(
-    tenant: str, vendor: str, positions: Iterable[Stored], presence: Iterable[Stored], now_ms: int
-) -> Nodes:
+class _Known(Struct):
+    """What was made of a driver's values the last time, so that a second look costs next to nothing."""
+
+    fragment: bytes
+    presence: bytes
+    state: _Presence | None
+    path: str
+    node: bytes
+
+
+class VendorNodes:
     """The drivers of a vendor who are there: the latest position and state of each."""
-    states = {known.driver: known for known in _read_presence(presence)}
-    nodes = {}
-    for item, origin in positions:
-        known = states.get(item.key)
-        received_ms = int(origin) if origin.isdigit() else 0
-        if not _is_there(known, received_ms, now_ms):
-            continue
+
+    def __init__(self, tenant: str, vendor: str) -> None:
+        self._tenant = tenant
+        self._vendor = vendor
+        self._known: dict[str, _Known] = {}
+
+    def of(self, positions: Iterable[Stored], presence: Mapping[str, bytes], now_ms: int) -> Nodes:
+        """The nodes of ``positions``, some of the vendor's; ``presence`` is what is known of each driver."""
+        nodes = {}
+        for (driver, _, fragment), origin in positions:
+            known = self._look(driver, fragment, presence.get(driver, _NO_PRESENCE), origin)
+            if known is not None and _is_there(known.state, _received_ms(origin), now_ms):
+                nodes[known.path] = known.node
+        return nodes
+
+    def keep_only(self, drivers: Container[str]) -> None:
+        """Forget everybody else."""
+        self._known = {name: known for name, known in self._known.items() if name in drivers}
+
+    def _look(self, driver: str, fragment: bytes, presence: bytes, origin: str) -> _Known | None:
+        known = self._known.get(driver)
+        if known is not None and known.fragment == fragment and known.presence == presence:
+            return known
         try:
-            driver, journey_id, point = parse_position(item.fragment)
+            _, journey_id, point = parse_position(fragment)
         except msgspec.MsgspecError:
-            continue
+            return None
+        state = _read_presence(presence)
         value: Value = msgspec.structs.asdict(point)
-        value |= {"journey": journey_id, "received_ms": received_ms}
-        if known is not None:
-            value |= {"state": known.state, "since_ms": known.since_ms}
-        nodes[path_of(LIVE, tenant, vendor, driver)] = _without_nulls(value)
-    return nodes
+        value |= {"journey": journey_id, "received_ms": _received_ms(origin)}
+        if state is not None:
+            value |= {"state": state.state, "since_ms": state.since_ms}
+        path = path_of(LIVE, self._tenant, self._vendor, driver)
+        known = self._known[driver] = _Known(fragment, presence, state, path, _encoded(value))
+        return known
 
 
-def _read_presence(presence: Iterable[Stored]) -> Iterable[_Presence]:
-    for item, _ in presence:
-        try:
-            yield _presence(item.fragment)
-        except msgspec.MsgspecError:
-            continue
+def _received_ms(origin: str) -> int:
+    return int(origin) if origin.isdigit() else 0
+
+
+def _read_presence(fragment: bytes) -> _Presence | None:
+    if not fragment:
+        return None
+    try:
+        return _presence(fragment)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _is_there(known: _Presence | None, received_ms: int, now_ms: int) -> bool:
@@ -80,7 +112,7 @@ def _is_there(known: _Presence | None, received_ms: int, now_ms: int) -> bool:
 def journey_nodes(journeys: Iterable[JourneyRow]) -> Nodes:
     """The open journeys."""
     return {
-        path_of(JOURNEYS, j.tenant, j.vendor, str(j.journey_id)): _without_nulls(
+        path_of(JOURNEYS, j.tenant, j.vendor, str(j.journey_id)): _encoded(
             {"driver": j.driver, "started_ms": j.started_ms, "vehicle": j.vehicle}
         )
         for j in journeys
@@ -92,7 +124,7 @@ def alert_nodes(alerts: Iterable[Alert]) -> Nodes:
     return {path_of(ALERTS, a.tenant, a.vendor, str(a.alert_id)): _alert(a) for a in alerts}
 
 
-def _alert(alert: Alert) -> Value:
+def _alert(alert: Alert) -> bytes:
     place = alert.place
     by = alert.acknowledged_by
     value = {
@@ -112,9 +144,9 @@ def _alert(alert: Alert) -> Value:
         "acknowledged_by": None if by is None else by.name or None,
         "exhausted_ms": alert.exhausted_ms,
     }
-    return _without_nulls(value)
+    return _encoded(value)
 
 
-def _without_nulls(value: Value) -> Value:
-    """Firebase keeps no null: a node with one would never equal what was written."""
-    return {name: content for name, content in value.items() if content is not None}
+def _encoded(value: Value) -> bytes:
+    """Without nulls: Firebase keeps none."""
+    return msgspec.json.encode({name: content for name, content in value.items() if content is not None})

@@ -49,11 +49,11 @@ class Plan:
     def want(self, group: str, nodes: Nodes) -> None:
         """``nodes`` is all of ``group`` (say, one vendor's drivers) that is to be there from now on."""
         before = self._groups.get(group, set())
-        for path in before - nodes.keys():
-            del self._wanted[path]
-            self._look_at(path)
-        for path, value in nodes.items():
-            encoded = msgspec.json.encode(value)
+        for path in before:
+            if path not in nodes:
+                del self._wanted[path]
+                self._look_at(path)
+        for path, encoded in nodes.items():
             if self._wanted.get(path) != encoded:
                 self._wanted[path] = encoded
                 self._look_at(path)

@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from alerts.alert import Kind, State
+from realtime.fanout.redisurl import client
+from realtime.live.state import LiveState
 from realtime.mirror.erasure import erase
 from realtime.mirror.mirror import LEASE_S, RESYNC_S, Mirror
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused, open_remote
@@ -17,6 +19,7 @@ from realtime.store import identity, journeys, upkeep
 from tests.alerts.jobs import alert
 from tests.fanout.kit import until
 from tests.mirror.conftest import NOW_MS, World
+from tests.rediscluster import RedisCluster
 
 
 async def leading(world: World, holder: str = "w1") -> Mirror:
@@ -92,7 +95,7 @@ async def test_what_is_over_is_removed(world: World) -> None:
     assert world.server.at(f"alerts/acme/taxi/{changed.alert_id}")["state"] == "acknowledged"
     await journeys.end(world.db, "acme", "a", journey_id, NOW_MS, 0)
     await world.alert(msgspec.structs.replace(changed, state=State.RESOLVED, closed_ms=NOW_MS))
-    await pause(world, mirror)
+    await pause(world, mirror, 5.0)
     assert world.server.at("journeys") is None
     assert world.server.at("alerts") is None
 
@@ -402,3 +405,13 @@ async def test_an_unknown_tenant_has_nothing_to_erase(world: World) -> None:
     mirror = await leading(world)
     erased = await erase(mirror._remote, "nobody", None, "a", pause_s=0.01)
     assert erased.removed == () and erased.left == ()
+
+
+async def test_on_a_cluster_all_vendors_are_found(world: World, redis_cluster_of_three: RedisCluster) -> None:
+    world.redis = client(redis_cluster_of_three.url, timeout_s=5.0, max_connections=20)
+    world.state = LiveState(world.redis, 5.0)
+    for number in range(12):
+        await world.drive(f"d{number}", vendor=f"v{number}")
+    await leading(world)
+    assert len(world.server.at("live/acme")) == 12
+    await world.redis.aclose()

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from geo.position import Point
 from realtime.live.channels import position_item, presence_item
 from realtime.live.state import Stored
 from realtime.mirror.keys import key_of, name_of, path_of
-from realtime.mirror.nodes import WITHOUT_PRESENCE_MS, alert_nodes, journey_nodes, live_nodes
+from realtime.mirror.nodes import WITHOUT_PRESENCE_MS, Nodes, VendorNodes, alert_nodes, journey_nodes
 from realtime.mirror.plan import Plan
 from realtime.store.mirror import JourneyRow
 from tests.alerts.jobs import NOW_MS, alert
@@ -71,13 +72,26 @@ def presence(driver: str, state: str, since_ms: int = NOW_MS - 60_000) -> Stored
     return Stored(presence_item(driver, 1, state, since_ms, "connected"), "w1")
 
 
+def shown(nodes: Nodes) -> dict[str, Any]:
+    return {path: msgspec.json.decode(node) for path, node in nodes.items()}
+
+
+def encoded(nodes: dict[str, Any]) -> Nodes:
+    return {path: msgspec.json.encode(node) for path, node in nodes.items()}
+
+
+def presences(states: list[Stored]) -> dict[str, bytes]:
+    return {item.key: item.fragment for item, _ in states}
+
+
 def drivers(positions: list[Stored], states: list[Stored], now_ms: int = NOW_MS) -> set[str]:
-    nodes = live_nodes("acme", "taxi", positions, states, now_ms)
+    nodes = VendorNodes("acme", "taxi").of(positions, presences(states), now_ms)
     return {name_of(path.rsplit("/", 1)[1]) for path in nodes}
 
 
 def test_a_node_is_the_position_and_the_state_without_nulls() -> None:
-    assert live_nodes("acme", "taxi", [position("d.1")], [presence("d.1", "online")], NOW_MS) == {
+    states = presences([presence("d.1", "online")])
+    assert shown(VendorNodes("acme", "taxi").of([position("d.1")], states, NOW_MS)) == {
         "live/acme/taxi/d=2E1": {
             "seq": 5,
             "t_ms": NOW_MS - 2_000,
@@ -104,6 +118,18 @@ def test_who_sends_without_a_connection_is_there_for_a_while() -> None:
     assert drivers([position("d")], [], NOW_MS + WITHOUT_PRESENCE_MS) == set()
 
 
+def test_what_is_remembered_of_a_driver_is_never_old() -> None:
+    vendor = VendorNodes("acme", "taxi")
+    online, offline = presences([presence("d", "online")]), presences([presence("d", "offline", NOW_MS)])
+    first = vendor.of([position("d")], online, NOW_MS)
+    assert vendor.of([position("d")], online, NOW_MS) == first
+    (moved,) = shown(vendor.of([position("d", lat=1.0)], online, NOW_MS)).values()
+    assert moved["lat"] == 1.0
+    assert vendor.of([position("d", lat=1.0)], offline, NOW_MS) == {}
+    vendor.keep_only(set())
+    assert vendor.of([position("d")], online, NOW_MS) == first
+
+
 def test_what_cannot_be_read_is_left_out() -> None:
     broken = position("d")
     broken = broken._replace(item=broken.item._replace(fragment=b"{"))
@@ -114,13 +140,13 @@ def test_what_cannot_be_read_is_left_out() -> None:
 
 def test_duress_is_not_in_the_mirror() -> None:
     assert alert_nodes([alert(duress=True)]) == alert_nodes([alert(duress=False)])
-    (node,) = alert_nodes([alert(state=State.ACTIVE)]).values()
+    (node,) = shown(alert_nodes([alert(state=State.ACTIVE)])).values()
     assert node["state"] == "active" and node["lat"] == 52.52 and "duress" not in node
 
 
 def test_a_journey_is_by_its_vendor() -> None:
     row = JourneyRow("acme", "taxi", "d", JOURNEY, 7, None)
-    assert journey_nodes([row]) == {f"journeys/acme/taxi/{JOURNEY}": {"driver": "d", "started_ms": 7}}
+    assert shown(journey_nodes([row])) == {f"journeys/acme/taxi/{JOURNEY}": {"driver": "d", "started_ms": 7}}
 
 
 # --- the plan
@@ -128,25 +154,25 @@ def test_a_journey_is_by_its_vendor() -> None:
 
 def test_only_what_changed_is_written() -> None:
     plan = Plan()
-    plan.want("g", {"g/a": {"x": 1}, "g/b": {"x": 2}})
+    plan.want("g", encoded({"g/a": {"x": 1}, "g/b": {"x": 2}}))
     plan.written(plan.chunk(10, 10_000))
-    plan.want("g", {"g/a": {"x": 1}, "g/b": {"x": 3}})
+    plan.want("g", encoded({"g/a": {"x": 1}, "g/b": {"x": 3}}))
     assert plan.chunk(10, 10_000) == {"g/b": {"x": 3}}
 
 
 def test_the_latest_wins() -> None:
     plan = Plan()
     for x in range(50):
-        plan.want("g", {"g/a": {"x": x}})
+        plan.want("g", encoded({"g/a": {"x": x}}))
     assert plan.waiting == 1
     assert plan.chunk(10, 10_000) == {"g/a": {"x": 49}}
 
 
 def test_what_is_gone_is_removed_once() -> None:
     plan = Plan()
-    plan.want("g", {"g/a": {"x": 1}})
+    plan.want("g", encoded({"g/a": {"x": 1}}))
     plan.written(plan.chunk(10, 10_000))
-    plan.want("g", {})
+    plan.want("g", encoded({}))
     chunk = plan.chunk(10, 10_000)
     assert chunk == {"g/a": None}
     plan.written(chunk)
@@ -155,27 +181,27 @@ def test_what_is_gone_is_removed_once() -> None:
 
 def test_what_changed_while_it_was_written_is_written_again() -> None:
     plan = Plan()
-    plan.want("g", {"g/a": {"x": 1}})
+    plan.want("g", encoded({"g/a": {"x": 1}}))
     chunk = plan.chunk(10, 10_000)
-    plan.want("g", {"g/a": {"x": 2}})
+    plan.want("g", encoded({"g/a": {"x": 2}}))
     plan.written(chunk)
     assert plan.chunk(10, 10_000) == {"g/a": {"x": 2}}
 
 
 def test_a_lost_write_is_written_again_even_when_all_is_as_before() -> None:
     plan = Plan()
-    plan.want("g", {"g/a": {"x": 1}})
+    plan.want("g", encoded({"g/a": {"x": 1}}))
     plan.written(plan.chunk(10, 10_000))
-    plan.want("g", {"g/a": {"x": 2}})
+    plan.want("g", encoded({"g/a": {"x": 2}}))
     lost = plan.chunk(10, 10_000)
-    plan.want("g", {"g/a": {"x": 1}})
+    plan.want("g", encoded({"g/a": {"x": 1}}))
     plan.lost(lost)
     assert plan.chunk(10, 10_000) == {"g/a": {"x": 1}}
 
 
 def test_a_chunk_is_bounded_by_paths_and_by_bytes() -> None:
     plan = Plan()
-    plan.want("g", {f"g/{n}": {"x": "y" * 100} for n in range(100)})
+    plan.want("g", encoded({f"g/{n}": {"x": "y" * 100} for n in range(100)}))
     assert len(plan.chunk(7, 10_000)) == 7
     assert 1 <= len(plan.chunk(100, 1_000)) <= 9
     assert len(plan.chunk(100, 1)) == 1
@@ -197,7 +223,7 @@ class PlanAgainstADatabase(RuleBasedStateMachine):
     def want(self, group: str, values: dict[str, int]) -> None:
         nodes = {f"{group}/{key}": {"x": value} for key, value in values.items()}
         self.wanted[group] = nodes
-        self.plan.want(group, nodes)
+        self.plan.want(group, encoded(nodes))
 
     @rule(bound=st.integers(1, 4), done=st.booleans(), confirmed=st.booleans())
     def write(self, bound: int, done: bool, confirmed: bool) -> None:

@@ -24,6 +24,9 @@ SHORTEST_LOOK_MS: Final = 1_000
 MASS_WINDOW_MS: Final = 120_000
 """Drivers who fell silent within this long of each other fell silent at once."""
 
+TOLERATED_MS: Final = 5_000
+"""A clock that was set back by less was not."""
+
 _NAMESPACE: Final = UUID("0d0f6c4f-5b0e-5d7e-8f60-3f0f3c6c9a11")
 
 
@@ -209,6 +212,24 @@ def press_of(timer: Timer, place: Place | None, journey_id: UUID | None, now_ms:
         journey_id=timer.journey_id or journey_id,
         place=place,
         drill=timer.drill,
+    )
+
+
+def settled_into(timer: Timer, now_ms: int) -> Timer:
+    """``timer`` by a clock that shows ``now_ms``: when it was set back, what lies in the future is moved.
+
+    When to arrive by is a time of day, and stays.
+    """
+    known = (timer.armed_ms, timer.heard_ms, timer.looked_ms)
+    ahead_ms = max(at_ms for at_ms in known if at_ms is not None) - now_ms
+    if ahead_ms <= TOLERATED_MS:
+        return timer
+    return replace(
+        timer,
+        armed_ms=min(timer.armed_ms, now_ms),
+        heard_ms=None if timer.heard_ms is None else timer.heard_ms - ahead_ms,
+        looked_ms=None if timer.looked_ms is None else timer.looked_ms - ahead_ms,
+        due_ms=timer.due_ms if timer.by_ms is not None else timer.due_ms - ahead_ms,
     )
 
 

@@ -96,7 +96,10 @@ class SafetyTimers:
             row = await connection.fetchrow(stored.SQL["lock_due"], due.timer_id)
             if row is None:
                 return False
-            before = stored.timer_of(row)
+            before = timers.settled_into(stored.timer_of(row), row["now_ms"])
+            if before.due_ms > row["now_ms"]:  # it was only to be moved to a clock that was set back
+                await stored.put(connection, before)
+                return False
             after = await self._looked(connection, before, online, row["now_ms"], known)
             await stored.put(connection, after)
         if after.state is TimerState.HELD and before.state is not TimerState.HELD:

@@ -56,10 +56,19 @@ class PostgresLedger:
     # --- what happens to an alert
 
     async def press(self, press: Press, circumstances: Circumstances) -> Taken:
-        """Keep a press for good. Presses of a driver take turns, so that a hundred make one alert."""
+        """Keep a press for good. Presses of a driver take turns, so that a hundred make one alert.
+
+        Raises Away whatever is in the way, and `Rejected`, which is one, when it is not Postgres' absence.
+        """
 
         async def keep() -> Taken:
-            return await self._step(lambda connection: steps.press(connection, press, circumstances))
+            try:
+                return await self._step(lambda connection: steps.press(connection, press, circumstances))
+            except Away:
+                raise
+            except Exception as error:  # whatever it is: a journal may still take what Postgres will not have
+                _log.error("a press cannot be kept: %s", type(error).__name__)
+                raise Rejected from error
 
         return await self._turns.take(press, keep)
 

@@ -241,6 +241,18 @@ async def test_a_timer_that_cannot_be_fired_is_in_no_others_way(world: World) ->
     assert await world.worker.round() == 0
 
 
+async def test_a_clock_set_back_makes_no_timer_an_hour_late(world: World) -> None:
+    check_in = await world.arm(TimerKind.CHECK_IN, every_s=600)
+    by_ms = await world.now_ms() + 10 * MINUTE
+    arrive_by = await world.arm(TimerKind.ARRIVE_BY, driver="d2", by_ms=by_ms)
+    await world.later(-60 * MINUTE)
+    assert await world.worker.round() == 0
+    await world.later(11 * MINUTE)
+    assert await world.worker.round() == 1
+    assert await world.state(check_in) is TimerState.FIRED
+    assert await world.state(arrive_by) is TimerState.ARMED
+
+
 # --- silence
 
 

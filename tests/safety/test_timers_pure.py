@@ -95,6 +95,21 @@ def test_the_same_apps_id_of_another_driver_is_another_timer() -> None:
     assert len(ids) == 4
 
 
+@pytest.mark.parametrize("spec", [CHECK_IN, ARRIVE, SILENT])
+def test_a_clock_that_agrees_moves_no_timer(spec: Spec) -> None:
+    timer = armed(spec)
+    assert timers.settled_into(timer, NOW) is timer
+    assert timers.settled_into(timer, NOW + 10**9) is timer
+    assert timers.settled_into(timer, NOW - timers.TOLERATED_MS) is timer
+
+
+def test_a_clock_set_back_moves_what_is_counted_from_now_and_no_time_of_day() -> None:
+    back = NOW - 60 * MINUTE
+    assert timers.settled_into(armed(CHECK_IN), back).due_ms == back + 21 * MINUTE
+    assert timers.settled_into(armed(SILENT), back).heard_ms == back
+    assert timers.settled_into(armed(ARRIVE), back).due_ms == armed(ARRIVE).due_ms
+
+
 # --- silence
 
 

@@ -11,7 +11,7 @@ import pytest
 from alerts.attempt import Accepted, Channel, Status
 from alerts.ports import Away
 from realtime.settings import Settings
-from realtime.store.alerts import PostgresLedger
+from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
@@ -147,6 +147,15 @@ async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
         await world.ledger.claim("w1", tuple(Channel), 1, LEASE_S)
     with pytest.raises(Away):
         await world.ledger.advance(1)
+
+
+@pytest.mark.parametrize("changes", [{"message": "\ud800"}, {"received_ms": 2**70}, {"vendor": "a\0b"}])
+async def test_what_postgres_will_not_have_is_left_to_the_journal(
+    world: PostgresWorld, changes: dict[str, object]
+) -> None:
+    with pytest.raises(Rejected):
+        await raise_one(world, **changes)
+    assert (await raise_one(world)).created
 
 
 async def test_a_replayed_press_waits_for_the_disk_as_the_first_did(world: PostgresWorld) -> None:

@@ -206,10 +206,12 @@ CREATE TABLE safety_timers (
     due_ms      bigint NOT NULL,
     state       text NOT NULL CHECK (state IN ('armed', 'held', 'fired', 'cancelled', 'done')),
     timer       json NOT NULL,          -- alerts.timers.Timer
+    written_ms  bigint NOT NULL DEFAULT now_ms(),  -- in the future: the clock was set back
     created_ms  bigint NOT NULL DEFAULT now_ms(),
     FOREIGN KEY (tenant_id, driver_id) REFERENCES drivers ON DELETE CASCADE
 );
 CREATE INDEX safety_timers_due ON safety_timers (due_ms) WHERE state IN ('armed', 'held');
+CREATE INDEX safety_timers_written ON safety_timers (written_ms) WHERE state IN ('armed', 'held');
 CREATE INDEX safety_timers_of ON safety_timers (tenant_id, driver_id);
 CREATE INDEX safety_timers_held ON safety_timers (tenant_id) WHERE state = 'held';
 

@@ -4,7 +4,7 @@
 INSERT INTO safety_timers (timer_id, tenant_id, vendor_id, driver_id, journey_id, kind, due_ms, state, timer)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (timer_id) DO UPDATE
-SET due_ms = excluded.due_ms, state = excluded.state, timer = excluded.timer
+SET due_ms = excluded.due_ms, state = excluded.state, timer = excluded.timer, written_ms = now_ms()
 
 -- name: lock
 SELECT timer FROM safety_timers WHERE timer_id = $1 FOR UPDATE
@@ -12,7 +12,7 @@ SELECT timer FROM safety_timers WHERE timer_id = $1 FOR UPDATE
 -- name: lock_due
 SELECT timer, now_ms() AS now_ms
 FROM safety_timers
-WHERE timer_id = $1 AND state IN ('armed', 'held') AND due_ms <= now_ms()
+WHERE timer_id = $1 AND state IN ('armed', 'held') AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000)
 FOR UPDATE SKIP LOCKED
 
 -- name: lock_of
@@ -42,9 +42,14 @@ ORDER BY created_ms DESC, timer_id
 LIMIT $4
 
 -- name: due
-SELECT timer_id, tenant_id, vendor_id, driver_id, kind
+-- And those that were written in what is now the future.
+SELECT timer_id, tenant_id, vendor_id, driver_id, kind, due_ms
 FROM safety_timers
 WHERE state IN ('armed', 'held') AND due_ms <= now_ms()
+UNION
+SELECT timer_id, tenant_id, vendor_id, driver_id, kind, due_ms
+FROM safety_timers
+WHERE state IN ('armed', 'held') AND written_ms > now_ms() + 5000
 ORDER BY due_ms
 LIMIT $1
 

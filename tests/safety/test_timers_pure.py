@@ -1,5 +1,6 @@
 """Safety timers as values: what arms, answers, ends and fires them, and what counts as silence."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -208,3 +209,54 @@ def test_a_dismissal_begins_anew_and_says_who() -> None:
     begun = timers.dismissed(held, operator, NOW + MINUTE)
     assert (begun.state, begun.due_ms, begun.dismissed_by) == (TimerState.ARMED, NOW + 11 * MINUTE, operator)
     assert begun.heard_ms == NOW + MINUTE
+
+
+# --- the diagram of docs/ALERTS.md
+
+STATES = {
+    TimerState.ARMED: armed(CHECK_IN),
+    TimerState.HELD: timers.held(armed(SILENT), NOW + MINUTE, NOW),
+    TimerState.FIRED: timers.fired(armed(CHECK_IN), UUID(int=9), NOW),
+    TimerState.CANCELLED: timers.ended(armed(CHECK_IN), TimerState.CANCELLED, BY, NOW),
+    TimerState.DONE: timers.ended(armed(CHECK_IN), TimerState.DONE, BY, NOW),
+}
+ARROWS: dict[str, tuple[TimerState, Callable[[Timer], Timer | None], TimerState]] = {
+    "a": (TimerState.ARMED, lambda t: timers.checked_in(t, NOW), TimerState.ARMED),
+    "a, heard": (TimerState.ARMED, lambda t: timers.look_again(t, 0, NOW), TimerState.ARMED),
+    "b": (TimerState.ARMED, lambda t: timers.held(t, NOW + 1, NOW), TimerState.HELD),
+    "c": (TimerState.HELD, lambda t: timers.dismissed(t, BY, NOW), TimerState.ARMED),
+    "c, heard": (TimerState.HELD, lambda t: timers.look_again(t, 0, NOW), TimerState.ARMED),
+    "d": (TimerState.ARMED, lambda t: timers.fired(t, UUID(int=9), NOW), TimerState.FIRED),
+    "e": (TimerState.HELD, lambda t: timers.fired(t, UUID(int=9), NOW), TimerState.FIRED),
+    "f": (TimerState.FIRED, lambda t: timers.checked_in(t, NOW), TimerState.ARMED),
+    "g": (TimerState.ARMED, lambda t: timers.ended(t, TimerState.DONE, BY, NOW), TimerState.DONE),
+    "h": (TimerState.ARMED, lambda t: timers.ended(t, TimerState.CANCELLED, BY, NOW), TimerState.CANCELLED),
+}
+
+
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_each_arrow_leads_where_the_diagram_says(arrow: str) -> None:
+    state, happens, then = ARROWS[arrow]
+    timer = STATES[state]
+    assert timer is not None
+    after = happens(timer)
+    assert after is not None
+    assert after.state is then
+
+
+@pytest.mark.parametrize("state", [TimerState.CANCELLED, TimerState.DONE])
+def test_nothing_leads_out_of_an_end(state: TimerState) -> None:
+    timer = STATES[state]
+    assert timer is not None
+    assert timers.checked_in(timer, NOW) is None
+    assert timers.ended(timer, TimerState.DONE, BY, NOW) is None
+    assert timers.ended(timer, TimerState.CANCELLED, BY, NOW) is None
+
+
+@pytest.mark.parametrize("state", [TimerState.HELD, TimerState.FIRED])
+def test_what_is_held_or_has_fired_can_be_ended(state: TimerState) -> None:
+    timer = STATES[state]
+    assert timer is not None
+    after = timers.ended(timer, TimerState.DONE, BY, NOW)
+    assert after is not None
+    assert after.state is TimerState.DONE

@@ -42,6 +42,7 @@ from alerts.values import (
     Severity,
     State,
     Veil,
+    in_order,
     severity_of,
     worse,
 )
@@ -244,7 +245,7 @@ def _responding(alert: Alert, responder: Responder, arrow: Arrow, now_ms: int) -
     others = tuple(r for r in alert.responders if _who(r.actor) != _who(responder.actor))
     if len(others) >= MAX_RESPONDERS:
         return _refused(alert, Refusal.FULL)
-    joined = replace(alert, responders=(*others, responder))
+    joined = replace(alert, responders=in_order((*others, responder)))
     if alert.state is State.ACKNOWLEDGED:
         joined = replace(joined, heard_ms=now_ms)
     return _changed(joined, arrow)

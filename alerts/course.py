@@ -227,11 +227,11 @@ class Course:
     def _plan(
         self, purpose: Purpose, round_: int, step: int, contact_id: str, channel: Channel, now_ms: int
     ) -> None:
-        alert = self.alert
-        made = planned_attempt(
-            alert.alert_id, alert.tenant, purpose, round_, step, contact_id, channel, now_ms
-        )
-        self.attempts.setdefault(made.attempt_id, made)
+        alert, key = self.alert, (purpose, round_, step, contact_id, channel)
+        # By what it says and not by its id: an alert that came under this one brought ids of its own.
+        if any((a.purpose, a.round, a.step, a.contact_id, a.channel) == key for a in self.attempts.values()):
+            return
+        self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms))
 
     def _open_to(self, contact_id: str, channels: Iterable[Channel]) -> list[Channel]:
         contact = self._contact(contact_id)

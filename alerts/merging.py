@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from alerts.alert import MAX_RESPONDERS, alert_id_of
 from alerts.attempt import Attempt, Status, moved_on, rank
 from alerts.policy import Contact, PolicyCopy
-from alerts.values import OPEN, Actor, ActorKind, Alert, Responder, State, Veil, worse
+from alerts.values import OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
 
 Copy = tuple[Alert, PolicyCopy, dict[UUID, Attempt]]
 
@@ -127,8 +127,7 @@ def _responders(a: Alert, b: Alert, course: Alert) -> tuple[Responder, ...]:
             given.append(Responder(taken, x.acknowledged_ms or 0))
     for one in sorted(given, key=lambda r: (r.at_ms, _encoded(r))):
         found[one.actor.kind, one.actor.id] = one
-    in_order = sorted(found.values(), key=lambda r: (r.at_ms, _encoded(r)))
-    return tuple(in_order[:MAX_RESPONDERS])
+    return in_order(found.values())[:MAX_RESPONDERS]
 
 
 def _same_person(a: Actor, b: Actor | None) -> bool:
@@ -186,14 +185,24 @@ def _attempts(given: Iterable[Attempt], alert_id: UUID, now_ms: int) -> dict[UUI
 
 def _further(a: Attempt, b: Attempt) -> Attempt:
     """The further of two copies, with what either knows of its provider."""
-    top, other = (a, b) if _attempt_key(a) >= _attempt_key(b) else (b, a)
-    if top.provider_id is None and other.provider_id is not None:
-        top = replace(top, provider=other.provider, provider_id=other.provider_id)
-    return replace(top, repeat=a.repeat or b.repeat, sent_ms=_least(a.sent_ms, b.sent_ms))
+    named = max((x for x in (a, b) if x.provider_id is not None), key=_name, default=None)
+    return replace(
+        max(a, b, key=_progress_of),
+        provider=_largest(a.provider, b.provider) if named is None else named.provider,
+        provider_id=None if named is None else named.provider_id,
+        repeat=a.repeat or b.repeat,
+        sent_ms=_least(a.sent_ms, b.sent_ms),
+    )
 
 
-def _attempt_key(a: Attempt) -> tuple[Any, ...]:
-    return rank(a.status), a.status is Status.UNSURE, a.provider_id is not None, _encoded(a)
+def _name(a: Attempt) -> tuple[str, str]:
+    return a.provider_id or "", a.provider or ""
+
+
+def _progress_of(a: Attempt) -> tuple[int, bool, bytes]:
+    """How far it is, without what is taken from either copy."""
+    bare = replace(a, provider=None, provider_id=None, repeat=False, sent_ms=None)
+    return rank(a.status), a.status is Status.UNSURE, _encoded(bare)
 
 
 def _drop_twins(found: dict[UUID, Attempt], now_ms: int) -> None:
@@ -202,11 +211,9 @@ def _drop_twins(found: dict[UUID, Attempt], now_ms: int) -> None:
     for a in found.values():
         twins.setdefault((a.purpose, a.round, a.step, a.contact_id, a.channel, a.number), []).append(a)
     for same in twins.values():
-        first, *others = sorted(same, key=lambda a: (-rank(a.status), a.attempt_id))
-        for other in others:
-            if other.status is Status.DUE and not (
-                first.status is Status.FAILED and first.reason != "merged"
-            ):
+        wanted = [a for a in same if a.status is not Status.FAILED]
+        for other in sorted(wanted, key=lambda a: (-rank(a.status), a.attempt_id))[1:]:
+            if other.status is Status.DUE:
                 found[other.attempt_id] = moved_on(other, Status.FAILED, now_ms, reason="merged")
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import Raw
+
 from alerts.values import Alert, Kind, Place, Press
 
 MESSAGE_CHARS: Final = 500
@@ -165,7 +167,7 @@ class _Reader:
 
 
 def _fields(raw: object) -> tuple[Mapping[str, Any], list[str]]:
-    if isinstance(raw, bytes | bytearray | memoryview):
+    if isinstance(raw, bytes | bytearray | memoryview | Raw):
         raw = bytes(raw).decode("utf-8", errors="replace")
     if not isinstance(raw, str):
         return (raw, []) if isinstance(raw, Mapping) else ({}, ["malformed"])

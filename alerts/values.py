@@ -1,5 +1,6 @@
 """What an alert is: the values that everything about it is made of. Pure."""
 
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import Final
 from uuid import UUID
@@ -181,3 +182,8 @@ def severity_of(kind: Kind) -> Severity:
 def worse(kind: Kind, than: Kind) -> bool:
     """Whether ``kind`` asks for more than ``than``: a higher severity, or a person where a machine spoke."""
     return (severity_of(kind), kind is Kind.SOS) > (severity_of(than), than is Kind.SOS)
+
+
+def in_order(responders: Iterable[Responder]) -> tuple[Responder, ...]:
+    """The order in which responders are kept, so that two copies of an alert keep the same."""
+    return tuple(sorted(responders, key=lambda r: (r.at_ms, r.actor.kind.value, r.actor.id)))

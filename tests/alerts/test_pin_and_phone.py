@@ -1,0 +1,114 @@
+"""PINs are kept as hashes and checked alike; phone numbers are those that messages may go to."""
+
+from typing import Any
+
+import pytest
+
+from alerts.alert import PinResult
+from alerts.phone import country_of, masked, normal
+from alerts.pin import checked, hashed, pins_of
+from alerts.policy import Pins
+
+SALTS = (b"a" * 16, b"b" * 16)
+BOTH = pins_of("1234", "99999999", SALTS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "result"),
+    [
+        ("1234", PinResult.RIGHT), ("99999999", PinResult.DURESS), ("1235", PinResult.WRONG),
+        ("", PinResult.WRONG), (None, PinResult.WRONG), (1234, PinResult.WRONG), (" 1234", PinResult.WRONG),
+        ("1" * 1_000_000, PinResult.WRONG), ("\ud800", PinResult.WRONG),
+    ],
+)  # fmt: skip
+def test_a_pin_is_right_wrong_or_duress(typed: Any, result: PinResult) -> None:
+    assert checked(typed, BOTH) is result
+
+
+def test_without_a_duress_pin_none_is_one() -> None:
+    alone = pins_of("1234", None, SALTS)
+    assert alone.duress is None
+    assert checked("1234", alone) is PinResult.RIGHT
+    assert checked("0000", alone) is PinResult.WRONG
+
+
+def test_without_any_pin_nothing_is_to_be_typed() -> None:
+    assert checked("", Pins()) is PinResult.RIGHT
+    assert checked("0000", Pins()) is PinResult.WRONG
+
+
+def test_a_hash_that_is_none_is_no_pin() -> None:
+    for kept in ("", "x", "zz$zz", "$", "1234"):
+        assert checked("1234", Pins(cancel=kept)) is PinResult.WRONG
+
+
+def test_no_pin_stands_in_its_hash_and_salts_make_equal_pins_differ() -> None:
+    one, other = hashed("1234", SALTS[0]), hashed("1234", SALTS[1])
+    assert one != other
+    assert "1234" not in one.split("$")[1]
+    assert one.startswith(SALTS[0].hex() + "$")
+
+
+@pytest.mark.parametrize(
+    ("cancel", "duress", "fact"),
+    [
+        ("123", None, "a pin is 4 to 8 digits"), ("123456789", None, "a pin is 4 to 8 digits"),
+        ("12a4", None, "a pin is 4 to 8 digits"), ("١٢٣٤", None, "a pin is 4 to 8 digits"),
+        ("1234\n", None, "a pin is 4 to 8 digits"), ("1234", "12", "a pin is 4 to 8 digits"),
+        ("1234", "1234", "the duress pin is the cancel pin"),
+        (None, "1234", "a duress pin needs a cancel pin"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pin_is_refused(cancel: str | None, duress: str | None, fact: str) -> None:
+    with pytest.raises(ValueError, match=fact):
+        pins_of(cancel, duress, SALTS)
+
+
+def test_a_salt_has_to_be_one() -> None:
+    with pytest.raises(ValueError, match="the salt is too short"):
+        hashed("1234", b"salt")
+
+
+# --- phone numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+44 7911 123456", "+447911123456"), ("+49 (0)30 901820", "+4930901820"),
+        (" +1 (415) 555-2671 ", "+14155552671"), ("+41791234567", "+41791234567"),
+    ],
+)  # fmt: skip
+def test_a_number_becomes_e164(text: str, number: str) -> None:
+    assert normal(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("", "country code"), ("07911 123456", "country code"), ("112", "country code"),
+        ("tel:112", "country code"),        (None, "not a phone number"), (7, "not a phone number"),
+        ("+4" * 50, "not a phone number"),
+        ("+44 900 123 4567", "premium-rate"), ("+1 900 555 1234", "premium-rate"),
+        ("+49 180 5 123456", "shared-cost"), ("+4479", "no such"), ("+999 1234567", "country code"),
+        ("+1 415 555 2671 ext. 5", "extension"), ("+800 1234 5678", "no country"),
+        ("+44 7911 12345678901", "no such"),
+    ],
+)  # fmt: skip
+def test_a_number_that_nothing_may_be_sent_to_is_refused(text: object, fact: str) -> None:
+    with pytest.raises(ValueError, match=fact) as refused:
+        normal(text)
+    assert "1234" not in str(refused.value)
+
+
+def test_only_countries_that_are_allowed() -> None:
+    assert normal("+41791234567", ("ch", "DE")) == "+41791234567"
+    with pytest.raises(ValueError, match="phone numbers of GB are not allowed"):
+        normal("+447400123456", ("CH", "DE"))
+    assert country_of("+41791234567") == "CH"
+    assert country_of("nonsense") is None
+
+
+def test_a_masked_number_is_known_to_its_owner_alone() -> None:
+    assert masked("+447911123456") == "+44…56"
+    assert masked("+4412") == "…"

@@ -13,22 +13,19 @@ from typing import Final
 
 from alerts.delivery.breaker import Breaker
 from realtime import metrics
-from realtime.fanout.bus import REDIS_FAULTS, Item
+from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
-from realtime.live.channels import HASHED, POSITIONS, PRESENCE, state_key, vendor_channel
-from realtime.live.origin import LiveOrigin
-from realtime.live.state import LiveState, Stored
 from realtime.mirror.nodes import (
     ALERTS,
     JOURNEYS,
     LIVE,
     SECTIONS,
-    VendorNodes,
     alert_nodes,
     journey_nodes,
 )
 from realtime.mirror.plan import Chunk, Plan
+from realtime.mirror.reader import LiveReader
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused
 from realtime.protocol import Refused
 from realtime.store import leases, mirror
@@ -43,11 +40,8 @@ MARGIN_S: Final = 2.0
 """The lease is thought over this long before it is."""
 TICK_S: Final = 1.0
 SLOW_S: Final = 5.0
-"""From one search for new vendors, and one reading of all open journeys, to the next."""
+"""From one reading of all open journeys to the next."""
 RESYNC_S: Final = 600.0
-SCAN_TIMEOUT_S: Final = 10.0
-SLICE: Final = 500
-"""Drivers looked at before others of this process have their turn."""
 CHUNK_PATHS: Final = 1_000
 CHUNK_BYTES: Final = 512 * 1024
 BEAT: Final = "mirror"
@@ -77,9 +71,7 @@ class Mirror:
         renew_s: float = RENEW_S,
     ) -> None:
         self._db = db
-        self._client = client
-        self._state = LiveState(client, redis_timeout_s)
-        self._origin = LiveOrigin(db, self._state)
+        self._reader = LiveReader(db, client, redis_timeout_s, now_ms, clock)
         self._remote = remote
         self._holder = holder
         self._now_ms = now_ms
@@ -92,10 +84,8 @@ class Mirror:
         self._plan = Plan()
         self._breaker = Breaker(longest_pause_s=10.0)
         self._chunk_paths = CHUNK_PATHS
-        self._vendors: dict[tuple[str, str], VendorNodes] = {}
         self._seen = set[str]()
         """Sections that have been read since the lease is ours: what nobody wants of them may go."""
-        self._searched_s: float | None = None
         self._journeys_s: float | None = None
         self._synced_s: float | None = None
         """None: what is there is not known."""
@@ -257,45 +247,8 @@ class Mirror:
         self._journeys_s = now_s
 
     async def _read_live(self) -> None:
-        now_s = self._clock()
-        if self._searched_s is None or now_s - self._searched_s >= SLOW_S:
-            await self._search_vendors()
-            self._searched_s = now_s
-        for tenant, vendor in sorted(self._vendors):
-            await self._read_vendor(tenant, vendor)
-
-    async def _search_vendors(self) -> None:
-        """Vendors with positions; one whose positions Redis has lost is made whole from Postgres first."""
-        async with asyncio.timeout(SCAN_TIMEOUT_S):
-            async for key in self._client.scan_iter(match="wg:{*}:latest", count=500):
-                tenant, _, vendor = key.decode().split("{", 1)[1].split("}", 1)[0].partition("/")
-                self._vendors.setdefault((tenant, vendor), VendorNodes(tenant, vendor))
-        for tenant, vendor in sorted(self._vendors):
-            if not await self._state.is_built(tenant, vendor):
-                await self._origin.load_board(vendor_channel(tenant, vendor))
-
-    async def _read_vendor(self, tenant: str, vendor: str) -> None:
-        positions = await self._hash(tenant, vendor, POSITIONS)
-        presence = {item.key: item.fragment for item, _ in await self._hash(tenant, vendor, PRESENCE)}
-        known, now_ms, nodes = self._vendors[tenant, vendor], self._now_ms(), dict[str, bytes]()
-        for start in range(0, len(positions), SLICE):
-            nodes |= known.of(positions[start : start + SLICE], presence, now_ms)
-            await asyncio.sleep(0)
-        known.keep_only({item.key for item, _ in positions})
-        self._plan.want(f"{LIVE}/{tenant}/{vendor}", nodes)
-        if not positions:
-            del self._vendors[tenant, vendor]
-
-    async def _hash(self, tenant: str, vendor: str, kind: str) -> list[Stored]:
-        """All of a vendor's hash, page by page: neither Redis nor this process is held up by a large one."""
-        key = state_key(tenant, vendor, HASHED[kind])
-        found: dict[str, Stored] = {}
-        async with asyncio.timeout(SCAN_TIMEOUT_S):
-            async for field, value in self._client.hscan_iter(key, count=SLICE):
-                order, origin, fragment = value.split(b"|", 2)
-                driver = field.decode()
-                found[driver] = Stored(Item(driver, int(order), fragment), origin.decode())
-        return list(found.values())
+        async for group, nodes in self._reader.read():
+            self._plan.want(group, nodes)
 
 
 async def paths_of(remote: RealtimeDatabase, sections: Iterable[str] = SECTIONS) -> list[str]:

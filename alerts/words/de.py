@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="Entwarnung: der Alarm von {driver} war ein Fehlalarm.",
     closed="Der Alarm von {driver} ist beendet.",
     said_by="Gesagt von {by}.",
+    on_it="Jemand kümmert sich um {driver}.",
     reminder="Sie sagten, dass Sie {driver} helfen. Gilt das noch?",
     reminder_act="Ohne Antwort werden andere wieder verständigt. Antworten Sie 1, oder öffnen Sie",
     exhausted="NIEMAND WURDE ERREICHT für {driver}.",

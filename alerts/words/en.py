@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="All clear: the alert of {driver} was a false alarm.",
     closed="The alert of {driver} is over.",
     said_by="Said by {by}.",
+    on_it="Somebody is on it for {driver}.",
     reminder="You said that you are on it for {driver}. Are you still?",
     reminder_act="If you do not answer, others are told again. Reply 1, or open",
     exhausted="NOBODY COULD BE REACHED for {driver}.",

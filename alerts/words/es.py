@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="Todo en orden: la alerta de {driver} fue una falsa alarma.",
     closed="La alerta de {driver} ha terminado.",
     said_by="Lo dice {by}.",
+    on_it="Alguien ya se ocupa de {driver}.",
     reminder="Dijo que se ocupa de {driver}. ¿Sigue siendo así?",
     reminder_act="Si no contesta, se avisará a otros de nuevo. Responda 1, o abra",
     exhausted="NO SE PUDO AVISAR A NADIE de {driver}.",

@@ -46,6 +46,7 @@ def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
     """The facts of ``job`` for its contact. A duress alert gives the same as one without."""
     alert, words = job.alert, words_of(job.contact.language)
     zone = job.contact.time_zone
+    by = alert.closed_by or alert.acknowledged_by
     late = alert.raised_ms - alert.pressed_ms > LATE_MS
     return Facts(
         words=words,
@@ -59,7 +60,7 @@ def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
         address=clean(address or "", ADDRESS_CHARS),
         **_position(words, alert, now_ms),
         message=clean(alert.message, MESSAGE_CHARS),
-        by=clean(alert.closed_by.name if alert.closed_by else "", NAME_CHARS),
+        by=clean(by.name if by else "", NAME_CHARS),
         silent=alert.silent,
         drill=alert.drill,
     )

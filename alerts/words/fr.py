@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="Fin d’alerte : celle de {driver} était une fausse alarme.",
     closed="L’alerte de {driver} est terminée.",
     said_by="Dit par {by}.",
+    on_it="Quelqu’un s’occupe de {driver}.",
     reminder="Vous avez dit vous occuper de {driver}. Est-ce toujours le cas ?",
     reminder_act="Sans réponse, d’autres seront prévenus. Répondez 1, ou ouvrez",
     exhausted="PERSONNE N’A PU ÊTRE JOINT pour {driver}.",

@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="सब ठीक है: {driver} की चेतावनी ग़लत थी।",
     closed="{driver} की चेतावनी समाप्त हुई।",
     said_by="{by} ने बताया।",
+    on_it="कोई {driver} की मदद कर रहा है।",
     reminder="आपने {driver} की मदद करने को कहा था। क्या अब भी?",
     reminder_act="उत्तर न मिला तो औरों को फिर बताया जाएगा। 1 लिखें या खोलें",
     exhausted="{driver} के लिए किसी से संपर्क नहीं हुआ!",

@@ -69,6 +69,8 @@ class Words(Struct, frozen=True, kw_only=True):
     """``{driver}``."""
     said_by: str
     """``{by}``."""
+    on_it: str
+    """To the others, when one acknowledged: ``{driver}``."""
     reminder: str
     reminder_act: str
     """To the acknowledger: ``{driver}``; what else happens."""

@@ -49,6 +49,7 @@ WORDS: Final = Words(
     all_clear="Tudo bem: o alerta de {driver} foi um alarme falso.",
     closed="O alerta de {driver} terminou.",
     said_by="Dito por {by}.",
+    on_it="Alguém já está ajudando {driver}.",
     reminder="Você disse que está ajudando {driver}. Continua assim?",
     reminder_act="Sem resposta, outros serão avisados de novo. Responda 1, ou abra",
     exhausted="NINGUÉM FOI ENCONTRADO para {driver}.",

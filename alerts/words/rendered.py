@@ -107,6 +107,9 @@ def _message(job: Job, facts: Facts) -> _Message:
         case Purpose.CLOSED:
             lead = words.closed.format(driver=driver)
             return _Message(title, lead, said_by, words.details, words.details, asks=False)
+        case Purpose.ON_IT:
+            lead = " ".join((words.on_it.format(driver=driver), *said_by))
+            return _Message(title, lead, (), words.details, words.details, asks=False)
         case Purpose.REMINDER:
             lead = words.reminder.format(driver=driver)
             return _Message(title, lead, (), words.reminder_act, words.reminder_act, asks=True)

@@ -281,3 +281,14 @@ def test_segments_are_counted_as_they_are_paid(text: str, count: int) -> None:
 def test_folding_keeps_what_the_alphabet_has() -> None:
     assert folded("é è ç ê ł — “x” …") == 'é è c e l - "x" ...'
     assert folded("Олена") == "Олена"
+
+
+@languages
+def test_whoever_was_told_hears_that_somebody_is_on_it_and_who(language: str) -> None:
+    taken = alert(state=State.ACKNOWLEDGED, acknowledged_by=Actor(ActorKind.CONTACT, "c-9", "Ben Hur"))
+    told = contact(language=language)
+    rendered = render(job(of=taken, to=told, purpose=Purpose.ON_IT), LINK, None, NOW_MS)
+    assert "Ana Lopez" in rendered.push_body
+    assert "Ben Hur" in rendered.push_body
+    assert words_of(language).press not in rendered.spoken
+    assert rendered.push_body != render(job(of=taken, to=told), LINK, None, NOW_MS).push_body

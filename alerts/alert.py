@@ -46,6 +46,7 @@ from alerts.values import (
     severity_of,
     worse,
 )
+from alerts.who import is_responding, may_not_close, unfit, who
 
 __all__ = [
     "MAX_LOOPS", "MAX_RESPONDERS", "MAX_WRONG_PINS", "OPEN", "REVIVE_AFTER_MS", "AckSilent", "Acknowledged",
@@ -201,8 +202,8 @@ def _veiled(alert: Alert, now_ms: int) -> Transition:
 
 
 def _acknowledged(alert: Alert, event: Acknowledged, now_ms: int) -> Transition:
-    if (unfit := _unfit(alert, event.actor)) is not None:
-        return _refused(alert, unfit)
+    if (reason := unfit(alert, event.actor)) is not None:
+        return _refused(alert, reason)
     if alert.state is not State.ACKNOWLEDGED:
         taken = replace(
             alert,
@@ -214,7 +215,7 @@ def _acknowledged(alert: Alert, event: Acknowledged, now_ms: int) -> Transition:
             reached_ms=now_ms if alert.reached_ms is None else alert.reached_ms,
         )
         return _changed(taken, Arrow.ACKNOWLEDGED)
-    if _is_responding(alert, event.actor):
+    if is_responding(alert, event.actor):
         return _life(alert, now_ms)
     return _responding(alert, Responder(event.actor, now_ms), Arrow.JOINED, now_ms)
 
@@ -222,7 +223,7 @@ def _acknowledged(alert: Alert, event: Acknowledged, now_ms: int) -> Transition:
 def _heard(alert: Alert, event: Heard, now_ms: int) -> Transition:
     if alert.state is not State.ACKNOWLEDGED:
         return _refused(alert, Refusal.NOT_ACKNOWLEDGED)
-    if not _is_responding(alert, event.actor):
+    if not is_responding(alert, event.actor):
         return _refused(alert, Refusal.NOT_RESPONDING)
     return _life(alert, now_ms)
 
@@ -234,15 +235,15 @@ def _ack_silent(alert: Alert, event: AckSilent, now_ms: int) -> Transition:
 
 
 def _responder_added(alert: Alert, event: ResponderAdded, now_ms: int) -> Transition:
-    if (unfit := _unfit(alert, event.responder.actor)) is not None:
-        return _refused(alert, unfit)
+    if (reason := unfit(alert, event.responder.actor)) is not None:
+        return _refused(alert, reason)
     if any(_same(known, event.responder) for known in alert.responders):
         return _refused(alert, Refusal.ALREADY)
     return _responding(alert, event.responder, Arrow.RESPONDER, now_ms)
 
 
 def _responding(alert: Alert, responder: Responder, arrow: Arrow, now_ms: int) -> Transition:
-    others = tuple(r for r in alert.responders if _who(r.actor) != _who(responder.actor))
+    others = tuple(r for r in alert.responders if who(r.actor) != who(responder.actor))
     if len(others) >= MAX_RESPONDERS:
         return _refused(alert, Refusal.FULL)
     joined = replace(alert, responders=in_order((*others, responder)))
@@ -252,7 +253,7 @@ def _responding(alert: Alert, responder: Responder, arrow: Arrow, now_ms: int) -
 
 
 def _noted(alert: Alert, event: Noted, now_ms: int) -> Transition:
-    if alert.state is State.ACKNOWLEDGED and _is_responding(alert, event.actor):
+    if alert.state is State.ACKNOWLEDGED and is_responding(alert, event.actor):
         alert = replace(alert, heard_ms=now_ms)
     return _changed(alert, Arrow.NOTED)
 
@@ -261,28 +262,18 @@ def _noted(alert: Alert, event: Noted, now_ms: int) -> Transition:
 
 
 def _resolved(alert: Alert, event: Resolved, now_ms: int) -> Transition:
-    if (unfit := _may_not_close(alert, event.actor)) is not None:
-        return _refused(alert, unfit)
+    if (reason := may_not_close(alert, event.actor)) is not None:
+        return _refused(alert, reason)
     return _closed(alert, State.RESOLVED, event.actor, now_ms, Arrow.RESOLVED)
 
 
 def _false_alarm(alert: Alert, event: FalseAlarm, now_ms: int) -> Transition:
-    if (unfit := _may_not_close(alert, event.actor)) is not None:
-        return _refused(alert, unfit)
+    if (reason := may_not_close(alert, event.actor)) is not None:
+        return _refused(alert, reason)
     if alert.duress and event.actor.kind is not ActorKind.OPERATOR:
         return _refused(alert, Refusal.DURESS)
     arrow = Arrow.CANCELLED_UNHEARD if alert.state is State.PENDING else Arrow.FALSE_ALARM
     return _closed(alert, State.CANCELLED, event.actor, now_ms, arrow)
-
-
-def _may_not_close(alert: Alert, actor: Actor) -> Refusal | None:
-    if actor.kind is ActorKind.DRIVER:
-        return Refusal.OWN_ALERT
-    if actor.kind is ActorKind.SYSTEM:
-        return Refusal.NOT_A_PERSON
-    if actor.kind is ActorKind.CONTACT and not _is_responding(alert, actor):
-        return Refusal.ACKNOWLEDGE_FIRST
-    return None
 
 
 # --- what delivery says
@@ -341,28 +332,8 @@ def _closed(alert: Alert, state: State, actor: Actor, now_ms: int, arrow: Arrow)
     return _changed(done, arrow)
 
 
-def _who(actor: Actor) -> tuple[ActorKind, str]:
-    return actor.kind, actor.id
-
-
 def _same(a: Responder, b: Responder) -> bool:
-    return _who(a.actor) == _who(b.actor) and a.eta_s == b.eta_s
-
-
-def _is_responding(alert: Alert, actor: Actor) -> bool:
-    known = [r.actor for r in alert.responders]
-    if alert.acknowledged_by is not None:
-        known.append(alert.acknowledged_by)
-    return any(_who(one) == _who(actor) for one in known)
-
-
-def _unfit(alert: Alert, actor: Actor) -> Refusal | None:
-    """Why ``actor`` cannot be on it; None when they can."""
-    if actor.kind is ActorKind.SYSTEM:
-        return Refusal.NOT_A_PERSON
-    if actor.kind is ActorKind.DRIVER and actor.id == alert.driver:
-        return Refusal.OWN_ALERT
-    return None
+    return who(a.actor) == who(b.actor) and a.eta_s == b.eta_s
 
 
 _DECIDE: Final[dict[type, Callable[[Alert, Any, int], Transition]]] = {

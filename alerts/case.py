@@ -11,11 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts.alert import opened_alert
-from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank, settle
+from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank
 from alerts.course import Audit, Course
 from alerts.events import Event, Pressed, Reached
 from alerts.merging import both
 from alerts.policy import Circumstances, PolicyCopy, copy_of
+from alerts.retry import settle
 from alerts.values import Alert, Press, State, worse
 
 __all__ = [

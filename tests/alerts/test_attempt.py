@@ -10,11 +10,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from alerts.attempt import (
-    LONGEST_OBEYED_S,
-    LONGEST_RETRY_S,
-    LOOK_UP_AFTER_MS,
-    MAX_TRIES,
-    USUAL_OBEYED_S,
     Accepted,
     Attempt,
     Channel,
@@ -25,11 +20,18 @@ from alerts.attempt import (
     Unsure,
     attempt_id_of,
     moved_on,
-    pause_of,
     planned_attempt,
     rank,
-    settle,
     was_told,
+)
+from alerts.retry import (
+    LONGEST_OBEYED_S,
+    LONGEST_RETRY_S,
+    LOOK_UP_AFTER_MS,
+    MAX_TRIES,
+    USUAL_OBEYED_S,
+    pause_of,
+    settle,
 )
 from tests.alerts.kit import T0, S
 

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from alerts import case as cases
 from alerts.alert import OPEN, ActorKind, Kind, State, as_shown_to_driver
-from alerts.attempt import MAX_TRIES, Purpose, Status, attempt_id_of, rank, was_told
+from alerts.attempt import Purpose, Status, attempt_id_of, rank, was_told
 from alerts.case import Case, Changes
+from alerts.retry import MAX_TRIES
 from tests.alerts.happenings import KNOWN, happened, happenings
 from tests.alerts.kit import T0, S, press
 

@@ -10,11 +10,15 @@ vendors, an empty set none. Nothing here ever crosses a tenant.
 | dispatcher | drivers and journeys of its vendors   | shares them                                 |
 | admin      | as a dispatcher                       | shares them, revokes tokens, erases drivers |
 | service    | as a dispatcher                       | shares them, revokes tokens, erases drivers |
-| share      | the one journey it was given          | nothing; no HTTP API at all                 |
+| share      | the one journey or alert it was given | nothing; no HTTP API at all                 |
+| (contact)  | the alert of its answer link          | answers that alert                          |
 
 Contacts and policies: a driver has contacts of its own and reads who would be told; an overseer has those of
 its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
 service of all vendors have the tenant's too.
+
+Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors; admins and
+services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``.
 """
 
 from typing import Final
@@ -69,7 +73,8 @@ def may_see_journey(
 
 def may_see_past(principal: Principal) -> bool:
     """Whether more than the newest point of a journey may be seen: not through a share that is live only."""
-    return principal.share is None or principal.share.scope == "journey"
+    grant = principal.share
+    return grant is None or (grant.scope == "journey" and grant.alert_id is None)
 
 
 def may_list_journeys(principal: Principal, vendor: str | None, driver: str | None) -> bool:
@@ -148,6 +153,45 @@ def may_erase(principal: Principal, vendor: str | None) -> bool:
     if principal.role not in _TENANT_WIDE:
         return False
     return principal.vendors is None or (vendor is not None and vendor in principal.vendors)
+
+
+def may_see_alert(
+    principal: Principal, tenant: str, vendor: str, driver: str, alert_id: UUID, journey_id: UUID | None
+) -> bool:
+    """Whether an alert of (``tenant``, ``vendor``, ``driver``) may be seen.
+
+    A link to the alert sees it whole; a link to its journey sees that there is one.
+    """
+    if tenant != principal.tenant:
+        return False
+    if principal.role != SHARE:
+        return may_watch_driver(principal, vendor, driver)
+    grant = principal.share
+    if grant is None:
+        return False
+    if grant.alert_id is not None:
+        return grant.alert_id == str(alert_id)
+    return journey_id is not None and grant.journey_id == str(journey_id)
+
+
+def may_answer_alert(principal: Principal, tenant: str, vendor: str, alert_id: UUID) -> bool:
+    """Whether an alert may be acknowledged, resolved, noted: by overseers, and by a contact who was asked."""
+    if tenant != principal.tenant:
+        return False
+    if principal.role == SHARE:
+        grant = principal.share
+        return grant is not None and grant.contact_id is not None and grant.alert_id == str(alert_id)
+    return may_watch_vendor(principal, vendor)
+
+
+def may_raise_for(principal: Principal, vendor: str) -> bool:
+    """Whether an alert may be raised for a driver of ``vendor`` by somebody else: drills, and calls taken."""
+    return principal.role in _TENANT_WIDE and may_watch_vendor(principal, vendor)
+
+
+def may_set_timer(principal: Principal, vendor: str, driver: str) -> bool:
+    """Whether a safety timer of the driver may be set, looked at and cancelled."""
+    return may_watch_driver(principal, vendor, driver)
 
 
 def may_revoke_tokens(principal: Principal) -> bool:

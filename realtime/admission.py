@@ -5,6 +5,8 @@ Redis down too. While Postgres cannot be asked, open sockets stay and nobody new
 """
 
 import asyncio
+import contextlib
+import functools
 import logging
 import time
 from typing import Final
@@ -18,15 +20,18 @@ log = logging.getLogger(__name__)
 
 POLL_S: Final = 3.0
 FRESH_S: Final = 6.0
+SOS_ASK_S: Final = 0.5
+"""How long an SOS waits to hear whether its token was revoked."""
 MAX_SHARE_CHARS: Final = 256
 
 
 class Admission:
     """Turns credentials into principals. ``start`` begins to poll what was revoked."""
 
-    def __init__(self, db: Database, authenticator: Authenticator) -> None:
+    def __init__(self, db: Database, authenticator: Authenticator, sos_expired_days: int = 30) -> None:
         self._db = db
         self._authenticator = authenticator
+        self._sos_expired_s = sos_expired_days * 86_400.0
         self._revoked: set[tuple[str, str]] = set()
         self._polled_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +56,25 @@ class Admission:
         if not revoked and time.monotonic() - self._polled_s > FRESH_S:
             # Asked for a token without a jti too: while the store is away nobody new is let in.
             revoked = await revocations.is_revoked(self._db, principal.tenant, principal.jti or "")
+        if revoked:
+            raise Refused(Code.REVOKED, "token was revoked")
+        return principal
+
+    async def authenticate_sos(self, token: object) -> Principal:
+        """The driver of a token that may have expired lately, for an SOS and nothing else. Where it cannot be
+        asked whether the token was revoked since the last poll, it counts as not revoked.
+
+        Raises Refused: unauthenticated, token_expired, revoked, forbidden.
+        """
+        verify = functools.partial(self._authenticator.verify, token, expired_s=self._sos_expired_s)
+        principal = await asyncio.to_thread(verify) if self._authenticator.needs_thread else verify()
+        if principal.role != "driver":
+            raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
+        revoked = self.is_revoked(principal)
+        if not revoked and principal.jti and time.monotonic() - self._polled_s > FRESH_S:
+            with contextlib.suppress(Refused, TimeoutError):
+                async with asyncio.timeout(SOS_ASK_S):
+                    revoked = await revocations.is_revoked(self._db, principal.tenant, principal.jti)
         if revoked:
             raise Refused(Code.REVOKED, "token was revoked")
         return principal

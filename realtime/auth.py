@@ -30,11 +30,17 @@ REFRESH_PAUSE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ShareGrant:
-    """What a share link opens: one journey, live only or whole."""
+    """What a link opens: one journey, live only or whole; or one alert, and its journey from the press on.
+
+    The answer link of a contact has ``contact_id`` and no ``share_id``, and may answer the alert.
+    """
 
     share_id: str
-    journey_id: str
+    journey_id: str | None
     scope: Literal["live", "journey"]
+    alert_id: str | None = None
+    contact_id: str | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +90,11 @@ class Authenticator:
         """Whether ``verify`` may do network I/O."""
         return self._remote is not None
 
-    def verify(self, token: object) -> Principal:
-        """The principal of ``token``. Raises Refused(unauthenticated or token_expired)."""
+    def verify(self, token: object, *, expired_s: float = 0.0) -> Principal:
+        """The principal of ``token``, which may have expired ``expired_s`` ago.
+
+        Raises Refused(unauthenticated or token_expired).
+        """
         if not isinstance(token, str) or not token:
             raise Refused(Code.UNAUTHENTICATED, "no token")
         if len(token) > MAX_TOKEN_CHARS:
@@ -98,8 +107,10 @@ class Authenticator:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=CLOCK_LEEWAY_S,
-                options={"require": ["exp", "aud", "iss", "sub"]},
+                options={"require": ["exp", "aud", "iss", "sub"], "verify_exp": not expired_s},
             )
+            if expired_s and float(claims["exp"]) + expired_s < time.time():
+                raise jwt.ExpiredSignatureError("long expired")
         except jwt.ExpiredSignatureError as error:
             raise Refused(Code.TOKEN_EXPIRED, "token has expired") from error
         except (jwt.PyJWKClientError, jwt.PyJWKSetError) as error:

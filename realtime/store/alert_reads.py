@@ -22,6 +22,7 @@ EXPLAINED: Final = 5_000
 """Attempts, events and presses of one alert at most."""
 OPEN_LISTED: Final = 1_000
 CHANGED_A_LOOK: Final = 5_000
+EVERY_OPEN: Final = 20_000
 
 _read_press: Final = msgspec.json.Decoder(Press).decode
 _read_actor: Final = msgspec.json.Decoder(Actor).decode
@@ -151,6 +152,15 @@ class ChangedAlerts:
         full = len(rows) == CHANGED_A_LOOK
         self._from = min(horizon, rows[-1]["changed_by"]) if full else horizon
         return news
+
+    async def every_open(self) -> list[Alert]:
+        """The open alerts of every tenant, up to `EVERY_OPEN`, the oldest first.
+
+        Raises Refused(unavailable).
+        """
+        async with self._db.writer() as connection:  # across tenants
+            rows = await connection.fetch(_SQL["every_open"], EVERY_OPEN)
+        return [alert_of(row) for row in rows]
 
 
 def _audit(row: asyncpg.Record) -> Audit:

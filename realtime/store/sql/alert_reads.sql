@@ -45,3 +45,7 @@ FROM alerts
 WHERE changed_by >= $1::bigint::text::xid8
 ORDER BY changed_by
 LIMIT $2
+
+-- name: every_open
+-- Of all tenants.
+SELECT alert FROM alerts WHERE closed_ms IS NULL ORDER BY raised_ms LIMIT $1

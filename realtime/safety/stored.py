@@ -1,0 +1,83 @@
+"""The intake on Postgres alone: what `realtime.safety.intake` falls back from when it is away."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from alerts.alert import Alert, Press
+from alerts.policy import Circumstances, Contact
+from alerts.ports import Applied, Away, Ledger, Taken
+from realtime.protocol import Code, Refused
+from realtime.safety.announcer import Announcer
+from realtime.safety.news import AlertNews
+from realtime.store import alert_reads
+from realtime.store.circumstances import circumstances
+from realtime.store.database import Database
+
+RETRY_S: Final = 2.0
+
+
+class StoredIntake:
+    """`realtime.safety.ports.Intake` on a ledger in Postgres. Every change is announced."""
+
+    def __init__(
+        self,
+        db: Database,
+        ledger: Ledger,
+        announcer: Announcer,
+        news: AlertNews,
+        operator_of: Callable[[str], Contact | None],
+    ) -> None:
+        self._db = db
+        self._ledger = ledger
+        self._announcer = announcer
+        self._news = news
+        self._operator_of = operator_of
+
+    async def press(self, press: Press) -> Taken:
+        """Keep a press."""
+        known = await self.circumstances(press.tenant, press.vendor, press.driver)
+        try:
+            taken = await self._ledger.press(press, known)
+        except Away as error:
+            raise _away() from error
+        self._announcer.changed(taken.alert)
+        return taken
+
+    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+        """One event."""
+        alert = await self.get(tenant, alert_id)
+        if alert is None:
+            return None
+        try:
+            applied = await self._ledger.apply(alert.alert_id, event)
+        except Away as error:
+            raise _away() from error
+        if applied is not None:
+            self._announcer.changed(applied.alert)
+        return applied
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert of a press."""
+        try:
+            return await self._ledger.find(tenant, driver, sos_id)
+        except Away as error:
+            raise _away() from error
+
+    async def get(self, tenant: str, alert_id: UUID) -> Alert | None:
+        """The alert: as it is stored, or as it was heard of."""
+        try:
+            alert = await alert_reads.get(self._db, tenant, alert_id)
+        except Refused:
+            alert = self._news.get(tenant, alert_id)
+            if alert is None:
+                raise
+        return alert or self._news.get(tenant, alert_id)
+
+    async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
+        """What is known of a driver."""
+        return await circumstances(self._db, tenant, vendor, driver, self._operator_of(tenant))
+
+
+def _away() -> Refused:
+    return Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=RETRY_S)

@@ -32,12 +32,14 @@ SHUTDOWN_TIMEOUT_S: Final = 1.0
 
 
 def run_web(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Exits 1 on an unsafe database or a port that is taken."""
+    """Serve until SIGTERM or SIGINT, then drain. Exits 1 on an unsafe database, a setting that will not
+    do, or a port that is taken.
+    """
     _run(settings, _web)
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT."""
+    """Work until SIGTERM or SIGINT, then let what is on its way arrive."""
     _run(settings, _worker)
 
 
@@ -49,6 +51,9 @@ def _run(settings: Settings, main: Callable[[Settings], Awaitable[None]]) -> Non
         uvloop.run(main(settings))  # type: ignore[arg-type]
     except UnsafeDatabase as error:
         log.error("%s; set ALLOW_UNSAFE_DURABILITY=true to start anyway", error)
+        sys.exit(1)
+    except ValueError as error:  # what the parts say of a setting when they are made
+        log.error("%s", error)
         sys.exit(1)
     except OSError as error:
         log.error("cannot serve on %s:%d: %s", settings.bind_host, settings.port, error.strerror)
@@ -70,6 +75,8 @@ async def _web(settings: Settings) -> None:
 async def _worker(settings: Settings) -> None:
     async with Worker.open(settings) as worker, _serving(worker.app, settings):
         await _stop_signal()
+        log.info("draining")
+        await worker.drain()
 
 
 @contextlib.asynccontextmanager

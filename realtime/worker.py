@@ -1,18 +1,25 @@
-"""One worker: partitions, expired journeys, presence of lost instances. Any number may run; each job is safe
-to be done by several, and those that are not take a lock.
+"""One worker: alerts delivered, SOS taken by HTTP, safety timers, the mirror; partitions, expired journeys,
+presence of lost instances. Any number may run; each job is safe to be done by several, and those that are not
+take a lock.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import traceback
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import asyncpg
 from aiohttp import web
 
+from alerts.alert import Alert
 from realtime import metrics
-from realtime.api.routes import add_about
+from realtime.admission import Admission
+from realtime.api.routes import add_worker_api
+from realtime.api.sos import SosDesk
+from realtime.auth import Authenticator
 from realtime.fanout.bus import REDIS_FAULTS, RedisBus
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
@@ -21,9 +28,19 @@ from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
 from realtime.live.sweeper import PresenceSweeper
+from realtime.mirror.mirror import Mirror
+from realtime.mirror.remote import open_remote
 from realtime.protocol import Refused
+from realtime.safety.announcer import Announcer
+from realtime.safety.news import AlertNews
+from realtime.safety.stored import StoredIntake
+from realtime.safety.timers import online_in
+from realtime.safety.work import Job, SafetyWork
 from realtime.settings import Settings
 from realtime.store import journeys, upkeep
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
+from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -32,11 +49,13 @@ UPKEEP_S: Final = 600.0
 EXPIRE_S: Final = 30.0
 SWEEP_S: Final = 2.0
 RETRY_S: Final = 5.0
+DRAIN_S: Final = 1.0
+"""What the balancer takes to see that a worker is not ready: two checks (deploy/haproxy.cfg)."""
 _AWAY: Final = (Refused, asyncpg.PostgresError, *REDIS_FAULTS)
 
 
 class Worker:
-    """A worker. `open` makes and starts it; serve ``app``."""
+    """A worker. `open` makes and starts it; serve ``app``; `drain` before the end."""
 
     def __init__(self, settings: Settings, db: Database, client: Client) -> None:
         self._settings = settings
@@ -46,9 +65,35 @@ class Worker:
         self._bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
         self._publisher = LivePublisher(None, self._bus, self._state, wall_clock_ms)
         self._sweeper = PresenceSweeper(client, self._state, self._bus, wall_clock_ms)
+        self._admission = Admission(db, Authenticator(settings))
+        self._news = AlertNews(ChangedAlerts(db))
+        self._announcer = Announcer(self._bus, wall_clock_ms, self._heard)
+        ledger = PostgresLedger(db)
+        operator = functools.partial(operator_of, settings)
+        self._intake = StoredIntake(db, ledger, self._announcer, self._news, operator)
+        self._work = SafetyWork(
+            settings,
+            db,
+            ledger,
+            self._announcer.announce,
+            wall_clock_ms,
+            is_online=online_in(self._state),
+        )
+        self._remote = open_remote(settings)
+        self._mirror = None
+        if self._remote is not None:
+            self._mirror = Mirror(
+                db,
+                client,
+                self._remote,
+                holder=self._work.process,
+                redis_timeout_s=settings.redis_timeout_s,
+                now_ms=wall_clock_ms,
+            )
         self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
         self.app = web.Application()
-        add_about(self.app, self.health)
+        add_worker_api(self.app, SosDesk(self._admission, self._intake, wall_clock_ms), self.health)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -64,19 +109,51 @@ class Worker:
             await worker._stop()
 
     def health(self) -> Mapping[str, bool]:
-        """A worker is ready while its jobs run."""
-        return {"working": bool(self._tasks) and not any(task.done() for task in self._tasks)}
+        """A worker is ready while its jobs run, until the drain."""
+        working = bool(self._tasks) and not any(task.done() for task in self._tasks)
+        return {"working": working and self._work.is_delivering, "serving": not self._draining}
+
+    async def drain(self) -> None:
+        """Stop being ready, serve until the balancer has noticed, let messages on their way arrive."""
+        self._draining = True
+        await asyncio.gather(asyncio.sleep(DRAIN_S), self._work.stop_delivering())
 
     def _start(self) -> None:
         self._publisher.start()
-        jobs = ((UPKEEP_S, self._upkeep), (EXPIRE_S, self._expire), (SWEEP_S, self._sweep))
-        self._tasks = [asyncio.ensure_future(_every(pause_s, job)) for pause_s, job in jobs]
+        self._admission.start()
+        self._news.start()
+        self._work.start()
+        if self._mirror is not None:
+            self._mirror.start()
+        jobs = (
+            Job("upkeep", UPKEEP_S, self._upkeep),
+            Job("expire", EXPIRE_S, self._expire),
+            Job("sweep", SWEEP_S, self._sweep),
+            *self._work.jobs,
+        )
+        self._tasks = [asyncio.ensure_future(_every(job)) for job in jobs]
 
     async def _stop(self) -> None:
         await end(self._tasks)
-        for close in (self._publisher.stop, self._bus.stop, self._client.aclose, self._db.close):
+        closers = (
+            *(part.stop for part in [self._mirror] if part is not None),
+            *(part.close for part in [self._remote] if part is not None),
+            self._work.close,
+            self._announcer.stop,
+            self._news.stop,
+            self._admission.stop,
+            self._publisher.stop,
+            self._bus.stop,
+            self._client.aclose,
+            self._db.close,
+        )
+        for close in closers:
             with contextlib.suppress(Exception):
                 await close()
+
+    def _heard(self, alert: Alert) -> None:
+        self._news.heard(alert)
+        self._work.heard(alert)
 
     # --- jobs
 
@@ -100,14 +177,15 @@ class Worker:
         await self._sweeper.sweep()
 
 
-async def _every(pause_s: float, job: Callable[[], Awaitable[None]]) -> None:
+async def _every(job: Job) -> None:
     while True:
-        wait_s = pause_s
+        wait_s = job.pause_s
         try:
-            await job()
+            await job.run()
         except _AWAY as error:
-            log.warning("%s waits: %s", job.__name__.strip("_"), type(error).__name__)
-            wait_s = min(pause_s, RETRY_S)
-        except Exception:
-            log.exception("%s failed", job.__name__.strip("_"))
+            log.warning("%s waits: %s", job.name, type(error).__name__)
+            wait_s = min(job.pause_s, RETRY_S)
+        except Exception as error:  # its own text may quote a row, so the log has the places alone
+            places = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s failed: %s\n%s", job.name, type(error).__name__, places)
         await asyncio.sleep(wait_s)

@@ -31,13 +31,8 @@ def add_api(app: web.Application, context: ApiContext) -> None:
     _register(app, operations, context.health, context)
 
 
-def add_about(app: web.Application, health: Health) -> None:
-    """Adds ``/healthz``, ``/readyz`` and ``/metrics`` alone."""
-    _register(app, ABOUT, health, None)
-
-
-def add_sos(app: web.Application, desk: SosDesk, health: Health) -> None:
-    """Adds what a worker answers: an SOS, and about itself."""
+def add_worker_api(app: web.Application, desk: SosDesk, health: Health) -> None:
+    """Adds what a worker answers of the API: an SOS, and about itself."""
     app[DESK] = desk
     _register(app, [*SOS, *ABOUT], health, None)
 

@@ -3,8 +3,10 @@
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from realtime.api.routes import add_about
-from tests.api.harness import Api
+from realtime.api.routes import add_worker_api
+from realtime.api.sos import SosDesk
+from realtime.settings import Settings
+from tests.api.harness import Api, Fakes
 
 
 async def test_ready_names_what_is_away_and_alive_does_not_care(api: Api) -> None:
@@ -34,13 +36,19 @@ async def test_requests_are_counted_by_template_and_never_by_id(api: Api) -> Non
     assert "counted-driver" not in text
 
 
-async def test_a_worker_answers_about_itself_alone() -> None:
+def desk() -> SosDesk:
+    fakes = Fakes(Settings(auth_secret="s" * 32))  # type: ignore[arg-type]
+    return SosDesk(fakes, fakes, lambda: 1)
+
+
+async def test_a_worker_answers_about_itself_and_takes_an_sos_and_that_is_all() -> None:
     app = web.Application()
-    add_about(app, lambda: {"postgres": False})
+    add_worker_api(app, desk(), lambda: {"postgres": False})
     async with TestClient(TestServer(app)) as client:
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/readyz")).status == 503
         assert (await client.get("/metrics")).status == 200
+        assert (await client.post("/api/v1/sos")).status == 401
         missing = await client.get("/api/v1/journeys")
         assert missing.status == 404
         assert (await missing.json())["error"]["code"] == "not_found"
@@ -51,7 +59,7 @@ async def test_other_paths_of_the_application_are_left_alone() -> None:
         return web.Response(text="a page")
 
     app = web.Application()
-    add_about(app, dict)
+    add_worker_api(app, desk(), dict)
     app.router.add_get("/", page)
     async with TestClient(TestServer(app)) as client:
         reply = await client.get("/")

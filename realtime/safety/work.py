@@ -1,0 +1,132 @@
+"""What a worker does for alerts: deliver, fire the safety timers, audit, and say that it is alive.
+
+Its jobs are called by the worker's loops; whatever they raise is logged there.
+"""
+
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from alerts.alert import Alert
+from alerts.delivery.dispatcher import Dispatcher
+from alerts.delivery.recorder import Keeper
+from alerts.delivery.ways import ways_of
+from alerts.notifiers.socket import Announce
+from realtime.safety import timers
+from realtime.safety.auditor import AUDIT_S, BEAT_S, Auditor, Pulse
+from realtime.safety.meter import DeliveryMetrics
+from realtime.safety.notifiers import WaysOut
+from realtime.safety.operator import Operator
+from realtime.safety.timers import IsOnline, SafetyTimers
+from realtime.settings import Settings
+from realtime.store import devices
+from realtime.store.alerts import PostgresLedger
+from realtime.store.audit import BeatDetail, JournalBeat
+from realtime.store.database import Database
+
+FORGET_S: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that is done every ``pause_s``."""
+
+    name: str
+    pause_s: float
+    run: Callable[[], Awaitable[object]]
+
+
+class SafetyWork:
+    """Starts with `start`; ends with `stop_delivering`, which lets messages on their way arrive, and `close`.
+
+    ``journal``: what waits on this process's disk. ``keeper``: where outcomes go with Postgres away.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        ledger: PostgresLedger,
+        announce: Announce,
+        now_ms: Callable[[], int],
+        *,
+        is_online: IsOnline | None = None,
+        keeper: Keeper | None = None,
+        journal: Callable[[], JournalBeat] = JournalBeat,
+    ) -> None:
+        self._db: Final = db
+        self._ledger: Final = ledger
+        name = settings.instance_name
+        self.process: Final = f"{name}-{os.getpid()}-{secrets.token_hex(4)}"
+        """No other process is ever called so: what holds leases."""
+        self.ways_out: Final = WaysOut(settings, announce, self._prune, now_ms)
+        self.ways: Final = ways_of(self.ways_out.by_channel)
+        """For whatever else in this process sends: what one finds out of a provider, all know."""
+        self._dispatcher: Final = Dispatcher(
+            ledger,
+            self.ways,
+            by=self.process,
+            timeout_s=settings.delivery_timeout_s,
+            meter=DeliveryMetrics(now_ms),
+            keeper=keeper,
+        )
+        self._timers: Final = SafetyTimers(db, settings, is_online)
+        self._operator: Final = _operator(settings, now_ms)
+        self._auditor: Final = Auditor(
+            db,
+            self.process,
+            tell=self._operator.tell if settings.operator_webhook_url else None,
+            heartbeat=self._operator.call if settings.heartbeat_url else None,
+        )
+        self._pulse: Final = Pulse(db, name, "worker", lambda: BeatDetail(journal()))
+
+    @property
+    def is_delivering(self) -> bool:
+        """Whether due messages are looked for."""
+        return self._dispatcher.is_running
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """What is to be done again and again."""
+        return (
+            Job("timers", timers.POLL_S, self._timers.round),
+            Job("audit", AUDIT_S, self._auditor.round),
+            Job("pulse", BEAT_S, self._pulse.beat),
+            Job("forget", FORGET_S, self._forget),
+        )
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._dispatcher.start()
+
+    def heard(self, alert: Alert) -> None:
+        """An alert was raised or has changed in this process: something may be due."""
+        self._dispatcher.wake()
+
+    async def stop_delivering(self) -> None:
+        """Claim nothing more, and wait for what is on its way. Is idempotent."""
+        await self._dispatcher.stop()
+
+    async def close(self) -> None:
+        """Stop at once, and tell the others that this is no accident."""
+        await self._dispatcher.stop(0.0)
+        await self._auditor.stop()
+        await self._pulse.stop()
+        await self._operator.close()
+        await self.ways_out.close()
+
+    async def _forget(self) -> None:
+        """What nobody waits for any more."""
+        await self._ledger.forget_early()
+        await timers.forget_uptime(self._db)
+        await devices.forget_unseen(self._db)
+
+    async def _prune(self, tenant: str, token: str) -> None:
+        await devices.prune(self._db, token)
+
+
+def _operator(settings: Settings, now_ms: Callable[[], int]) -> Operator:
+    secret = settings.operator_webhook_secret.get_secret_value() or settings.alerts_key
+    return Operator(settings.operator_webhook_url, secret, settings.heartbeat_url, now_ms)

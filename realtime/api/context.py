@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from realtime.api.ports import (
     CodeService,
+    EraserService,
     Health,
     LatestSource,
     Limiter,
@@ -34,4 +35,5 @@ class ApiContext:
     limiter: Limiter
     codes: CodeService | None = None
     """None: no way out is set up by which a code could be sent."""
+    eraser: EraserService | None = None
     now_ms: Callable[[], int] = wall_clock_ms

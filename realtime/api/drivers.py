@@ -11,10 +11,10 @@ from realtime import access
 from realtime.api.operation import Call
 from realtime.api.scopes import driver_of, scope_of
 from realtime.api.shapes import Done, NoBody, NoQuery
-from realtime.api.shapes_people import DriverPath, PinsBody, SafetyBody, SafetyView
+from realtime.api.shapes_people import DriverPath, ErasureProof, PinsBody, SafetyBody, SafetyView
 from realtime.protocol import Code, Refused
 from realtime.safety import addresses
-from realtime.store import safety_settings
+from realtime.store import identity, safety_settings
 from realtime.store.contacts import Scope
 
 
@@ -75,6 +75,30 @@ async def _made(call: Call[DriverPath, NoQuery, Any]) -> Scope:
     if call.principal.role == access.DRIVER:
         return await scope_of(call, None, call.path.driver, make=True)
     return await driver_of(call, call.path.driver)
+
+
+async def erase_driver(call: Call[DriverPath, NoQuery, NoBody]) -> ErasureProof:
+    """Asking again goes on where it was; a driver nobody knows any more is erased already, with proof."""
+    tenant, driver = call.principal.tenant, call.path.driver
+    if call.principal.role not in (access.ADMIN, access.SERVICE):
+        raise Refused(Code.FORBIDDEN, "erasing drivers is not yours to do")
+    vendor = await identity.vendor_of(call.context.db, tenant, driver)
+    if not access.may_erase(call.principal, vendor):
+        raise Refused(Code.NOT_FOUND, "no such driver")
+    if call.context.eraser is None:
+        raise Refused(Code.UNAVAILABLE, "nobody is erased here", retry_after_s=60)
+    proof = await call.context.eraser.erase(tenant, driver, call.principal.sub)
+    return ErasureProof(
+        done=proof.done,
+        erasure_id=proof.erasure_id,
+        tenant=proof.tenant,
+        driver_sha256=proof.driver_sha256,
+        asked_by=proof.asked_by,
+        asked_ms=proof.asked_ms,
+        done_ms=proof.done_ms,
+        places=proof.places,
+        signature=proof.signature,
+    )
 
 
 async def _view(call: Call[DriverPath, NoQuery, Any]) -> SafetyView:

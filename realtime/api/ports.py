@@ -6,6 +6,7 @@ from uuid import UUID
 
 from geo.position import Point
 from realtime.auth import Principal
+from realtime.safety.erasing import Proof
 from realtime.store.codes import CodeChannel, Verdict
 from realtime.store.contacts import Contact
 
@@ -46,6 +47,13 @@ class CodeService(Protocol):
 
     async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
         """Count a try; the right one verifies the address. Raises Refused(unavailable)."""
+
+
+class EraserService(Protocol):
+    """Erases drivers."""
+
+    async def erase(self, tenant: str, driver: str, asked_by: str) -> Proof:
+        """Go on, or begin. Raises Refused: conflict while an alert of the driver is open, unavailable."""
 
 
 class Limiter(Protocol):

@@ -298,3 +298,21 @@ class Devices(Struct, kw_only=True):
 
     ok: Ok = True
     devices: list[DeviceView]
+
+
+class ErasureProof(Struct, kw_only=True):
+    """What each place had of the driver and has now. `done` once nothing is left anywhere: else ask again."""
+
+    ok: Ok = True
+    done: bool
+    erasure_id: UUID
+    tenant: str
+    driver_sha256: Annotated[str, Meta(description="of tenant, a nul and driver: whom, without the name")]
+    asked_by: str
+    asked_ms: int
+    done_ms: int | None
+    places: Annotated[
+        dict[str, tuple[int | None, int | None]],
+        Meta(description="how much before and after; null for a place that was away"),
+    ]
+    signature: Annotated[str, Meta(description="HMAC-SHA256 by the key of the alerts; docs/STORAGE.md")]

@@ -184,6 +184,18 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
+        id="erase_driver",
+        method="DELETE",
+        path=_DRIVER,
+        summary="Erase a driver from every table, cache and mirror, with a signed proof.",
+        handler=drivers.erase_driver,
+        path_shape=people.DriverPath,
+        query_shape=shapes.NoQuery,
+        body_shape=shapes.NoBody,
+        answer=people.ErasureProof,
+        errors=(Code.NOT_FOUND, Code.CONFLICT),
+    ),
+    Operation(
         id="register_device",
         method="POST",
         path="/api/v1/devices",

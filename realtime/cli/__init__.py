@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "token": "realtime.cli.tokens:token",
     "revoke": "realtime.cli.tokens:revoke",
     "alerts": "realtime.cli.alerts:alerts",
+    "erase": "realtime.cli.erase:erase",
     "doctor": "realtime.cli.doctor:doctor",
     "simulate": "realtime.cli.simulate:simulate",
     "replay": "realtime.cli.replay:replay",

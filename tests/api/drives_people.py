@@ -44,4 +44,5 @@ async def people_drives(api: Api) -> list[Drive]:
         ("get", "/api/v1/devices", "/api/v1/devices", {}),
         ("delete", "/api/v1/devices/{device_id}", f"/api/v1/devices/{kept}", {}),
         ("delete", one, mine, {}),
+        ("delete", "/api/v1/drivers/{driver}", "/api/v1/drivers/d1", {"token": admin}),
     ]

@@ -23,6 +23,7 @@ from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.protocol import Code, Refused
+from realtime.safety.erasing import Eraser
 from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
 from realtime.store import identity, journeys
@@ -227,6 +228,7 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 pause_s=0.001,
             ),
+            eraser=Eraser(db, [], "key", lambda: time.time_ns() // 1_000_000),
         ),
     )
     try:

@@ -235,8 +235,10 @@ CREATE TABLE erasures (
     asked_by   text NOT NULL,
     asked_ms   bigint NOT NULL DEFAULT now_ms(),
     done_ms    bigint,
-    proof      jsonb NOT NULL DEFAULT '{}'
+    work       json,                    -- ids that a resumed erasure has to know; gone when it is done
+    proof      json NOT NULL DEFAULT '{}'
 );
+CREATE INDEX erasures_of ON erasures (tenant_id, driver_sha256);
 
 -- Who does what only one may: the mirror, the auditor.
 CREATE TABLE leases (

@@ -54,8 +54,8 @@ async def test_an_open_alert_is_in_the_way(api: Api) -> None:
     async with api.db.writer() as connection:
         await connection.execute(
             "INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, kind, state, drill, raised_ms, "
-            "version, alert, policy_copy) VALUES (gen_random_uuid(), 't1', 'north', 'd1', 'sos', 'active', false, 1, 1, "
-            "'{}', '{}')"
+            "version, alert, policy_copy) "
+            "VALUES (gen_random_uuid(), 't1', 'north', 'd1', 'sos', 'active', false, 1, 1, '{}', '{}')"
         )
     reply = await api.call("DELETE", WHERE, api.token("admin"))
     assert (reply.status, reply.code) == (409, "conflict")

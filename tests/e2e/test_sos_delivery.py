@@ -3,6 +3,7 @@ twice over; with its own outcome told late, nothing moves back.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from realtime.outside.web import Fault, Trouble
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.database import Database
+from tests.e2e.world import World
 from tests.engines_fixtures import TEMPLATE, database
 
 ROOT = Path(__file__).parents[2]
@@ -250,6 +252,42 @@ async def test_a_worker_that_is_killed_frozen_or_stopped_while_it_sends_loses_no
             the_sender_is_lost(frozen, signal.SIGSTOP),
             a_worker_is_told_to_stop(stopped),
         )
+
+
+async def press_until_kept(http: aiohttp.ClientSession, url: str, token: str, sos_id: UUID) -> str:
+    """What an app does: again, until it is acknowledged. The alert's id."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                where = f"{url}/api/v1/sos"
+                async with http.post(where, json={"sos_id": str(sos_id)}, headers=headers) as answer:
+                    found = await answer.json(content_type=None) if answer.status == 200 else {}
+                if found.get("durability") == "committed":
+                    return str(found["alert_id"])
+            await asyncio.sleep(0.05)
+
+
+async def test_presses_through_the_balancer_outlive_the_death_of_a_worker(world: World) -> None:
+    cluster = world.cluster
+    token = mint(cluster.settings, role="driver", tenant=world.tenant, vendors=["north"], driver="d1")
+    pressed = [uuid4() for _ in range(40)]
+    async with aiohttp.ClientSession() as http:
+        first = [await press_until_kept(http, cluster.url, token, one) for one in pressed[:10]]
+        killing = asyncio.ensure_future(cluster.kill(cluster.workers[0]))
+        later = await asyncio.gather(*(press_until_kept(http, cluster.url, token, o) for o in pressed[10:]))
+        await killing
+        again = await press_until_kept(http, cluster.url, token, pressed[0])
+    look = await cluster.look()
+    rows = await look.fetch(
+        "SELECT alert_id::text, sos_id FROM alert_presses WHERE tenant_id = $1", world.tenant
+    )
+    await look.close()
+    assert {row["sos_id"] for row in rows} == set(pressed), "each is kept, once"
+    assert len(rows) == len(pressed)
+    assert {row["alert_id"] for row in rows} == {again}, "one open alert a driver"
+    assert again in {*first, *later}
+    await cluster.until_up(cluster.workers[0])
 
 
 def test_a_worker_does_not_start_with_half_a_credential(tmp_path: Path) -> None:

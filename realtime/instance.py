@@ -16,6 +16,7 @@ from realtime import metrics
 from realtime.admission import Admission
 from realtime.api.context import ApiContext
 from realtime.api.routes import add_api
+from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator
 from realtime.committer import Committer
 from realtime.fanout.bus import RedisBus
@@ -30,13 +31,25 @@ from realtime.live.state import LiveState
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
 from realtime.protocol import Refused
+from realtime.safety import announcer
+from realtime.safety.announcer import Announcer
+from realtime.safety.answering import Answering
+from realtime.safety.news import AlertNews
+from realtime.safety.ports import Intake
+from realtime.safety.stored import StoredIntake
 from realtime.safety.timers import UptimeKeeper
+from realtime.safety.told import Told
 from realtime.settings import Settings
 from realtime.sockets import watch
+from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.gateway import Gateway
+from realtime.sockets.sos import SosEvents
 from realtime.sockets.watch import WatchEvents
 from realtime.store import commit
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
+from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
 from realtime.store.durability import assert_durable
 
@@ -44,6 +57,7 @@ log = logging.getLogger(__name__)
 
 GAUGES_S: Final = 1.0
 REDIS_CONNECTIONS: Final = 64
+ALERTS_POOL: Final = 3
 
 
 def wall_clock_ms() -> int:
@@ -87,12 +101,13 @@ class FanoutMetrics:
 class Instance:
     """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
 
-    def __init__(self, settings: Settings, db: Database, client: Client) -> None:
+    def __init__(self, settings: Settings, db: Database, alerts_db: Database, client: Client) -> None:
         self.settings = settings
         self.db = db
+        self._alerts_db = alerts_db  # an SOS never waits for a connection behind positions
         self.client = client
         self.ready = False
-        self.admission = Admission(db, Authenticator(settings))
+        self.admission = Admission(db, Authenticator(settings), settings.sos_expired_days)
         self.state = LiveState(client, settings.redis_timeout_s)
         self.bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
         self.origin = LiveOrigin(db, self.state, lambda channel: self.publisher.unsent(channel))
@@ -134,6 +149,16 @@ class Instance:
             now_ms=wall_clock_ms,
         )
         self.uptime = UptimeKeeper(db, f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}")
+        self.news = AlertNews(ChangedAlerts(alerts_db))
+        self.announcer = Announcer(self.bus, wall_clock_ms, self.news.heard)
+        self.hub.wire(announcer.CHANNEL, self.news.on_items)
+        self.intake: Intake = StoredIntake(
+            alerts_db,
+            PostgresLedger(alerts_db),
+            self.announcer,
+            self.news,
+            functools.partial(operator_of, settings),
+        )
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
 
@@ -142,8 +167,9 @@ class Instance:
     async def open(cls, settings: Settings) -> AsyncIterator["Instance"]:
         """A started instance; closed, without draining, when the block ends."""
         db = await Database.open(settings)
+        alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}))
         client = redis_client(settings)
-        instance = cls(settings, db, client)
+        instance = cls(settings, db, alerts_db, client)
         try:
             await instance._start()
             yield instance
@@ -152,11 +178,14 @@ class Instance:
 
     def _make_app(self) -> web.Application:
         app = web.Application()
+        sos = SosEvents(self.intake, self.news, Told(self._alerts_db), wall_clock_ms)
         driver_events = DriverEvents(
-            self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms
+            self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms, sos
         )
+        self.answering = Answering(self.intake, wall_clock_ms)
+        alerts = AlertWatch(self.hub, self.news, self.answering, self.gateway.principal_of)
         self._watch_events = watch_events = WatchEvents(
-            self.db, self.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms
+            self.db, self.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms, alerts
         )
         self.gateway.attach(app, driver_events, watch_events)
         context = ApiContext(
@@ -169,6 +198,7 @@ class Instance:
             limiter=self.limiter,
             now_ms=wall_clock_ms,
         )
+        app[DESK] = SosDesk(self.admission, self.intake, wall_clock_ms)
         add_api(app, context)
         add_pages(app, self.settings)
         return app
@@ -182,6 +212,7 @@ class Instance:
     async def _start(self) -> None:
         self.admission.start()
         self.hub.start()
+        self.news.start()
         self.publisher.start()
         self.presence.start()
         self.committer.start()
@@ -241,11 +272,14 @@ class Instance:
         closers: list[Any] = [
             self.uptime.stop,
             self._watch_events.stop,
+            self.news.stop,
+            self.announcer.stop,
             self.presence.stop,
             self.publisher.stop,
             self.hub.stop,
             self.admission.stop,
             self.client.aclose,
+            self._alerts_db.close,
             self.db.close,
         ]
         for close in closers:

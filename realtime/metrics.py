@@ -38,7 +38,20 @@ NAMESPACES: Final = ("/driver", "/watch")
 TRANSPORTS: Final = ("websocket", "polling")
 FEED_KINDS: Final = ("vendor", "driver", "area", "journey")
 """What stands before the colon of a feed's name; the fan-out counts by it."""
-EVENTS: Final = ("journey:start", "positions", "journey:end", "watch", "unwatch", "whoami", "other")
+EVENTS: Final = (
+    *(
+        "journey:start",
+        "positions",
+        "journey:end",
+        "sos",
+        "sos:cancel",
+        "sos:state",
+        "watch",
+        "unwatch",
+        "whoami",
+    ),
+    *("alert:ack", "alert:resolve", "alert:note", "alert:respond", "alert:false_alarm", "other"),
+)
 CODES: Final = tuple(code.value for code in Code)
 OUTCOMES: Final = ("ok", *CODES)
 VOID_REASONS: Final = (*(reason.value for reason in VoidReason), "skipped")

@@ -192,12 +192,13 @@ class AreaRequest(Struct, forbid_unknown_fields=True):
 
 
 class FeedRequest(Struct, forbid_unknown_fields=True):
-    """What a viewer asks for: exactly one of ``vendor``, ``driver``, ``journey``, ``area``."""
+    """What a viewer asks for: exactly one of ``vendor``, ``driver``, ``journey``, ``area``, ``alert``."""
 
     vendor: str | None = None
     driver: str | None = None
     journey: str | None = None
     area: AreaRequest | None = None
+    alert: str | None = None
     since_seq: int | None = None
 
 
@@ -216,3 +217,8 @@ class Unwatch(Struct):
 def journey_uuid(text: str) -> UUID:
     """``text`` as a UUID. Raises Refused(invalid)."""
     return UUID(uuid_text(text, "journey_id"))
+
+
+def alert_uuid(text: str) -> UUID:
+    """``text`` as a UUID. Raises Refused(invalid)."""
+    return UUID(uuid_text(text, "alert_id"))

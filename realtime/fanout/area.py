@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import Events, kind_of
+from realtime.fanout.feeds import Choice, Events, announce, kind_of
 from realtime.fanout.frames import Frame, json_bytes, listed
 from realtime.fanout.grid import Grid, Moves, Region, Space
 
@@ -128,6 +128,10 @@ class MarkerFeed:
     def _versions(self) -> tuple[int, ...]:
         return tuple(grid.version for grid in self.grids)
 
+    def announce(self, kind: str, choose: Choice) -> None:
+        """Write to every member, wherever it looks and however slow it is."""
+        announce(self._events, kind, self.members, choose)
+
     def behind(self) -> Collection[EngineSocket]:
         """Members that are owed something."""
         return self.owed
@@ -227,6 +231,10 @@ class CountFeed:
             else:
                 member.write(frame)
         return None
+
+    def announce(self, kind: str, choose: Choice) -> None:
+        """Write to every member, wherever it looks and however slow it is."""
+        announce(self._events, kind, self.members, choose)
 
     def behind(self) -> Collection[EngineSocket]:
         """Members that are owed something."""

@@ -144,6 +144,10 @@ class Areas:
                         told.append(feed)
         return told
 
+    def on(self, channel: Channel) -> set[AreaFeed]:
+        """The feeds that show something of ``channel``."""
+        return {feed for feeds in self._on.get(channel, {}).values() for feed in feeds}
+
     def advance(self) -> set[AreaFeed]:
         """Bring the grids up to date; returns the feeds in which something moved, to be ticked now."""
         moved, self._moved = self._moved, set()

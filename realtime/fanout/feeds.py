@@ -4,7 +4,7 @@ A feed writes to its members only what they can take: a member whose unread byte
 skipped and owed the difference. Writing never waits and never queues.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from realtime.fanout import frames
@@ -44,6 +44,25 @@ class Events:
         if head is None:
             head = self._heads[kind] = frames.event_head(self._namespace, kind) + self._label + b","
         return head
+
+
+Choice = Callable[[EngineSocket], bytes | None]
+"""What of an announcement a member may know, as ready JSON; None when that is nothing."""
+
+
+def announce(events: Events, kind: str, members: Iterable[EngineSocket], choose: Choice) -> None:
+    """Write ``kind`` to each member at once, whatever else waits for it. A client that has left the most
+    that is kept for anybody unread is cut off by that.
+    """
+    frames_of: dict[bytes, Frame] = {}
+    for member in list(members):
+        argument = choose(member)
+        if argument is None:
+            continue
+        frame = frames_of.get(argument)
+        if frame is None:
+            frame = frames_of[argument] = events.of(kind, argument)
+        member.write(frame)
 
 
 class ConflatedFeed:
@@ -95,6 +114,10 @@ class ConflatedFeed:
         current = self.members - self.owed.keys() if self.owed else self.members
         for member in broadcast(frame, current, limit_bytes):
             self.owed[member] = self._seen_version
+
+    def announce(self, kind: str, choose: Choice) -> None:
+        """Write to every member, slow ones too."""
+        announce(self._events, kind, self.members, choose)
 
     def behind(self) -> Collection[EngineSocket]:
         """Members that are owed something."""
@@ -171,6 +194,10 @@ class LogFeed:
                 self._later.setdefault(member, []).append(frame)
             else:
                 member.write(frame)
+
+    def announce(self, kind: str, choose: Choice) -> None:
+        """Write to every member, those too that have not been given every entry before it."""
+        announce(self._events, kind, self.members, choose)
 
     def behind(self) -> list[EngineSocket]:
         """Members that have not been given all that was flushed."""

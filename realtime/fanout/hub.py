@@ -18,7 +18,7 @@ from realtime.fanout.channel import Channel, LogEnd, Observer, Origin
 from realtime.fanout.channels import Channels
 from realtime.fanout.endings import end
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import ConflatedFeed, Feed, LogFeed
+from realtime.fanout.feeds import Choice, ConflatedFeed, Feed, LogFeed
 from realtime.fanout.grid import Region, Space
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
@@ -98,6 +98,7 @@ class Hub:
         )
         self._refiller = Refiller(origin, observer, self._take_again, self._touch)
         self._ticker = Ticker(tick_s or LOOK_S, self._on_tick, on_late)
+        self._wires: dict[str, Callable[[Sequence[Item]], None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -107,6 +108,7 @@ class Hub:
             asyncio.ensure_future(self._ticker.run()),
             asyncio.ensure_future(Ticker(COUNTS_S, self._on_counts).run()),
             asyncio.ensure_future(every(self._audit_pause_s, self.audit)),
+            *(asyncio.ensure_future(self._subscribe(name)) for name in self._wires),
         ]
 
     async def stop(self) -> None:
@@ -116,6 +118,13 @@ class Hub:
         await self._refiller.stop()
         await self._laggards.stop()
         await self._bus.stop()
+
+    def wire(self, channel_name: str, take: Callable[[Sequence[Item]], None]) -> None:
+        """Hand what other instances publish on ``channel_name`` to ``take``. Before `start`; for good."""
+        self._wires[channel_name] = take
+
+    async def _subscribe(self, channel_name: str) -> None:
+        await self._bus.subscribe(channel_name, 0)  # confirmed when Redis can; the wish stands
 
     # --- joining and leaving
 
@@ -278,7 +287,33 @@ class Hub:
             self.on_dropped("malformed")
             return
         self._observer.received(kind, len(items))
-        self.publish(channel, kind, items, at_ms)
+        if (take := self._wires.get(channel)) is not None:
+            take(items)
+        else:
+            self.publish(channel, kind, items, at_ms)
+
+    def announce(self, channel_names: Sequence[str], kind: str, key: str, choose: Choice) -> None:
+        """Tell this instance's members of these channels of something rare that nobody may miss.
+
+        It waits for no tick and for no slow member, is not conflated, and is kept nowhere. Of a board's feeds
+        those of all keys and of ``key`` hear it, and every area that shows some of the board. A member that
+        has much unread gets it behind that, and is cut off when it makes no progress.
+        """
+
+        def chosen(member: EngineSocket) -> bytes | None:
+            argument = choose(member)
+            if argument is not None and member.buffered_bytes > self._limit_bytes:
+                self._laggards.watch(member)
+            return argument
+
+        for name in channel_names:
+            if (channel := self._channels.find(name)) is None:
+                continue
+            for feed in channel.feeds.values():
+                if isinstance(feed, LogFeed) or feed.key in (None, key):
+                    feed.announce(kind, chosen)
+            for area in self._areas.on(channel):
+                area.announce(kind, chosen)
 
     def _take(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> None:
         state = channel.state

@@ -47,6 +47,7 @@ class Laggards:
         self._on_stalled = on_stalled
         self._feeds: dict[AnyFeed, str] = {}
         self._behind: dict[EngineSocket, _Progress] = {}
+        self._urgent: set[EngineSocket] = set()
         self._paging: dict[tuple[str, EngineSocket], asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -63,16 +64,22 @@ class Laggards:
         """Somebody in ``feed`` is behind; ``channel`` is where a log can be read."""
         self._feeds[feed] = channel
 
+    def watch(self, member: EngineSocket) -> None:
+        """Something that cannot wait for long lies unread behind much else."""
+        self._urgent.add(member)
+
     def forget(self, member: EngineSocket) -> None:
         """A member has gone."""
+        self._urgent.discard(member)
         self._behind.pop(member, None)
 
     def look(self) -> None:
         """Pay members that can take bytes again; end those that made no progress for too long."""
-        if not self._feeds and not self._behind:
+        if not self._feeds and not self._behind and not self._urgent:
             return
         now_s = asyncio.get_running_loop().time()
-        behind: set[EngineSocket] = set()
+        self._urgent = {member for member in self._urgent if member.buffered_bytes > self._limit_bytes}
+        behind: set[EngineSocket] = set(self._urgent)
         for feed, channel in list(self._feeds.items()):
             owed = self._pay(channel, feed)
             behind.update(owed)

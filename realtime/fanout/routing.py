@@ -59,8 +59,12 @@ class Router(Protocol):
     ) -> None:
         """One well-formed event of a client, connected to ``namespace`` or not."""
 
-    def on_fault(self, socket: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
-        """A frame that is not an event: ``fault`` is ``malformed`` or ``binary_refused``."""
+    def on_fault(
+        self, socket: EngineSocket, namespace: str, fault: str, reply: Reply, body: str = ""
+    ) -> None:
+        """A frame that is not an event: ``fault`` is ``malformed`` or ``binary_refused``; ``body`` is what
+        should have been the JSON of an event.
+        """
 
 
 class RoutedInbox:
@@ -95,7 +99,7 @@ class RoutedInbox:
             first, *args = _ARGS.decode(message[body_at + 1 :])
             name = _NAME.decode(first)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            self._on_fault(session, namespace, "malformed", reply)
+            self._on_fault(session, namespace, "malformed", reply, message[body_at + 1 :])
             return
         self._on_event(session, namespace, name, args, reply)
 

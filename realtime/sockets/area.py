@@ -20,6 +20,7 @@ from realtime.fanout.hub import Hub
 from realtime.limits import TokenBucket
 from realtime.live.channels import POSITIONS, PRESENCE, presences, vendor_channel
 from realtime.protocol import AreaRequest, Code, Refused, identifier
+from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.store import identity
 from realtime.store.database import Database
@@ -52,8 +53,9 @@ class _Viewer:
 class AreaWatch:
     """Who looks at which area. ``start`` begins to look for new vendors, ``stop`` ends that."""
 
-    def __init__(self, db: Database, hub: Hub, limiter: Limiter, namespace: str) -> None:
+    def __init__(self, db: Database, hub: Hub, limiter: Limiter, namespace: str, alerts: AlertWatch) -> None:
         self._db = db
+        self._alerts = alerts
         self._hub = hub
         self._limiter = limiter
         self._namespace = namespace
@@ -95,7 +97,7 @@ class AreaWatch:
             told = await self._join(connection, vendors, *regions)
             viewer.regions = regions
             viewer.listed = frozenset(vendors) if are_all else None
-        return _answer(told)
+        return _answer(told, self._alerts.of_vendors(connection.principal, vendors))
 
     async def _join(
         self, connection: Connection, vendors: Sequence[str], markers: Region | None, counts: Region
@@ -188,16 +190,17 @@ def _regions(asked: AreaRequest) -> tuple[Region | None, Region]:
         raise Refused(Code.INVALID, str(error)) from error
 
 
-def _answer(told: AreaJoin) -> bytes:
+def _answer(told: AreaJoin, alerts: bytes) -> bytes:
     body: dict[str, Any] = {
         "feed": LABEL,
         "mode": "counts" if told.counted else "markers",
         "fresh": told.fresh,
         "left": told.left,
     }
-    return b'{"ok":true,%b,"counts":%b,"snapshot":{"positions":%b,"presence":%b,"alerts":[]}}' % (
+    return b'{"ok":true,%b,"counts":%b,"snapshot":{"positions":%b,"presence":%b,"alerts":%b}}' % (
         frames.json_bytes(body)[1:-1],
         frames.listed(told.counts),
         frames.listed(told.snapshot.get(POSITIONS, ())),
         presences(told.snapshot.get(PRESENCE, ())),
+        alerts,
     )

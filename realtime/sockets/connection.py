@@ -25,7 +25,10 @@ class Limiter(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """A client that was let in. ``transport`` is the one it came by; ``epoch`` a driver's, 0 for a viewer."""
+    """A client that was let in. ``transport`` is the one it came by; ``epoch`` a driver's, 0 for a viewer.
+
+    ``only_sos``: why it was let in by less, for an SOS alone; ``until_s`` (of the loop's clock) ends that.
+    """
 
     socket: EngineSocket
     namespace: str
@@ -33,6 +36,8 @@ class Connection:
     bucket: TokenBucket
     transport: str
     epoch: int = 0
+    only_sos: Refused | None = None
+    until_s: float = 0.0
     pending: int = 0
     closing: bool = False
     left: bool = False

@@ -1,4 +1,4 @@
-"""``/driver``: journeys and positions in."""
+"""``/driver``: journeys, positions and SOS in."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,10 +24,13 @@ from realtime.protocol import (
 )
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.sockets.sos import SosEvents
 from realtime.store import identity, journeys
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/driver"
+SOS: Final = frozenset({"sos", "sos:cancel", "sos:state"})
+"""What a driver that was let in for that alone may send."""
 MAX_VEHICLE_CHARS: Final = 100
 MAX_EXTRA_BYTES: Final = 16 * 1024
 
@@ -43,8 +46,10 @@ class DriverEvents:
         presence: PresenceKeeper,
         limiter: Limiter,
         now_ms: Callable[[], int],
+        sos: SosEvents,
     ) -> None:
         self._db = db
+        self.sos = sos
         self._positions = positions
         self._publisher = publisher
         self._presence = presence
@@ -55,6 +60,7 @@ class DriverEvents:
                 "positions": self._on_positions,
                 "journey:start": self._on_start,
                 "journey:end": self._on_end,
+                **sos.table(),
             }
         )
 
@@ -68,6 +74,10 @@ class DriverEvents:
 
     def joined(self, connection: Connection) -> None:
         """The driver is connected."""
+        self.sos.joined(connection)
+        if connection.only_sos is not None:
+            connection.emit("sos:only", connection.only_sos.as_answer()["error"])
+            return
         principal = connection.principal
         assert principal.driver is not None
         assert principal.home_vendor is not None
@@ -75,6 +85,9 @@ class DriverEvents:
 
     def left(self, connection: Connection, reason: Reason) -> None:
         """The connection has ended."""
+        self.sos.left(connection)
+        if not connection.epoch:
+            return
         principal = connection.principal
         assert principal.driver is not None
         self._presence.disconnected(principal.tenant, principal.driver, connection.epoch, reason)

@@ -35,6 +35,12 @@ log = logging.getLogger(__name__)
 EXPIRY_CHECK_S: Final = 1.0
 SHARES_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
+_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED})
+"""What keeps a driver out, and not its SOS."""
+SOS_ONLY_S: Final = {Code.TOKEN_EXPIRED: 1_800.0}
+"""How long a driver that was let in for an SOS alone may stay; else `SOS_ONLY_SHORT_S`."""
+SOS_ONLY_SHORT_S: Final = 30.0
+_SOS_FRAME: Final = '["sos"'
 _KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
 """What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
 
@@ -121,27 +127,46 @@ class Gateway:
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any) -> None:
         if self.draining:
             raise Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
-        principal = await self._principal(namespace, auth)
-        await self._limiter.check(principal, "connect")
         eio_sid = self.server.manager.eio_sid_from_sid(sid, namespace)
-        epoch = 0
         assert self._driver is not None
-        assert self._watch is not None
-        if namespace == driver.NAMESPACE:
-            epoch = await self._driver.admit(principal)
-        else:
-            agent = str(environ.get("HTTP_USER_AGENT", ""))
-            await self._watch.admit(principal, str(environ.get("REMOTE_ADDR", "")), agent)
+        principal, epoch, only_sos = await self._let_in(namespace, environ, auth)
         socket = self.server.socket_of(eio_sid) if eio_sid else None
         if socket is None:
             raise Refused(Code.UNAVAILABLE, "client has gone")
         self.server.admitted(socket.sid)
         self.server.environ[socket.sid] = {name: environ[name] for name in _KEPT if name in environ}
-        connection = Connection(socket, namespace, principal, self._bucket(), _transport(socket), epoch)
+        connection = Connection(
+            socket, namespace, principal, self._bucket(), _transport(socket), epoch, only_sos
+        )
+        if only_sos is not None:
+            stay_s = SOS_ONLY_S.get(only_sos.code, SOS_ONLY_SHORT_S)
+            connection.until_s = asyncio.get_running_loop().time() + stay_s
         self.connections.add(connection)
         metrics.CONNECTIONS.labels(namespace, connection.transport).inc()
         if namespace == driver.NAMESPACE:
             self._driver.joined(connection)
+
+    async def _let_in(
+        self, namespace: str, environ: dict[str, Any], auth: Any
+    ) -> tuple[Principal, int, Refused | None]:
+        """Who it is, a driver's epoch, and why it is let in for an SOS alone, if it is: who says ``sos`` in
+        the connect payload wants in by less rather than not at all. Raises Refused.
+        """
+        assert self._driver is not None
+        assert self._watch is not None
+        try:
+            principal = await self._principal(namespace, auth)
+            await self._limiter.check(principal, "connect")
+            if namespace == driver.NAMESPACE:
+                return principal, await self._driver.admit(principal), None
+        except Refused as refusal:
+            wants = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
+            if not wants or refusal.code not in _BY_LESS:
+                raise
+            return await self._admission.authenticate_sos(auth.get("token")), 0, refusal
+        agent = str(environ.get("HTTP_USER_AGENT", ""))
+        await self._watch.admit(principal, str(environ.get("REMOTE_ADDR", "")), agent)
+        return principal, 0, None
 
     async def _principal(self, namespace: str, auth: Any) -> Principal:
         if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
@@ -192,24 +217,54 @@ class Gateway:
         assert self._driver is not None
         assert self._watch is not None
         refusal = self._still_welcome(connection)
-        if refusal is not None:
+        if refusal is not None and refusal.code is Code.TOKEN_EXPIRED and self._is_sos(connection, name):
+            self._driver.events.dispatch(connection, name, args, reply)  # the upkeep ends it in a moment
+        elif refusal is not None:
             reply(_encoded(refusal))
             connection.end(refusal)
+        elif connection.only_sos is not None:
+            if self._is_sos(connection, name):
+                self._driver.events.dispatch(connection, name, args, reply)
+            else:
+                reply(_encoded(connection.only_sos))
         elif namespace == driver.NAMESPACE:
             self._driver.heard(connection)
             self._driver.events.dispatch(connection, name, args, reply)
         else:
             self._watch.events.dispatch(connection, name, args, reply)
 
-    def on_fault(self, socket: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
-        """Answer a frame that is no event, where it can be answered."""
+    def on_fault(
+        self, socket: EngineSocket, namespace: str, fault: str, reply: Reply, body: str = ""
+    ) -> None:
+        """Answer a frame that is no event, where it can be answered. An SOS is made of what can be read."""
+        if namespace == driver.NAMESPACE and body.startswith(_SOS_FRAME):
+            connection = self.connections.get(socket.sid, namespace)
+            if connection is not None and not connection.closing:
+                assert self._driver is not None
+                payload = body[len(_SOS_FRAME) :].lstrip(", ").removesuffix("]").encode(errors="replace")
+                self._driver.events.dispatch(connection, "sos", [Raw(payload)], reply)
+                return
         code = Code(fault)
         metrics.ACKS.labels("other", code.value).inc()
         text = "binary is not taken" if code is Code.BINARY_REFUSED else "frame is not valid json"
         reply(_encoded(Refused(code, text)))
 
+    def _is_sos(self, connection: Connection, name: str) -> bool:
+        """Whether that is what a driver may say with less than a token that is good for everything."""
+        return connection.namespace == driver.NAMESPACE and name in driver.SOS
+
+    def principal_of(self, socket: EngineSocket) -> Principal | None:
+        """Who watches by ``socket``."""
+        connection = self.connections.get(socket.sid, watch.NAMESPACE)
+        return None if connection is None else connection.principal
+
     def _still_welcome(self, connection: Connection) -> Refused | None:
         """Checked on every message, not only when somebody comes in."""
+        if connection.only_sos is not None:
+            if self._admission.is_revoked(connection.principal):
+                return Refused(Code.REVOKED, "token was revoked")
+            over = asyncio.get_running_loop().time() > connection.until_s
+            return connection.only_sos if over else None
         if self._now_ms() > connection.principal.expires_ms:
             return Refused(Code.TOKEN_EXPIRED, "credentials have expired")
         if self._admission.is_revoked(connection.principal):

@@ -26,15 +26,17 @@ from realtime.protocol import (
     Refused,
     Unwatch,
     Watch,
+    alert_uuid,
     identifier,
     journey_uuid,
     shown,
 )
+from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
-from realtime.store import identity, journeys, shares
+from realtime.store import identity, journeys, points, shares
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/watch"
@@ -45,7 +47,13 @@ class WatchEvents:
     """The handlers of ``/watch``."""
 
     def __init__(
-        self, db: Database, hub: Hub, limiter: Limiter, max_feeds: int, now_ms: Callable[[], int]
+        self,
+        db: Database,
+        hub: Hub,
+        limiter: Limiter,
+        max_feeds: int,
+        now_ms: Callable[[], int],
+        alerts: AlertWatch,
     ) -> None:
         self._db = db
         self._hub = hub
@@ -53,9 +61,15 @@ class WatchEvents:
         self._max_feeds = max_feeds
         self._now_ms = now_ms
         self._made: set[tuple[str, str]] = set()  # vendors seen to exist: a fleet of viewers asks once
-        self._area = AreaWatch(db, hub, limiter, NAMESPACE)
+        self._alerts = alerts
+        self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts)
         self.events = Events(
-            {"watch": self._on_watch, "unwatch": self._on_unwatch, "whoami": self._on_whoami}
+            {
+                "watch": self._on_watch,
+                "unwatch": self._on_unwatch,
+                "whoami": self._on_whoami,
+                **alerts.table(),
+            }
         )
 
     def start(self) -> None:
@@ -69,7 +83,8 @@ class WatchEvents:
     async def admit(self, principal: Principal, address: str, user_agent: str) -> None:
         """Make what a valid token names, log who opened a share. Raises Refused(unavailable)."""
         if principal.share is not None:
-            await shares.viewed(self._db, principal.share.share_id, address, user_agent)
+            if principal.share.share_id:  # an answer link is no row, and needs no database
+                await shares.viewed(self._db, principal.share.share_id, address, user_agent)
         elif principal.vendors:
             wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
             if wanted:
@@ -82,6 +97,7 @@ class WatchEvents:
         """The viewer has gone."""
         self._hub.drop(connection.socket)
         self._area.left(connection)
+        self._alerts.left(connection)
 
     # --- events
 
@@ -98,10 +114,16 @@ class WatchEvents:
         if principal.share is not None:
             who["journey_id"] = principal.share.journey_id
             who["scope"] = principal.share.scope
+            if principal.share.alert_id is not None:
+                who["alert_id"] = principal.share.alert_id
+                who["may_answer"] = principal.share.contact_id is not None
         answer(who)
 
     def _on_unwatch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         label = decoded(payload, Unwatch).feed
+        if self._alerts.unwatch(connection, label):
+            answer({"ok": True})
+            return
         if not self._hub.leave(label, connection.socket):
             raise Refused(Code.NOT_FOUND, f"feed is not watched: {shown(label)}")
         if label == AREA:
@@ -111,7 +133,7 @@ class WatchEvents:
     def _on_watch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         request = decoded(payload, Watch).feed
         label = _label_of(request)
-        watched = self._hub.labels(connection.socket)
+        watched = [*self._hub.labels(connection.socket), *self._alerts.labels(connection)]
         if label not in watched and len(watched) + connection.pending >= self._max_feeds:
             raise Refused(Code.TOO_MANY_FEEDS, f"{self._max_feeds} feeds at most")
         if request.area is not None:
@@ -126,6 +148,8 @@ class WatchEvents:
             return await self._watch_vendor(connection, identifier(request.vendor, "vendor"))
         if request.driver is not None:
             return await self._watch_driver(connection, identifier(request.driver, "driver"))
+        if request.alert is not None:
+            return await self._alerts.watch(connection, alert_uuid(request.alert))
         assert request.journey is not None
         return await self._watch_journey(connection, journey_uuid(request.journey), request.since_seq or 0)
 
@@ -137,7 +161,7 @@ class WatchEvents:
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, None, connection.socket)
         self._stay_out_if_left(connection, label)
-        return _board_answer(label, snapshot)
+        return _board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
 
     async def _watch_driver(self, connection: Connection, driver: str) -> bytes:
         principal = connection.principal
@@ -148,7 +172,7 @@ class WatchEvents:
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, driver, connection.socket)
         self._stay_out_if_left(connection, label)
-        return _board_answer(label, snapshot)
+        return _board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
 
     async def _watch_journey(self, connection: Connection, journey_id: UUID, since_seq: int) -> bytes:
         principal = connection.principal
@@ -160,7 +184,7 @@ class WatchEvents:
         ):
             raise Refused(Code.NOT_FOUND, "journey is not known")
         label = f"journey:{journey_id}"
-        since = since_seq if access.may_see_past(principal) else None
+        since = await self._since(principal, journey_id, since_seq)
         try:
             joined = await self._hub.join_log(
                 journey_channel(principal.tenant, journey_id), label, connection.socket, since
@@ -168,7 +192,17 @@ class WatchEvents:
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)
-        return _log_answer(label, joined, head)
+        return _log_answer(label, joined, head, self._alerts.of_journey(principal, journey_id))
+
+    async def _since(self, principal: Principal, journey_id: UUID, asked: int) -> int | None:
+        """After which entry a viewer may see a journey; None: from the last one on."""
+        if access.may_see_past(principal):
+            return asked
+        grant = principal.share
+        if grant is None or grant.alert_id is None or grant.scope != "journey":
+            return None
+        alert = await self._alerts.of_link(principal)
+        return max(asked, await points.last_before(self._db, principal.tenant, journey_id, alert.pressed_ms))
 
     def _stay_out_if_left(self, connection: Connection, label: str) -> None:
         """A client may leave the namespace, its transport staying, while it is being let into a feed."""
@@ -185,24 +219,26 @@ def _label_of(request: FeedRequest) -> str:
             ("driver", request.driver),
             ("journey", request.journey),
             (AREA, request.area),
+            ("alert", request.alert),
         )
         if value is not None
     ]
     if len(named) != 1:
-        raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver, journey and area")
+        raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver, journey, area and alert")
     kind, value = named[0]
     return f"{kind}:{value}" if isinstance(value, str) else kind
 
 
-def _board_answer(label: str, snapshot: dict[str, list[bytes]]) -> bytes:
-    return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":[]}}' % (
+def _board_answer(label: str, snapshot: dict[str, list[bytes]], alerts: bytes) -> bytes:
+    return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":%s}}' % (
         frames.json_bytes(label),
         frames.listed(snapshot.get(POSITIONS, ())),
         presences(snapshot.get(PRESENCE, ())),
+        alerts,
     )
 
 
-def _log_answer(label: str, joined: LogJoin, head: journeys.JourneyHead) -> bytes:
+def _log_answer(label: str, joined: LogJoin, head: journeys.JourneyHead, alerts: bytes) -> bytes:
     # The head was read before the join: an end that came in between was told to the others, and not to us.
     closing = joined.notes.get(EXPIRED) or joined.notes.get(ENDED)
     ended_ms = head.ended_ms
@@ -217,11 +253,12 @@ def _log_answer(label: str, joined: LogJoin, head: journeys.JourneyHead) -> byte
     }
     return (
         b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
-        b'"snapshot":{"positions":%s,"presence":{},"alerts":[]}}'
+        b'"snapshot":{"positions":%s,"presence":{},"alerts":%s}}'
     ) % (
         frames.json_bytes(label),
         joined.through,
         b"true" if joined.more else b"false",
         frames.json_bytes(journey),
         frames.listed(joined.fragments),
+        alerts,
     )

@@ -68,6 +68,15 @@ async def _rows(
     return rows
 
 
+async def last_before(db: Database, tenant: str, journey_id: UUID, t_ms: int) -> int:
+    """The seq that is before the last position earlier than ``t_ms``, so that a reader from there on begins
+    with that position; 0 when there is none. Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        seq: int | None = await connection.fetchval(_SQL["last_before"], journey_id, t_ms)
+    return max(0, (seq or 0) - 1)
+
+
 async def last_seqs(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict[UUID, int]:
     """The last stored seq of each (tenant, journey id), in one query; 0 when there is none.
 

@@ -44,7 +44,9 @@ class Echo:
         else:
             reply(bytes(args[0]) if args else b"null")
 
-    def on_fault(self, socket: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
+    def on_fault(
+        self, socket: EngineSocket, namespace: str, fault: str, reply: Reply, body: str = ""
+    ) -> None:
         self.faults.append(fault)
         reply(frames.json_bytes(fault))
 

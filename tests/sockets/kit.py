@@ -197,7 +197,8 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
         await site.start()
         port = runner.addresses[0][1]
         jar = aiohttp.CookieJar(unsafe=True)
-        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        connector = aiohttp.TCPConnector(limit=0)  # a hundred would be all that a package may ever open
+        async with aiohttp.ClientSession(cookie_jar=jar, connector=connector) as session:
             server = Server(instance, port, session)
             try:
                 yield server

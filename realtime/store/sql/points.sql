@@ -21,6 +21,13 @@ LIMIT $3
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1
 
+-- name: last_before
+-- The last point with a position before $2, of the phone's clock.
+SELECT seq FROM journey_points
+WHERE journey_id = $1 AND t_ms < $2
+ORDER BY seq DESC
+LIMIT 1
+
 -- name: last_seqs
 -- $3 and $4, the least and the greatest id asked for, leave the other days' partitions out of the plan.
 SELECT wanted.journey_id, last.seq

@@ -143,7 +143,9 @@ class Instance:
         head = frames.json_bytes({"feed": label, "since": first})
         reply(head[:-1] + b',"snapshot":' + frames.listed(fragments) + b"}")
 
-    def on_fault(self, member: EngineSocket, namespace: str, fault: str, reply: Reply) -> None:
+    def on_fault(
+        self, member: EngineSocket, namespace: str, fault: str, reply: Reply, body: str = ""
+    ) -> None:
         raise AssertionError(f"fault {fault}")
 
     async def serve(self) -> web.AppRunner:

@@ -1,0 +1,67 @@
+"""Whom the messages of an alert have reached: what its driver and its contacts are shown."""
+
+import logging
+from typing import Final, Protocol
+from uuid import UUID
+
+from alerts.alert import Alert
+from alerts.attempt import Attempt, Purpose, Status
+from alerts.case import Case
+from alerts.policy import PolicyCopy
+from realtime.protocol import Refused
+from realtime.store import alert_reads
+from realtime.store.database import Database
+
+log = logging.getLogger(__name__)
+
+_ORDER: Final = {status: rank for rank, status in enumerate(Status)}
+_FAILED: Final = -1
+
+Row = tuple[str, str, str]
+"""Name, channel and status of the message that came furthest."""
+
+
+class LocalCases(Protocol):
+    """The cases that are kept here while Postgres is away."""
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """The case, if it is kept here."""
+
+
+class Told:
+    """Reads it from the store, or from the cases kept here."""
+
+    def __init__(self, db: Database, local: LocalCases | None = None) -> None:
+        self._db = db
+        self._local = local
+
+    async def of(self, alert: Alert) -> tuple[Row, ...]:
+        """A row each contact and channel; nothing when it cannot be known now."""
+        try:
+            found = await alert_reads.explain(self._db, alert.tenant, alert.alert_id)
+        except Refused:
+            found = None
+        if found is not None:
+            return rows(found.attempts, found.copy)
+        case = None if self._local is None else await self._local.case(alert.alert_id)
+        return () if case is None else rows(tuple(case.attempts.values()), case.copy)
+
+
+def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:
+    """The furthest of each contact and channel, in the order in which they were first tried."""
+    names = {contact.contact_id: contact.name for contact in copy.contacts}
+    best: dict[tuple[str, str], Attempt] = {}
+    for attempt in attempts:
+        if attempt.purpose is not Purpose.ALERT:
+            continue
+        key = (attempt.contact_id, attempt.channel.value)
+        if key not in best or _rank(best[key]) < _rank(attempt):
+            best[key] = attempt
+    return tuple(
+        (names.get(contact, contact), channel, attempt.status.value)
+        for (contact, channel), attempt in best.items()
+    )
+
+
+def _rank(attempt: Attempt) -> int:
+    return _FAILED if attempt.status is Status.FAILED else _ORDER[attempt.status]

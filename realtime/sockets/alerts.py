@@ -1,0 +1,203 @@
+"""Alerts on ``/watch``: the open ones in every snapshot, each change at once, what viewers do about them."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Raw, Struct
+
+from alerts.alert import Alert
+from realtime.auth import Principal
+from realtime.fanout import frames
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.hub import Hub
+from realtime.live.channels import journey_channel, vendor_channel
+from realtime.protocol import Refused, alert_uuid
+from realtime.safety.answering import Answering, How
+from realtime.safety.news import AlertNews
+from realtime.safety.views import Rendered
+from realtime.sockets.connection import Connection
+from realtime.sockets.events import Answer, decoded, later
+
+EVENT: Final = "alert"
+
+
+class AlertAsked(Struct):
+    """``alert:ack``."""
+
+    alert_id: str
+
+
+class AlertClosed(Struct):
+    """``alert:resolve`` and ``alert:false_alarm``."""
+
+    alert_id: str
+    note: str = ""
+
+
+class AlertNote(Struct):
+    """``alert:note``."""
+
+    alert_id: str
+    text: str
+
+
+class AlertRespond(Struct):
+    """``alert:respond``: the viewer is coming, or somebody it names."""
+
+    alert_id: str
+    name: str | None = None
+    eta_s: int | None = None
+
+
+class AlertWatch:
+    """What ``/watch`` knows of alerts. ``principal_of`` tells whose a member's socket is."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        news: AlertNews,
+        answering: Answering,
+        principal_of: Callable[[EngineSocket], Principal | None],
+    ) -> None:
+        self._hub = hub
+        self._news = news
+        self._answering = answering
+        self._principal_of = principal_of
+        self._watching: dict[UUID, set[Connection]] = {}
+        news.listen(self._on_change)
+
+    def table(self) -> dict[str, Any]:
+        """The handlers by event."""
+        return {
+            "alert:ack": self._on_ack,
+            "alert:resolve": self._on_resolve,
+            "alert:note": self._on_note,
+            "alert:respond": self._on_respond,
+            "alert:false_alarm": self._on_false_alarm,
+        }
+
+    # --- changes
+
+    def _on_change(self, alert: Alert, before: Alert | None) -> None:
+        rendered = Rendered(alert, before)
+
+        def choose(member: EngineSocket) -> bytes | None:
+            principal = self._principal_of(member)
+            return None if principal is None else rendered.event_for(principal)
+
+        channels = [vendor_channel(alert.tenant, alert.vendor)]
+        if alert.journey_id is not None:
+            channels.append(journey_channel(alert.tenant, alert.journey_id))
+        self._hub.announce(channels, EVENT, alert.driver, choose)
+        for connection in list(self._watching.get(alert.alert_id, ())):
+            argument = rendered.event_for(connection.principal)
+            if argument is not None:
+                label = frames.json_bytes(label_of(alert.alert_id))
+                connection.socket.write(frames.event(connection.namespace, EVENT, label, argument))
+
+    # --- snapshots
+
+    def of_vendors(self, principal: Principal, vendors: Iterable[str]) -> bytes:
+        """The open alerts of ``vendors``, as ready JSON."""
+        return _listed(
+            principal, (a for vendor in vendors for a in self._news.open_of_vendor(principal.tenant, vendor))
+        )
+
+    def of_driver(self, principal: Principal, driver: str) -> bytes:
+        """The open alerts of a driver."""
+        return _listed(principal, self._news.open_of_driver(principal.tenant, driver))
+
+    def of_journey(self, principal: Principal, journey_id: UUID) -> bytes:
+        """The open alerts of a journey."""
+        return _listed(principal, self._news.open_of_journey(principal.tenant, journey_id))
+
+    # --- one alert
+
+    async def watch(self, connection: Connection, alert_id: UUID) -> bytes:
+        """Tell ``connection`` of every change of one alert. Raises Refused."""
+        alert = await self._answering.visible(connection.principal, alert_id)
+        if not connection.left:
+            self._watching.setdefault(alert.alert_id, set()).add(connection)
+        newest = self._news.get(alert.tenant, alert.alert_id)
+        if newest is not None and newest.version > alert.version:
+            alert = newest
+        return b'{"ok":true,"feed":%b,"snapshot":{"positions":[],"presence":{},"alerts":[%b]}}' % (
+            frames.json_bytes(label_of(alert.alert_id)),
+            Rendered(alert).bytes_for(connection.principal),
+        )
+
+    async def of_link(self, principal: Principal) -> Alert:
+        """The alert that a link is to. Raises Refused."""
+        assert principal.share is not None
+        return await self._answering.visible(principal, alert_uuid(principal.share.alert_id or ""))
+
+    def labels(self, connection: Connection) -> list[str]:
+        """The alerts that ``connection`` watches."""
+        return [label_of(alert_id) for alert_id, there in self._watching.items() if connection in there]
+
+    def unwatch(self, connection: Connection, label: str) -> bool:
+        """Tell it no more; False when it was not told."""
+        for alert_id, there in self._watching.items():
+            if label == label_of(alert_id) and connection in there:
+                there.discard(connection)
+                if not there:
+                    del self._watching[alert_id]
+                return True
+        return False
+
+    def left(self, connection: Connection) -> None:
+        """The viewer has gone."""
+        for label in self.labels(connection):
+            self.unwatch(connection, label)
+
+    # --- events
+
+    def _on_ack(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        asked = decoded(payload, AlertAsked)
+        alert_id = alert_uuid(asked.alert_id)
+        how: How = "link" if connection.principal.share is not None else "page"
+        self._later(connection, answer, self._answering.acknowledge(connection.principal, alert_id, how))
+
+    def _on_resolve(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        asked = decoded(payload, AlertClosed)
+        alert_id = alert_uuid(asked.alert_id)
+        self._later(connection, answer, self._answering.resolve(connection.principal, alert_id, asked.note))
+
+    def _on_false_alarm(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        asked = decoded(payload, AlertClosed)
+        alert_id = alert_uuid(asked.alert_id)
+        work = self._answering.false_alarm(connection.principal, alert_id, asked.note)
+        self._later(connection, answer, work)
+
+    def _on_note(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        asked = decoded(payload, AlertNote)
+        alert_id = alert_uuid(asked.alert_id)
+        self._later(connection, answer, self._answering.note(connection.principal, alert_id, asked.text))
+
+    def _on_respond(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        asked = decoded(payload, AlertRespond)
+        alert_id = alert_uuid(asked.alert_id)
+        work = self._answering.respond(connection.principal, alert_id, asked.name, asked.eta_s)
+        self._later(connection, answer, work)
+
+    def _later(self, connection: Connection, answer: Answer, work: Awaitable[Alert]) -> None:
+        async def done() -> bytes:
+            rendered = Rendered(await work)
+            return b'{"ok":true,"alert":%b}' % rendered.bytes_for(connection.principal)
+
+        try:
+            later(connection, answer, done())
+        except Refused:
+            work.close()  # type: ignore[attr-defined]  # a coroutine, which nobody awaits now
+            raise
+
+
+def label_of(alert_id: UUID) -> str:
+    """The name of the feed of one alert."""
+    return f"alert:{alert_id}"
+
+
+def _listed(principal: Principal, alerts: Iterable[Alert]) -> bytes:
+    rendered = (Rendered(alert) for alert in alerts)
+    return frames.listed([one.bytes_for(principal) for one in rendered if one.event_for(principal)])

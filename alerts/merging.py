@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from alerts.alert import MAX_RESPONDERS, alert_id_of
 from alerts.attempt import Attempt, Status, moved_on, rank
 from alerts.policy import Contact, PolicyCopy
-from alerts.values import OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
+from alerts.values import MAX_LOOPS, OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
 
 Copy = tuple[Alert, PolicyCopy, dict[UUID, Attempt]]
 
@@ -77,14 +77,32 @@ def _course(a: Alert, b: Alert) -> Alert:
     """Of the two the one that is further; of its fields those that belong to the state count."""
     duress = a.duress or b.duress
     further = max((a, b), key=lambda x: (*_progress(x, duress), _encoded(_of_state(x))))
-    if duress and not _is_closed(further, duress) and further.state not in OPEN:
-        # Both were cancelled with a PIN, and one of the PINs was the duress one.
-        further = replace(
-            further, state=State.ACTIVE, active_since_ms=further.closed_ms, closed_ms=None, closed_by=None
-        )
+    for x in (a, b):
+        if x.state not in OPEN and not _is_closed(x, duress) and further.round <= x.round + MAX_LOOPS:
+            # People were told that all is well by the copy that did not know of the duress: tell them anew.
+            # Further than either by so much that bringing `x` in again finds it done.
+            fresh = max(further.round, x.round + MAX_LOOPS) + MAX_LOOPS
+            further = _reopened(further, fresh, x.closed_ms)
     if a.state is b.state is further.state and a.round == b.round == further.round:
         further = replace(further, heard_ms=_largest(a.heard_ms, b.heard_ms))
     return further
+
+
+def _reopened(x: Alert, round_: int, since_ms: int | None) -> Alert:
+    return replace(
+        x,
+        state=State.ACTIVE,
+        round=round_,
+        active_since_ms=since_ms,
+        pending_until_ms=None,
+        acknowledged_by=None,
+        acknowledged_ms=None,
+        heard_ms=None,
+        exhausted_ms=None,
+        exhausted_reason=None,
+        closed_ms=None,
+        closed_by=None,
+    )
 
 
 def _progress(x: Alert, duress: bool) -> tuple[int, ...]:

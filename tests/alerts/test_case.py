@@ -421,3 +421,45 @@ def test_a_built_in_policy_tells_everybody_and_ends_with_the_operator(kind: Kind
     assert case.alert.exhausted_reason == "no_answer"
     lasts_s = DEFAULTS[kind].countdown_s + DEFAULTS[kind].loops * sum(s.wait_s for s in DEFAULTS[kind].steps)
     assert told_[-1] == (lasts_s, "operator", "webhook")
+
+
+def test_a_cancel_that_another_copy_knows_to_be_a_duress_ends_nothing_and_all_are_told_anew() -> None:
+    start = sent(opened())
+    cancelled = sent(after(start, RIGHT, now_ms=T0 + S))
+    forced = after(start, CancelAsked(DRIVER, PinResult.DURESS), now_ms=T0 + S)
+    for ours, theirs in ((cancelled, forced), (forced, cancelled)):
+        changes = cases.merged(ours, theirs, T0 + 2 * S)
+        assert (changes.case.alert.state, changes.case.alert.closed_by) == (State.ACTIVE, None)
+        assert told(changes, Purpose.ALERT) == [("ana", "sms")]
+        assert only(changes.case, "ana", SMS, round=1 + 2 * MAX_LOOPS).created_ms == T0 + 2 * S
+        again = cases.merged(changes.case, theirs, T0 + 3 * S)
+        assert (again.case, again.touched) == (changes.case, ())
+
+
+def test_two_who_acknowledged_apart_both_have_it() -> None:
+    start = sent(opened())
+    one = after(start, Acknowledged(BY_ANA, "sms"), now_ms=T0 + S)
+    other = after(start, Acknowledged(BY_BEN, "link"), now_ms=T0 + 2 * S)
+    alert = cases.merged(other, one, T0 + 3 * S).case.alert
+    assert (alert.acknowledged_by, [r.actor for r in alert.responders]) == (BY_ANA, [BY_BEN])
+
+
+def test_what_a_journal_sent_is_not_sent_again() -> None:
+    stored = opened()
+    journalled = sent(opened(), T0)
+    merged = cases.merged(stored, journalled, T0 + S)
+    assert [a.status for a in merged.case.attempts.values()] == [Status.SENT]
+    assert said(merged) == ["merged"]
+    assert cases.merged(merged.case, journalled, T0 + S).audit == ()
+
+
+def test_an_answer_that_only_the_journal_has_stops_the_search() -> None:
+    stored = cases.advanced(sent(opened()), T0 + 60 * S).case
+    journalled = after(sent(opened()), Acknowledged(BY_ANA, "link"), now_ms=T0 + 30 * S)
+    merged = cases.merged(stored, journalled, T0 + 61 * S)
+    assert merged.case.alert.state is State.ACKNOWLEDGED
+    assert only(merged.case, "ben", SMS).reason == "acknowledged"
+
+
+def test_a_case_that_is_nobodys_yet_is_taken_over_with_all_that_is_due() -> None:
+    assert told(cases.merged(None, sent(opened()), T0 + 60 * S)) == [("ben", "sms")]

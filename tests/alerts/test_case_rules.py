@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -16,6 +17,7 @@ from tests.alerts.happenings import KNOWN, happened, happenings
 from tests.alerts.kit import T0, S, press
 
 RELAXED = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+ELSEWHERE = RELAXED | {"derandomize": False}
 UNSENT = (Status.DUE, Status.UNSURE)
 FOR_THE_OPEN = (Purpose.ALERT, Purpose.EXHAUSTED, Purpose.REMINDER, Purpose.ON_IT)
 
@@ -108,6 +110,13 @@ TestAnyCase = AnyCase.TestCase
 TestAnyCase.settings = settings(max_examples=40, stateful_step_count=25, **RELAXED)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
+class TestAnyCaseForLong(AnyCase.TestCase):  # type: ignore[name-defined,misc]
+    """The same, more of it, and each time another."""
+
+    settings = settings(max_examples=1_500, stateful_step_count=50, **ELSEWHERE)  # type: ignore[arg-type]
+
+
 # --- two copies
 
 
@@ -131,6 +140,20 @@ LATER = T0 + 10_000 * S
 def test_two_copies_come_together_the_same_whichever_comes_first_and_only_once(
     kind: Kind, common: list[Any], one: list[Any], other: list[Any]
 ) -> None:
+    come_together(kind, common, one, other)
+
+
+@pytest.mark.long
+@given(kind=kinds, common=histories, one=histories, other=histories)
+@settings(max_examples=2_000, **ELSEWHERE)  # type: ignore[arg-type]
+def test_many_more_copies_come_together(
+    kind: Kind, common: list[Any], one: list[Any], other: list[Any]
+) -> None:
+    come_together(kind, common, one, other)
+
+
+def come_together(kind: Kind, common: list[Any], one: list[Any], other: list[Any]) -> None:
+    """The laws of `merged`, for two copies with a common past."""
     start = lived(cases.opened(press(0, kind=kind), KNOWN, T0).case, common, T0)
     a, b = lived(start, one, T0 + 2_000 * S), lived(start, other, T0 + 2_000 * S)
     merged = cases.merged(a, b, LATER).case

@@ -31,6 +31,8 @@ MARGIN_S: Final = 5.0
 ADVANCE_LIMIT: Final = 50
 LEDGER_TIMEOUT_S: Final = 20.0
 STOP_GRACE_S: Final = 12.0
+LAST_WORDS_S: Final = 2.0
+"""What is left for outcomes that are still in memory when a dispatcher stops."""
 
 
 class Dispatcher:
@@ -70,6 +72,7 @@ class Dispatcher:
         self._awake: Final = asyncio.Event()
         self._sending: Final[set[asyncio.Task[None]]] = set()
         self._loop: asyncio.Task[None] | None = None
+        self._stopping = False
 
     @property
     def is_running(self) -> bool:
@@ -102,6 +105,10 @@ class Dispatcher:
         """
         if self._loop is None:
             return
+        self._stopping = True
+        self.wake()
+        # A round under way is let end: what it has claimed nobody else could send before its lease is over.
+        await asyncio.wait({self._loop}, timeout=grace_s / 3)
         self._loop.cancel()
         await asyncio.gather(self._loop, return_exceptions=True)
         if self._sending:
@@ -109,12 +116,12 @@ class Dispatcher:
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
-        await self._recorder.stop(min(grace_s, 2.0))
+        await self._recorder.stop(min(grace_s, LAST_WORDS_S))
 
     # --- the loop
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             pause_s = self._poll_s
             try:
                 self._awake.clear()
@@ -128,7 +135,8 @@ class Dispatcher:
                 log.error("a round of delivery failed: %s", type(error).__name__)
                 self._meter.turned(away=True)
                 pause_s = AWAY_POLL_S
-            await self._rest(pause_s * (0.8 + self._jitter() / 5))
+            if not self._stopping:
+                await self._rest(pause_s * (0.8 + self._jitter() / 5))
 
     async def _rest(self, pause_s: float) -> None:
         try:
@@ -145,6 +153,8 @@ class Dispatcher:
             advanced = await self._ledger.advance(ADVANCE_LIMIT, down(self._ways, now_s))
         more = advanced >= ADVANCE_LIMIT
         for channels, limit in self._groups():
+            if self._stopping:
+                return False
             more |= await self._claim(channels, limit)
         return more
 

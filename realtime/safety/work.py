@@ -5,6 +5,7 @@ Its jobs are called by the worker's loops; whatever they raise is logged there.
 
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -69,6 +70,7 @@ class SafetyWork:
             self.ways,
             by=self.process,
             timeout_s=settings.delivery_timeout_s,
+            clock=boot_clock,
             meter=DeliveryMetrics(now_ms),
             keeper=keeper,
         )
@@ -130,3 +132,8 @@ class SafetyWork:
 def _operator(settings: Settings, now_ms: Callable[[], int]) -> Operator:
     secret = settings.operator_webhook_secret.get_secret_value() or settings.alerts_key
     return Operator(settings.operator_webhook_url, secret, settings.heartbeat_url, now_ms)
+
+
+def boot_clock() -> float:
+    """Monotonic seconds that go on while the machine sleeps, where there is such a clock: leases do too."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -265,6 +265,30 @@ async def test_stopping_lets_what_is_on_its_way_arrive_and_be_recorded(
     assert len(sms.inbox) == 1, "nothing more was claimed"
 
 
+async def test_what_a_claim_under_way_gets_is_sent_before_the_stop(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    """Nobody else could send it before its lease is over."""
+    claim, asked, answered = ledger.claim, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: object) -> list[object]:
+        jobs = await claim(*arguments)  # type: ignore[arg-type]
+        asked.set()
+        await answered.wait()
+        return jobs  # type: ignore[return-value]
+
+    ledger.claim = slow  # type: ignore[assignment,method-assign]
+    (attempt,) = ledger.due(Channel.SMS)
+    dispatcher = start(sms)
+    await asked.wait()
+    stopping = asyncio.ensure_future(dispatcher.stop(grace_s=20.0))
+    await asyncio.sleep(0)
+    answered.set()
+    await stopping
+    assert ledger.outcomes(attempt) == [Accepted("P1", "queued")]
+    assert not dispatcher.is_running
+
+
 async def test_what_is_cut_off_by_a_stop_is_left_to_be_looked_up(
     start: Start, ledger: FakeLedger, clock: Clock, sms: FakeProvider
 ) -> None:

@@ -259,7 +259,7 @@ async def press_until_kept(http: aiohttp.ClientSession, url: str, token: str, so
     headers = {"Authorization": f"Bearer {token}"}
     async with asyncio.timeout(30):
         while True:
-            with contextlib.suppress(aiohttp.ClientError):
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 where = f"{url}/api/v1/sos"
                 async with http.post(where, json={"sos_id": str(sos_id)}, headers=headers) as answer:
                     found = await answer.json(content_type=None) if answer.status == 200 else {}
@@ -288,6 +288,31 @@ async def test_presses_through_the_balancer_outlive_the_death_of_a_worker(world:
     assert {row["alert_id"] for row in rows} == {again}, "one open alert a driver"
     assert again in {*first, *later}
     await cluster.until_up(cluster.workers[0])
+
+
+async def test_with_every_worker_frozen_the_instances_take_an_sos(world: World) -> None:
+    cluster = world.cluster
+    token = mint(cluster.settings, role="driver", tenant=world.tenant, vendors=["north"], driver="d1")
+    pids = [pid for pid in map(cluster.pid, cluster.workers) if pid is not None]
+    assert len(pids) == len(cluster.workers)
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)) as http:
+            alert_id = UUID(await press_until_kept(http, cluster.url, token, uuid4()))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    db = await Database.open(cluster.settings)
+    try:
+
+        async def delivered() -> bool:
+            found = await alert_reads.explain(db, world.tenant, alert_id)
+            return found is not None and any(a.status is Status.SENT for a in found.attempts)
+
+        await until(delivered, "a worker that is back tells the dispatchers")
+    finally:
+        await db.close()
 
 
 def test_a_worker_does_not_start_with_half_a_credential(tmp_path: Path) -> None:

@@ -35,10 +35,12 @@ from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
 from realtime.safety.answering import Answering
 from realtime.safety.news import AlertNews
+from realtime.safety.notifiers import WaysOut
 from realtime.safety.ports import Intake
 from realtime.safety.stored import StoredIntake
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
+from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.alerts import AlertWatch
@@ -46,7 +48,7 @@ from realtime.sockets.driver import DriverEvents
 from realtime.sockets.gateway import Gateway
 from realtime.sockets.sos import SosEvents
 from realtime.sockets.watch import WatchEvents
-from realtime.store import commit
+from realtime.store import commit, devices
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import operator_of
@@ -159,6 +161,7 @@ class Instance:
             self.news,
             functools.partial(operator_of, settings),
         )
+        self.ways_out = WaysOut(settings, self.announcer.announce, self._prune, wall_clock_ms)
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
 
@@ -196,12 +199,22 @@ class Instance:
             positions=self.positions,
             health=self.health,
             limiter=self.limiter,
+            codes=CodeSender(
+                self.db,
+                self.ways_out.by_channel,
+                self.settings.alerts_key.encode(),
+                timeout_s=self.settings.delivery_timeout_s,
+                now_ms=wall_clock_ms,
+            ),
             now_ms=wall_clock_ms,
         )
         app[DESK] = SosDesk(self.admission, self.intake, wall_clock_ms)
         add_api(app, context)
         add_pages(app, self.settings)
         return app
+
+    async def _prune(self, tenant: str, token: str) -> None:
+        await devices.prune(self.db, token)
 
     def health(self) -> Mapping[str, bool]:
         """Ready once the store was seen, until the drain. An engine that goes away later does not take the
@@ -273,6 +286,7 @@ class Instance:
             self.uptime.stop,
             self._watch_events.stop,
             self.news.stop,
+            self.ways_out.close,
             self.announcer.stop,
             self.presence.stop,
             self.publisher.stop,

@@ -2,5 +2,5 @@
 
 `breaker` (is a provider worth asking?), `ways` (a notifier with its breaker and its slots), `trying` (one
 claimed attempt, from the look-up to the outcome), `recorder` (outcomes that must not be lost), `dispatcher`
-(the loop), `apart` (messages that are no alert). docs/ALERTS.md, "Delivery", is the description.
+(the loop). docs/ALERTS.md, "Delivery", is the description.
 """

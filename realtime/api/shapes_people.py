@@ -129,7 +129,7 @@ class PolicyBody(Struct, forbid_unknown_fields=True):
     """How a kind of alert escalates."""
 
     steps: Annotated[list[PolicyStep], Meta(min_length=1, max_length=MAX_STEPS)]
-    loops: Annotated[int, Meta(ge=1, le=100)] = 3
+    loops: Annotated[int, Meta(ge=1, le=20)] = 3
     countdown_s: Annotated[int, Meta(ge=0, le=300, description="in which a PIN cancels unheard")] = 0
     ack_silence_s: Annotated[int, Meta(ge=60, le=86_400)] = 900
     exhausted_channels: Annotated[

@@ -1,21 +1,22 @@
 """Codes that verify a contact's address: minted, sent once, tried.
 
-They go out by the notifiers of the alerts but by a path of their own: never claimed from a ledger, with a
-budget of their own (`realtime.store.codes`) and few at a time, so that no number of them is in the way of an
-SOS.
+They go out by the notifiers of the alerts but apart from them (`alerts.delivery.apart`): never claimed from a
+ledger, with a budget of their own (`realtime.store.codes`) and few at a time, so that no number of them is
+in the way of an SOS.
 """
 
 import asyncio
 import hashlib
 import hmac
-import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID, uuid4
 
 from alerts.alert import Alert, Kind, Severity, State
 from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status
+from alerts.delivery.apart import SLOTS, Apart
 from alerts.policy import Contact as ToTell
 from alerts.policy import Policy, PolicyCopy
 from alerts.ports import Job, Notifier
@@ -26,10 +27,6 @@ from realtime.store.codes import CodeChannel, Verdict
 from realtime.store.contacts import Contact
 from realtime.store.database import Database
 
-log = logging.getLogger(__name__)
-
-AT_ONCE: Final = 4
-"""Codes on their way in this process at most; further ones are refused as overloaded."""
 TRIES: Final = 3
 PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 3.0
@@ -54,11 +51,11 @@ class CodeSender:
     ) -> None:
         self._db: Final = db
         self._notifiers: Final = notifiers
+        self._apart: Final = Apart(notifiers, timeout_s)
         self._key: Final = hmac.digest(secret, b"wayguard contact codes", "sha256")
-        self._timeout_s: Final = timeout_s
         self._now_ms: Final = now_ms
         self._pause_s: Final = pause_s
-        self._under_way = 0
+        self._under_way: Final = Counter[CodeChannel]()
 
     async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
         """Send a new code to the contact's address; until when it is good. The one before it is void.
@@ -66,23 +63,20 @@ class CodeSender:
         Raises Refused: invalid when there is no such address or it takes no messages, rate_limited,
         overloaded, unavailable when no provider has said that it took it.
         """
-        notifier = self._notifiers.get(Channel(channel))
-        if notifier is None:
+        if Channel(channel) not in self._notifiers:
             raise Refused(Code.UNAVAILABLE, f"there is no way out for {channel}")
         address = address_of(contact, channel)
         if address is None:
             raise Refused(Code.INVALID, f"the contact has no address for {channel}")
-        if self._under_way >= AT_ONCE:
+        if self._under_way[channel] >= SLOTS:  # before anything of the budget is spent
             raise Refused(Code.OVERLOADED, "too many codes are on their way", retry_after_s=2)
-        self._under_way += 1
+        self._under_way[channel] += 1
         try:
-            return await self._send(tenant, contact, channel, address, notifier)
+            return await self._send(tenant, contact, channel, address)
         finally:
-            self._under_way -= 1
+            self._under_way[channel] -= 1
 
-    async def _send(
-        self, tenant: str, contact: Contact, channel: CodeChannel, address: str, notifier: Notifier
-    ) -> int:
+    async def _send(self, tenant: str, contact: Contact, channel: CodeChannel, address: str) -> int:
         code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
         digest = self._digest(contact.contact_id, channel, code)
         kept = await codes.keep(self._db, tenant, contact.contact_id, channel, address, digest)
@@ -92,7 +86,7 @@ class CodeSender:
             metrics.CONTACT_CODES.labels(channel, "withheld").inc()
             return kept.expires_ms
         job = self._job(tenant, contact, channel, code)
-        outcome = await self._tried(notifier, job)
+        outcome = await self._tried(job)
         metrics.CONTACT_CODES.labels(channel, type(outcome).__name__.lower()).inc()
         if isinstance(outcome, Permanent):
             raise Refused(Code.INVALID, "the address does not take messages")
@@ -102,22 +96,17 @@ class CodeSender:
             )
         return kept.expires_ms  # taken, or perhaps taken: then it is not sent twice
 
-    async def _tried(self, notifier: Notifier, job: Job) -> Outcome:
-        """What came of it after a few tries, all within the time of one call."""
-        outcome: Outcome = Retryable("timeout")
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                for number in range(TRIES):
-                    outcome = await notifier.send(job, self._timeout_s)
-                    if not isinstance(outcome, Retryable) or number == TRIES - 1:
-                        break
-                    pause_s = outcome.retry_after_s or self._pause_s
-                    if pause_s > LONGEST_PAUSE_S:
-                        break
-                    await asyncio.sleep(pause_s)
-        except TimeoutError:
-            log.warning("a code took too long by %s", job.attempt.channel.value)
-        return outcome
+    async def _tried(self, job: Job) -> Outcome:
+        """What came of it after a few tries; a provider that names a long wait is not waited for."""
+        for _ in range(TRIES - 1):
+            outcome = await self._apart.send(job)
+            if not isinstance(outcome, Retryable):
+                return outcome
+            pause_s = outcome.retry_after_s or self._pause_s
+            if pause_s > LONGEST_PAUSE_S:
+                return outcome
+            await asyncio.sleep(pause_s)
+        return await self._apart.send(job)
 
     async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
         """Count a try at the code and compare. The right one verifies the address. Raises

@@ -224,7 +224,7 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
                 db,
                 fakes.outboxes,
                 b"secret",
-                timeout_s=5.0,
+                timeout_s=1.0,
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 pause_s=0.001,
             ),

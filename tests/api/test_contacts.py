@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Unsure
+from alerts.delivery.apart import SLOTS
 from realtime.store import codes, contacts
 from tests.api.harness import Api, Reply
 from tests.store.people import put_driver
@@ -472,14 +473,13 @@ async def test_with_no_way_out_codes_are_refused_as_away(database_url: str) -> N
 
 
 async def test_codes_on_their_way_are_few_so_that_they_are_in_nobodys_way(api: Api) -> None:
-    from realtime.safety.verification import AT_ONCE
 
     api.fakes.outboxes[Channel.SMS].hangs = True
-    several = [await made(api, phone=f"+4420794609{n}") for n in range(50, 50 + AT_ONCE + 1)]
+    several = [await made(api, phone=f"+4420794609{n}") for n in range(50, 50 + SLOTS + 1)]
     token = api.token("admin")
     waiting = [asyncio.create_task(code(api, one["contact_id"], token=token)) for one in several[:-1]]
-    while len(api.fakes.outboxes[Channel.SMS].sent) < AT_ONCE:
+    while len(api.fakes.outboxes[Channel.SMS].sent) < SLOTS:
         await asyncio.sleep(0.01)
     assert (await code(api, several[-1]["contact_id"], token=token)).code == "overloaded"
     for reply in await asyncio.gather(*waiting):
-        assert reply.code == "unavailable"
+        assert reply.status == 202, "it may have gone out"

@@ -36,11 +36,11 @@ from realtime.safety.announcer import Announcer
 from realtime.safety.answering import Answering
 from realtime.safety.news import AlertNews
 from realtime.safety.notifiers import WaysOut
+from realtime.safety.people import People
 from realtime.safety.ports import Intake
 from realtime.safety.stored import StoredIntake
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
-from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.alerts import AlertWatch
@@ -162,6 +162,7 @@ class Instance:
             functools.partial(operator_of, settings),
         )
         self.ways_out = WaysOut(settings, self.announcer.announce, self._prune, wall_clock_ms)
+        self.people = People(settings, db, client, self.ways_out, wall_clock_ms)
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
 
@@ -199,13 +200,8 @@ class Instance:
             positions=self.positions,
             health=self.health,
             limiter=self.limiter,
-            codes=CodeSender(
-                self.db,
-                self.ways_out.by_channel,
-                self.settings.alerts_key.encode(),
-                timeout_s=self.settings.delivery_timeout_s,
-                now_ms=wall_clock_ms,
-            ),
+            codes=self.people.codes,
+            eraser=self.people.eraser,
             now_ms=wall_clock_ms,
         )
         app[DESK] = SosDesk(self.admission, self.intake, wall_clock_ms)
@@ -292,6 +288,7 @@ class Instance:
             self.publisher.stop,
             self.hub.stop,
             self.admission.stop,
+            self.people.close,
             self.client.aclose,
             self._alerts_db.close,
             self.db.close,

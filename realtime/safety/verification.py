@@ -1,13 +1,14 @@
 """Codes that verify a contact's address: minted, sent once, tried.
 
-They go out by the notifiers of the alerts but apart from them (`alerts.delivery.apart`): never claimed from a
-ledger, with a budget of their own (`realtime.store.codes`) and few at a time, so that no number of them is
-in the way of an SOS.
+They go out by the notifiers of the alerts, and nothing else of theirs: never claimed from a ledger, with a
+budget of their own (`realtime.store.codes`) and few at a time, so that no number of them is in the way of an
+SOS.
 """
 
 import asyncio
 import hashlib
 import hmac
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,8 +16,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from alerts.alert import Alert, Kind, Severity, State
-from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status
-from alerts.delivery.apart import SLOTS, Apart
+from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status, Unsure
 from alerts.policy import Contact as ToTell
 from alerts.policy import Policy, PolicyCopy
 from alerts.ports import Job, Notifier
@@ -27,7 +27,13 @@ from realtime.store.codes import CodeChannel, Verdict
 from realtime.store.contacts import Contact
 from realtime.store.database import Database
 
+log = logging.getLogger(__name__)
+
+SLOTS: Final = 2
+"""Codes of one channel on their way at once; further ones are refused as overloaded."""
 TRIES: Final = 3
+OVERTIME_S: Final = 1.0
+"""What a notifier may take beyond the time it was given before it is given up."""
 PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 3.0
 """A provider that names a longer time is not waited for: the person asks again."""
@@ -51,7 +57,7 @@ class CodeSender:
     ) -> None:
         self._db: Final = db
         self._notifiers: Final = notifiers
-        self._apart: Final = Apart(notifiers, timeout_s)
+        self._timeout_s: Final = timeout_s
         self._key: Final = hmac.digest(secret, b"wayguard contact codes", "sha256")
         self._now_ms: Final = now_ms
         self._pause_s: Final = pause_s
@@ -99,14 +105,26 @@ class CodeSender:
     async def _tried(self, job: Job) -> Outcome:
         """What came of it after a few tries; a provider that names a long wait is not waited for."""
         for _ in range(TRIES - 1):
-            outcome = await self._apart.send(job)
+            outcome = await self._once(job)
             if not isinstance(outcome, Retryable):
                 return outcome
             pause_s = outcome.retry_after_s or self._pause_s
             if pause_s > LONGEST_PAUSE_S:
                 return outcome
             await asyncio.sleep(pause_s)
-        return await self._apart.send(job)
+        return await self._once(job)
+
+    async def _once(self, job: Job) -> Outcome:
+        """Try once. Whatever goes wrong on the way may have been sent."""
+        notifier = self._notifiers[job.attempt.channel]
+        try:
+            async with asyncio.timeout(self._timeout_s + OVERTIME_S):
+                return await notifier.send(job, self._timeout_s)
+        except TimeoutError:
+            return Unsure("timeout")
+        except Exception as error:
+            log.error("a code by %s failed: %s", notifier.provider, type(error).__name__)
+            return Unsure("notifier_failed")
 
     async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
         """Count a try at the code and compare. The right one verifies the address. Raises

@@ -22,7 +22,7 @@ from realtime.safety.notifiers import WaysOut
 from realtime.safety.operator import Operator
 from realtime.safety.timers import IsOnline, SafetyTimers
 from realtime.settings import Settings
-from realtime.store import devices
+from realtime.store import codes, devices
 from realtime.store.alerts import PostgresLedger
 from realtime.store.audit import BeatDetail, JournalBeat
 from realtime.store.database import Database
@@ -124,6 +124,7 @@ class SafetyWork:
         await self._ledger.forget_early()
         await timers.forget_uptime(self._db)
         await devices.forget_unseen(self._db)
+        await codes.prune(self._db)
 
     async def _prune(self, tenant: str, token: str) -> None:
         await devices.prune(self._db, token)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Unsure
-from alerts.delivery.apart import SLOTS
+from realtime.safety.verification import SLOTS
 from realtime.store import codes, contacts
 from tests.api.harness import Api, Reply
 from tests.store.people import put_driver

@@ -1,0 +1,38 @@
+"""What an instance needs to look after people: codes that verify addresses, and erasure."""
+
+from collections.abc import Callable
+from typing import Final
+
+from realtime.fanout.redisurl import Client
+from realtime.mirror.remote import open_remote
+from realtime.safety.erasing import Eraser, places_of
+from realtime.safety.notifiers import WaysOut
+from realtime.safety.verification import CodeSender
+from realtime.settings import Settings
+from realtime.store.database import Database
+
+
+class People:
+    """``codes``, sent by ``ways_out``, and ``eraser``. `close` lets go of the mirror.
+
+    Raises ValueError for settings by half.
+    """
+
+    def __init__(
+        self, settings: Settings, db: Database, client: Client, ways_out: WaysOut, now_ms: Callable[[], int]
+    ) -> None:
+        self._remote: Final = open_remote(settings)
+        self.codes: Final = CodeSender(
+            db,
+            ways_out.by_channel,
+            settings.alerts_key.encode(),
+            timeout_s=settings.delivery_timeout_s,
+            now_ms=now_ms,
+        )
+        places = places_of(settings, db, client, self._remote)
+        self.eraser: Final = Eraser(db, places, settings.alerts_key, now_ms)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._remote is not None:
+            await self._remote.close()

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from realtime import metrics
 from realtime.admission import Admission
+from realtime.answers.desk import AnswerDesk
+from realtime.answers.routes import add_answers
 from realtime.api.context import ApiContext
 from realtime.api.routes import add_api
 from realtime.api.sos import DESK, SosDesk
@@ -207,6 +209,7 @@ class Instance:
         app[DESK] = SosDesk(self.admission, self.intake, wall_clock_ms)
         add_api(app, context)
         add_pages(app, self.settings)
+        add_answers(app, AnswerDesk(self.settings.alerts_key, self.intake, wall_clock_ms))
         return app
 
     async def _prune(self, tenant: str, token: str) -> None:

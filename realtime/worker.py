@@ -17,6 +17,8 @@ from aiohttp import web
 from alerts.alert import Alert
 from realtime import metrics
 from realtime.admission import Admission
+from realtime.answers.desk import AnswerDesk
+from realtime.answers.routes import add_answers
 from realtime.api.routes import add_worker_api
 from realtime.api.sos import SosDesk
 from realtime.auth import Authenticator
@@ -94,6 +96,7 @@ class Worker:
         self._draining = False
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, self._intake, wall_clock_ms), self.health)
+        add_answers(self.app, AnswerDesk(settings.alerts_key, self._intake, wall_clock_ms))
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from alerts.alert import Alert, Press
+from alerts.case import Case
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Taken
 
@@ -26,6 +27,9 @@ class Intake(Protocol):
 
     async def get(self, tenant: str, alert_id: UUID) -> Alert | None:
         """The alert, wherever it is kept; also by the id that a press promised before it joined."""
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """All of an alert, whatever its tenant: for a signed link, which names none."""
 
     async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
         """What is known of a driver: PINs, contacts, policies. From the local copy with Postgres away."""

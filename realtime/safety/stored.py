@@ -5,12 +5,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from alerts.alert import Alert, Press
+from alerts.case import Case
 from alerts.policy import Circumstances, Contact
-from alerts.ports import Applied, Away, Ledger, Taken
+from alerts.ports import Applied, Away, Taken
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
 from realtime.safety.news import AlertNews
 from realtime.store import alert_reads
+from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import circumstances
 from realtime.store.database import Database
 
@@ -23,7 +25,7 @@ class StoredIntake:
     def __init__(
         self,
         db: Database,
-        ledger: Ledger,
+        ledger: PostgresLedger,
         announcer: Announcer,
         news: AlertNews,
         operator_of: Callable[[str], Contact | None],
@@ -73,6 +75,13 @@ class StoredIntake:
             if alert is None:
                 raise
         return alert or self._news.get(tenant, alert_id)
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """All of an alert."""
+        try:
+            return await self._ledger.look(alert_id)
+        except Away as error:
+            raise _away() from error
 
     async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
         """What is known of a driver."""

@@ -1,0 +1,218 @@
+"""What a signed link lets its holder see and do. The link needs no database; the case may be a local one."""
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import Struct
+
+from alerts.alert import (
+    OPEN,
+    Acknowledged,
+    AckSilent,
+    Actor,
+    ActorKind,
+    Alert,
+    FalseAlarm,
+    Noted,
+    Refusal,
+    State,
+)
+from alerts.answer import Answer, read_token
+from alerts.case import Case
+from alerts.policy import Contact
+from alerts.ports import Applied
+from alerts.who import is_responding
+from alerts.words.facts import age, clock_time
+from alerts.words.language import words_of
+from realtime.answers.words import primary_of, texts_of
+from realtime.protocol import Code, Refused
+from realtime.safety.answering import MAX_TEXT_CHARS, clean
+from realtime.safety.ports import Intake
+from realtime.safety.told import rows
+
+LINK: Final = "link"
+CANNOT: Final = "cannot help"
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """The page: ready texts, so that its script decides nothing but where to put them."""
+
+    ok: bool = True
+    language: str
+    state: State
+    version: int
+    closed: bool
+    mine: bool
+    """Whether the holder of the link is the one who is on it."""
+    may_end: bool
+    """Whether they may say that it was a false alarm: who is on it may."""
+    drill: str
+    title: str
+    happened: str
+    when: str
+    do_not_call: str
+    message: str
+    coordinates: str
+    accuracy: str
+    map_url: str
+    status: str
+    button: str
+    """The big one; empty when there is nothing to say any more."""
+    told: tuple[tuple[str, str, str], ...]
+    coming: tuple[str, ...]
+    texts: dict[str, str]
+
+
+class AnswerDesk:
+    """Reads links, shows alerts, takes answers."""
+
+    def __init__(self, key: str, intake: Intake, now_ms: Callable[[], int]) -> None:
+        self._key = key
+        self._intake = intake
+        self._now_ms = now_ms
+
+    async def view(self, token: object) -> Shown:
+        """What the holder sees. Raises Refused: not_found, unavailable. Changes nothing."""
+        answer, case = await self._read(token)
+        return _shown(answer, case, self._now_ms())
+
+    async def act(self, token: object, act: str, text: str = "") -> Shown:
+        """The holder did something: ``ack``, ``cannot``, ``false_alarm`` or ``note``. What they see then.
+
+        Of an alert that is over nothing changes, and the page says that it is. Raises Refused.
+        """
+        answer, case = await self._read(token)
+        event = self._event(act, _actor(answer, case), text)
+        if case.alert.state in OPEN:
+            applied = await self._intake.apply(case.alert.tenant, case.alert.alert_id, event)
+            if applied is None:
+                raise _no_link()
+            if act == "false_alarm" and applied.refused not in (None, Refusal.CLOSED):
+                raise Refused(Code.FORBIDDEN, "say that you are on it first", reason=str(applied.refused))
+            if act == "cannot":
+                applied = await self._stepped_back(applied, answer.contact_id)
+            case = await self._intake.case(case.alert.alert_id) or case
+            if case.alert.version < applied.alert.version:
+                case = Case(applied.alert, case.copy, case.attempts)
+        return _shown(answer, case, self._now_ms())
+
+    async def _stepped_back(self, applied: Applied, contact_id: str) -> Applied:
+        """Who was on it and cannot after all is silent from now on: others are looked for again."""
+        alert = applied.alert
+        by = alert.acknowledged_by
+        if by is None or by.id != contact_id or alert.state is not State.ACKNOWLEDGED:
+            return applied
+        return await self._intake.apply(alert.tenant, alert.alert_id, AckSilent()) or applied
+
+    def _event(self, act: str, actor: Actor, text: str) -> Any:
+        kept = clean(text, "text", MAX_TEXT_CHARS)
+        if act == "ack":
+            return Acknowledged(actor, LINK)
+        if act == "cannot":
+            return Noted(actor, CANNOT)
+        if act == "false_alarm":
+            return FalseAlarm(actor, kept)
+        if act == "note" and kept:
+            return Noted(actor, kept)
+        raise Refused(Code.INVALID, "act is not known, or its text is empty")
+
+    async def _read(self, token: object) -> tuple[Answer, Case]:
+        answer = read_token(self._key, token, self._now_ms())
+        if answer is None:
+            raise _no_link()
+        case = await self._intake.case(answer.alert_id)
+        if case is None:
+            raise _no_link()
+        return answer, case
+
+
+def _no_link() -> Refused:
+    return Refused(Code.NOT_FOUND, "link is not valid")
+
+
+def contact_of(answer: Answer, case: Case) -> Contact:
+    """Whom the link was given to, as the alert took them along."""
+    for contact in case.copy.contacts:
+        if contact.contact_id == answer.contact_id:
+            return contact
+    return Contact(answer.contact_id, "" if _is_uuid(answer.contact_id) else answer.contact_id)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _actor(answer: Answer, case: Case) -> Actor:
+    return Actor(ActorKind.CONTACT, answer.contact_id, contact_of(answer, case).name)
+
+
+def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
+    alert, contact = case.alert, contact_of(answer, case)
+    words, texts = words_of(contact.language), texts_of(contact.language)
+    driver = case.copy.driver_name or alert.driver
+    by = alert.acknowledged_by
+    mine = by is not None and by.kind is ActorKind.CONTACT and by.id == answer.contact_id
+    closed = alert.state not in OPEN
+    ago = age(words, now_ms - alert.pressed_ms)
+    place = alert.place
+    accuracy = ""
+    if place is not None and place.accuracy_m is not None:
+        since = alert.pressed_ms if place.t_ms is None else place.t_ms
+        accuracy = words.position_of.format(accuracy=round(place.accuracy_m), age=age(words, now_ms - since))
+    return Shown(
+        language=primary_of(contact.language),
+        state=alert.state,
+        version=alert.version,
+        closed=closed,
+        mine=mine,
+        may_end=not closed and is_responding(alert, _actor(answer, case)),
+        drill=words.drill_note if alert.drill else "",
+        title=f"{words.drill}: {words.titles[alert.kind]}" if alert.drill else words.titles[alert.kind],
+        happened=words.happened[alert.kind].format(driver=driver),
+        when=words.when.format(time=clock_time(alert.pressed_ms, now_ms, contact.time_zone), age=ago),
+        do_not_call=words.do_not_call if (alert.silent or alert.duress) and not closed else "",
+        message=alert.message,
+        coordinates="" if place is None else f"{place.lat:.5f}, {place.lon:.5f}",
+        accuracy=accuracy,
+        map_url="" if place is None else map_url(place.lat, place.lon),
+        status=_status(alert, mine, texts),
+        button=_button(alert, mine, texts),
+        told=rows(tuple(case.attempts.values()), case.copy),
+        coming=tuple(_coming(r.actor.name, r.eta_s) for r in alert.responders if r.actor.name),
+        texts=texts,
+    )
+
+
+def map_url(lat: float, lon: float) -> str:
+    """A map that any phone can open."""
+    return f"https://www.openstreetmap.org/?mlat={lat:.6f}&mlon={lon:.6f}#map=16/{lat:.6f}/{lon:.6f}"
+
+
+def _coming(name: str, eta_s: int | None) -> str:
+    return name if eta_s is None else f"{name} ({max(1, round(eta_s / 60))} min)"
+
+
+def _status(alert: Alert, mine: bool, texts: dict[str, str]) -> str:
+    if alert.state is State.RESOLVED:
+        return texts["over"]
+    if alert.state is State.CANCELLED:
+        return texts["false"]
+    if mine:
+        return texts["you"]
+    by = alert.acknowledged_by
+    if alert.state is State.ACKNOWLEDGED and by is not None:
+        return texts["who"].format(name=by.name or "…")
+    return texts["nobody"]
+
+
+def _button(alert: Alert, mine: bool, texts: dict[str, str]) -> str:
+    if alert.state not in OPEN:
+        return ""
+    if mine:
+        return texts["still"]
+    return texts["me_too"] if alert.state is State.ACKNOWLEDGED else texts["on_it"]

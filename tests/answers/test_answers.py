@@ -1,0 +1,174 @@
+"""The page behind the link: only a POST with the token changes anything, and only while it is open."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from alerts.answer import make_token
+from alerts.words.language import AVAILABLE
+from realtime.answers.words import TEXTS
+from realtime.store import alert_reads
+from tests.sockets.kit import Server, now_ms
+
+CONTACT = str(UUID(int=7))
+
+
+async def raised(server: Server, **more: Any) -> tuple[str, str]:
+    """An alert and a contact's token for it."""
+    raw = await server.driver(f"d-{uuid4()}")
+    press = {"sos_id": str(uuid4()), "point": [1, now_ms(), 53.4, -2.9, 0, 0, 12], "message": "help", **more}
+    ack = await raw.ask("/driver", "sos", press)
+    return ack["alert_id"], token(server, ack["alert_id"])
+
+
+def token(server: Server, alert_id: str, contact: str = CONTACT, valid_ms: int = 10**7) -> str:
+    key = server.instance.settings.alerts_key
+    return make_token(key, UUID(alert_id), contact, now_ms() + valid_ms)
+
+
+async def post(server: Server, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+    async with server.session.post(f"{server.url}{path}", json=body) as response:
+        return response.status, await response.json()
+
+
+async def version(server: Server, alert_id: str) -> int:
+    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    assert alert is not None
+    return alert.version
+
+
+async def test_the_page_says_what_happened_where_and_to_whom(server: Server) -> None:
+    _, link = await raised(server)
+    status, shown = await post(server, "/answers/view", {"token": link})
+    assert status == 200
+    assert shown["state"] == "active"
+    assert shown["coordinates"] == "53.40000, -2.90000"
+    assert "53.4" in shown["map_url"]
+    assert shown["message"] == "help"
+    assert shown["button"] == shown["texts"]["on_it"]
+
+
+async def test_a_scanner_that_gets_and_heads_everything_changes_nothing(server: Server) -> None:
+    alert_id, link = await raised(server)
+    before = await version(server, alert_id)
+    paths = ["/a", f"/a?token={link}", "/answers/view", "/answers/act", f"/answers/act?token={link}&act=ack"]
+    paths += ["/answers/page.js", "/answers/page.css"]
+    for path in paths:
+        for method in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+            async with server.session.request(method, f"{server.url}{path}") as response:
+                await response.read()
+                assert response.status < 500
+    await post(server, "/answers/view", {"token": link})
+    assert await version(server, alert_id) == before
+
+
+async def test_the_button_acknowledges_as_the_contact(server: Server) -> None:
+    alert_id, link = await raised(server)
+    status, shown = await post(server, "/answers/act", {"token": link, "act": "ack"})
+    assert (status, shown["state"], shown["mine"]) == (200, "acknowledged", True)
+    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    assert alert is not None
+    assert alert.acknowledged_by is not None
+    assert alert.acknowledged_by.id == CONTACT
+    other = await post(server, "/answers/view", {"token": token(server, alert_id, str(uuid4()))})
+    assert other[1]["mine"] is False
+    assert other[1]["button"] == other[1]["texts"]["me_too"]
+
+
+async def test_who_acknowledged_and_cannot_after_all_sets_the_search_going_again(server: Server) -> None:
+    _, link = await raised(server)
+    await post(server, "/answers/act", {"token": link, "act": "ack"})
+    _, shown = await post(server, "/answers/act", {"token": link, "act": "cannot"})
+    assert shown["state"] == "active"
+
+
+async def test_a_note_and_a_false_alarm(server: Server) -> None:
+    alert_id, link = await raised(server)
+    status, _ = await post(
+        server, "/answers/act", {"token": link, "act": "note", "text": "ring\x00 the bell"}
+    )
+    assert status == 200
+    found = await alert_reads.explain(server.db, "t1", UUID(alert_id))
+    assert found is not None
+    assert "ring the bell" in str([line.detail for line in found.audit])
+    status, early = await post(server, "/answers/act", {"token": link, "act": "false_alarm"})
+    assert (status, early["error"]["code"]) == (403, "forbidden")
+    _, on_it = await post(server, "/answers/act", {"token": link, "act": "ack"})
+    assert on_it["may_end"] is True
+    _, shown = await post(server, "/answers/act", {"token": link, "act": "false_alarm"})
+    assert (shown["state"], shown["closed"], shown["button"]) == ("cancelled", True, "")
+
+
+async def test_a_link_used_again_after_the_end_shows_the_end_and_changes_nothing(server: Server) -> None:
+    alert_id, link = await raised(server)
+    await post(server, "/answers/act", {"token": link, "act": "ack"})
+    await post(server, "/answers/act", {"token": link, "act": "false_alarm"})
+    before = await version(server, alert_id)
+    for act in ("ack", "cannot", "false_alarm", "note"):
+        status, shown = await post(server, "/answers/act", {"token": link, "act": act, "text": "x"})
+        assert (status, shown["state"]) == (200, "cancelled")
+    assert await version(server, alert_id) == before
+
+
+async def test_forged_expired_and_foreign_tokens_are_no_links(server: Server) -> None:
+    alert_id, link = await raised(server)
+    before = await version(server, alert_id)
+    changed = ("B" if link[0] == "A" else "A") + link[1:]
+    nobody = token(server, str(uuid4()))
+    old = token(server, alert_id, valid_ms=-2_000)
+    wrong = make_token("another key altogether, of 32 bytes", UUID(alert_id), CONTACT, now_ms() + 10**7)
+    for bad in (changed, link[:-1], link + "A", "", "x" * 10_000, nobody, old, wrong):
+        for path in ("/answers/view", "/answers/act"):
+            status, answer = await post(server, path, {"token": bad, "act": "ack"})
+            assert (status, answer["error"]["code"]) == (404, "not_found")
+    assert await version(server, alert_id) == before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, 5, "x", [], {}, {"token": 5}, {"token": None, "act": "ack"}, {"act": "ack"}],
+)
+async def test_wrong_types_are_refused_with_a_code(server: Server, body: Any) -> None:
+    status, answer = await post(server, "/answers/act", body)
+    assert (status, answer["error"]["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize("act", ["", "resolve", "ACK", "note"])
+async def test_what_is_no_act_changes_nothing(server: Server, act: str) -> None:
+    alert_id, link = await raised(server)
+    before = await version(server, alert_id)
+    status, answer = await post(server, "/answers/act", {"token": link, "act": act})
+    assert (status, answer["error"]["code"]) == (400, "invalid")
+    assert await version(server, alert_id) == before
+
+
+async def test_a_body_another_sites_form_could_send_is_refused(server: Server) -> None:
+    alert_id, link = await raised(server)
+    before = await version(server, alert_id)
+    data = f'{{"token":"{link}","act":"ack"}}'
+    async with server.session.post(
+        f"{server.url}/answers/act", data=data, headers={"Content-Type": "text/plain"}
+    ) as response:
+        assert response.status == 400
+    async with server.session.post(f"{server.url}/answers/act", json={"token": "x" * 20_000}) as response:
+        assert response.status == 413
+    assert await version(server, alert_id) == before
+
+
+async def test_the_page_loads_nothing_from_elsewhere_and_tells_nobody_where_it_was(server: Server) -> None:
+    async with server.session.get(f"{server.url}/a") as response:
+        html = await response.text()
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["Cache-Control"] == "no-store"
+    assert "style=" not in html
+    assert "<script>" not in html
+    assert "onclick" not in html
+
+
+def test_every_language_of_the_messages_says_everything() -> None:
+    assert set(TEXTS) == set(AVAILABLE)
+    for language, texts in TEXTS.items():
+        assert texts.keys() == TEXTS["en"].keys(), language
+        assert "{name}" in texts["who"]

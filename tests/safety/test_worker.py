@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from alerts.attempt import Channel
 from alerts.notifiers.webhook import webhook_secret
@@ -245,3 +246,33 @@ async def eventually(what: Any, meaning: str) -> None:
     async with asyncio.timeout(20):
         while not await what():
             await asyncio.sleep(0.02)
+
+
+async def test_with_redis_away_an_sos_is_taken_and_delivered(
+    settings: Settings, ann: None, sink: Sink, mail: MailServer
+) -> None:
+    alone = settings.model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
+    async with (
+        Worker.open(alone) as worker,
+        served(worker.app) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        answer = await Running(worker, url, session, alone).press(uuid4())
+        assert answer["durability"] == "committed"
+        await until(lambda: bool(sink.hooks) and bool(mail.mails), "both messages")
+
+
+async def test_with_postgres_away_a_phone_is_told_to_try_again_and_the_worker_stays(
+    settings: Settings,
+) -> None:
+    """With a journal it is taken; without one it may be sent again."""
+    away = settings.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
+    async with (
+        Worker.open(away) as worker,
+        served(worker.app) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        running = Running(worker, url, session, away)
+        answer = await running.press(uuid4())
+        assert answer["ok"] or answer["error"]["retryable"]
+        assert await running.get("/readyz") == 200, "another worker has no better database"

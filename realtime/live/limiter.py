@@ -24,6 +24,10 @@ PER_WINDOW: Final[Mapping[str, int]] = {
     "submit_positions": 200,
     "create_share": 30,
     "revoke_token": 100,
+    "send_code": 20,
+    "verify_contact": 30,
+    "put_pins": 20,
+    "erase_driver": 20,
 }
 
 

@@ -28,6 +28,7 @@ MAX_CONTACTS: Final = 200
 
 _ALL_TIMEOUT_S: Final = 30.0
 _SQL: Final = load("circumstances")
+_KEYS: Final = {"contacts": ("contacts", "contact_id"), "policies": ("alert_policies", "policy_id")}
 _log = logging.getLogger(__name__)
 _policy = msgspec.json.Decoder(Policy)
 
@@ -135,7 +136,8 @@ def scope_of(tenant: str, vendor: str | None, driver: str | None) -> str:
 
 
 def _query(name: str, scope: str) -> str:
-    return _SQL[name].format(scope=_SQL[scope])
+    table, key = _KEYS.get(name, ("", ""))
+    return _SQL[name].format(scope=_SQL[scope].format(table=table, id=key))
 
 
 def _in_order(contacts: dict[str, list[Ranked]], scopes: Iterable[str]) -> list[Contact]:

@@ -11,10 +11,12 @@ from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from realtime.settings import Settings
 from realtime.store import revocations
+from realtime.store.circumstances import DEVICE_SEEN_MS, _query
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
 from .people import put_contact, put_device, put_driver, put_policy
+from .test_alert_plans import rows_read
 
 HER = ("t1", "north", "d1")
 
@@ -157,3 +159,36 @@ async def test_the_operator_is_the_tenants_emergency_number_and_the_webhook(db: 
     )
     assert (await of(db, *HER, operator)).contacts[-1] == operator
     assert operator_of(Settings(), "t1") is None
+
+
+CROWD = (
+    "INSERT INTO drivers (tenant_id, vendor_id, driver_id) "
+    "SELECT 't1', 'north', 'c' || n FROM generate_series(1, 10000) n",
+    "INSERT INTO contacts (contact_id, tenant_id, driver_id, name, phone, phone_verified_ms, created_by) "
+    "SELECT gen_random_uuid(), 't1', 'c' || n, 'Ana', '+4179' || n, 1, 'x' FROM generate_series(1, 10000) n",
+    "INSERT INTO alert_policies (tenant_id, driver_id, kind, policy, updated_by) "
+    "SELECT 't1', 'c' || n, 'sos', '{}', 'x' FROM generate_series(1, 10000) n",
+    "INSERT INTO devices (tenant_id, push_token, subject, driver_id, role, platform) "
+    "SELECT 't1', 'token' || n, 'c' || n, 'c' || n, 'driver', 'web' FROM generate_series(1, 10000) n",
+    "INSERT INTO driver_safety (tenant_id, driver_id) SELECT 't1', 'c' || n FROM generate_series(1, 10000) n",
+)
+
+
+async def test_a_press_reads_what_is_the_drivers_and_not_all_that_the_tenant_has(db: Database) -> None:
+    async with db.writer() as connection:
+        for statement in CROWD:
+            await connection.execute(statement)
+    await put_device(db, "t1", "north", vendor_ids=["north"])
+    async with db._pool.acquire() as connection:
+        await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
+    scope = ("t1", "north", "c77")
+    queries = (
+        (_query("contacts", "of_scope"), scope),
+        (_query("policies", "of_scope"), scope),
+        (_query("drivers", "of_driver"), ("t1", "c77")),
+        (_query("devices", "of_tenant"), (DEVICE_SEEN_MS, "t1", ["c77"], "north")),
+    )
+    async with db.reader("t1") as connection:
+        for query, args in queries:
+            text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {query}", *args)
+            assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 8, query

@@ -111,6 +111,7 @@ CREATE TABLE devices (
 );
 CREATE INDEX devices_of_subject ON devices (tenant_id, subject);
 CREATE INDEX devices_by_token ON devices (push_token);
+CREATE INDEX devices_of_dispatchers ON devices (tenant_id) WHERE role <> 'driver';
 
 -- --- alerts. What is json here is read and written whole and never looked into: it is not jsonb, which refuses a
 -- nul in a message.

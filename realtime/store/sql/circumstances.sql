@@ -36,10 +36,22 @@ ORDER BY seen_ms DESC, push_token
 true
 
 -- name: of_scope
-tenant_id = $1 AND (driver_id = $3 OR driver_id IS NULL AND (vendor_id = $2 OR vendor_id IS NULL))
+-- Three reads of an index each: an OR would read all contacts of the tenant, bitmap scans being off.
+{id} IN (
+    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id = $3
+    UNION ALL
+    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id = $2
+    UNION ALL
+    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id IS NULL
+)
 
 -- name: of_driver
 tenant_id = $1 AND driver_id = $2
 
 -- name: of_tenant
-tenant_id = $2 AND (subject = ANY ($3::text[]) OR role <> 'driver' AND (vendor_ids IS NULL OR $4 = ANY (vendor_ids)))
+tenant_id = $2 AND push_token IN (
+    SELECT push_token FROM devices WHERE tenant_id = $2 AND subject = ANY ($3::text[])
+    UNION ALL
+    SELECT push_token FROM devices
+    WHERE tenant_id = $2 AND role <> 'driver' AND (vendor_ids IS NULL OR $4 = ANY (vendor_ids))
+)

@@ -107,3 +107,53 @@ def test_an_unknown_role_may_do_nothing() -> None:
         assert not access.may_list_journeys(stranger, vendor, driver)
         assert not access.may_write(stranger, "t1", driver)
     assert not access.may_list_journeys(stranger, None, None)
+
+
+SCOPES = {
+    "tenant": (None, None),
+    "vendor": ("north", None),
+    "other vendor": ("south", None),
+    "driver": ("north", "d1"),
+    "other driver": ("south", "d2"),
+    "driver of no known vendor": (None, "d1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("who", "manages", "sets"),
+    [
+        (DRIVER, {"driver"}, set()),
+        (principal("dispatcher", {"north"}), {"vendor", "driver"}, {"vendor", "driver"}),
+        (principal("dispatcher", set()), set(), set()),
+        (
+            principal("dispatcher"),
+            {"vendor", "other vendor", "driver", "other driver"},
+            {"vendor", "other vendor", "driver", "other driver"},
+        ),
+        (principal("admin", {"north"}), {"vendor", "driver"}, {"vendor", "driver"}),
+        (
+            principal("service"),
+            set(SCOPES) - {"driver of no known vendor"},
+            set(SCOPES) - {"driver of no known vendor"},
+        ),
+        (EVERYONE[-1], set(), set()),
+    ],
+)
+def test_whose_contacts_and_policies_are_whose_to_look_after(
+    who: Principal, manages: set[str], sets: set[str]
+) -> None:
+    assert {name for name, scope in SCOPES.items() if access.may_manage_people(who, *scope)} == manages
+    assert {name for name, scope in SCOPES.items() if access.may_set_policy(who, *scope)} == sets
+
+
+def test_only_the_driver_chooses_pins_and_only_who_runs_the_tenant_clears_or_erases() -> None:
+    for who in EVERYONE:
+        runs = who.role in ("admin", "service")
+        assert access.may_set_pins(who, "d1") == (who.role == "driver")
+        assert access.may_clear_pins(who, "north", "d1") == runs
+        assert access.may_erase(who, "north") == runs
+        assert access.may_erase(who, None) == runs
+        assert access.sees_addresses(who, "d1") == (runs or who.role == "driver")
+    assert not access.may_set_pins(DRIVER, "d2")
+    some = principal("admin", {"north"})
+    assert [access.may_erase(some, vendor) for vendor in ("north", "south", None)] == [True, False, False]

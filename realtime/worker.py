@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -22,7 +22,7 @@ from realtime.answers.routes import add_answers
 from realtime.api.routes import add_worker_api
 from realtime.api.sos import SosDesk
 from realtime.auth import Authenticator
-from realtime.fanout.bus import REDIS_FAULTS, RedisBus
+from realtime.fanout.bus import REDIS_FAULTS, Item, RedisBus
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.instance import redis_client, wall_clock_ms
@@ -33,7 +33,9 @@ from realtime.live.sweeper import PresenceSweeper
 from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
 from realtime.protocol import Refused
+from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
+from realtime.safety.listening import AlertListener
 from realtime.safety.news import AlertNews
 from realtime.safety.stored import StoredIntake
 from realtime.safety.timers import online_in
@@ -93,6 +95,7 @@ class Worker:
                 now_ms=wall_clock_ms,
             )
         self._tasks: list[asyncio.Task[None]] = []
+        self._subscribing: asyncio.Future[bool]
         self._draining = False
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, self._intake, wall_clock_ms), self.health)
@@ -123,6 +126,7 @@ class Worker:
 
     def _start(self) -> None:
         self._publisher.start()
+        self._bus.start(AlertListener(self._taken))
         self._admission.start()
         self._news.start()
         self._work.start()
@@ -135,9 +139,10 @@ class Worker:
             *self._work.jobs,
         )
         self._tasks = [asyncio.ensure_future(_every(job)) for job in jobs]
+        self._subscribing = asyncio.ensure_future(self._bus.subscribe(announcer.CHANNEL, 0))
 
     async def _stop(self) -> None:
-        await end(self._tasks)
+        await end([*self._tasks, self._subscribing])
         closers = (
             *(part.stop for part in [self._mirror] if part is not None),
             *(part.close for part in [self._remote] if part is not None),
@@ -154,9 +159,13 @@ class Worker:
             with contextlib.suppress(Exception):
                 await close()
 
+    def _taken(self, items: Sequence[Item]) -> None:
+        self._news.on_items(items)
+        self._work.wake()
+
     def _heard(self, alert: Alert) -> None:
         self._news.heard(alert)
-        self._work.heard(alert)
+        self._work.wake()
 
     # --- jobs
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from alerts.alert import Alert
 from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.recorder import Keeper
 from alerts.delivery.ways import ways_of
@@ -103,8 +102,8 @@ class SafetyWork:
         """Begin to deliver."""
         self._dispatcher.start()
 
-    def heard(self, alert: Alert) -> None:
-        """An alert was raised or has changed in this process: something may be due."""
+    def wake(self) -> None:
+        """An alert was raised or has changed, here or elsewhere: something may be due."""
         self._dispatcher.wake()
 
     async def stop_delivering(self) -> None:

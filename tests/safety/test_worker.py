@@ -14,14 +14,17 @@ from alerts.attempt import Channel
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
 from realtime.auth import mint
+from realtime.fanout.bus import RedisBus
 from realtime.outside.mail import MailFault, MailServer
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
+from realtime.safety.announcer import Announcer
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.database import Database
 from realtime.worker import Worker
 from tests.alerts.delivery.conftest import until
+from tests.alerts.delivery.fakes import an_alert
 from tests.api.harness import served
 
 AUTH = "a secret of the tests that is long enough"
@@ -246,6 +249,23 @@ async def eventually(what: Any, meaning: str) -> None:
     async with asyncio.timeout(20):
         while not await what():
             await asyncio.sleep(0.02)
+
+
+async def test_a_worker_hears_at_once_of_an_alert_raised_by_another_process(
+    running: Running, redis_url: str
+) -> None:
+    """This one is in no database, so that no poll can find it."""
+    bus = RedisBus(redis_url)
+    elsewhere = Announcer(bus, lambda: 1)
+    alert = an_alert()
+
+    async def heard() -> bool:
+        assert await elsewhere.announce(alert)
+        return running.worker._news.get(alert.tenant, alert.alert_id) is not None
+
+    await eventually(heard, "the worker has heard")
+    await elsewhere.stop()
+    await bus.stop()
 
 
 async def test_with_redis_away_an_sos_is_taken_and_delivered(

@@ -202,6 +202,7 @@ class Instance:
             positions=self.positions,
             health=self.health,
             limiter=self.limiter,
+            alerts=self.intake,
             codes=self.people.codes,
             eraser=self.people.eraser,
             now_ms=wall_clock_ms,

@@ -13,6 +13,7 @@ from realtime.api.ports import (
     PositionService,
     RequestAuthenticator,
 )
+from realtime.safety.ports import Intake
 from realtime.settings import Settings
 from realtime.store.database import Database
 
@@ -33,6 +34,7 @@ class ApiContext:
     positions: PositionService
     health: Health
     limiter: Limiter
+    alerts: Intake
     codes: CodeService | None = None
     """None: no way out is set up by which a code could be sent."""
     eraser: EraserService | None = None

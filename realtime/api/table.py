@@ -6,6 +6,7 @@ from typing import Final
 
 from realtime.api import about, geojson, gpx, ingest, journeys, points, shapes, sharing, sos, vendors
 from realtime.api.operation import AnyOperation, Operation
+from realtime.api.table_alerts import ALERTS
 from realtime.api.table_people import PEOPLE
 from realtime.protocol import Code, Positions
 
@@ -188,6 +189,7 @@ API: Final[Sequence[AnyOperation]] = (
         body_shape=shapes.Revocation,
         answer=shapes.Done,
     ),
+    *ALERTS,
     *PEOPLE,
 )
 """What a web instance answers beside `ABOUT`, `SOS` and the OpenAPI document itself."""

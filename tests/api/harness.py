@@ -14,8 +14,9 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from alerts.alert import Press, opened_alert
+from alerts.alert import Alert, Press, opened_alert
 from alerts.attempt import Channel
+from alerts.policy import Contact
 from alerts.ports import Taken
 from geo.position import Point
 from realtime.api.context import ApiContext
@@ -23,10 +24,15 @@ from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.protocol import Code, Refused
+from realtime.safety.announcer import Announcer
 from realtime.safety.erasing import Eraser
+from realtime.safety.news import AlertNews
+from realtime.safety.stored import StoredIntake
 from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
 from realtime.store import identity, journeys
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
 from realtime.store.commit import PointBatch, store
 from realtime.store.database import Database
 from tests.safety.outbox import Outbox, outboxes
@@ -192,6 +198,21 @@ def made_up(seq: int, start_ms: int) -> Point:
     return Point(seq, start_ms + seq * 1_000, 53.4 + seq * 1e-5, -2.98, 8.5, 90.0, 5.0, altitude_m, 77.0)
 
 
+class Quiet(Announcer):
+    """Announces to nobody: there is no Redis here."""
+
+    def __init__(self) -> None:
+        """Nothing to publish on."""
+
+    def changed(self, alert: Alert) -> None:
+        """Nobody listens."""
+
+
+def nobody(tenant: str) -> Contact | None:
+    """No operator is set up."""
+    return None
+
+
 def refused(code: Code, **more: Any) -> Refused:
     """Something for ``Fakes.failures``."""
     return Refused(code, "because", **more)
@@ -220,6 +241,7 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
             positions=fakes,
             health=fakes.health,
             limiter=fakes,
+            alerts=StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody),
             codes=CodeSender(
                 db,
                 fakes.outboxes,

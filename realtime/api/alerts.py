@@ -1,0 +1,174 @@
+"""Alerts over HTTP: listed, explained, answered, raised for a driver."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from alerts.alert import Kind, Press
+from alerts.press import cleaned
+from realtime import access
+from realtime.api import cursor
+from realtime.api.operation import Call
+from realtime.api.shapes import NoBody, NoPath, NoQuery, SosAck
+from realtime.api.shapes_alerts import (
+    AlertDetail,
+    AlertPage,
+    AlertPath,
+    AlertsQuery,
+    AttemptView,
+    CloseRequest,
+    HistoryView,
+    NoteRequest,
+    Nothing,
+    OneAlert,
+    RaiseRequest,
+    ResponderRequest,
+)
+from realtime.protocol import Code, Refused
+from realtime.safety.answering import Answering
+from realtime.safety.views import view_for
+from realtime.store import alert_reads, identity
+from realtime.store.alert_reads import Cursor
+
+_CURSOR: Final = "alert"
+_API: Final = "api"
+
+
+async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
+    """Newest first. Without filters it is narrowed to what the caller may see."""
+    query, principal = call.query, call.principal
+    if not access.may_list_journeys(principal, query.vendor, query.driver):
+        raise Refused(Code.FORBIDDEN, "these alerts are not yours to list")
+    found = await alert_reads.list_(
+        call.context.db,
+        principal.tenant,
+        vendors=access.listable_vendors(principal) if query.vendor is None else [query.vendor],
+        driver=access.listable_driver(principal) or query.driver,
+        states=None if query.state is None else [query.state],
+        since_ms=query.since,
+        after=_after(query.cursor),
+        limit=query.limit + 1,
+    )
+    page = found[: query.limit]
+    last = page[-1] if len(found) > len(page) else None
+    return AlertPage(
+        alerts=[view_for(principal, alert) for alert in page],
+        next_cursor=None if last is None else cursor.pack(_CURSOR, f"{last.raised_ms}.{last.alert_id.hex}"),
+    )
+
+
+def _after(given: str | None) -> Cursor | None:
+    if given is None:
+        return None
+    raised_ms, _, alert_id = cursor.unpack(_CURSOR, given).partition(".")
+    try:
+        return Cursor(int(raised_ms), UUID(hex=alert_id))
+    except ValueError as error:
+        raise Refused(Code.INVALID, "cursor is not valid") from error
+
+
+async def get_alert(call: Call[AlertPath, NoQuery, NoBody]) -> AlertDetail:
+    """One alert; for overseers with its attempts and its history."""
+    principal = call.principal
+    alert = await _answering(call).visible(principal, call.path.alert_id)
+    if principal.role not in access.OVERSEERS:
+        return AlertDetail(alert=view_for(principal, alert), attempts=[], history=[])
+    found = await alert_reads.explain(call.context.db, principal.tenant, alert.alert_id)
+    if found is None:
+        return AlertDetail(alert=view_for(principal, alert), attempts=[], history=[])
+    names = {contact.contact_id: contact.name for contact in found.copy.contacts}
+    attempts = [
+        AttemptView(
+            attempt_id=a.attempt_id,
+            purpose=a.purpose,
+            contact_id=a.contact_id,
+            contact=names.get(a.contact_id, ""),
+            channel=a.channel,
+            status=a.status,
+            round=a.round,
+            step=a.step,
+            number=a.number,
+            repeat=a.repeat,
+            due_at=a.due_ms,
+            sent_at=a.sent_ms,
+            delivered_at=a.delivered_ms,
+            provider=a.provider,
+            provider_status=a.provider_status,
+            reason=a.reason,
+        )
+        for a in found.attempts
+    ]
+    history = [
+        HistoryView(
+            line.version,
+            line.at_ms,
+            line.actor.kind,
+            line.actor.id,
+            line.actor.name,
+            line.what,
+            line.arrow,
+            dict(line.detail),
+        )
+        for line in found.audit
+    ]
+    return AlertDetail(alert=view_for(principal, found.alert), attempts=attempts, history=history)
+
+
+async def acknowledge(call: Call[AlertPath, NoQuery, Nothing]) -> OneAlert:
+    """The caller is on it."""
+    alert = await _answering(call).acknowledge(call.principal, call.path.alert_id, _API)
+    return OneAlert(alert=view_for(call.principal, alert))
+
+
+async def resolve(call: Call[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
+    """It is over."""
+    alert = await _answering(call).resolve(call.principal, call.path.alert_id, call.body.note)
+    return OneAlert(alert=view_for(call.principal, alert))
+
+
+async def false_alarm(call: Call[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
+    """Nothing was wrong."""
+    alert = await _answering(call).false_alarm(call.principal, call.path.alert_id, call.body.note)
+    return OneAlert(alert=view_for(call.principal, alert))
+
+
+async def note(call: Call[AlertPath, NoQuery, NoteRequest]) -> OneAlert:
+    """A note for the others."""
+    alert = await _answering(call).note(call.principal, call.path.alert_id, call.body.text)
+    return OneAlert(alert=view_for(call.principal, alert))
+
+
+async def respond(call: Call[AlertPath, NoQuery, ResponderRequest]) -> OneAlert:
+    """Somebody is coming."""
+    body = call.body
+    alert = await _answering(call).respond(call.principal, call.path.alert_id, body.name, body.eta_s)
+    return OneAlert(alert=view_for(call.principal, alert))
+
+
+async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
+    """An alert for a driver of the caller's: a drill, or a call for help that somebody took."""
+    body, principal = call.body, call.principal
+    if not access.may_raise_for(principal, body.vendor):
+        raise Refused(Code.FORBIDDEN, "alerts are raised for drivers by admins and services")
+    if await identity.vendor_of(call.context.db, principal.tenant, body.driver) != body.vendor:
+        raise Refused(Code.NOT_FOUND, "driver is not known")
+    now_ms = call.context.now_ms()
+    taken = await call.context.alerts.press(
+        Press(
+            tenant=principal.tenant,
+            vendor=body.vendor,
+            driver=body.driver,
+            sos_id=body.sos_id,
+            kind=Kind.SOS,
+            received_ms=now_ms,
+            pressed_ms=now_ms,
+            source=_API,
+            message=cleaned(body.message),
+            silent=body.silent,
+            drill=body.drill,
+        )
+    )
+    return SosAck(alert_id=taken.alert.alert_id, state=taken.alert.state, durability=taken.durability)
+
+
+def _answering(call: Call[Any, Any, Any]) -> Answering:
+    return Answering(call.context.alerts, call.context.now_ms)

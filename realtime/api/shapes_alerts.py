@@ -1,0 +1,189 @@
+"""Paths, queries, bodies and answers about alerts and safety timers."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from alerts.alert import ActorKind, State
+from alerts.timers import TimerKind, TimerState
+from realtime.api.shapes import Cursor, Identifier, Millis, Ok
+from realtime.safety.views import AlertView
+
+MAX_PAGE: Final = 500
+Note = Annotated[str, Meta(max_length=1_000)]
+
+
+# --- paths
+class AlertPath(Struct, forbid_unknown_fields=True):
+    """An alert; also by the id that a press was given before it joined another."""
+
+    alert_id: UUID
+
+
+class TimerPath(Struct, forbid_unknown_fields=True):
+    """A safety timer, by the id the server gave it."""
+
+    timer_id: UUID
+
+
+# --- queries
+class AlertsQuery(Struct, forbid_unknown_fields=True):
+    """Which alerts; all filters narrow."""
+
+    vendor: Identifier | None = None
+    driver: Identifier | None = None
+    state: State | None = None
+    since: Annotated[Millis, Meta(description="raised at or after this")] | None = None
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="alerts on a page at most")] = 100
+
+
+class TimersQuery(Struct, forbid_unknown_fields=True):
+    """Which timers: those that run, unless `all`."""
+
+    driver: Identifier | None = None
+    all: bool = False
+
+
+# --- bodies
+class Nothing(Struct, forbid_unknown_fields=True):
+    """An empty object."""
+
+
+class NoteRequest(Struct, forbid_unknown_fields=True):
+    """A note for the others."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=1_000)]
+
+
+class CloseRequest(Struct, forbid_unknown_fields=True):
+    """How it ended."""
+
+    note: Note = ""
+
+
+class ResponderRequest(Struct, forbid_unknown_fields=True):
+    """Who is coming: the caller, or somebody they name."""
+
+    name: Annotated[str, Meta(max_length=100)] | None = None
+    eta_s: Annotated[int, Meta(ge=0, le=86_400, description="seconds until they are there")] | None = None
+
+
+class RaiseRequest(Struct, forbid_unknown_fields=True):
+    """An alert raised for a driver: a drill, or a call for help that somebody took."""
+
+    sos_id: Annotated[UUID, Meta(description="by the caller; the same again is the same alert")]
+    vendor: Identifier
+    driver: Identifier
+    drill: bool = False
+    silent: bool = False
+    message: Annotated[str, Meta(max_length=500)] = ""
+
+
+class TimerRequest(Struct, forbid_unknown_fields=True):
+    """A timer of the calling driver's, or of `driver` when an overseer asks."""
+
+    kind: TimerKind
+    client_timer_id: Annotated[UUID, Meta(description="by the app; the same again is the same timer")]
+    by: Annotated[Millis, Meta(description="`arrive_by`: by when")] | None = None
+    every_s: (
+        Annotated[
+            int, Meta(description="`check_in`: from one to the next; `signal_lost`: how long a silence")
+        ]
+        | None
+    ) = None
+    grace_s: Annotated[int, Meta(ge=0, le=3_600)] = 0
+    journey_id: UUID | None = None
+    drill: bool = False
+    driver: Identifier | None = None
+
+
+# --- answers
+class AlertPage(Struct, kw_only=True):
+    """A page of alerts, newest first."""
+
+    ok: Ok = True
+    alerts: list[AlertView]
+    next_cursor: str | None
+
+
+class OneAlert(Struct, kw_only=True):
+    """One alert."""
+
+    ok: Ok = True
+    alert: AlertView
+
+
+class AttemptView(Struct):
+    """One message to one contact."""
+
+    attempt_id: UUID
+    purpose: str
+    contact_id: str
+    contact: str
+    channel: str
+    status: str
+    round: int
+    step: int
+    number: int
+    repeat: bool
+    due_at: int
+    sent_at: int | None
+    delivered_at: int | None
+    provider: str | None
+    provider_status: str | None
+    reason: str | None
+
+
+class HistoryView(Struct):
+    """One thing that happened; `arrow` is the letter in the diagram of docs/ALERTS.md."""
+
+    version: int
+    at: int
+    by_kind: ActorKind
+    by_id: str
+    by_name: str
+    what: str
+    arrow: str | None
+    detail: dict[str, Any]
+
+
+class AlertDetail(Struct, kw_only=True):
+    """One alert; for overseers with every attempt and its history."""
+
+    ok: Ok = True
+    alert: AlertView
+    attempts: list[AttemptView]
+    history: list[HistoryView]
+
+
+class TimerView(Struct):
+    """A safety timer as it stands."""
+
+    timer_id: UUID
+    vendor: str
+    driver: str
+    kind: TimerKind
+    state: TimerState
+    due_at: int
+    by: int | None
+    every_s: int | None
+    grace_s: int
+    journey_id: UUID | None
+    drill: bool
+    alert_id: UUID | None
+
+
+class Timers(Struct, kw_only=True):
+    """Timers."""
+
+    ok: Ok = True
+    timers: list[TimerView]
+
+
+class OneTimer(Struct, kw_only=True):
+    """One timer."""
+
+    ok: Ok = True
+    timer: TimerView

@@ -1,0 +1,116 @@
+"""Safety timers over HTTP: armed, listed, checked in to, ended; a mass silence dismissed."""
+
+from typing import Any
+
+from alerts.timers import Spec, Timer
+from realtime import access
+from realtime.api.operation import Call
+from realtime.api.shapes import NoBody, NoPath, NoQuery
+from realtime.api.shapes_alerts import (
+    Nothing,
+    OneTimer,
+    TimerPath,
+    TimerRequest,
+    Timers,
+    TimersQuery,
+    TimerView,
+)
+from realtime.protocol import Code, Refused
+from realtime.safety.answering import actor_of
+from realtime.store import identity, timers
+
+
+async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
+    """Arm a timer; the same ``client_timer_id`` again gives the one that is there."""
+    body, principal = call.body, call.principal
+    driver = access.listable_driver(principal) or body.driver
+    if driver is None or body.driver not in (None, driver):
+        raise Refused(Code.INVALID, "driver is not named, or not the caller")
+    vendor = await identity.vendor_of(call.context.db, principal.tenant, driver)
+    if vendor is None and principal.role == access.DRIVER:
+        vendor = principal.home_vendor
+    if vendor is None or not access.may_set_timer(principal, vendor, driver):
+        raise Refused(Code.NOT_FOUND, "driver is not known")
+    spec = Spec(
+        kind=body.kind,
+        client_timer_id=body.client_timer_id,
+        by_ms=body.by,
+        every_s=body.every_s,
+        grace_s=body.grace_s,
+        journey_id=body.journey_id,
+        drill=body.drill,
+    )
+    made = await timers.arm(call.context.db, principal.tenant, vendor, driver, spec, actor_of(principal))
+    return OneTimer(timer=_view(made))
+
+
+async def list_timers(call: Call[NoPath, TimersQuery, NoBody]) -> Timers:
+    """Those that run, newest first; the caller's own, or of the vendors it looks after."""
+    query, principal = call.query, call.principal
+    if not access.may_list_journeys(principal, None, query.driver):
+        raise Refused(Code.FORBIDDEN, "these timers are not yours to list")
+    found = await timers.list_(
+        call.context.db,
+        principal.tenant,
+        vendors=access.listable_vendors(principal),
+        driver=access.listable_driver(principal) or query.driver,
+        live=not query.all,
+    )
+    return Timers(timers=[_view(timer) for timer in found])
+
+
+async def check_in(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+    """The driver is well: every timer of theirs that waits for that begins anew."""
+    found = await timers.check_in(call.context.db, call.principal.tenant, _own(call))
+    return Timers(timers=[_view(timer) for timer in found])
+
+
+async def arrive(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+    """The driver has arrived: their timers are done."""
+    found = await timers.arrive(call.context.db, call.principal.tenant, _own(call))
+    return Timers(timers=[_view(timer) for timer in found])
+
+
+async def cancel_timer(call: Call[TimerPath, NoQuery, NoBody]) -> OneTimer:
+    """End one timer: the driver's own, or one of a driver the caller looks after."""
+    db, principal = call.context.db, call.principal
+    mine = access.listable_driver(principal)
+    found = await timers.list_(db, principal.tenant, vendors=access.listable_vendors(principal), driver=mine)
+    timer = next((t for t in found if t.timer_id == call.path.timer_id), None)
+    if timer is None or not access.may_set_timer(principal, timer.vendor, timer.driver):
+        raise Refused(Code.NOT_FOUND, "no such timer runs")
+    gone = await timers.cancel(db, principal.tenant, timer.driver, timer.timer_id, actor_of(principal))
+    return OneTimer(timer=_view(gone or timer))
+
+
+async def dismiss(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+    """The operator knows why so many are silent: what is held back begins anew."""
+    principal = call.principal
+    if principal.role not in access.OVERSEERS or principal.vendors is not None:
+        raise Refused(Code.FORBIDDEN, "a mass silence is dismissed by those who see the whole tenant")
+    begun = await timers.dismiss(call.context.db, principal.tenant, actor_of(principal))
+    return Timers(timers=[_view(timer) for timer in begun])
+
+
+def _own(call: Call[Any, Any, Any]) -> str:
+    driver = access.listable_driver(call.principal)
+    if driver is None:
+        raise Refused(Code.FORBIDDEN, "only a driver checks in and arrives")
+    return driver
+
+
+def _view(timer: Timer) -> TimerView:
+    return TimerView(
+        timer.timer_id,
+        timer.vendor,
+        timer.driver,
+        timer.kind,
+        timer.state,
+        timer.due_ms,
+        timer.by_ms,
+        timer.every_s,
+        timer.grace_s,
+        timer.journey_id,
+        timer.drill,
+        timer.alert_id,
+    )

@@ -115,6 +115,7 @@ class Settings(BaseSettings):
     twilio_account_sid: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
     twilio_from: str = Field("", description="E.164 number, or a messaging service's sid for SMS")
+    twilio_call_from: str = Field("", description="number that calls come from; default TWILIO_FROM")
     twilio_base_url: str = Field("", description="instead of Twilio's own, for a stand-in")
     firebase_credentials: SecretStr = Field(SecretStr(""), description="service account: a path, or its JSON")
     firebase_database_url: str = Field("", description="Realtime Database; turns the mirror on")

@@ -46,9 +46,13 @@ class Writer:
 
     async def write(self, job: Job) -> Written:
         """The message of ``job``. Takes ``address_wait_s`` at most."""
-        link = "" if job.attempt.purpose is Purpose.CODE else self._link_of(job)
+        link = self.link(job)
         address = await self._address_of(job)
         return Written(render(job, link, address, self._now_ms()), link)
+
+    def link(self, job: Job) -> str:
+        """The link in the message of ``job``; empty for a code."""
+        return "" if job.attempt.purpose is Purpose.CODE else self._link_of(job)
 
     async def _address_of(self, job: Job) -> str | None:
         place = job.alert.place

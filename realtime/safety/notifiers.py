@@ -6,12 +6,15 @@ from typing import Final
 
 from alerts.answer import make_token
 from alerts.attempt import Channel
+from alerts.notifiers.call import CallNotifier
 from alerts.notifiers.email import EmailNotifier, Smtp
 from alerts.notifiers.fcm import Fcm
 from alerts.notifiers.firebase import service_account
-from alerts.notifiers.guarded import GuardedHttp
+from alerts.notifiers.guarded import GuardedHttp, refusal_of_url
 from alerts.notifiers.push import Prune, PushNotifier
+from alerts.notifiers.sms import SmsNotifier
 from alerts.notifiers.socket import Announce, SocketNotifier
+from alerts.notifiers.twilio_http import Account
 from alerts.notifiers.webhook import WebhookNotifier, webhook_secret
 from alerts.notifiers.writer import Writer
 from alerts.places import NominatimGeocoder
@@ -21,6 +24,8 @@ from realtime.settings import Settings
 
 LINK_VALID_MS: Final = 7 * 86_400_000
 """From when the alert was raised."""
+LINK_SPREAD_S: Final = 1 << 20
+"""Twelve days: what links to one alert differ in."""
 
 
 class WaysOut:
@@ -35,15 +40,28 @@ class WaysOut:
         self._settings: Final = settings
         self._writer: Final = Writer(self.link_of, now_ms, geocoder)
         self._now_ms: Final = now_ms
-        made = (self._socket(announce), self._push(prune), self._email(), self._webhook())
+        made = (
+            self._socket(announce),
+            self._push(prune),
+            self._sms(),
+            self._call(),
+            self._email(),
+            self._webhook(),
+        )
         self.by_channel: Final[dict[Channel, Notifier]] = {
             one.channel: one for one in made if one is not None
         }
 
     def link_of(self, job: Job) -> str:
-        """The link by which the contact of ``job`` answers."""
+        """The link by which the contact of ``job`` answers; no two attempts have the same.
+
+        The attempt's own seconds at the end of its validity see to that: by its link a message whose reply
+        was lost is found again at the provider.
+        """
         alert = job.alert
-        token = make_token(self._key, alert.alert_id, job.contact.contact_id, alert.raised_ms + LINK_VALID_MS)
+        own_ms = job.attempt.attempt_id.int % LINK_SPREAD_S * 1000
+        until_ms = alert.raised_ms + LINK_VALID_MS + own_ms
+        token = make_token(self._key, alert.alert_id, job.contact.contact_id, until_ms)
         return f"{self._settings.public_url.rstrip('/')}/a#{token}"
 
     async def close(self) -> None:
@@ -67,6 +85,32 @@ class WaysOut:
         settings = self._settings
         fcm = Fcm(account, base_url=settings.fcm_base_url, timeout_s=settings.delivery_timeout_s)
         return PushNotifier(fcm, self._writer, prune, self._now_ms)
+
+    def _sms(self) -> Notifier | None:
+        account = self._twilio(self._settings.twilio_from)
+        return None if account is None else SmsNotifier(account, self._writer, self._now_ms)
+
+    def _call(self) -> Notifier | None:
+        """A messaging service has numbers for texts alone."""
+        settings = self._settings
+        sender = settings.twilio_call_from or settings.twilio_from
+        account = None if sender.startswith("MG") else self._twilio(sender)
+        return None if account is None else CallNotifier(account, self._writer, self._now_ms)
+
+    def _twilio(self, sender: str) -> Account | None:
+        settings = self._settings
+        if not settings.twilio_account_sid:
+            return None
+        public = settings.public_url.rstrip("/")
+        # Twilio refuses a message whose callbacks could only go to itself.
+        callable_ = settings.twilio_base_url or refusal_of_url(public.replace("http:", "https:", 1)) is None
+        return Account(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token.get_secret_value(),
+            sender,
+            public if callable_ else "",
+            settings.twilio_base_url,
+        )
 
     def _email(self) -> Notifier | None:
         settings = self._settings

@@ -1,6 +1,7 @@
 """Every way out, made from the settings alone, against the stand-ins."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.alert import Alert
+from alerts.answer import read_token
 from alerts.attempt import Accepted, Channel, Permanent
 from alerts.notifiers.webhook import webhook_secret
 from alerts.words import render
@@ -16,7 +18,8 @@ from alerts.words.language import AVAILABLE
 from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
-from realtime.safety.notifiers import WaysOut
+from realtime.outside.twilio import Behaviour, TwilioServer
+from realtime.safety.notifiers import LINK_VALID_MS, WaysOut
 from realtime.settings import Settings
 from tests.alerts.jobs import NOW_MS, contact, job
 
@@ -74,6 +77,45 @@ async def test_one_alert_goes_out_by_every_way_with_the_same_link() -> None:
     assert sink.hooks[0].signed and sink.hooks[0].body["link"] == link
 
 
+def twilio_settings(server: TwilioServer, **given: Any) -> dict[str, Any]:
+    return {
+        "twilio_account_sid": server.account_sid,
+        "twilio_auth_token": server.auth_token,
+        "twilio_from": server.number,
+        "twilio_base_url": server.url,
+        **given,
+    }
+
+
+async def test_texts_and_calls_go_out_by_twilio() -> None:
+    async with TwilioServer() as twilio:
+        twilio.behaviour = Behaviour(calls_back=False)
+        ways = ways_out(**twilio_settings(twilio))
+        for channel in (Channel.SMS, Channel.CALL):
+            assert isinstance(await ways.by_channel[channel].send(job(channel=channel), PATIENT_S), Accepted)
+        await ways.close()
+    assert twilio.messages[0].callback.startswith("https://wayguard.example/hooks/twilio/status/")
+
+
+async def test_a_messaging_service_makes_no_calls_unless_a_number_is_given_for_them() -> None:
+    async with TwilioServer() as twilio:
+        service = twilio_settings(twilio, twilio_from="MG" + "a" * 32)
+        for given, calls in ((service, False), ({**service, "twilio_call_from": twilio.number}, True)):
+            ways = ways_out(**given)
+            assert Channel.SMS in ways.by_channel and (Channel.CALL in ways.by_channel) is calls
+            await ways.close()
+
+
+async def test_links_of_two_attempts_differ_and_both_are_good() -> None:
+    ways = ways_out()
+    links = {ways.link_of(job(attempt_id=UUID(int=n))) for n in (4, 5)}
+    await ways.close()
+    assert len(links) == 2
+    for link in links:
+        answer = read_token(KEY, link.partition("#")[2], NOW_MS + LINK_VALID_MS - 200_000)
+        assert answer is not None and answer.alert_id == job().alert.alert_id
+
+
 async def test_a_private_webhook_is_refused_unless_that_was_allowed() -> None:
     ways = ways_out()
     to = contact(webhook_url="https://10.0.0.7/in")
@@ -89,6 +131,8 @@ async def test_a_private_webhook_is_refused_unless_that_was_allowed() -> None:
         ({"firebase_credentials": "/nowhere.json"}, "FIREBASE_CREDENTIALS"),
         ({"smtp_host": "h"}, "SMTP_FROM"),
         ({"smtp_username": "u"}, "SMTP_PASSWORD"),
+        ({"twilio_account_sid": "AC1", "twilio_from": "+15005550006"}, "TWILIO_AUTH_TOKEN"),
+        ({"twilio_auth_token": "t"}, "TWILIO_ACCOUNT_SID and TWILIO_FROM"),
     ],
     ids=str,
 )

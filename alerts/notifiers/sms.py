@@ -1,0 +1,106 @@
+"""Text messages, by Twilio."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from twilio.rest import Client
+
+from alerts.attempt import (
+    Accepted,
+    Channel,
+    Outcome,
+    Permanent,
+    Purpose,
+    Retryable,
+    Status,
+    StatusReport,
+    Unsure,
+)
+from alerts.notifiers.twilio_hooks import MESSAGE_STATUSES, report, status_url
+from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi
+from alerts.notifiers.writer import Writer, Written
+from alerts.ports import Job
+
+VALID_S: Final = 600
+"""A cry for help that a carrier holds longer is given back as undelivered, and goes another way."""
+NEWS_VALID_S: Final = 14_400
+"""The end of an alert is still worth hearing hours later."""
+LOOKED_AT: Final = 50
+"""The newest messages to a number that a look-up goes through: one page."""
+_URGENT: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED, Purpose.CODE})
+
+
+class SmsNotifier:
+    """Sends a text message a job."""
+
+    channel = Channel.SMS
+    provider = PROVIDER
+
+    def __init__(self, account: Account, writer: Writer, now_ms: Callable[[], int]) -> None:
+        self._api = TwilioApi(account, now_ms)
+        self._writer = writer
+
+    async def send(self, job: Job, timeout_s: float) -> Outcome:
+        """Try once."""
+        to = job.contact.phone
+        if not to:
+            return Permanent("no_address")
+        clock = asyncio.get_running_loop().time
+        over_s = clock() + timeout_s
+        fields = fields_of(self._api.account, job, await self._writer.write(job))
+
+        async def create(client: Client) -> Any:
+            return await client.messages.create_async(to=to, **fields)
+
+        made = await self._api.do(create, over_s - clock())
+        return made if isinstance(made, Retryable | Permanent | Unsure | Accepted) else accepted(made)
+
+    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+        """Among the newest messages to that number, the one with this attempt's own link.
+
+        Not by date: a message that still waits has no date of sending, and would be left out.
+        """
+        to = job.contact.phone
+        if not to:
+            return None
+        # No other message has it: links differ from attempt to attempt, and a code is a code.
+        mark = self._writer.link(job) or job.alert.message
+
+        async def newest(client: Client) -> Any:
+            return await client.messages.list_async(to=to, limit=LOOKED_AT, page_size=LOOKED_AT)
+
+        found = await self._api.do(newest, timeout_s)
+        if not isinstance(found, list):
+            return Unsure(getattr(found, "reason", "unknown"))
+        for one in found:
+            if mark in str(one.body or ""):
+                status = MESSAGE_STATUSES.get(str(one.status), Status.SENT)
+                return report(str(one.sid), status, str(one.status), one.error_code)
+        return None if len(found) < LOOKED_AT else Unsure("too_many")
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._api.close()
+
+
+def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
+    """What Twilio is told beside the number."""
+    urgent = job.attempt.purpose in _URGENT
+    fields: dict[str, Any] = {
+        "body": written.words.short,
+        "validity_period": VALID_S if urgent else NEWS_VALID_S,
+    }
+    of_service = account.sender.startswith("MG")
+    fields["messaging_service_sid" if of_service else "from_"] = account.sender
+    if account.hooks_url and job.attempt.purpose is not Purpose.CODE:
+        fields["status_callback"] = status_url(account.hooks_url, job.attempt)
+    return fields
+
+
+def accepted(made: Any) -> Outcome:
+    """What the answer to a create means: its status is the first, and no callback is sent for it."""
+    said = str(made.status)
+    if MESSAGE_STATUSES.get(said) is Status.FAILED:
+        return Permanent(said)
+    return Accepted(str(made.sid), said)

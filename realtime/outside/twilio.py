@@ -1,0 +1,331 @@
+"""Twilio's REST API as far as it is used here: messages, calls, look-ups, signed callbacks, and people.
+
+What becomes of a message or a call is told by ``behaviour``; people answer by `reply` and `press`.
+"""
+
+import asyncio
+import itertools
+import secrets
+import time
+from base64 import b64decode
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from twilio.request_validator import RequestValidator
+
+from realtime.outside.twilio_words import MAGIC, VERSION, Heard, Sent, heard, listed, refused, resource
+from realtime.outside.web import Fault, StandIn
+
+KEPT: Final = 2_000
+BODY_CHARS: Final = 1_600
+CALLBACK_TIMEOUT_S: Final = 15.0
+_CODES: Final = {401: 20003, 403: 20003, 404: 20404, 429: 20429, 500: 20500}
+
+
+class Behaviour(msgspec.Struct, frozen=True):
+    """What becomes of what was accepted.
+
+    ``message``: delivered, undelivered, failed, or sent (and then no word any more). ``call``: ringing (until
+    somebody presses or hangs up), busy, no-answer, failed, or completed (answered by a mailbox).
+    ``keeps`` False: a lie, it says that it has accepted it and knows nothing of it afterwards.
+    """
+
+    message: str = "delivered"
+    call: str = "ringing"
+    keeps: bool = True
+    calls_back: bool = True
+    twice: bool = False
+    reversed: bool = False
+    """Callbacks come in the wrong order."""
+    forged: bool = False
+    """Callbacks are signed with another token."""
+    delay_s: float = 0.0
+    """From one callback to the next."""
+
+
+class TwilioServer(StandIn):
+    """Serves one account. ``messages``, ``phone_calls``: what was accepted. ``sms_url``: where replies go."""
+
+    def __init__(
+        self,
+        *,
+        number: str = "+15005550006",
+        sms_url: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        super().__init__(host, port)
+        self.account_sid: Final = "AC" + secrets.token_hex(16)
+        self.auth_token: Final = secrets.token_hex(16)
+        self.number: Final = number
+        self.sms_url = sms_url
+        self.behaviour = Behaviour()
+        self.messages: deque[Sent] = deque(maxlen=KEPT)
+        self.phone_calls: deque[Sent] = deque(maxlen=KEPT)
+        self.opted_out = set[str]()
+        self.answers: deque[int] = deque(maxlen=KEPT)
+        """Statuses with which callbacks were answered."""
+        self._numbers = itertools.count(1)
+        self._tasks = set[asyncio.Task[None]]()
+        base = f"/{VERSION}/Accounts/{{account}}"
+        routes = self.app.router
+        routes.add_post(f"{base}/Messages.json", self._send)
+        routes.add_post(f"{base}/Calls.json", self._dial)
+        routes.add_get(f"{base}/Messages.json", self._list_messages)
+        routes.add_get(f"{base}/Calls.json", self._list_calls)
+        routes.add_get(f"{base}/Messages/{{sid}}.json", self._one)
+        routes.add_get(f"{base}/Calls/{{sid}}.json", self._one)
+        routes.add_get(f"{base}/Calls/{{sid}}/Events.json", self._events)
+
+    def error_of(self, fault: Fault, request: web.Request) -> web.Response:
+        """As Twilio words it."""
+        headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
+        return refused(_CODES.get(fault.status, 20500), fault.status, headers)
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().__aexit__(*exc)
+
+    async def settled(self) -> None:
+        """Returns once every callback that is on its way has been made."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- the API
+
+    async def _send(self, request: web.Request) -> web.Response:
+        if (denied := self._denied(request)) is not None:
+            return denied
+        form = await request.post()
+        sender, body = _text(form, "MessagingServiceSid") or _text(form, "From"), _text(form, "Body")
+        if (code := self._objection(_text(form, "To"), sender)) is not None:
+            return refused(code)
+        if not body:
+            return refused(21602)
+        if len(body) > BODY_CHARS:
+            return refused(21617)
+        valid = _text(form, "ValidityPeriod")
+        if valid and not (valid.isdigit() and 1 <= int(valid) <= 36_000):
+            return refused(20001)
+        sent = Sent(
+            sid=self._sid("SM"),
+            to=_text(form, "To"),
+            sender=sender,
+            text=body,
+            status="queued",
+            made_ms=_now_ms(),
+            callback=_text(form, "StatusCallback"),
+            valid_s=int(valid) if valid else None,
+        )
+        answer = web.json_response(resource(self.account_sid, sent), status=201)
+        if self.behaviour.keeps:
+            self.messages.append(sent)
+            last = self.behaviour.message
+            self._later(self._report(sent, ["sent"] if last == "sent" else ["sent", last]))
+        return answer
+
+    async def _dial(self, request: web.Request) -> web.Response:
+        if (denied := self._denied(request)) is not None:
+            return denied
+        form = await request.post()
+        if (code := self._objection(_text(form, "To"), _text(form, "From"))) is not None:
+            return refused(code)
+        if not _text(form, "Twiml"):
+            return refused(21205)
+        call = Sent(
+            sid=self._sid("CA"),
+            to=_text(form, "To"),
+            sender=_text(form, "From"),
+            text=_text(form, "Twiml"),
+            status="queued",
+            made_ms=_now_ms(),
+            callback=_text(form, "StatusCallback"),
+            events=frozenset(str(event) for event in form.getall("StatusCallbackEvent", ["completed"])),
+        )
+        answer = web.json_response(resource(self.account_sid, call), status=201)
+        if self.behaviour.keeps:
+            self.phone_calls.append(call)
+            self._later(self._report(call, _COURSE[self.behaviour.call]))
+        return answer
+
+    async def _list_messages(self, request: web.Request) -> web.Response:
+        return self._denied(request) or self._page(request, "messages", self.messages)
+
+    async def _list_calls(self, request: web.Request) -> web.Response:
+        return self._denied(request) or self._page(request, "calls", self.phone_calls)
+
+    def _page(self, request: web.Request, kind: str, kept: deque[Sent]) -> web.Response:
+        """The newest first, as Twilio has it."""
+        to, size = request.query.get("To"), int(request.query.get("PageSize", "50"))
+        found = [one for one in reversed(kept) if to is None or one.to == to][:size]
+        items = [resource(self.account_sid, one) for one in found]
+        return web.json_response(listed(self.account_sid, kind, items, size))
+
+    async def _one(self, request: web.Request) -> web.Response:
+        if (denied := self._denied(request)) is not None:
+            return denied
+        one = self.find(request.match_info["sid"])
+        return refused(20404) if one is None else web.json_response(resource(self.account_sid, one))
+
+    async def _events(self, request: web.Request) -> web.Response:
+        """Which URLs were asked for a call."""
+        if (denied := self._denied(request)) is not None:
+            return denied
+        call = self.find(request.match_info["sid"])
+        if call is None:
+            return refused(20404)
+        items = [{"request": {"url": url, "method": "POST"}, "response": {}} for url in call.asked]
+        return web.json_response(listed(self.account_sid, "events", items, 50))
+
+    def find(self, sid: str) -> Sent | None:
+        """A message or call by its sid."""
+        return next((one for one in (*self.messages, *self.phone_calls) if one.sid == sid), None)
+
+    def _denied(self, request: web.Request) -> web.Response | None:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        expected = f"{self.account_sid}:{self.auth_token}"
+        try:
+            right = scheme == "Basic" and b64decode(given).decode() == expected
+        except ValueError:
+            right = False
+        if not right:
+            return refused(20003)
+        return None if request.match_info["account"] == self.account_sid else refused(20404)
+
+    def _objection(self, to: str, sender: str) -> int | None:
+        if not to:
+            return 21604
+        if not sender:
+            return 21603
+        if sender != self.number and not sender.startswith("MG"):
+            return 21212
+        if to in self.opted_out:
+            return 21610
+        digits = to.removeprefix("+")
+        if not (to.startswith("+") and digits.isdigit() and 8 <= len(digits) <= 15):
+            return 21211
+        return MAGIC.get(to)
+
+    def _sid(self, kind: str) -> str:
+        return f"{kind}{next(self._numbers):032x}"
+
+    # --- callbacks
+
+    def _later(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _report(self, one: Sent, statuses: list[str]) -> None:
+        """Go through ``statuses``, calling back at each."""
+        last = statuses[-1]
+        for status in statuses[::-1] if self.behaviour.reversed else statuses:
+            await asyncio.sleep(self.behaviour.delay_s)
+            one.status = status
+            if status in ("failed", "undelivered") and not one.is_call:
+                one.error_code = 30003
+            if not one.callback or not self.behaviour.calls_back or not _wants(one, status):
+                continue
+            for _ in range(2 if self.behaviour.twice else 1):
+                await self._call_back(one, one.callback, _status_form(self.account_sid, one))
+        one.status = last
+
+    async def _call_back(self, one: Sent, url: str, form: Mapping[str, str]) -> str:
+        one.asked.append(url)
+        return await self.post(url, form)
+
+    async def post(self, url: str, form: Mapping[str, str], token: str | None = None) -> str:
+        """A signed call to one of our hooks: the body of the answer, empty when nobody answered."""
+        if token is None:
+            token = secrets.token_hex(16) if self.behaviour.forged else self.auth_token
+        headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(url, dict(form))}
+        timeout = aiohttp.ClientTimeout(total=CALLBACK_TIMEOUT_S)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(url, data=dict(form), headers=headers) as answer,
+            ):
+                self.answers.append(answer.status)
+                return await answer.text()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            self.answers.append(0)
+            return ""
+
+    # --- people
+
+    async def reply(self, sender: str, text: str, sid: str = "") -> list[str]:
+        """Somebody writes back from ``sender``: what they get as an answer. STOP is the carrier's as well."""
+        word = text.strip().upper()
+        if word in ("STOP", "START"):
+            (self.opted_out.add if word == "STOP" else self.opted_out.discard)(sender)
+        form = {
+            "AccountSid": self.account_sid,
+            "ApiVersion": VERSION,
+            "Body": text,
+            "From": sender,
+            "MessageSid": sid or self._sid("SM"),
+            "NumMedia": "0",
+            "NumSegments": "1",
+            "To": self.number,
+        }
+        if word in ("STOP", "START", "HELP"):
+            form["OptOutType"] = word
+        answer = await self.post(self.sms_url, form)
+        return heard(answer).words if answer else []
+
+    async def press(self, call: Sent, digits: str) -> list[str]:
+        """The person called picks up, hears the message, presses, hears the answer, and hangs up.
+
+        Without a question in the message nothing can be pressed.
+        """
+        await self._report(call, ["in-progress"])
+        said = heard(call.text)
+        words = said.words
+        if said.action is not None and digits:
+            form = _status_form(self.account_sid, call) | {"Digits": digits}
+            answer = await self._call_back(call, said.action, form)
+            call.answers.append(digits)
+            words = (heard(answer) if answer else Heard([], None)).words
+        await self._report(call, ["completed"])
+        return words
+
+    async def hang_up(self, call: Sent) -> None:
+        """Nobody picked up."""
+        await self._report(call, ["no-answer"])
+
+
+_COURSE: Final = {
+    "ringing": ["initiated", "ringing"],
+    "busy": ["initiated", "ringing", "busy"],
+    "no-answer": ["initiated", "ringing", "no-answer"],
+    "failed": ["initiated", "failed"],
+    "completed": ["initiated", "ringing", "in-progress", "completed"],
+}
+_EVENT_OF: Final = {"initiated": "initiated", "ringing": "ringing", "in-progress": "answered"}
+
+
+def _wants(one: Sent, status: str) -> bool:
+    """Calls are reported as asked; every way a call can end is ``completed``."""
+    return not one.is_call or _EVENT_OF.get(status, "completed") in one.events
+
+
+def _status_form(account: str, one: Sent) -> dict[str, str]:
+    form = {"AccountSid": account, "ApiVersion": VERSION, "From": one.sender, "To": one.to}
+    if one.is_call:
+        return form | {"CallSid": one.sid, "CallStatus": one.status, "Direction": "outbound-api"}
+    form |= {"MessageSid": one.sid, "SmsSid": one.sid, "MessageStatus": one.status, "SmsStatus": one.status}
+    return form if one.error_code is None else form | {"ErrorCode": str(one.error_code)}
+
+
+def _text(form: Mapping[str, object], name: str) -> str:
+    return str(form.get(name, ""))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -210,7 +210,9 @@ class Instance:
         app[DESK] = SosDesk(self.admission, self.intake, wall_clock_ms)
         add_api(app, context)
         add_pages(app, self.settings)
-        add_answers(app, AnswerDesk(self.settings.alerts_key, self.intake, wall_clock_ms))
+        answers = AnswerDesk(self.settings.alerts_key, self.intake, wall_clock_ms)
+        self.gateway.open_answer = answers.principal
+        add_answers(app, answers)
         return app
 
     async def _prune(self, tenant: str, token: str) -> None:

@@ -26,6 +26,7 @@ from alerts.who import is_responding
 from alerts.words.facts import age, clock_time
 from alerts.words.language import words_of
 from realtime.answers.words import primary_of, texts_of
+from realtime.auth import Principal, ShareGrant
 from realtime.protocol import Code, Refused
 from realtime.safety.answering import MAX_TEXT_CHARS, clean
 from realtime.safety.ports import Intake
@@ -96,6 +97,32 @@ class AnswerDesk:
             if case.alert.version < applied.alert.version:
                 case = Case(applied.alert, case.copy, case.attempts)
         return _shown(answer, case, self._now_ms())
+
+    async def principal(self, token: object) -> Principal:
+        """The holder as a viewer of ``/watch``: of this alert, and of its journey from the press on.
+
+        Raises Refused(not_found, unavailable).
+        """
+        answer, case = await self._read(token)
+        alert = case.alert
+        grant = ShareGrant(
+            share_id="",
+            journey_id=None if alert.journey_id is None else str(alert.journey_id),
+            scope="journey",
+            alert_id=str(alert.alert_id),
+            contact_id=answer.contact_id,
+            name=contact_of(answer, case).name,
+        )
+        return Principal(
+            sub=f"contact:{answer.contact_id}",
+            role="share",
+            tenant=alert.tenant,
+            vendors=frozenset(),
+            driver=None,
+            jti=None,
+            expires_ms=answer.expires_ms,
+            share=grant,
+        )
 
     async def _stepped_back(self, applied: Applied, contact_id: str) -> Applied:
         """Who was on it and cannot after all is silent from now on: others are looked for again."""

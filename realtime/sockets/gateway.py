@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -64,6 +64,8 @@ class Gateway:
         self._addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections()
         self.draining = False
+        self.open_answer: Callable[[object], Awaitable[Principal]] | None = None
+        """Lets in who holds the answer link of an alert; set by the wiring."""
         self._driver: DriverEvents | None = None
         self._watch: WatchEvents | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -173,6 +175,8 @@ class Gateway:
             raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
         if namespace == watch.NAMESPACE and "share" in auth:
             return await self._admission.open_share(auth["share"])
+        if namespace == watch.NAMESPACE and "answer" in auth and self.open_answer is not None:
+            return await self.open_answer(auth["answer"])
         return await self._admission.authenticate(auth.get("token"))
 
     def _bucket(self) -> TokenBucket:
@@ -281,7 +285,7 @@ class Gateway:
     async def _end_closed_shares(self) -> None:
         open_: dict[str, list[Connection]] = {}
         for connection in self.connections:
-            if connection.principal.share is not None:
+            if connection.principal.share is not None and connection.principal.share.share_id:
                 open_.setdefault(connection.principal.share.share_id, []).append(connection)
         try:
             closed = await shares.closed_among(self._db, list(open_))

@@ -19,6 +19,7 @@ from alerts.alert import (
     State,
 )
 from alerts.answer import Answer, read_token
+from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.policy import Contact
 from alerts.ports import Applied
@@ -34,6 +35,8 @@ from realtime.safety.told import rows
 
 LINK: Final = "link"
 CANNOT: Final = "cannot help"
+_PERSONAL: Final = frozenset({Channel.PUSH, Channel.SMS, Channel.CALL, Channel.EMAIL})
+"""Channels that tell a person something."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -209,7 +212,7 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
         map_url="" if place is None else map_url(place.lat, place.lon),
         status=_status(alert, mine, texts),
         button=_button(alert, mine, texts),
-        told=rows(tuple(case.attempts.values()), case.copy),
+        told=tuple(row for row in rows(tuple(case.attempts.values()), case.copy) if row[1] in _PERSONAL),
         coming=tuple(_coming(r.actor.name, r.eta_s) for r in alert.responders if r.actor.name),
         texts=texts,
     )

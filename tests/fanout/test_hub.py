@@ -476,3 +476,37 @@ async def test_a_forged_fragment_that_is_no_json_spoils_nobodys_frames(here: Her
     here.commit(1)
     await until(lambda: ["a", 2] in viewer.heard and 1 in viewer.heard, "what is sound")
     assert viewer.heard.count(["a", 2]) == 1
+
+
+async def test_an_announcement_waits_for_no_tick_and_skips_no_slow_member(here: Here) -> None:
+    board, key, other, log = Viewer(), Viewer(), Viewer(), Viewer()
+    await here.watch_board(board)
+    await here.watch_board(key, "a")
+    await here.watch_board(other, "b")
+    await here.watch_log(log)
+    board.buffered_bytes = log.buffered_bytes = LIMIT + 1
+    here.hub.announce([BOARD, LOG, "v:t1/unwatched"], "alert", "a", lambda member: b"1")
+    assert (board.heard, key.heard, other.heard, log.heard) == (
+        [("alert", 1)],
+        [("alert", 1)],
+        [],
+        [("alert", 1)],
+    )
+
+
+async def test_an_announcement_tells_each_member_what_it_may_know(here: Here) -> None:
+    whole, part, none = Viewer(), Viewer(), Viewer()
+    for viewer in (whole, part, none):
+        await here.watch_board(viewer)
+    may = {whole.socket: b"2", part.socket: b"1"}
+    here.hub.announce([BOARD], "alert", "a", may.get)
+    assert (whole.heard, part.heard, none.heard) == ([("alert", 2)], [("alert", 1)], [])
+
+
+async def test_a_member_that_does_not_take_an_announcement_is_cut_off(here: Here) -> None:
+    stuck = Viewer()
+    await here.watch_board(stuck)
+    stuck.buffered_bytes = LIMIT + 1
+    here.hub.announce([BOARD], "alert", "a", lambda member: b"1")
+    await until(lambda: stuck.socket in here.cut, "the end of a member that takes nothing")
+    assert here.observer.stalls >= 1

@@ -195,6 +195,12 @@ CREATE TABLE early_reports (
     PRIMARY KEY (provider, provider_id, status)
 );
 
+-- Answers that providers brought (a text's id, a call's id and key): each is taken once.
+CREATE TABLE hook_answers (
+    answer_id   text PRIMARY KEY,
+    received_ms bigint NOT NULL DEFAULT now_ms()
+);
+
 -- --- safety timers
 
 CREATE TABLE safety_timers (
@@ -259,7 +265,7 @@ SELECT protect_by_tenant(name::regclass)
 FROM unnest(ARRAY['contacts', 'contact_codes', 'code_sends', 'opt_outs', 'alert_policies', 'driver_safety',
                   'devices', 'alerts', 'alert_presses', 'alert_attempts', 'alert_events', 'safety_timers',
                   'incident_points', 'erasures']) name;
-GRANT SELECT, INSERT, UPDATE, DELETE ON early_reports, ingest_uptime, leases, worker_beats TO wayguard_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON early_reports, hook_answers, ingest_uptime, leases, worker_beats TO wayguard_writer;
 
 -- A share may be to an alert: the link in a message. An open alert keeps it open.
 ALTER TABLE shares ADD COLUMN alert_id uuid REFERENCES alerts ON DELETE CASCADE;

@@ -1,0 +1,48 @@
+"""What the hooks ask of the rest."""
+
+from typing import Any, Protocol
+from uuid import UUID
+
+from alerts.attempt import StatusReport
+from alerts.case import Case
+from alerts.ports import Applied
+from realtime.store.hooks import Asked
+
+
+class Alerts(Protocol):
+    """Part of `realtime.safety.ports.Intake`. Raises Refused(unavailable)."""
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """All of an alert, whatever its tenant."""
+
+    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+        """One event of an alert."""
+
+
+class Reports(Protocol):
+    """Part of `alerts.ports.Ledger`. Raises Away."""
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word; False when no attempt has that provider id yet."""
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message."""
+
+
+class Book(Protocol):
+    """What is known of numbers and of answers: `realtime.store.hooks`. Raises Refused(unavailable)."""
+
+    async def last_asked(self, phone: str) -> Asked | None:
+        """The last message to ``phone`` about an open alert."""
+
+    async def is_known(self, answer_id: str) -> bool:
+        """Whether this answer was taken before."""
+
+    async def keep(self, answer_id: str) -> None:
+        """This answer was taken."""
+
+    async def opt_out(self, phone: str) -> int:
+        """``phone`` wants nothing more."""
+
+    async def opt_in(self, phone: str) -> int:
+        """``phone`` wants messages again."""

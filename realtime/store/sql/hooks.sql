@@ -1,0 +1,21 @@
+-- name: last_asked
+-- Open alerts are few; which of their contacts has the number is in the copy that each took along. Of all tenants.
+SELECT al.alert_id, a.attempt_id, a.attempt ->> 'contact_id' AS contact_id
+FROM alerts al
+CROSS JOIN LATERAL json_array_elements(al.policy_copy -> 'contacts') AS contact
+JOIN alert_attempts a ON a.alert_id = al.alert_id AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
+WHERE al.closed_ms IS NULL
+  AND contact ->> 'phone' = $1
+  AND a.channel IN ('sms', 'call')
+  AND a.status <> 'due'
+ORDER BY coalesce((a.attempt ->> 'sent_ms')::bigint, a.due_ms) DESC, a.attempt_id
+LIMIT 1
+
+-- name: is_known
+SELECT EXISTS (SELECT FROM hook_answers WHERE answer_id = $1)
+
+-- name: keep
+INSERT INTO hook_answers (answer_id) VALUES ($1) ON CONFLICT DO NOTHING
+
+-- name: forget
+DELETE FROM hook_answers WHERE received_ms < now_ms() - $1

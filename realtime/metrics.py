@@ -69,8 +69,8 @@ DURABILITIES: Final = ("committed", "replicated", "local")
 ROUNDS: Final = ("ok", "away")
 CALLBACK_OUTCOMES: Final = ("taken", "early", "replayed", "unknown", "forged", "malformed", "away")
 """``taken``: of a message we know, whether or not it moved it; ``early``: of one not recorded yet;
-``replayed``: an answer that was taken before; ``unknown``: one to nothing open; ``away``: not taken, the store
-being away."""
+``replayed``: an answer that was taken before; ``unknown``: one to nothing open; ``away``: not taken,
+the store being away."""
 FINDINGS: Final = (
     "unreached",
     "exhausted",

@@ -25,6 +25,8 @@ from realtime.auth import Authenticator
 from realtime.fanout.bus import REDIS_FAULTS, Item, RedisBus
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
+from realtime.hooks.desk import HookDesk
+from realtime.hooks.routes import add_hooks
 from realtime.instance import redis_client, wall_clock_ms
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
@@ -46,6 +48,7 @@ from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
+from realtime.store.hooks import HookBook
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +103,7 @@ class Worker:
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, self._intake, wall_clock_ms), self.health)
         add_answers(self.app, AnswerDesk(settings.alerts_key, self._intake, wall_clock_ms))
+        add_hooks(self.app, HookDesk(self._intake, ledger, HookBook(db)), settings)
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -25,6 +25,7 @@ from realtime.hooks.desk import HookDesk, Told
 from realtime.hooks.form import Caller, Forged, Malformed, read_form
 from realtime.hooks.words import said
 from realtime.protocol import HTTP_STATUS, Code, Refused
+from realtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,13 @@ _DIGITS: Final = re.compile(r"[0-9*#]{1,10}")
 Work = Callable[[web.Request, Mapping[str, str]], Awaitable[web.Response]]
 
 
-def add_hooks(app: web.Application, desk: HookDesk, caller: Caller) -> None:
-    """Adds what Twilio calls. ``caller``: whose signature counts, on which URL."""
+def add_hooks(app: web.Application, desk: HookDesk, settings: Settings) -> None:
+    """Adds what Twilio calls; nothing when it is not configured."""
+    if not settings.twilio_account_sid:
+        return
     hooks = _Hooks(desk)
+    token = settings.twilio_auth_token.get_secret_value()
+    caller = Caller(settings.twilio_account_sid, token, settings.public_url)
     for path, work in (
         (f"{STATUS_PATH}/{{attempt_id}}", hooks.status),
         (f"{VOICE_PATH}/{{attempt_id}}", hooks.voice),

@@ -21,7 +21,7 @@ from realtime.safety.notifiers import WaysOut
 from realtime.safety.operator import Operator
 from realtime.safety.timers import IsOnline, SafetyTimers
 from realtime.settings import Settings
-from realtime.store import codes, devices
+from realtime.store import codes, devices, hooks
 from realtime.store.alerts import PostgresLedger
 from realtime.store.audit import BeatDetail, JournalBeat
 from realtime.store.database import Database
@@ -123,6 +123,7 @@ class SafetyWork:
         await self._ledger.forget_early()
         await timers.forget_uptime(self._db)
         await devices.forget_unseen(self._db)
+        await hooks.forget_answers(self._db)
         await codes.prune(self._db)
 
     async def _prune(self, tenant: str, token: str) -> None:

@@ -1,5 +1,6 @@
 """What delivery tells becomes metrics: no id in them, and an SOS is timed by its first message alone."""
 
+import pytest
 from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Unsure
@@ -39,7 +40,7 @@ def test_an_sos_is_timed_by_the_first_message_that_a_provider_accepts() -> None:
     assert accepted_so_far() == before
     meter.tried(job(), Accepted("P1", "queued"), 0.1)
     assert accepted_so_far() == before + 1
-    assert metrics.SOS_ACCEPTED.labels("sms").read()[1] - sum_before == 1.5
+    assert metrics.SOS_ACCEPTED.labels("sms").read()[1] - sum_before == pytest.approx(1.5)
 
 
 def test_what_was_due_later_or_is_no_alert_says_nothing_of_how_fast_we_are() -> None:

@@ -2,6 +2,9 @@
 
 The lease is a Redis key that the instance renews. When it had run out, or Redis had lost it, the presence of
 every driver here is told again. A worker declares the drivers of an instance without a lease offline.
+
+A node of a Redis Cluster may come back empty while another keeps the lease: beside each vendor's presence, in
+its slot, this instance keeps a mark; when that is gone the presence of that vendor's drivers is told again.
 """
 
 import asyncio
@@ -12,7 +15,7 @@ from typing import Any, Final
 from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
-from realtime.live.channels import PRESENCE, presence_item
+from realtime.live.channels import PRESENCE, presence_item, state_key
 from realtime.live.presence import DriverPresence, Reason, presence_order
 from realtime.live.publisher import LivePublisher
 
@@ -20,12 +23,19 @@ log = logging.getLogger(__name__)
 
 LEASE_S: Final = 6.0
 RENEW_S: Final = 2.0
+MARK_S: Final = 60.0
+"""How long a mark outlives the last renewal: long enough for Redis to be away a while and lose nothing."""
 INSTANCES_KEY: Final = "wg:instances"
 
 
 def lease_key(instance: str) -> str:
     """The key that lives as long as ``instance`` does."""
     return f"wg:lease:{instance}"
+
+
+def mark_key(tenant: str, vendor: str, instance: str) -> str:
+    """The key that is lost when the presence of ``vendor`` is, as far as ``instance`` has told it."""
+    return state_key(tenant, vendor, f"told:{instance}")
 
 
 class PresenceKeeper:
@@ -105,14 +115,20 @@ class PresenceKeeper:
                 self._tell(present)
 
     async def _renew(self) -> None:
-        key = lease_key(self._instance)
+        vendors = list({(present.tenant, present.vendor) for present in self._drivers.values()})
         pipe = self._client.pipeline(transaction=False)
-        pipe.set(key, b"1", px=round(LEASE_S * 1000), get=True)
+        pipe.set(lease_key(self._instance), b"1", px=round(LEASE_S * 1000), get=True)
+        for tenant, vendor in vendors:
+            pipe.set(mark_key(tenant, vendor, self._instance), b"1", px=round(MARK_S * 1000), get=True)
         pipe.sadd(INSTANCES_KEY, self._instance)
         answer = await self._bounded(pipe.execute)
         self.redis_is_up = answer is not None
-        if answer is not None and answer[0] is None:
-            for present in self._drivers.values():
+        if answer is None:
+            return
+        lease, *marks = answer[:-1]
+        lost = {vendor for vendor, mark in zip(vendors, marks, strict=True) if mark is None}
+        for present in list(self._drivers.values()):
+            if lease is None or (present.tenant, present.vendor) in lost:
                 self._tell(present)
 
     async def _bounded(self, call: Callable[[], Awaitable[Any]]) -> Any:

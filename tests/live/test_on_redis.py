@@ -12,8 +12,8 @@ from realtime.engines.embedded import free_port
 from realtime.fanout.bus import Item, Message, RedisBus
 from realtime.fanout.redisurl import Client, client
 from realtime.live import limiter as limiter_module
-from realtime.live.channels import PRESENCE
-from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key
+from realtime.live.channels import PRESENCE, state_key
+from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key, mark_key
 from realtime.live.limiter import RedisLimiter
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import CALL_VALUES, LiveState, Stored
@@ -196,3 +196,33 @@ async def test_a_cluster_of_which_no_node_answers_is_away_like_any_redis() -> No
     who = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
     await asyncio.wait_for(limiter.check(who, "watch"), 10.0)
     await place.client.aclose()
+
+
+async def test_presence_that_is_lost_while_the_lease_is_not_is_told_again(place: Place) -> None:
+    redis = cast(Any, place.client)
+    bus = RedisBus(place.url)
+    publisher = LivePublisher(None, bus, place.state, lambda: 1_000_000)
+    keeper = PresenceKeeper(
+        publisher, place.client, instance="here", stale_after_s=60, timeout_s=5.0, now_ms=lambda: 1_000_000
+    )
+    for vendor in ("v1", "v2"):
+        keeper.connected("t1", vendor, f"of {vendor}", 1)
+    assert await publisher.flush()
+    keeper.start()
+    mark, hash_key = mark_key("t1", "v1", "here"), state_key("t1", "v1", "presence")
+    try:
+        for _ in range(2):
+            while not await redis.exists(mark):
+                await asyncio.sleep(0.01)
+            # What a node does that owns the slots of one vendor and comes back empty.
+            assert await publisher.flush()
+            await redis.delete(hash_key, mark)
+            while not await redis.exists(hash_key):
+                assert await publisher.flush()
+                await asyncio.sleep(0.01)
+        assert [kept.item.key for kept in await place.state.read("t1", "v1", PRESENCE)] == ["of v1"]
+        assert await redis.exists(lease_key("here"))
+    finally:
+        await keeper.stop()
+        await publisher.stop()
+        await bus.stop()

@@ -33,5 +33,5 @@ def set_up_logs(settings: Settings) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("engineio", "socketio", "aiohttp.access", "aiohttp.server"):
+    for noisy in ("engineio", "socketio", "aiohttp.access", "aiohttp.server", "httpx"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -1,9 +1,11 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.answer import derive
@@ -14,6 +16,13 @@ _TOGETHER = (
     ("smtp_username", "smtp_password"),
 )
 """Settings that mean something together alone."""
+_BESIDE = (
+    ("twilio_call_from", "twilio_account_sid"),
+    ("twilio_base_url", "twilio_account_sid"),
+    ("fcm_base_url", "firebase_credentials"),
+    ("smtp_username", "smtp_host"),
+)
+"""Settings that mean nothing without another."""
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Listed = Annotated[tuple[str, ...], NoDecode]
@@ -116,10 +125,10 @@ class Settings(BaseSettings):
     twilio_auth_token: SecretStr = SecretStr("")
     twilio_from: str = Field("", description="E.164 number, or a messaging service's sid for SMS")
     twilio_call_from: str = Field("", description="number that calls come from; default TWILIO_FROM")
-    twilio_base_url: str = Field("", description="instead of Twilio's own, for a stand-in")
+    twilio_base_url: str = Field("", description="a stand-in for Twilio, on this machine alone")
     firebase_credentials: SecretStr = Field(SecretStr(""), description="service account: a path, or its JSON")
     firebase_database_url: str = Field("", description="Realtime Database; turns the mirror on")
-    fcm_base_url: str = Field("", description="instead of Firebase's own, for a stand-in")
+    fcm_base_url: str = Field("", description="a stand-in for FCM, on this machine alone")
     smtp_host: str = ""
     smtp_port: int = Field(587, ge=1, le=65535)
     smtp_username: str = ""
@@ -148,6 +157,15 @@ class Settings(BaseSettings):
             return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
         return value
 
+    @field_validator("twilio_base_url", "fcm_base_url", "firebase_database_url")
+    @classmethod
+    def _here(cls, url: str, info: ValidationInfo) -> str:
+        """Credentials are for whom they were given by: what stands in for those is on this machine."""
+        is_stand_in = info.field_name != "firebase_database_url" or url.startswith("http:")
+        if url and is_stand_in and not is_loopback(url):
+            raise ValueError("a stand-in is only called on this machine: its address is not loopback")
+        return url
+
     @model_validator(mode="after")
     def _complete(self) -> "Settings":
         if "HS256" in self.auth_algorithms and not self.auth_jwks_url:
@@ -158,7 +176,15 @@ class Settings(BaseSettings):
             raise ValueError("AUTH_ALGORITHMS names a public-key algorithm but AUTH_JWKS_URL is empty")
         for together in _TOGETHER:
             self._check_whole(together)
+        for name, needed in _BESIDE:
+            self._check_beside(name, needed)
+        if not self.firebase_database_url.startswith("http:"):  # a stand-in asks for no credentials
+            self._check_beside("firebase_database_url", "firebase_credentials")
         return self
+
+    def _check_beside(self, name: str, needed: str) -> None:
+        if _text(getattr(self, name)) and not _text(getattr(self, needed)):
+            raise ValueError(f"{needed.upper()} missing, but {name.upper()} is set")
 
     def _check_whole(self, names: tuple[str, ...]) -> None:
         """A credential that is set by half would be missed in the night in which it is needed."""
@@ -184,6 +210,17 @@ class Settings(BaseSettings):
     def direct_url(self) -> str:
         """The URL for session locks and migrations, which do not work through a transaction pooler."""
         return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether ``url`` is an HTTP address of this machine that cannot be anybody else's."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.username is not None or not parts.hostname:
+            return False
+        return parts.hostname == "localhost" or ip_address(parts.hostname).is_loopback
+    except ValueError:
+        return False
 
 
 def _text(value: object) -> str:

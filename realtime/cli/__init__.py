@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "worker": "realtime.cli.processes:worker",
     "migrate": "realtime.cli.processes:migrate",
     "balancer": "realtime.cli.processes:balancer",
+    "outside": "realtime.cli.processes:outside",
     "token": "realtime.cli.tokens:token",
     "revoke": "realtime.cli.tokens:revoke",
     "alerts": "realtime.cli.alerts:alerts",

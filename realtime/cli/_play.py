@@ -64,6 +64,7 @@ def play_crowd(
     centre: str,
     journey_s: float,
     flush_s: float,
+    sos_after_s: float | None,
 ) -> bool:
     """`wayguard simulate`; whether everything was acknowledged. Raises CommandError."""
     # Imported here: a replay needs no streets, and their geometry is half a second of imports.
@@ -91,6 +92,8 @@ def play_crowd(
                     rate_hz=rate_hz,
                     batch=batch,
                     journey_min_s=journey_s,
+                    sos_after_s=sos_after_s,
+                    on_sos=lambda said: console.out(said, highlight=False),
                     http=http,
                 )
             except Refused as error:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from realtime.store.database import Database
 
 FOLLOW_S: Final = 1.0
+PIPED_WIDTH: Final = 160
+NARROW: Final = 120
+"""A terminal in which a whole id leaves no room for the rest."""
+SHORT_ID: Final = 13
 
 
 class Action(StrEnum):
@@ -62,6 +66,8 @@ async def _run(
     from realtime.store.database import Database
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, PIPED_WIDTH)  # a table for another program must not be cut
     db = await Database.open(settings)
     try:
         match action:
@@ -93,7 +99,7 @@ async def _list(db: "Database", console: "Console", tenant: str | None, only_ope
     for alert in found:
         state = f"{alert.state.value}{', exhausted' if alert.exhausted_ms else ''}"
         table.add_row(
-            str(alert.alert_id),
+            str(alert.alert_id)[: SHORT_ID if console.width < NARROW else None],
             moment(alert.raised_ms),
             f"{alert.kind.value}{' (drill)' if alert.drill else ''}",
             state,

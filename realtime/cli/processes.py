@@ -1,4 +1,4 @@
-"""`wayguard serve`, `worker`, `migrate` and `balancer`: the single processes."""
+"""`wayguard serve`, `worker`, `migrate`, `balancer` and `outside`: the single processes."""
 
 import asyncio
 import os
@@ -57,6 +57,18 @@ def migrate() -> None:
     except (OSError, TimeoutError) as problem:
         raise fail(f"database cannot be reached: {problem or type(problem).__name__}") from None
     typer.echo(f"migrated: {', '.join(done)}" if done else "nothing to migrate")
+
+
+def outside() -> None:
+    """Run stand-ins for Twilio, Firebase and a mail server, and the page of what they took; for trying out.
+
+    They listen where `TWILIO_BASE_URL`, `FCM_BASE_URL`, `FIREBASE_DATABASE_URL` and `SMTP_PORT` say, all on
+    127.0.0.1, the page on `PORT`; the credentials that they take are those of the environment. `wayguard up
+    --outside demo` starts it with all of that set.
+    """
+    from realtime.outside.main import run
+
+    run(settings_of_process())
 
 
 def balancer(

@@ -18,6 +18,9 @@ def simulate(
     journey_s: Annotated[
         float, typer.Option(min=1, help="a journey ends at the first destination after so many seconds")
     ] = 3600.0,
+    sos_after: Annotated[
+        float, typer.Option(min=0, help="the first driver raises an SOS after so many seconds; 0 = none")
+    ] = 0.0,
     flush_s: Annotated[float, typer.Option(min=0, help="how long to wait for the last acks")] = 4.0,
 ) -> None:
     """Drive a fleet along the streets of a made-up city and report it, until Ctrl-C or for --duration
@@ -34,7 +37,18 @@ def simulate(
 
     try:
         complete = play_crowd(
-            drivers, rate, duration or None, batch, seed, url, tenant, vendor, centre, journey_s, flush_s
+            drivers,
+            rate,
+            duration or None,
+            batch,
+            seed,
+            url,
+            tenant,
+            vendor,
+            centre,
+            journey_s,
+            flush_s,
+            sos_after or None,
         )
     except CommandError as error:
         typer.echo(f"error: {error}", err=True)

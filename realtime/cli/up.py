@@ -1,6 +1,7 @@
 """`wayguard up`: everything on one machine."""
 
 import asyncio
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -14,10 +15,20 @@ from realtime.engines.supervisor import Announce, Supervisor, end_leftovers
 from realtime.tuning import raise_open_files_limit
 
 
+class Outside(StrEnum):
+    """What stands in for the outside."""
+
+    DEMO = "demo"
+
+
 def up(
     instances: Annotated[int, typer.Option(min=1, max=64, help="Web instances behind the balancer.")] = 2,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
     demo: Annotated[bool, typer.Option(help="Play a small fleet.")] = True,
+    outside: Annotated[
+        Outside | None,
+        typer.Option(help="Stand-ins for Twilio, Firebase and mail, a page of what they got, and an SOS."),
+    ] = None,
 ) -> None:
     """Run Postgres, Redis, HAProxy, instances and workers on this machine, and keep them running.
 
@@ -25,7 +36,7 @@ def up(
     kept in `DATA_DIR` (`.wayguard`). `DATABASE_URL` and `REDIS_URL`, when set, replace the embedded engines.
     `PORT` and `BIND_HOST` say where to listen.
     """
-    if code := run(Options(instances, workers, demo), announce):
+    if code := run(Options(instances, workers, demo, outside is not None), announce):
         raise typer.Exit(code)
 
 

@@ -15,9 +15,10 @@ import aiohttp
 from geo.fleet import Vehicle, advance, build_fleet
 from geo.streets import City
 from realtime.client.driver import DriverClient
-from realtime.client.link import TokenSource
+from realtime.client.link import Stopped, TokenSource
 from realtime.client.outbox import Outbox
 from realtime.client.report import Show, total_stats
+from realtime.client.sos import raise_sos
 
 MAX_KEPT = 20_000
 CONNECTS_PER_S = 200.0
@@ -26,7 +27,8 @@ CONNECTS_PER_S = 200.0
 class Crowd:
     """``drivers`` names who drives; each reports ``rate_hz`` times a second, sent in batches of ``batch``.
 
-    A journey ends at the first destination reached after ``journey_min_s``; the next one begins there.
+    A journey ends at the first destination reached after ``journey_min_s``; the next one begins there. The
+    first driver raises an SOS ``sos_after_s`` into `run`; ``on_sos`` is told what becomes of it.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Crowd:
         rate_hz: float = 1.0,
         batch: int = 1,
         journey_min_s: float = 3600.0,
+        sos_after_s: float | None = None,
+        on_sos: Callable[[str], None] = print,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
         if rate_hz <= 0.0:
@@ -63,6 +67,9 @@ class Crowd:
         self._trips = [0] * len(self.names)
         self._started_s = [0.0] * len(self.names)
         self._opened = 0
+        self._sos_after_s = sos_after_s
+        self._on_sos = on_sos
+        self._latest: list[float | None] = []
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -76,6 +83,7 @@ class Crowd:
         loop = asyncio.get_running_loop()
         began_s = start_s = loop.time()
         turn, show_s = 0, 0.0
+        pressing = asyncio.create_task(self._press())
         size = max(1, len(self.clients))
         try:
             while not self._stop.is_set() and (duration_s is None or loop.time() - began_s < duration_s):
@@ -94,6 +102,8 @@ class Crowd:
                     self._say(show, loop.time() - began_s)
             await self._finish(flush_timeout_s)
         finally:
+            pressing.cancel()
+            await asyncio.gather(pressing, return_exceptions=True)
             await asyncio.gather(*(client.close() for client in self.clients[: self._opened]))
 
     async def _pause(self, wait_s: float, turn: int) -> None:
@@ -122,7 +132,24 @@ class Crowd:
             client.start(str(uuid4()), now_ms, vehicle=self.names[index])
             self._started_s[index] = now_ms / 1000.0
             self._trips[index] = self.vehicles[index].trips
-        client.add(now_ms, *fix)
+        seq = client.add(now_ms, *fix)
+        if index == 0:
+            self._latest = [seq, now_ms, *fix]
+
+    async def _press(self) -> None:
+        """The SOS of the first driver, if there is to be one."""
+        if self._sos_after_s is None or not self.clients:
+            return
+        await asyncio.sleep(self._sos_after_s)
+        press: dict[str, object] = {"sos_id": str(uuid4()), "pressed_at": round(time.time() * 1000)}
+        if self._latest:
+            press["point"] = self._latest
+        try:
+            answer = await raise_sos(self.clients[0].link, press)
+        except Stopped as error:
+            self._on_sos(f"the SOS of {self.names[0]} was refused: {error}")
+        else:
+            self._on_sos(f"SOS of {self.names[0]} is kept: alert {answer.get('alert_id')}")
 
     def _has_arrived(self, index: int) -> bool:
         arrived = self.vehicles[index].trips > self._trips[index]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime.engines import processes
+from realtime.engines.errors import EngineError
 from realtime.engines.haproxy import Balancer
 from realtime.engines.layout import DataDir
 from realtime.engines.ports import inner_ports, public_port
@@ -28,6 +29,7 @@ class Options:
     instances: int = 2
     workers: int = 2
     demo: bool = True
+    outside: bool = False
     program: tuple[str, ...] = (sys.executable, "-m", "realtime.cli")
     """What a child's arguments are appended to."""
 
@@ -43,7 +45,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to run. ``postgres`` and ``redis`` are None when external ones are used."""
+    """Everything that is to run. ``postgres`` and ``redis`` are None when external ones are used.
+
+    ``outside``: the stand-ins of the outside services, if they are wanted.
+    """
 
     data: DataDir
     settings: Settings
@@ -55,6 +60,7 @@ class Plan:
     release: processes.Command
     webs: tuple[Part, ...]
     workers: tuple[Part, ...]
+    outside: Part | None
     demo: processes.Command | None
 
     @property
@@ -72,6 +78,11 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
     postgres = None if settings.database_url.get_secret_value() else _postgres(settings, options)
     redis = None if settings.redis_url.get_secret_value() else EmbeddedRedis(settings.data_dir)
     shared = _shared_environment(settings, data, port, environ)
+    outside = None
+    if options.outside:
+        outside_port, stand_ins = _stand_ins(max(metrics_port, *ports), environ)
+        shared |= stand_ins
+        outside = _part("outside", 0, shared, outside_port, options)
     if postgres:
         shared |= {"DATABASE_URL": postgres.url}
     if redis:
@@ -99,6 +110,7 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
         release=processes.Command([*options.program, "migrate"], shared),
         webs=webs,
         workers=workers,
+        outside=outside,
         demo=_demo(shared, options, f"http://{local_host(host)}:{port}"),
     )
 
@@ -132,14 +144,27 @@ def _shared_environment(
 
 def _part(kind: str, number: int, shared: Mapping[str, str], port: int, options: Options) -> Part:
     # w1, w2 … is what sids begin with and what the balancer calls the servers.
-    name = f"w{number}" if kind == "web" else f"worker{number}"
-    verb = "serve" if kind == "web" else "worker"
+    name, verb = {"web": (f"w{number}", "serve"), "worker": (f"worker{number}", "worker")}.get(
+        kind, (kind, kind)
+    )
     env = {**shared, "INSTANCE_NAME": name, "PORT": str(port)}
     return Part(name, port, processes.Command([*options.program, verb], env, stop_timeout_s=20.0))
 
 
+def _stand_ins(after: int, environ: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+    """The port of the stand-ins' page, and what turns everybody's ways out to them. Raises EngineError."""
+    from realtime.outside import accounts  # their keys need an import that nobody else should wait for
+
+    if real := accounts.set_for_real(environ):
+        raise EngineError(f"{real[0]} is set: unset it, or start without --outside demo")
+    port, *ports = inner_ports(after, 1 + accounts.PORTS)
+    return port, accounts.made_up(ports)
+
+
 INLAND = "53.4794,-2.2453"
 """Manchester: the built-in basemap knows no rivers, so the streets of a port would lie in the water."""
+SOS_AFTER_S = 8
+"""Into the demo: time to open the page first."""
 
 
 def _demo(shared: Mapping[str, str], options: Options, url: str) -> processes.Command | None:
@@ -147,6 +172,8 @@ def _demo(shared: Mapping[str, str], options: Options, url: str) -> processes.Co
         return None
     arguments = ["simulate", "--drivers", "12", "--rate", "1", "--url", url]
     arguments += ["--tenant", "demo", "--vendor", "north", "--centre", INLAND]
+    if options.outside:
+        arguments += ["--sos-after", str(SOS_AFTER_S)]
     return processes.Command([*options.program, *arguments], shared, stop_timeout_s=5.0)
 
 

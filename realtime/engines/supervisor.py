@@ -1,7 +1,8 @@
 """Starts everything in order, keeps it alive, and stops it in order.
 
-Start: Postgres and Redis; migrations; instances, workers and the balancer; the demo.
-Stop: the demo; the balancer drains; instances; the balancer; workers; Redis; Postgres.
+Start: Postgres and Redis; migrations; stand-ins of the outside, if wanted; instances, workers and the
+balancer; the demo.
+Stop: the demo; the balancer drains; instances; the balancer; workers; stand-ins; Redis; Postgres.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from realtime.engines import haproxy, processes
+from realtime.engines import demo_people, haproxy, processes
 from realtime.engines.console import Console
 from realtime.engines.embedded import Embedded
 from realtime.engines.errors import EngineError
@@ -38,6 +39,7 @@ class Supervisor:
         self._engines = _engines(plan, console)
         self._webs = [_part_service(part, console) for part in plan.webs]
         self._workers = [_part_service(part, console) for part in plan.workers]
+        self._outside = [_part_service(plan.outside, console)] if plan.outside else []
         self._balancer = _balancer_service(plan, console)
         self._demo = _demo_service(plan, console)
         self._announcing: asyncio.Task[None] | None = None
@@ -84,6 +86,7 @@ class Supervisor:
         )
         await self._start_ready(self._engines)
         await self._release()
+        await self._start_ready(self._outside)
         await self._start_ready([*self._webs, *self._workers, self._balancer])
         if self._demo is not None:
             await self._demo.start()
@@ -129,6 +132,7 @@ class Supervisor:
         await self._stop_together(self._webs)
         await self._stop_together([self._balancer])
         await self._stop_together(self._workers)
+        await self._stop_together(self._outside)
         for engine in reversed(self._engines):
             # Never by force before its time: they write what they hold.
             await engine.stop(asyncio.Event())
@@ -187,7 +191,12 @@ def _demo_service(plan: Plan, console: Console) -> Service | None:
     if command is None:
         return None
 
+    def prepare() -> processes.Command:
+        if plan.outside is not None:
+            demo_people.introduce(plan, console)
+        return command
+
     async def ready() -> bool:
         return True
 
-    return Service("demo", lambda: command, ready, console)
+    return Service("demo", prepare, ready, console)

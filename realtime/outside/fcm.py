@@ -38,6 +38,7 @@ class Push(msgspec.Struct, frozen=True):
     name: str
     token: str
     message: dict[str, Any]
+    at_ms: int = 0
 
 
 class FcmServer(StandIn):
@@ -45,19 +46,30 @@ class FcmServer(StandIn):
 
     ``unregistered``, ``malformed`` and ``foreign``: push tokens that are refused as such.
     ``refuses_tokens``: the token endpoint answers 400 ``invalid_grant``.
+    ``keeps`` False: a lie, messages are taken and go nowhere.
+    ``account``: the service account that may send, as its JSON; one is made up otherwise.
     """
 
-    def __init__(self, project: str = "wayguard-demo", *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        project: str = "wayguard-demo",
+        *,
+        account: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         super().__init__(host, port)
-        self.project = project
+        given: dict[str, Any] = json.loads(account) if account else {}
+        self.project = given.get("project_id", project)
         self.pushes: deque[Push] = deque(maxlen=KEPT)
         self.unregistered = set[str]()
         self.malformed = set[str]()
         self.foreign = set[str]()
         self.refuses_tokens = False
+        self.keeps = True
         self.tokens_given = 0
-        self._email = f"firebase-adminsdk@{project}.iam.gserviceaccount.com"
-        self._key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+        self._email = given.get("client_email") or f"firebase-adminsdk@{project}.iam.gserviceaccount.com"
+        self._key = _key(given.get("private_key"))
         self._access = dict[str, float]()
         self.app.router.add_post("/token", self._token)
         self.app.router.add_post("/v1/projects/{project}/messages:send", self._send)
@@ -152,8 +164,18 @@ class FcmServer(StandIn):
         if to in self.foreign:
             return _refused(403, "SenderId mismatch")
         name = f"projects/{self.project}/messages/0:{secrets.randbelow(10**16)}"
-        self.pushes.append(Push(name, to, message))
+        if self.keeps:
+            self.pushes.append(Push(name, to, message, int(time.time() * 1000)))
         return web.json_response({"name": name})
+
+
+def _key(pem: str | None) -> rsa.RSAPrivateKey:
+    if pem is None:
+        return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    key = serialization.load_pem_private_key(pem.encode(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("the account's key is no rsa key")
+    return key
 
 
 def _refused(

@@ -6,6 +6,7 @@ It runs in a thread with a loop of its own, since STARTTLS needs the standard lo
 import asyncio
 import ssl
 import threading
+import time
 from collections import deque
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -43,6 +44,8 @@ class MailFault(StrEnum):
     """Takes the message, keeps it, closes without a reply."""
     HANG_AFTER_DATA = "hang_after_data"
     """Takes the message, keeps it, and never answers."""
+    LIE = "lie"
+    """Says that it has kept the message, and has not."""
 
 
 class Mail(Struct, frozen=True):
@@ -52,6 +55,7 @@ class Mail(Struct, frozen=True):
     recipients: tuple[str, ...]
     message: EmailMessage
     was_encrypted: bool
+    at_ms: int = 0
 
 
 class MailServer:
@@ -82,10 +86,13 @@ class MailServer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="mail-server", daemon=True)
         self._ready = threading.Event()
+        self._failed: OSError | None = None
 
     async def __aenter__(self) -> "MailServer":
         self._thread.start()
         await asyncio.to_thread(self._ready.wait, READY_S)
+        if self._failed is not None:
+            raise self._failed
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -94,9 +101,14 @@ class MailServer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(self._protocol, self._host, self.port, ssl=self._tls)
-        )
+        try:
+            server = self._loop.run_until_complete(
+                self._loop.create_server(self._protocol, self._host, self.port, ssl=self._tls)
+            )
+        except OSError as error:
+            self._failed = error
+            self._ready.set()
+            return
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         try:
@@ -179,6 +191,8 @@ class _Handler:
                 return "554 5.7.1 not wanted"
             case MailFault.DROP_AFTER_DATA:
                 return _drop(server)
+            case MailFault.LIE:
+                return "250 2.0.0 kept"
         self._keep(session, envelope)
         match self._fault:
             case MailFault.LOSE_REPLY:
@@ -196,6 +210,7 @@ class _Handler:
                 recipients=tuple(envelope.rcpt_tos),
                 message=message_from_bytes(raw, policy=policy.default),
                 was_encrypted=self._owner.is_encrypted or session.ssl is not None,
+                at_ms=int(time.time() * 1000),
             )
         )
 

@@ -5,6 +5,7 @@ and paths of one update that lie within each other; dense integer keys come back
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from realtime.outside.web import Fault, StandIn
 
 MAX_KEY_BYTES: Final = 768
 MAX_DEPTH: Final = 32
+UPDATES_KEPT: Final = 1_000
 _FORBIDDEN: Final = frozenset(".$#[]/") | {chr(code) for code in (*range(32), 127)}
 _BAD_KEY: Final = "Invalid data; couldn't parse key. Key value can't be empty or contain $ # [ ] / or ."
 _BAD_JSON: Final = "Invalid data; couldn't parse JSON object, array, or value."
@@ -27,14 +29,16 @@ class Rejected(Exception):
 class RealtimeDatabaseServer(StandIn):
     """``{url}/{path}.json?ns=…``: GET (``shallow``, ETag), PUT, PATCH, POST, DELETE, ``if-match``, ``print``.
 
-    ``trees``: what is kept, by namespace. ``updates``: the bodies of PATCHes that were taken.
+    ``trees``: what is kept, by namespace. ``updates``: the bodies of the last PATCHes that were taken.
+    ``keeps`` False: a lie, what is written is answered as taken and is gone.
     """
 
     def __init__(self, namespace: str = "wayguard-demo", *, host: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__(host, port)
         self.namespace = namespace
         self.trees: dict[str, Any] = {}
-        self.updates: list[dict[str, Any]] = []
+        self.updates: deque[dict[str, Any]] = deque(maxlen=UPDATES_KEPT)
+        self.keeps = True
         self._pushed = 0
         self.app.router.add_route("*", "/{path:.*}", self._handle)
 
@@ -134,6 +138,8 @@ class RealtimeDatabaseServer(StandIn):
     def _set(self, namespace: str, path: list[str], value: Any) -> None:
         if len(path) > MAX_DEPTH:
             raise Rejected("Invalid data; it is too deep.")
+        if not self.keeps:
+            return
         tree = _put(self.trees.get(namespace), path, value)
         if tree is None:
             self.trees.pop(namespace, None)

@@ -41,6 +41,8 @@ class Behaviour(msgspec.Struct, frozen=True):
     twice: bool = False
     reversed: bool = False
     """Callbacks come in the wrong order."""
+    gives_up: bool = False
+    """A call that nobody takes ends after the time for which it was told to ring."""
     forged: bool = False
     """Callbacks are signed with another token."""
     delay_s: float = 0.0
@@ -48,19 +50,25 @@ class Behaviour(msgspec.Struct, frozen=True):
 
 
 class TwilioServer(StandIn):
-    """Serves one account. ``messages``, ``phone_calls``: what was accepted. ``sms_url``: where replies go."""
+    """Serves one account. ``messages``, ``phone_calls``: what was accepted. ``sms_url``: where replies go.
+
+    ``first_sid``: who is started again beside a database that remembers must not give a sid twice.
+    """
 
     def __init__(
         self,
         *,
         number: str = "+15005550006",
         sms_url: str = "",
+        account_sid: str = "",
+        auth_token: str = "",
+        first_sid: int = 1,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         super().__init__(host, port)
-        self.account_sid: Final = "AC" + secrets.token_hex(16)
-        self.auth_token: Final = secrets.token_hex(16)
+        self.account_sid: Final = account_sid or "AC" + secrets.token_hex(16)
+        self.auth_token: Final = auth_token or secrets.token_hex(16)
         self.number: Final = number
         self.sms_url = sms_url
         self.behaviour = Behaviour()
@@ -69,7 +77,7 @@ class TwilioServer(StandIn):
         self.opted_out = set[str]()
         self.answers: deque[int] = deque(maxlen=KEPT)
         """Statuses with which callbacks were answered."""
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first_sid)
         self._tasks = set[asyncio.Task[None]]()
         base = f"/{VERSION}/Accounts/{{account}}"
         routes = self.app.router
@@ -151,7 +159,8 @@ class TwilioServer(StandIn):
         answer = web.json_response(resource(self.account_sid, call), status=201)
         if self.behaviour.keeps:
             self.phone_calls.append(call)
-            self._later(self._report(call, _COURSE[self.behaviour.call]))
+            rings_s = _text(form, "Timeout") if self.behaviour.gives_up else ""
+            self._later(self._ring(call, float(rings_s) if rings_s.isdigit() else None))
         return answer
 
     async def _list_messages(self, request: web.Request) -> web.Response:
@@ -236,6 +245,14 @@ class TwilioServer(StandIn):
                 await self._call_back(one, one.callback, _status_form(self.account_sid, one))
         one.status = last
 
+    async def _ring(self, call: Sent, rings_s: float | None) -> None:
+        """What becomes of a call by itself."""
+        await self._report(call, _COURSE[self.behaviour.call])
+        if rings_s is not None and call.status == "ringing":
+            await asyncio.sleep(rings_s)
+            if call.status == "ringing":
+                await self.hang_up(call)
+
     async def _call_back(self, one: Sent, url: str, form: Mapping[str, str]) -> str:
         one.asked.append(url)
         return await self.post(url, form)
@@ -291,7 +308,11 @@ class TwilioServer(StandIn):
             form = _status_form(self.account_sid, call) | {"Digits": digits}
             answer = await self._call_back(call, said.action, form)
             call.answers.append(digits)
-            words = (heard(answer) if answer else Heard([], None)).words
+            try:
+                words = (heard(answer) if answer else Heard([], None)).words
+            finally:
+                await self._report(call, ["completed"])
+            return words
         await self._report(call, ["completed"])
         return words
 

@@ -1,6 +1,7 @@
 """What the HTTP stand-ins have in common: they listen, remember calls, and fail as they are told."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
@@ -10,6 +11,8 @@ from aiohttp import web
 from msgspec import Struct
 
 CALLS_KEPT: Final = 2_000
+HELD_LOOK_S: Final = 1.0
+"""How often it is looked whether somebody still waits for an answer that never comes."""
 BODY_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -115,15 +118,21 @@ class StandIn:
             case Trouble.STATUS:
                 return self.error_of(fault, request)
             case Trouble.HANG:
-                await self._ending.wait()
+                await self._hold(request)
             case Trouble.LOSE_REPLY:
                 await handler(request)
             case Trouble.HANG_AFTER:
                 await handler(request)
-                await self._ending.wait()
+                await self._hold(request)
             case Trouble.GARBAGE:
                 await handler(request)
                 return web.Response(text="<html>oops")
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
+
+    async def _hold(self, request: web.Request) -> None:
+        """Answer nothing until we end or the caller has gone."""
+        while not self._ending.is_set() and request.transport is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), HELD_LOOK_S)

@@ -14,9 +14,11 @@ PROGRAM = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_progra
 
 async def announce(plan: Plan, log: Console) -> None:
     """What a test waits for: the ports, and which process is whose."""
-    ports = " ".join(f"{part.name}={part.port}" for part in (*plan.webs, *plan.workers))
+    parts = [*plan.webs, *plan.workers, *([plan.outside] if plan.outside else [])]
+    ports = " ".join(f"{part.name}={part.port}" for part in parts)
     log.plain(f"ready: {plan.port} {ports}")
 
 
 if __name__ == "__main__":
-    sys.exit(run(Options(workers=1, demo="FAKE_DEMO" in os.environ, program=PROGRAM), announce))
+    demo, outside = "FAKE_DEMO" in os.environ, "FAKE_OUTSIDE" in os.environ
+    sys.exit(run(Options(workers=1, demo=demo, outside=outside, program=PROGRAM), announce))

@@ -35,6 +35,29 @@ def test_everything_starts_in_order_and_stops_in_order(data: Path) -> None:
     assert remains(data) == []
 
 
+def test_stand_ins_of_the_outside_are_there_before_those_who_call_them_and_outlive_them(data: Path) -> None:
+    with Supervised(data, FAKE_OUTSIDE="1") as up:
+        ports = up.ready()
+        assert get(f"http://127.0.0.1:{ports['outside']}/readyz").startswith("outside")
+        environ = Path(f"/proc/{pid_of(data, ports['worker1'])}/environ").read_bytes().split(b"\0")
+        assert f"TWILIO_BASE_URL=http://127.0.0.1:{ports['outside'] + 1}".encode() in environ
+        os.kill(pid_of(data, ports["outside"]), signal.SIGKILL)
+        up.line("outside was killed by signal 9")
+        until(lambda: get(f"http://127.0.0.1:{ports['outside']}/").startswith("outside"), "it is there again")
+        assert up.end() == 0
+    started = order(up.lines, r"outside +│ outside begins", r"w[12] +│ serve begins", "^ready")
+    assert started == sorted(started)
+    stopped = order(up.lines, "worker ends", "outside ends", r"postgres │.*system is shut down")
+    assert stopped == sorted(stopped)
+
+
+def test_stand_ins_beside_the_credentials_of_the_real_ones_are_refused_by_name(data: Path) -> None:
+    real = {"SMTP_HOST": "mail.example", "SMTP_FROM": "sos@mail.example"}
+    with Supervised(data, FAKE_OUTSIDE="1", **real) as up:
+        up.line("error: SMTP_FROM is set: unset it, or start without --outside demo")
+        assert up.process.wait(60) == 1
+
+
 def test_a_child_that_is_killed_is_there_again(data: Path) -> None:
     with Supervised(data) as up:
         ports = up.ready()

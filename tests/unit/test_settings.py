@@ -13,6 +13,13 @@ from realtime.protocol import Code, Refused, identifier, journey_uuid, shown, uu
 from realtime.settings import Settings
 from realtime.sockets.address import Addresses, origin_of
 
+WHOLE = {
+    "TWILIO_ACCOUNT_SID": "AC1",
+    "TWILIO_AUTH_TOKEN": "hidden",
+    "TWILIO_FROM": "+15005550006",
+    "FIREBASE_CREDENTIALS": "{}",
+}
+
 
 def test_every_setting_has_a_default_that_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
@@ -63,6 +70,16 @@ def test_a_short_secret_and_a_key_algorithm_without_keys_are_refused(monkeypatch
         ({"SMTP_HOST": "mail.example"}, "SMTP_FROM"),
         ({"SMTP_HOST": "mail.example", "SMTP_FROM": "a@b", "SMTP_USERNAME": "u"}, "SMTP_PASSWORD"),
         ({"SMTP_HOST": "mail.example", "SMTP_FROM": "a@b", "SMTP_PASSWORD": "hidden"}, "SMTP_USERNAME"),
+        ({"TWILIO_AUTH_TOKEN": "hidden"}, "TWILIO_ACCOUNT_SID and TWILIO_FROM"),
+        ({"TWILIO_FROM": "+15005550006"}, "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "hidden"}, "TWILIO_FROM"),
+        ({"TWILIO_CALL_FROM": "+15005550006"}, "TWILIO_ACCOUNT_SID"),
+        ({"TWILIO_BASE_URL": "http://127.0.0.1:9"}, "TWILIO_ACCOUNT_SID"),
+        ({"FIREBASE_DATABASE_URL": "https://x.firebaseio.com"}, "FIREBASE_CREDENTIALS"),
+        ({"FCM_BASE_URL": "http://127.0.0.1:9"}, "FIREBASE_CREDENTIALS"),
+        ({"SMTP_FROM": "a@b"}, "SMTP_HOST"),
+        ({"SMTP_USERNAME": "u", "SMTP_PASSWORD": "hidden"}, "SMTP_HOST"),
+        ({"SMTP_PASSWORD": "hidden"}, "SMTP_USERNAME"),
     ],
 )
 def test_a_credential_set_by_half_fails_by_the_name_of_what_is_missing(
@@ -74,6 +91,51 @@ def test_a_credential_set_by_half_fails_by_the_name_of_what_is_missing(
         Settings()
     assert f"{missing} missing" in str(raised.value)
     assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["TWILIO_BASE_URL", "FCM_BASE_URL", "FIREBASE_DATABASE_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "http://10.0.0.1:80",
+        "http://127.0.0.1.nip.io",
+        "http://127.0.0.1@example.com",
+        "http://user:word@127.0.0.1",
+        "http://localhost.example.com",
+        "http://0.0.0.0:9",
+        "http:127.0.0.1",
+        "http://",
+        "http://[::1",
+    ],
+)
+def test_a_stand_in_elsewhere_is_refused_before_any_credential_goes_there(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    for variable, text in WHOLE.items():
+        monkeypatch.setenv(variable, text)
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+@pytest.mark.parametrize("name", ["TWILIO_BASE_URL", "FCM_BASE_URL", "FIREBASE_DATABASE_URL"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9/?ns=x", "http://[::1]:9", ""])
+def test_a_stand_in_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    for variable, text in WHOLE.items():
+        monkeypatch.setenv(variable, text)
+    monkeypatch.setenv(name, url)
+    assert getattr(Settings(), name.lower()) == url
+
+
+@pytest.mark.parametrize("url", ["https://example.com", "ftp://127.0.0.1", "//127.0.0.1", "127.0.0.1:80"])
+def test_only_a_plain_address_of_this_machine_is_a_stand_in_of_twilio(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    for variable, text in (WHOLE | {"TWILIO_BASE_URL": url}).items():
+        monkeypatch.setenv(variable, text)
+    with pytest.raises(ValidationError, match="twilio_base_url"):
+        Settings()
 
 
 def test_the_key_of_alerts_is_its_own_or_made_of_the_tokens_secret_and_never_the_same() -> None:

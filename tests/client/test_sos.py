@@ -1,0 +1,46 @@
+"""The client's button, on a real instance: pressed until it is kept, and not again when it is refused."""
+
+import asyncio
+import time
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from realtime.client import DriverClient
+from realtime.client.link import Stopped
+from realtime.client.sos import raise_sos
+from tests.sockets.conftest import often, server, settings, shared_url
+from tests.sockets.kit import Server
+
+__all__ = ["often", "server", "settings", "shared_url"]
+
+
+def press() -> dict[str, object]:
+    return {"sos_id": str(uuid4()), "pressed_at": time.time_ns() // 1_000_000}
+
+
+async def test_it_waits_for_the_connection_and_one_press_is_one_alert(server: Server) -> None:
+    name, sos = f"d-{uuid4()}", press()
+    driver = DriverClient(server.url, server.token("driver", driver=name), rng=Random(1), http=server.session)
+    pressing = asyncio.create_task(raise_sos(driver.link, sos))
+    await asyncio.sleep(0)
+    async with driver:
+        first = await pressing
+        again = await raise_sos(driver.link, sos)
+    assert first["ok"] is True and first["alert_id"] == again["alert_id"]
+
+
+async def test_what_is_refused_for_good_is_not_pressed_for_ever(server: Server) -> None:
+    token = server.token("driver", driver=f"d-{uuid4()}")
+    async with DriverClient(server.url, token, rng=Random(1), http=server.session) as driver:
+        with pytest.raises(Stopped) as stopped:
+            await raise_sos(driver.link, {"sos_id": "no uuid"})
+    assert stopped.value.code == "invalid"
+
+
+async def test_a_link_that_is_over_ends_it(server: Server) -> None:
+    driver = DriverClient(server.url, "no token", rng=Random(1), http=server.session)
+    async with driver:
+        with pytest.raises(Stopped):
+            await raise_sos(driver.link, press())

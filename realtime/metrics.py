@@ -270,6 +270,10 @@ BREAKER: Final = _gauges(
 UNRECORDED: Final = _gauge(
     "wayguard_alert_unrecorded", "outcomes in memory alone, the ledger and the journal being away"
 )
+DIRECTORY_AGE: Final = _gauge(
+    "wayguard_directory_age_seconds",
+    "age of the local copy of contacts and policies that serves while Postgres is away",
+)
 FORGOTTEN: Final = _counter(
     "wayguard_alert_forgotten_total", "outcomes that could not be recorded; they are looked up instead"
 )

@@ -1,0 +1,204 @@
+"""What is known of every driver (contacts, policies, PINs), kept by each process for when Postgres is away.
+
+Read anew every 30 s, and sealed on disk, so that a process which starts while Postgres is away has it too.
+With nothing at all known there is still the operator of the tenant, and the built-in policy. What people say
+of their numbers meanwhile (STOP, START) is kept beside it until Postgres has it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from alerts.policy import Circumstances, Contact
+from realtime import metrics
+from realtime.fanout.endings import end
+from realtime.protocol import Refused
+from realtime.safety.sealed import Broken, seal, unseal, write_whole
+from realtime.store import contacts
+from realtime.store.circumstances import Known, all_circumstances, scope_of
+from realtime.store.database import Database
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+PURPOSE: Final = "directory"
+READ_S: Final = 30.0
+RETRY_S: Final = 2.0
+WRITE_MS: Final = 600_000
+"""The file is written when anything is new, and at least so often, so that it says how old it is."""
+MAX_SAID: Final = 10_000
+"""Numbers whose word is kept while Postgres is away; beyond it a further one is refused."""
+
+
+class Said(Struct, frozen=True):
+    """The last word of a number. ``out``: it wants nothing more."""
+
+    out: bool
+    at_ms: int
+
+
+class _Page(Struct, frozen=True):
+    """The file: what was known ``read_ms``."""
+
+    known: Known
+    read_ms: int
+
+
+class Directory:
+    """`open` reads the file, `start` begins to refresh; ``of`` answers at once, whatever is away."""
+
+    def __init__(
+        self,
+        db: Database,
+        folder: Path,
+        key: bytes,
+        operator_of: Callable[[str], Contact | None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._db: Final = db
+        self._file: Final = folder / "directory"
+        self._said_file: Final = folder / "opted"
+        self._key: Final = key
+        self._operator_of: Final = operator_of
+        self._now_ms: Final = now_ms
+        self._known = Known({}, {}, {}, {})
+        self._read_ms: int | None = None
+        self._written: tuple[Known, int] | None = None
+        self._said: dict[str, Said] = {}
+        self._reading: Final = asyncio.Lock()
+        self._writing: Final = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Read what was kept. A file that cannot be read counts as none."""
+        page = await self._load(self._file, _Page)
+        if page is not None:
+            self._known, self._read_ms = page.known, page.read_ms
+            self._written = (page.known, page.read_ms)
+        self._said = await self._load(self._said_file, dict[str, Said]) or {}
+        self._tell_age()
+
+    def start(self) -> None:
+        """Begin to refresh."""
+        self._tasks = [asyncio.ensure_future(self._run())]
+
+    async def stop(self) -> None:
+        """Refresh no more."""
+        await end(self._tasks)
+
+    # --- what is known
+
+    def of(self, tenant: str, vendor: str, driver: str) -> Circumstances:
+        """The circumstances of a driver as they were last read."""
+        found = self._known.of(tenant, vendor, driver, self._operator_of(tenant))
+        out = {phone for phone, said in self._said.items() if said.out}
+        if not out:
+            return found
+        return replace(found, contacts=tuple(_without(contact, out) for contact in found.contacts))
+
+    @property
+    def age_ms(self) -> int | None:
+        """How old it is; None when nothing was ever read."""
+        return None if self._read_ms is None else max(0, self._now_ms() - self._read_ms)
+
+    def count(self, tenant: str, driver: str) -> int:
+        """How much of a driver is here."""
+        scope = scope_of(tenant, None, driver)
+        parts = (self._known.contacts, self._known.policies, self._known.safety)
+        return sum(scope in part for part in parts)
+
+    # --- refreshing
+
+    async def refresh(self) -> None:
+        """Read everything anew. Raises Refused(unavailable)."""
+        async with self._reading:  # what was read later counts
+            began_ms = self._now_ms()
+            self._known = await all_circumstances(self._db)
+            self._read_ms = began_ms
+            self._tell_age()
+            await self._write(began_ms)
+
+    async def _run(self) -> None:
+        while True:
+            pause_s = READ_S
+            try:
+                await self.refresh()
+            except Refused:
+                pause_s = RETRY_S
+            except Exception as error:  # its own text may quote a row
+                log.error("the directory is not refreshed: %s", type(error).__name__)
+            self._tell_age()
+            await asyncio.sleep(pause_s)
+
+    async def _write(self, read_ms: int) -> None:
+        if self._written is not None:
+            known, written_ms = self._written
+            if known == self._known and 0 <= read_ms - written_ms < WRITE_MS:
+                return
+        known = self._known
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._store, self._file, _Page(known, read_ms))
+            except OSError as error:  # what is in memory still serves
+                log.error("the directory cannot be written: %s", type(error).__name__)
+                return
+        self._written = (known, read_ms)
+
+    def _tell_age(self) -> None:
+        if (age_ms := self.age_ms) is not None:
+            metrics.DIRECTORY_AGE.set(age_ms / 1000)
+
+    # --- what numbers said meanwhile
+
+    async def say(self, phone: str, *, out: bool) -> None:
+        """Keep the word of a number until Postgres has it. Raises OSError when it cannot be kept."""
+        if phone not in self._said and len(self._said) >= MAX_SAID:
+            raise OSError("too many numbers wait for postgres")
+        async with self._writing:
+            said = {**self._said, phone: Said(out, self._now_ms())}
+            await asyncio.to_thread(self._store, self._said_file, said)
+            self._said = said
+
+    @property
+    def unsaid(self) -> int:
+        """How many words Postgres does not have yet."""
+        return len(self._said)
+
+    async def hand_over(self) -> None:
+        """Give Postgres what numbers said meanwhile. Raises Refused(unavailable), OSError."""
+        waiting = dict(self._said)
+        if not waiting:
+            return
+        for phone, said in waiting.items():
+            await (contacts.opt_out if said.out else contacts.opt_in)(self._db, phone)
+        await self.refresh()  # before they are forgotten here: nobody is told who has just said STOP
+        async with self._writing:
+            rest = {phone: said for phone, said in self._said.items() if waiting.get(phone) != said}
+            await asyncio.to_thread(self._store, self._said_file, rest)
+            self._said = rest
+
+    # --- the files
+
+    async def _load(self, file: Path, kind: type[T]) -> T | None:
+        try:
+            sealed = await asyncio.to_thread(file.read_bytes)
+            return msgspec.msgpack.decode(unseal(self._key, file.name, sealed), type=kind)
+        except FileNotFoundError:
+            return None
+        except (OSError, Broken, msgspec.MsgspecError) as error:
+            log.error("a local copy cannot be read and is passed over: %s", type(error).__name__)
+            return None
+
+    def _store(self, file: Path, content: object) -> None:
+        write_whole(file, seal(self._key, file.name, msgspec.msgpack.encode(content)))
+
+
+def _without(contact: Contact, phones: AbstractSet[str]) -> Contact:
+    return replace(contact, phone=None) if contact.phone in phones else contact

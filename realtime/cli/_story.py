@@ -166,7 +166,9 @@ def _tried(attempt: Attempt, who: str) -> Iterator[Line]:
     if attempt.repeat:
         what += ", a repeat"
     by = attempt.provider or "nobody"
-    if attempt.sent_ms is not None:
+    if attempt.sent_ms is not None and attempt.status is Status.FAILED and attempt.provider_id is None:
+        yield Line(attempt.sent_ms, f"{what}: handed to {by}, which never said that it has it")
+    elif attempt.sent_ms is not None:
         took = f", {span(attempt.sent_ms - attempt.due_ms)} after it was due"
         yield Line(attempt.sent_ms, f"{what}: {by} has it{_said(attempt)}{took}", good=True)
     if attempt.delivered_ms is not None:

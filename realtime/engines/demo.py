@@ -29,7 +29,8 @@ async def announce(plan: Plan, console: Console, settings: Settings) -> None:
     url = settings.public_url
     console.plain(f"\nready: {url}")
     if not settings.auth_secret:
-        console.plain("tokens come from the key set in AUTH_JWKS_URL\n")
+        console.plain("tokens come from the key set in AUTH_JWKS_URL")
+        _say_outside(plan, console)
         return
     token = mint(settings, role="dispatcher", tenant=TENANT, vendors=[VENDOR], ttl_s=_WEEK_S)
     if plan.demo is None:

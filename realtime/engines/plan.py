@@ -158,7 +158,10 @@ def _stand_ins(after: int, environ: Mapping[str, str]) -> tuple[int, dict[str, s
     if real := accounts.set_for_real(environ):
         raise EngineError(f"{real[0]} is set: unset it, or start without --outside demo")
     port, *ports = inner_ports(after, 1 + accounts.PORTS)
-    return port, accounts.made_up(ports)
+    past = environ.get("no_proxy") or environ.get("NO_PROXY")
+    here = f"{past},{accounts.HOST}" if past else accounts.HOST
+    # Firebase's clients would ask a proxy of the environment for what is on this machine.
+    return port, {**accounts.made_up(ports), "no_proxy": here, "NO_PROXY": here}
 
 
 INLAND = "53.4794,-2.2453"

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from email.message import EmailMessage
 from heapq import nlargest
+from itertools import islice
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -65,18 +66,20 @@ class Talks:
 
 def sent(servers: Servers, talks: Talks, limit: int = MOST) -> list[Item]:
     """The newest ``limit`` of everything."""
-    return nlargest(min(limit, MOST), _all(servers, talks), key=lambda item: item.at_ms)
+    most = min(limit, MOST)
+    return nlargest(most, _newest(servers, talks, most), key=lambda item: item.at_ms)
 
 
-def _all(servers: Servers, talks: Talks) -> Iterator[Item]:
+def _newest(servers: Servers, talks: Talks, most: int) -> Iterator[Item]:
+    """The newest of each kind."""
     link = _link_finder(servers.public_url)
-    for one in servers.twilio.messages:
+    for one in islice(reversed(servers.twilio.messages), most):
         yield _sms(one, talks, link)
-    for one in servers.twilio.phone_calls:
+    for one in islice(reversed(servers.twilio.phone_calls), most):
         yield _call(one, talks)
-    for push in servers.fcm.pushes:
+    for push in islice(reversed(servers.fcm.pushes), most):
         yield _push(push, link)
-    for mail in tuple(servers.mail.mails):  # filled by another thread
+    for mail in islice(reversed(servers.mail.mails.copy()), most):  # another thread fills it
         yield _mail(mail, link)
 
 

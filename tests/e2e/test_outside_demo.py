@@ -43,7 +43,9 @@ async def test_an_sos_of_the_demo_is_seen_and_answered_without_any_account(
     command = (sys.executable, "-m", "realtime.cli", "up", "--outside", "demo")
     command += ("--instances", "1", "--workers", "1")
     complaints: list[str] = []
-    with Supervised(folder, command) as up:
+    # A proxy that nobody can reach: nothing of this may ask one.
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    with Supervised(folder, command, **proxies) as up:
         page_url = (await asyncio.to_thread(up.line, r"^  outside +(http://127\.0\.0\.1:\d+/)"))[1]
         answer_url = (await asyncio.to_thread(up.line, r"^  answer +(http\S+/a#\S+)$"))[1]
         context = await browser.new_context(viewport={"width": 390, "height": 844})

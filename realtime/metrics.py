@@ -274,6 +274,17 @@ DIRECTORY_AGE: Final = _gauge(
     "wayguard_directory_age_seconds",
     "age of the local copy of contacts and policies that serves while Postgres is away",
 )
+JOURNAL_WAITING: Final = _gauge(
+    "wayguard_journal_waiting", "alerts on this process's disk that Postgres does not have yet"
+)
+JOURNAL_OLDEST: Final = _gauge(
+    "wayguard_journal_oldest_seconds", "how long the oldest of them has waited, in seconds"
+)
+JOURNAL_IMPORTED: Final = _counters(
+    "wayguard_journal_imported_total",
+    "alerts of the journal given to Postgres, by what it said",
+    outcome=("ok", "rejected"),
+)
 FORGOTTEN: Final = _counter(
     "wayguard_alert_forgotten_total", "outcomes that could not be recorded; they are looked up instead"
 )

@@ -1,13 +1,16 @@
 """What the edges ask of the alert engine: the intake, and those who want to hear of every change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import UUID
 
 from alerts.alert import Alert, Press
-from alerts.case import Case
+from alerts.attempt import StatusReport
+from alerts.case import Audit, Case
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Taken
+from realtime.store.hooks import Asked
 
 Heard = Callable[[Alert], None]
 """Is told of an alert as it stands now, each version at most once. Must not block."""
@@ -33,3 +36,90 @@ class Intake(Protocol):
 
     async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
         """What is known of a driver: PINs, contacts, policies. From the local copy with Postgres away."""
+
+
+# --- with Postgres away
+
+
+class Kept(Protocol):
+    """A case that a process keeps, with the presses that went into it and what happened meanwhile."""
+
+    @property
+    def case(self) -> Case:
+        """As it stands."""
+
+    @property
+    def presses(self) -> tuple[Press, ...]:
+        """All that went into it here."""
+
+    @property
+    def audit(self) -> tuple[Audit, ...]:
+        """What happened to it here."""
+
+
+class Local(Protocol):
+    """What the intake and the importer ask of the journal of this process. Everything raises Away."""
+
+    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+        """Keep a press on disk. Idempotent by ``sos_id``."""
+
+    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+        """One event of a case that is here."""
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert that a press went into, if it is here."""
+
+    async def look(self, alert_id: UUID) -> Case | None:
+        """The case, if it is here; also by the id that a press promised before it joined."""
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word; False when it speaks of nothing that is here."""
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message."""
+
+    async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Any:
+        """Bring another's copy in, to be acted upon by whoever does now."""
+
+    def get(self, alert_id: UUID) -> Kept | None:
+        """The case and what belongs to it."""
+
+    def all(self) -> Sequence[Kept]:
+        """Everything that is here."""
+
+    def hold(self, alert_id: UUID) -> AbstractAsyncContextManager[Kept | None]:
+        """Nothing else changes the case meanwhile, and no message of it is under way."""
+
+    async def forget(self, alert_id: UUID) -> None:
+        """Postgres has it. Inside `hold` alone."""
+
+    async def keep_report(self, report: StatusReport) -> None:
+        """A provider's word that nobody here knows."""
+
+    def early(self) -> Sequence[StatusReport]:
+        """All of those."""
+
+    async def forget_report(self, report: StatusReport) -> None:
+        """Postgres has it."""
+
+
+class Copies(Protocol):
+    """The cases of the other processes, as far as they have shown them."""
+
+    async def share(self, kept: Any) -> bool:
+        """Show the others a case that is kept here; whether they can have it now. Bounded."""
+
+    async def withdraw(self, alert_id: UUID) -> None:
+        """Postgres has it."""
+
+    def copy_of(self, alert_id: UUID) -> Kept | None:
+        """A case by its id."""
+
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+        """The case that a press went into."""
+
+    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+        """The case of a message that a provider speaks of."""
+
+    def last_asked(self, phone: str) -> Asked | None:
+        """The last message to a number about an open alert."""

@@ -1,0 +1,111 @@
+"""What the hooks look up of numbers and answers, with Postgres there or not: `realtime.hooks.ports.Book`."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from alerts.alert import OPEN
+from alerts.attempt import Attempt, Channel, Purpose, Status, rank
+from alerts.case import Case
+from alerts.ports import Away
+from realtime.protocol import Code, Refused
+from realtime.safety.directory import Directory
+from realtime.safety.ports import Copies, Local
+from realtime.safety.reach import Reach
+from realtime.store.hooks import Asked, HookBook
+
+ASK_S: Final = 1.0
+MAX_TAKEN: Final = 10_000
+"""Answers that are remembered in memory while Postgres is away; the oldest go first."""
+_ASKS: Final = frozenset({Channel.SMS, Channel.CALL})
+
+
+class SafeBook:
+    """Postgres' book; with it away, what the cases here and elsewhere say."""
+
+    def __init__(
+        self, reach: Reach, book: HookBook, local: Local, copies: Copies, directory: Directory
+    ) -> None:
+        self._reach: Final = reach
+        self._book: Final = book
+        self._local: Final = local
+        self._copies: Final = copies
+        self._directory: Final = directory
+        self._taken: Final[OrderedDict[str, None]] = OrderedDict()
+
+    async def last_asked(self, phone: str) -> Asked | None:
+        """The last message to ``phone`` about an open alert."""
+        away = False
+        found = None
+        try:
+            found = await self._reach.ask(lambda: self._book.last_asked(phone), ASK_S)
+        except Away:
+            away = True
+        if found is None:
+            cases = (kept.case for kept in self._local.all())
+            found = last_asked(cases, phone) or self._copies.last_asked(phone)
+        if found is None and away:
+            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2)
+        return found
+
+    async def is_known(self, answer_id: str) -> bool:
+        """Whether this answer was taken before; with Postgres away, by this process."""
+        if answer_id in self._taken:
+            return True
+        try:
+            return await self._reach.ask(lambda: self._book.is_known(answer_id), ASK_S)
+        except Away:
+            return False  # an answer that is taken twice does what it did once
+
+    async def keep(self, answer_id: str) -> None:
+        """This answer was taken."""
+        self._taken[answer_id] = None
+        if len(self._taken) > MAX_TAKEN:
+            self._taken.popitem(last=False)
+        try:
+            await self._reach.ask(lambda: self._book.keep(answer_id), ASK_S)
+        except Away:
+            return
+
+    async def opt_out(self, phone: str) -> int:
+        """``phone`` wants nothing more; in how many tenants that is new, as far as is known."""
+        return await self._opt(phone, out=True)
+
+    async def opt_in(self, phone: str) -> int:
+        """``phone`` wants messages again."""
+        return await self._opt(phone, out=False)
+
+    async def _opt(self, phone: str, *, out: bool) -> int:
+        change = self._book.opt_out if out else self._book.opt_in
+        try:
+            return await self._reach.ask(lambda: change(phone), ASK_S)
+        except Away:
+            pass
+        try:
+            await self._directory.say(phone, out=out)
+        except OSError as error:
+            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2) from error
+        return 0
+
+
+def last_asked(cases: Iterable[Case], phone: str) -> Asked | None:
+    """The last text or call to ``phone`` about one of ``cases`` that is open."""
+    found: list[tuple[int, Asked]] = []
+    for case in cases:
+        theirs = {contact.contact_id for contact in case.copy.contacts if contact.phone == phone}
+        if case.alert.state not in OPEN or not theirs:
+            continue
+        for attempt in case.attempts.values():
+            if attempt.contact_id in theirs and _was_sent(attempt):
+                asked = Asked(case.alert.alert_id, attempt.attempt_id, attempt.contact_id)
+                found.append((attempt.sent_ms or attempt.created_ms, asked))
+    return max(found, key=lambda one: (one[0], one[1].attempt_id))[1] if found else None
+
+
+def _was_sent(attempt: Attempt) -> bool:
+    """Whether the person may have it: a message whose reply was lost is one of those."""
+    return (
+        attempt.channel in _ASKS
+        and attempt.purpose is not Purpose.CODE
+        and rank(attempt.status) >= rank(Status.SENDING)
+    )

@@ -1,0 +1,271 @@
+"""The intake that does not need Postgres: what it cannot have now is kept by the journal of this process.
+
+Each question goes the same way: the cases that wait here, Postgres while it is up, the copies that the other
+processes have shown. An event on another's copy is applied to a copy of our own; copies merge, and whoever
+acts on the alert takes it from there.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from alerts.alert import Alert, Press
+from alerts.attempt import StatusReport
+from alerts.case import Case
+from alerts.policy import Circumstances, Contact
+from alerts.ports import Applied, Away, Taken
+from realtime.protocol import Code, Refused
+from realtime.safety.announcer import Announcer
+from realtime.safety.directory import Directory
+from realtime.safety.news import AlertNews
+from realtime.safety.ports import Copies, Kept, Local
+from realtime.safety.reach import Reach
+from realtime.store import alert_reads
+from realtime.store.alerts import PostgresLedger
+from realtime.store.circumstances import circumstances
+from realtime.store.database import Database
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+ASK_S: Final = 1.0
+"""How long Postgres may take for what somebody waits for; then the journal takes it."""
+RETRY_S: Final = 2.0
+
+
+class SafeIntake:
+    """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced."""
+
+    def __init__(
+        self,
+        reach: Reach,
+        db: Database,
+        ledger: PostgresLedger,
+        local: Local,
+        copies: Copies,
+        directory: Directory,
+        announcer: Announcer,
+        news: AlertNews,
+        operator_of: Callable[[str], Contact | None],
+    ) -> None:
+        self._reach: Final = reach
+        self._db: Final = db
+        self._ledger: Final = ledger
+        self._local: Final = local
+        self._copies: Final = copies
+        self._directory: Final = directory
+        self._announcer: Final = announcer
+        self._news: Final = news
+        self._operator_of: Final = operator_of
+
+    # --- what happens
+
+    async def press(self, press: Press) -> Taken:
+        """Keep a press: in Postgres, else in the journal. Raises Refused(unavailable) when neither can.
+
+        One that waits in the journal is answered from there.
+        """
+        if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
+            try:
+                taken = await self._reach.ask(lambda: self._commit(press), ASK_S)
+            except Away:
+                pass
+            else:
+                self._announcer.changed(taken.alert)
+                return taken
+        return await self._journal(press)
+
+    async def _commit(self, press: Press) -> Taken:
+        known = await circumstances(
+            self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
+        )
+        return await self._ledger.press(press, known)
+
+    async def _journal(self, press: Press) -> Taken:
+        copy = self._copies.find(press.tenant, press.driver, press.sos_id)
+        try:
+            if copy is not None:
+                await self._local.adopt(copy.case, copy.presses, copy.audit)
+            known = self._directory.of(press.tenant, press.vendor, press.driver)
+            taken = await self._local.press(press, known)
+        except Away as error:
+            log.error("a press cannot be kept by postgres nor by the journal")
+            raise _away() from error
+        shared = await self._share(taken.alert.alert_id)
+        self._announcer.changed(taken.alert)
+        return replace(taken, durability="replicated" if shared else "local")
+
+    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+        """One event of an alert, wherever that is kept."""
+        applied = await self._apply_here(tenant, alert_id, event)
+        if applied is not None:
+            return applied
+        away = False
+        try:
+            applied = await self._reach.ask(lambda: self._apply_stored(tenant, alert_id, event), ASK_S)
+        except Away:
+            away = True
+        if applied is not None:
+            self._announcer.changed(applied.alert)
+            return applied
+        if await self._adopt(self._copies.copy_of(alert_id), tenant):
+            return await self._apply_here(tenant, alert_id, event)
+        if away:
+            raise _away()
+        return None
+
+    async def _apply_stored(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+        alert = await alert_reads.get(self._db, tenant, alert_id) or self._news.get(tenant, alert_id)
+        return None if alert is None else await self._ledger.apply(alert.alert_id, event)
+
+    async def _apply_here(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+        case = await self._local_case(tenant, alert_id)
+        if case is None:
+            return None
+        try:
+            applied = await self._local.apply(case.alert.alert_id, event)
+        except Away as error:
+            raise _away() from error
+        if applied is not None:
+            await self._share(applied.alert.alert_id)
+            self._announcer.changed(applied.alert)
+        return applied
+
+    # --- what providers say
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word; False when no attempt is known yet of which it speaks: it is kept.
+
+        Raises Away when it cannot be.
+        """
+        if await self._local.report(report):
+            return True
+        try:
+            return await self._reach.ask(lambda: self._ledger.report(report), ASK_S)
+        except Away:
+            pass
+        copy = self._copies.of_provider(report.provider, report.provider_id)
+        if copy is not None and await self._adopt(copy, copy.case.alert.tenant):
+            moved = await self._local.report(report)
+            await self._share(copy.case.alert.alert_id)
+            return moved
+        await self._local.keep_report(report)
+        return False
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message. Raises Away when that cannot be kept."""
+        for kept in self._local.all():
+            if attempt_id in kept.case.attempts:
+                await self._local.answered(attempt_id)
+                await self._share(kept.case.alert.alert_id)
+                return
+        await self._reach.ask(lambda: self._ledger.answered(attempt_id), ASK_S)
+
+    # --- what is asked
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert that a press went into."""
+        alert = await self._local_find(tenant, driver, sos_id)
+        if alert is not None:
+            return alert
+        return await self._first(
+            lambda: self._ledger.find(tenant, driver, sos_id),
+            lambda: _alert(self._copies.find(tenant, driver, sos_id)),
+        )
+
+    async def get(self, tenant: str, alert_id: UUID) -> Alert | None:
+        """The alert, as it is kept or as it was heard of."""
+        case = await self._local_case(tenant, alert_id)
+        if case is not None:
+            return case.alert
+        return await self._first(
+            lambda: alert_reads.get(self._db, tenant, alert_id),
+            lambda: self._copied(tenant, alert_id) or self._news.get(tenant, alert_id),
+        )
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """All of an alert."""
+        try:
+            here = await self._local.look(alert_id)
+        except Away as error:
+            raise _away() from error
+        if here is not None:
+            return here
+        return await self._first(
+            lambda: self._ledger.look(alert_id), lambda: _case(self._copies.copy_of(alert_id))
+        )
+
+    async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
+        """What is known of a driver: by Postgres, else as it was last read."""
+        operator = self._operator_of(tenant)
+        try:
+            return await self._reach.ask(
+                lambda: circumstances(self._db, tenant, vendor, driver, operator), ASK_S
+            )
+        except Away:
+            return self._directory.of(tenant, vendor, driver)
+
+    async def _first(self, stored: Callable[[], Any], elsewhere: Callable[[], T | None]) -> T | None:
+        """What Postgres has, else what another process has shown.
+
+        Raises Refused(unavailable) when Postgres cannot be asked and nobody else knows.
+        """
+        away: Away | None = None
+        found: T | None = None
+        try:
+            found = await self._reach.ask(stored, ASK_S)
+        except Away as error:
+            away = error
+        if found is None:
+            found = elsewhere()
+        if found is None and away is not None:
+            raise _away() from away
+        return found
+
+    # --- the copies
+
+    async def _local_find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        try:
+            return await self._local.find(tenant, driver, sos_id)
+        except Away:
+            return None
+
+    async def _local_case(self, tenant: str, alert_id: UUID) -> Case | None:
+        try:
+            case = await self._local.look(alert_id)
+        except Away:
+            return None
+        return case if case is not None and case.alert.tenant == tenant else None
+
+    def _copied(self, tenant: str, alert_id: UUID) -> Alert | None:
+        alert = _alert(self._copies.copy_of(alert_id))
+        return alert if alert is not None and alert.tenant == tenant else None
+
+    async def _adopt(self, copy: Kept | None, tenant: str) -> bool:
+        """Make another's copy ours too; whether there is one of ``tenant``."""
+        if copy is None or copy.case.alert.tenant != tenant:
+            return False
+        try:
+            await self._local.adopt(copy.case, copy.presses, copy.audit)
+        except Away as error:
+            raise _away() from error
+        return True
+
+    async def _share(self, alert_id: UUID) -> bool:
+        kept = self._local.get(alert_id)
+        return kept is not None and await self._copies.share(kept)
+
+
+def _alert(kept: Kept | None) -> Alert | None:
+    return None if kept is None else kept.case.alert
+
+
+def _case(kept: Kept | None) -> Case | None:
+    return None if kept is None else kept.case
+
+
+def _away() -> Refused:
+    return Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=RETRY_S)

@@ -1,0 +1,96 @@
+"""Whether Postgres is asked first. One that did not answer in time is not asked again until it does: with it
+away a cry for help waits for it once, and the next not at all.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from alerts.ports import Away
+from realtime.fanout.endings import end
+from realtime.protocol import Code, Refused
+from realtime.store.alerts import Rejected
+from realtime.store.database import Database
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+PROBE_S: Final = 0.5
+PROBE_TIMEOUT_S: Final = 2.0
+
+
+class Reach:
+    """``ask`` while ``is_up``. `start` begins to look whether it is back; ``on_back`` is told when it is."""
+
+    def __init__(self, db: Database, on_back: Callable[[], None] = lambda: None) -> None:
+        self._db: Final = db
+        self._on_back: Final = on_back
+        self._is_up = db.is_up
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self._is_up
+
+    def start(self) -> None:
+        """Begin to probe whenever it is away."""
+        self._tasks = [asyncio.ensure_future(self._run())]
+
+    async def stop(self) -> None:
+        """Probe no more."""
+        await end(self._tasks)
+
+    async def ask(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
+        """What ``work`` comes to. Raises Away: at once when Postgres is away, after ``within_s`` at most.
+
+        What was not answered in time may have happened all the same. A `Rejected`, which is one too, says
+        nothing against Postgres.
+        """
+        if not self._is_up:
+            raise Away
+        try:
+            async with asyncio.timeout(within_s):
+                return await work()
+        except TimeoutError as error:
+            self._lost("no answer in time")
+            raise Away from error
+        except Rejected:
+            raise
+        except Away:
+            self._lost("away")
+            raise
+        except Refused as refused:
+            if refused.code is not Code.UNAVAILABLE:
+                raise
+            self._lost("away")
+            raise Away from refused
+
+    async def probe(self) -> bool:
+        """Look once, unless it is known to be there; whether it is."""
+        if self._is_up:
+            return True
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                answers = await self._db.ping()
+        except TimeoutError:
+            answers = False
+        if answers:
+            log.info("postgres takes alerts again")
+            self._is_up = True
+            self._on_back()
+        return answers
+
+    def _lost(self, why: str) -> None:
+        if self._is_up:
+            log.warning("postgres is not asked for alerts until it is back: %s", why)
+        self._is_up = False
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.probe()
+            except Exception as error:
+                log.error("looking for postgres failed: %s", type(error).__name__)
+            await asyncio.sleep(PROBE_S)

@@ -1,0 +1,211 @@
+"""The ports of the intake in memory, with switches; a line to Postgres that can be cut and can hang."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from alerts import case as cases
+from alerts.alert import OPEN, Alert, Press, alert_id_of
+from alerts.attempt import Accepted, StatusReport
+from alerts.case import Audit, Case, Changes
+from alerts.policy import Circumstances
+from alerts.ports import Applied, Away, Taken
+from realtime.store.hooks import Asked
+from tests.e2e.proxy import Proxy
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Line:
+    """The way to Postgres: ``url`` goes through it."""
+
+    def __init__(self, proxy: Proxy, url: str) -> None:
+        self._proxy = proxy
+        self._port = proxy.target
+        parts = urlsplit(url)
+        ours = urlsplit(proxy.url)
+        login = parts.netloc.rpartition("@")[0]
+        self.url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{ours.port}"))
+
+    def cut(self) -> None:
+        """Nobody answers, as when Postgres is stopped."""
+        self._proxy.target = 1
+        for pair in list(self._proxy.pairs):
+            pair.close()
+
+    def hang(self) -> None:
+        """Connections stay, and nothing comes back, as when Postgres is frozen."""
+        self._proxy.stall()
+
+    def mend(self) -> None:
+        """All is as before; what hung arrives."""
+        self._proxy.target = self._port
+        self._proxy.resume()
+
+
+class Kept(Struct, frozen=True):
+    case: Case
+    presses: tuple[Press, ...] = ()
+    audit: tuple[Audit, ...] = ()
+
+
+class Journal:
+    """`realtime.safety.ports.Local`. ``is_full``: nothing more can be written."""
+
+    def __init__(self) -> None:
+        self.kept: dict[UUID, Kept] = {}
+        self.reports: list[StatusReport] = []
+        self.is_full = False
+        self.dies_before_forgetting = False
+
+    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+        self._write()
+        found = await self.find(press.tenant, press.driver, press.sos_id)
+        if found is not None:
+            return Taken(found, "local", created=False, joined=found.sos_id != press.sos_id)
+        for one in self.kept.values():
+            alert = one.case.alert
+            if (alert.tenant, alert.driver) == (press.tenant, press.driver) and alert.state in OPEN:
+                changes = cases.joined(one.case, press, circumstances, now_ms())
+                return Taken(self._keep(changes, press), "local", created=False, joined=True)
+        changes = cases.opened(press, circumstances, now_ms())
+        return Taken(self._keep(changes, press), "local", created=True, joined=False)
+
+    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+        self._write()
+        case = await self.look(alert_id)
+        if case is None:
+            return None
+        changes = cases.applied(case, event, now_ms())
+        return Applied(self._keep(changes), changes.refused)
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        for one in self.kept.values():
+            ids = {one.case.alert.sos_id, *(press.sos_id for press in one.presses)}
+            if (one.case.alert.tenant, one.case.alert.driver) == (tenant, driver) and sos_id in ids:
+                return one.case.alert
+        return None
+
+    async def look(self, alert_id: UUID) -> Case | None:
+        for one in self.kept.values():
+            promised = {alert_id_of(p.tenant, p.driver, p.sos_id) for p in one.presses}
+            if alert_id in (one.case.alert.alert_id, *promised):
+                return one.case
+        return None
+
+    async def report(self, report: StatusReport) -> bool:
+        for one in list(self.kept.values()):
+            for attempt in one.case.attempts.values():
+                if (attempt.provider, attempt.provider_id) == (report.provider, report.provider_id):
+                    self._keep(cases.reported(one.case, attempt.attempt_id, report, now_ms()))
+                    return True
+        return False
+
+    async def answered(self, attempt_id: UUID) -> None:
+        for one in list(self.kept.values()):
+            if attempt_id in one.case.attempts:
+                self._keep(cases.answered(one.case, attempt_id, now_ms()))
+
+    async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Kept:
+        self._write()
+        ours = self.kept.get(case.alert.alert_id)
+        changes = cases.merged(None if ours is None else ours.case, case, now_ms())
+        before = Kept(case) if ours is None else ours
+        self.kept[case.alert.alert_id] = Kept(
+            changes.case, tuple(dict.fromkeys(before.presses + presses)), before.audit + audit
+        )
+        return self.kept[case.alert.alert_id]
+
+    def get(self, alert_id: UUID) -> Kept | None:
+        return self.kept.get(alert_id)
+
+    def all(self) -> Sequence[Kept]:
+        return list(self.kept.values())
+
+    @asynccontextmanager
+    async def hold(self, alert_id: UUID) -> AsyncIterator[Kept | None]:
+        yield self.kept.get(alert_id)
+
+    async def forget(self, alert_id: UUID) -> None:
+        if self.dies_before_forgetting:
+            raise KeyboardInterrupt
+        del self.kept[alert_id]
+
+    async def keep_report(self, report: StatusReport) -> None:
+        self._write()
+        self.reports.append(report)
+
+    def early(self) -> Sequence[StatusReport]:
+        return list(self.reports)
+
+    async def forget_report(self, report: StatusReport) -> None:
+        self.reports.remove(report)
+
+    def sent(self, provider_id: str) -> None:
+        """The first message that is due was taken by a provider."""
+        (kept,) = self.kept.values()
+        attempt = next(a for a in kept.case.attempts.values() if a.channel == "sms")
+        changes = cases.settled(
+            kept.case, attempt.attempt_id, Accepted(provider_id, "queued"), now_ms(), random.random
+        )
+        moved = changes.case.attempts[attempt.attempt_id]
+        attempts = {**changes.case.attempts, attempt.attempt_id: _by(moved, "twilio")}
+        self.kept[kept.case.alert.alert_id] = Kept(
+            Case(changes.case.alert, changes.case.copy, attempts), kept.presses, kept.audit
+        )
+
+    def _keep(self, changes: Changes, *presses: Press) -> Alert:
+        alert = changes.case.alert
+        before = self.kept.get(alert.alert_id, Kept(changes.case))
+        self.kept[alert.alert_id] = Kept(changes.case, before.presses + presses, before.audit + changes.audit)
+        return alert
+
+    def _write(self) -> None:
+        if self.is_full:
+            raise Away
+
+
+class Others:
+    """`realtime.safety.ports.Copies`: a Redis that may be ``away``, and what others have shown there."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.shared: dict[UUID, Any] = {}
+        self.shown: dict[UUID, Kept] = {}
+
+    async def share(self, kept: Any) -> bool:
+        if not self.away:
+            self.shared[kept.case.alert.alert_id] = kept
+        return not self.away
+
+    async def withdraw(self, alert_id: UUID) -> None:
+        self.shared.pop(alert_id, None)
+
+    def copy_of(self, alert_id: UUID) -> Kept | None:
+        return self.shown.get(alert_id)
+
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+        return self.shown.get(alert_id_of(tenant, driver, sos_id))
+
+    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+        for kept in self.shown.values():
+            for attempt in kept.case.attempts.values():
+                if (attempt.provider, attempt.provider_id) == (provider, provider_id):
+                    return kept
+        return None
+
+    def last_asked(self, phone: str) -> Asked | None:
+        return None
+
+
+def _by(attempt: Any, provider: str) -> Any:
+    return replace(attempt, provider=provider)

@@ -1,0 +1,317 @@
+"""An SOS with Postgres away: kept by the journal, answered as such, brought in once when Postgres is back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from alerts.alert import Acknowledged, Actor, ActorKind, Alert, Noted, Press, State
+from alerts.attempt import Status, StatusReport
+from alerts.ports import Away
+from realtime.fanout.bus import RedisBus
+from realtime.protocol import Code, Refused
+from realtime.safety.announcer import Announcer
+from realtime.safety.book import SafeBook
+from realtime.safety.directory import Directory
+from realtime.safety.importer import Importer
+from realtime.safety.intake import SafeIntake
+from realtime.safety.news import AlertNews
+from realtime.safety.reach import Reach
+from realtime.settings import Settings
+from realtime.store import alert_reads
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
+from realtime.store.database import Database
+from realtime.store.hooks import HookBook
+from tests.alerts.ledger_contract import a_press
+from tests.e2e.proxy import Proxy
+from tests.safety_away.fakes import Journal, Kept, Line, Others, now_ms
+from tests.store.people import put_contact, put_driver
+
+PHONE = "+41790000001"
+OLGA = Actor(ActorKind.OPERATOR, "olga", "Olga")
+
+
+@dataclass
+class Process:
+    """What one process is made of, as far as it takes presses."""
+
+    line: Line
+    db: Database
+    ledger: PostgresLedger
+    journal: Journal
+    others: Others
+    reach: Reach
+    intake: SafeIntake
+    importer: Importer
+    book: SafeBook
+    directory: Directory
+    told: list[Alert]
+
+    def press(self, **changes: Any) -> Press:
+        return replace(a_press(now_ms()), **changes)
+
+    async def back(self) -> int:
+        """Postgres is there again, and is seen to be; what was brought in."""
+        self.line.mend()
+        assert await settled(self.reach.probe)
+        return await self.importer.round()
+
+    async def stored(self) -> list[Alert]:
+        found = await alert_reads.open_of(self.db, "t1", driver="d1")
+        return list(found)
+
+
+async def settled(look: Callable[[], Any]) -> bool:
+    """Whether ``look`` says yes in the end."""
+    for _ in range(100):
+        if await look():
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+@asynccontextmanager
+async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[Process]:
+    db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
+    bus = RedisBus(redis_url)
+    told: list[Alert] = []
+    announcer = Announcer(bus, now_ms, told.append)
+    ledger, reach, journal, others = PostgresLedger(db), Reach(db), Journal(), Others()
+    directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
+    news = AlertNews(ChangedAlerts(db))
+    intake = SafeIntake(reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None)
+    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms)
+    book = SafeBook(reach, HookBook(db), journal, others, directory)
+    await directory.refresh()
+    yield Process(line, db, ledger, journal, others, reach, intake, importer, book, directory, told)
+    await announcer.stop()
+    await bus.stop()
+    await db.close()
+
+
+@pytest.fixture
+async def process(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Process]:
+    direct = await Database.open(Settings(database_url=database_url, db_timeout_s=10))  # type: ignore[arg-type]
+    await put_driver(direct, "t1", "north", "d1")
+    await put_contact(direct, "t1", driver_id="d1", name="Ana", phone=PHONE)
+    await direct.close()
+    port = urlsplit(database_url).port
+    assert port is not None
+    async with Proxy(port) as proxy, a_process(Line(proxy, database_url), redis_url, tmp_path) as made:
+        yield made
+        made.line.mend()
+
+
+async def test_with_postgres_up_a_press_is_committed_and_the_journal_stays_empty(process: Process) -> None:
+    taken = await process.intake.press(process.press())
+    assert (taken.durability, process.journal.kept) == ("committed", {})
+    assert process.told == [taken.alert]
+
+
+@pytest.mark.parametrize(("redis_away", "durability"), [(False, "replicated"), (True, "local")])
+async def test_with_postgres_away_the_journal_takes_it_and_postgres_gets_it_once(
+    process: Process, redis_away: bool, durability: str
+) -> None:
+    process.line.cut()
+    process.others.away = redis_away
+    press = process.press()
+    taken = await process.intake.press(press)
+    assert (taken.durability, taken.created) == (durability, True)
+    assert process.told == [taken.alert]
+    contacts = process.journal.kept[taken.alert.alert_id].case.copy.contacts
+    assert PHONE in [contact.phone for contact in contacts], "from the local copy"
+    again = await process.intake.press(press)
+    assert (again.alert.alert_id, again.created) == (taken.alert.alert_id, False)
+    assert await process.back() == 1
+    assert process.journal.kept == {} and process.others.shared == {}
+    (stored,) = await process.stored()
+    assert stored.alert_id == taken.alert.alert_id
+    later = await process.intake.press(press)
+    assert (later.alert.alert_id, later.created, later.durability) == (stored.alert_id, False, "committed")
+    assert await process.importer.round() == 0
+
+
+async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: Process) -> None:
+    process.line.hang()
+    await process.intake.press(process.press())
+    assert not process.reach.is_up
+    asked = []
+
+    async def ask() -> None:
+        asked.append(True)
+
+    with pytest.raises(Away):
+        await process.reach.ask(ask, 1.0)
+    assert asked == []
+
+
+async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_alert(process: Process) -> None:
+    await process.intake.press(process.press(driver="d2"))  # a connection is open
+    process.line.hang()
+    press = process.press()
+    taken = await process.intake.press(press)
+    assert taken.durability == "replicated"
+    assert await process.back() == 1
+    assert await settled(lambda: process.ledger.find("t1", "d1", press.sos_id))
+    (stored,) = await process.stored()
+    assert stored.alert_id == taken.alert.alert_id
+    story = await alert_reads.explain(process.db, "t1", stored.alert_id)
+    assert story is not None
+    assert len({attempt.attempt_id for attempt in story.attempts}) == len(story.attempts)
+
+
+async def test_answers_are_taken_while_it_is_away_and_are_in_postgres_afterwards(process: Process) -> None:
+    process.line.cut()
+    taken = await process.intake.press(process.press())
+    alert_id = taken.alert.alert_id
+    applied = await process.intake.apply("t1", alert_id, Acknowledged(OLGA, "page"))
+    assert applied is not None and applied.alert.state is State.ACKNOWLEDGED
+    assert process.others.shared[alert_id].case.alert == applied.alert, "the others see it"
+    case = await process.intake.case(alert_id)
+    assert case is not None and case.alert == applied.alert
+    await process.back()
+    (stored,) = await process.stored()
+    assert (stored.state, stored.acknowledged_by) == (State.ACKNOWLEDGED, OLGA)
+    story = await alert_reads.explain(process.db, "t1", alert_id)
+    assert story is not None
+    assert {"raised", "acknowledged"} <= {line.what for line in story.audit}
+
+
+async def test_an_answer_to_an_alert_of_another_process_goes_into_a_copy_of_it(process: Process) -> None:
+    taken = await process.intake.press(process.press())
+    case = await process.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    alert_id = taken.alert.alert_id
+    process.line.cut()
+    with pytest.raises(Refused) as unknown:
+        await process.intake.apply("t1", alert_id, Noted(OLGA, "hello"))
+    assert unknown.value.code is Code.UNAVAILABLE
+    process.others.shown[alert_id] = Kept(case)
+    applied = await process.intake.apply("t1", alert_id, Acknowledged(OLGA, "page"))
+    assert applied is not None and applied.refused is None
+    await process.back()
+    (stored,) = await process.stored()
+    assert stored.state is State.ACKNOWLEDGED
+
+
+async def test_nobody_reaches_an_alert_of_another_tenant(process: Process) -> None:
+    process.line.cut()
+    taken = await process.intake.press(process.press())
+    alert_id = taken.alert.alert_id
+    for shown in ({}, dict(process.journal.kept)):
+        process.others.shown = shown
+        for ask in (
+            process.intake.get("t2", alert_id),
+            process.intake.apply("t2", alert_id, Acknowledged(OLGA, "page")),
+        ):
+            with pytest.raises(Refused) as refused:
+                await ask
+            assert refused.value.code is Code.UNAVAILABLE
+        process.journal.kept = {}
+    assert process.told == [taken.alert]
+
+
+async def test_an_alert_that_nobody_has_is_none_when_postgres_says_so_and_unavailable_otherwise(
+    process: Process,
+) -> None:
+    alert_id, sos_id = uuid4(), uuid4()
+    assert await process.intake.get("t1", alert_id) is None
+    assert await process.intake.find("t1", "d1", sos_id) is None
+    assert await process.intake.case(alert_id) is None
+    assert await process.intake.apply("t1", alert_id, Noted(OLGA, "x")) is None
+    process.line.cut()
+    for ask in (
+        process.intake.get("t1", alert_id),
+        process.intake.find("t1", "d1", sos_id),
+        process.intake.case(alert_id),
+    ):
+        with pytest.raises(Refused) as refused:
+            await ask
+        assert refused.value.code is Code.UNAVAILABLE
+
+
+async def test_what_is_known_of_a_driver_is_the_same_with_postgres_away(process: Process) -> None:
+    before = await process.intake.circumstances("t1", "north", "d1")
+    process.line.cut()
+    assert await process.intake.circumstances("t1", "north", "d1") == before
+
+
+async def test_a_full_journal_is_no_matter_while_postgres_is_there_and_said_when_not(
+    process: Process,
+) -> None:
+    process.journal.is_full = True
+    assert (await process.intake.press(process.press())).durability == "committed"
+    process.line.cut()
+    with pytest.raises(Refused) as refused:
+        await process.intake.press(process.press())
+    assert refused.value.code is Code.UNAVAILABLE
+
+
+async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(process: Process) -> None:
+    process.line.cut()
+    taken = await process.intake.press(process.press())
+    process.journal.sent("SM1")
+    known = StatusReport("twilio", "SM1", Status.DELIVERED, "delivered")
+    assert await process.intake.report(known)
+    unknown = StatusReport("twilio", "SM2", Status.DELIVERED, "delivered")
+    assert not await process.intake.report(unknown)
+    assert process.journal.reports == [unknown]
+    asked = await process.book.last_asked(PHONE)
+    assert asked is not None and asked.alert_id == taken.alert.alert_id
+    await process.intake.answered(asked.attempt_id)
+    await process.back()
+    assert process.journal.reports == []
+    story = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    assert story is not None
+    statuses = {attempt.provider_id: attempt.status for attempt in story.attempts}
+    assert statuses["SM1"] is Status.ANSWERED
+
+
+async def test_an_end_between_the_import_and_its_note_imports_again_and_changes_nothing(
+    process: Process,
+) -> None:
+    process.line.cut()
+    taken = await process.intake.press(process.press())
+    process.journal.dies_before_forgetting = True
+    with pytest.raises(KeyboardInterrupt):
+        await process.back()
+    once = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    process.journal.dies_before_forgetting = False
+    assert await process.importer.round() == 1
+    again = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    assert once is not None and again is not None
+    assert (again.alert, again.attempts) == (once.alert, once.attempts)
+
+
+async def test_a_case_that_postgres_would_not_have_stays_and_is_in_nobodys_way(process: Process) -> None:
+    process.line.cut()
+    bad = await process.intake.press(process.press(driver="d\0"))
+    good = await process.intake.press(process.press())
+    assert await process.back() == 1
+    assert list(process.journal.kept) == [bad.alert.alert_id]
+    (stored,) = await process.stored()
+    assert stored.alert_id == good.alert.alert_id
+    assert process.reach.is_up, "that says nothing against postgres"
+    assert process.importer.beat().waiting == 1
+
+
+async def test_who_says_stop_while_it_is_away_is_heeded_at_once_and_afterwards(process: Process) -> None:
+    process.line.cut()
+    await process.book.opt_out(PHONE)
+    await process.book.keep("SM9")
+    assert await process.book.is_known("SM9")
+    taken = await process.intake.press(process.press())
+    contacts = process.journal.kept[taken.alert.alert_id].case.copy.contacts
+    assert PHONE not in [contact.phone for contact in contacts]
+    await process.back()
+    assert process.directory.unsaid == 0
+    known = await process.intake.circumstances("t1", "north", "d1")
+    assert PHONE not in [contact.phone for contact in known.contacts]

@@ -39,8 +39,14 @@ def test_stand_ins_of_the_outside_are_there_before_those_who_call_them_and_outli
     with Supervised(data, FAKE_OUTSIDE="1") as up:
         ports = up.ready()
         assert get(f"http://127.0.0.1:{ports['outside']}/readyz").startswith("outside")
-        environ = Path(f"/proc/{pid_of(data, ports['worker1'])}/environ").read_bytes().split(b"\0")
-        assert f"TWILIO_BASE_URL=http://127.0.0.1:{ports['outside'] + 1}".encode() in environ
+        ways = [
+            [part for part in environ.split(b"\0") if part.startswith((b"TWILIO_", b"FIREBASE_", b"SMTP_"))]
+            for environ in (
+                Path(f"/proc/{pid_of(data, ports[name])}/environ").read_bytes()
+                for name in ("outside", "worker1", "w1")
+            )
+        ]
+        assert ways[0] == ways[1] == ways[2] and len(ways[0]) == 10
         os.kill(pid_of(data, ports["outside"]), signal.SIGKILL)
         up.line("outside was killed by signal 9")
         until(lambda: get(f"http://127.0.0.1:{ports['outside']}/").startswith("outside"), "it is there again")

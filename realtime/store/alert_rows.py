@@ -11,8 +11,9 @@ from msgspec import Struct, structs
 
 from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press
-from alerts.attempt import Attempt, Purpose, Status, StatusReport
+from alerts.attempt import Attempt, StatusReport
 from alerts.case import Audit, Case, Changes
+from alerts.claims import claim_ms, urgency
 from alerts.clocks import settled_into
 from alerts.policy import PolicyCopy
 from realtime.store.queries import load
@@ -20,9 +21,6 @@ from realtime.store.queries import load
 SQL: Final = load("alerts")
 
 _log = logging.getLogger(__name__)
-
-_CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
-_FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
 
 _read_alert: Final = msgspec.json.Decoder(Alert).decode
 _read_copy: Final = msgspec.json.Decoder(PolicyCopy).decode
@@ -55,24 +53,6 @@ def copy_of(row: asyncpg.Record) -> PolicyCopy:
 def attempt_of(row: asyncpg.Record) -> Attempt:
     """The attempt of a row with ``attempt``."""
     return _read_attempt(row["attempt"])
-
-
-def claim_ms(attempt: Attempt) -> int | None:
-    """From when it may be claimed; None: it is over, or with its provider."""
-    if attempt.status not in _CLAIMABLE:
-        return None
-    if attempt.status is Status.SENDING and attempt.lease_until_ms is not None:
-        return attempt.lease_until_ms
-    return attempt.due_ms
-
-
-def urgency(attempt: Attempt, drill: bool) -> int:
-    """Who is claimed first; smaller is sooner. A cry for help waits for nothing else."""
-    if attempt.purpose is Purpose.CODE:
-        return 3
-    if drill:
-        return 2
-    return 0 if attempt.purpose in _FIRST else 1
 
 
 async def hold(connection: asyncpg.Connection, alert_id: UUID, *, wait: bool = True) -> Held | None:

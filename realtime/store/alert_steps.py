@@ -12,10 +12,11 @@ from msgspec import structs
 
 from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
-from alerts.attempt import Attempt, Channel, Status, StatusReport
+from alerts.attempt import Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
+from alerts.claims import contact_of
 from alerts.clocks import settled_into
-from alerts.policy import Circumstances, Contact
+from alerts.policy import Circumstances
 from alerts.ports import Applied, Job, Taken
 from realtime.store import alert_rows as rows
 from realtime.store.alert_rows import SQL, Held
@@ -153,14 +154,7 @@ async def claim(
 def _job(row: asyncpg.Record, by: str, lease_ms: int) -> Job:
     attempt, copy = rows.attempt_of(row), rows.copy_of(row)
     attempt = structs.replace(attempt, lease_by=by, lease_until_ms=row["now_ms"] + lease_ms)
-    return Job(attempt, rows.alert_of(row), _contact(copy.contacts, attempt), copy)
-
-
-def _contact(contacts: Sequence[Contact], attempt: Attempt) -> Contact:
-    for contact in contacts:
-        if contact.contact_id == attempt.contact_id:
-            return contact
-    return Contact(attempt.contact_id, name="")  # with no address: its notifier says so, and it is recorded
+    return Job(attempt, rows.alert_of(row), contact_of(copy, attempt.contact_id), copy)
 
 
 async def _home(connection: asyncpg.Connection, case: Case, presses: Sequence[Press]) -> Held | None:

@@ -16,8 +16,9 @@ from msgspec import structs
 
 from alerts import case as cases
 from alerts.alert import Alert, Press
-from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
+from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
+from alerts.claims import may_settle, of_provider
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Away, Job, Taken
 from realtime.protocol import Code, Refused
@@ -35,7 +36,6 @@ EARLY_KEPT_MS: Final = 86_400_000
 _PUT_OFF_MS: Final = 5_000
 _TRIES: Final = 4
 _AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.UniqueViolationError)
-_UNSENT: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _log = logging.getLogger(__name__)
 
 
@@ -175,7 +175,7 @@ class PostgresLedger:
             attempt = None if held is None else held.case.attempts.get(job.attempt.attempt_id)
             if held is None or attempt is None:
                 return
-            if _holds(attempt, job.attempt) or (isinstance(outcome, Accepted) and attempt.status in _UNSENT):
+            if may_settle(attempt, job.attempt, outcome):
                 await self._settled(connection, held, job, outcome)
             else:
                 _log.warning("a former holder settled an attempt: %s", type(outcome).__name__.lower())
@@ -185,7 +185,7 @@ class PostgresLedger:
         await self._step(step)
 
     async def _settled(self, connection: asyncpg.Connection, held: Held, job: Job, outcome: Outcome) -> None:
-        case = _of_provider(held.case, job.attempt)
+        case = of_provider(held.case, job.attempt)
         changes = cases.settled(case, job.attempt.attempt_id, outcome, held.now_ms, self._jitter, self._down)
         if steps.is_change(held.case, changes):
             await rows.keep(connection, held.case, changes, held.now_ms)
@@ -267,17 +267,3 @@ class _Idle:
         """It has been looked at."""
         if down and not changed and len(self._seen) < self.MOST:
             self._seen[alert_id] = (down, now_s)
-
-
-def _holds(stored: Attempt, claimed: Attempt) -> bool:
-    """Whether the lease that ``claimed`` was given is the one that is stored."""
-    return (stored.lease_by, stored.lease_until_ms) == (claimed.lease_by, claimed.lease_until_ms)
-
-
-def _of_provider(case: Case, claimed: Attempt) -> Case:
-    """``case`` with the provider that the claimed attempt was given to."""
-    stored = case.attempts[claimed.attempt_id]
-    if claimed.provider is None or claimed.provider == stored.provider:
-        return case
-    attempts = {**case.attempts, stored.attempt_id: structs.replace(stored, provider=claimed.provider)}
-    return structs.replace(case, attempts=attempts)

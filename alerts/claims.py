@@ -1,0 +1,59 @@
+"""Which attempt is claimed when, and whose word of it counts: the same in every ledger. Pure."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from alerts.attempt import Accepted, Attempt, Outcome, Purpose, Status
+from alerts.case import Case
+from alerts.policy import Contact, PolicyCopy
+
+_CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
+_FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
+_UNSENT: Final = _CLAIMABLE
+
+
+def claim_ms(attempt: Attempt) -> int | None:
+    """From when it may be claimed; None: it is over, or with its provider."""
+    if attempt.status not in _CLAIMABLE:
+        return None
+    if attempt.status is Status.SENDING and attempt.lease_until_ms is not None:
+        return attempt.lease_until_ms
+    return attempt.due_ms
+
+
+def urgency(attempt: Attempt, drill: bool) -> int:
+    """Who is claimed first; smaller is sooner. A cry for help waits for nothing else."""
+    if attempt.purpose is Purpose.CODE:
+        return 3
+    if drill:
+        return 2
+    return 0 if attempt.purpose in _FIRST else 1
+
+
+def leased(attempt: Attempt, by: str, until_ms: int) -> Attempt:
+    """``attempt`` as a job has it: its status is the one from before the claim."""
+    return replace(attempt, lease_by=by, lease_until_ms=until_ms)
+
+
+def may_settle(stored: Attempt, claimed: Attempt, outcome: Outcome) -> bool:
+    """Whether ``outcome`` counts: its lease still holds, or it says that the message was sent."""
+    holds = (stored.lease_by, stored.lease_until_ms) == (claimed.lease_by, claimed.lease_until_ms)
+    return holds or (isinstance(outcome, Accepted) and stored.status in _UNSENT)
+
+
+def of_provider(case: Case, claimed: Attempt) -> Case:
+    """``case`` with the provider that the claimed attempt was given to."""
+    stored = case.attempts[claimed.attempt_id]
+    if claimed.provider is None or claimed.provider == stored.provider:
+        return case
+    attempts = {**case.attempts, stored.attempt_id: replace(stored, provider=claimed.provider)}
+    return replace(case, attempts=attempts)
+
+
+def contact_of(copy: PolicyCopy, contact_id: str) -> Contact:
+    """The contact of a job. One that is not there has no address: its notifier says so, and it is recorded."""
+    for contact in copy.contacts:
+        if contact.contact_id == contact_id:
+            return contact
+    return Contact(contact_id, name="")

@@ -1,0 +1,313 @@
+"""The ledger of one process on its own disk: `alerts.ports.Ledger` on a `JournalFile`.
+
+Each step decides at once on the newest state that is planned, without waiting, and appends what changed; it
+answers when that is on the disk. Steps that come together share one write. What is planned and cannot be kept
+is given up together: everything is as the disk has it.
+
+A case that another process acts on is a copy here: it takes events and answers, and is never escalated.
+"""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from alerts import case as cases
+from alerts.alert import Alert, Press, alert_id_of
+from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
+from alerts.case import Audit, Case, Changes, Jitter
+from alerts.claims import claim_ms, contact_of, leased, may_settle, of_provider, urgency
+from alerts.clocks import settled_into
+from alerts.journal.keeping import Keeping
+from alerts.journal.records import Kept, history, together
+from alerts.policy import Circumstances
+from alerts.ports import Applied, Away, Job, Taken
+
+log = logging.getLogger(__name__)
+
+HOLD_S: Final = 10.0
+"""How long an import waits for messages that are under way."""
+MAX_EARLY: Final = 2_000
+"""Providers' words of nothing that is known here; beyond it the oldest is forgotten."""
+
+
+class LocalLedger:
+    """`open` replays the journal; ``on_change`` is told of each case that has changed and is kept."""
+
+    def __init__(self, keeping: Keeping, jitter: Jitter = random.random) -> None:
+        self._keeping: Final = keeping
+        self._shelf: Final = keeping.shelf
+        self._now_ms: Final = keeping.now_ms
+        self._jitter: Final = jitter
+        self._heard: Final[OrderedDict[StatusReport, None]] = OrderedDict()
+        self._down: frozenset[Channel] = frozenset()
+
+    @classmethod
+    async def open(
+        cls,
+        folder: Path,
+        key: bytes,
+        *,
+        now_ms: Callable[[], int],
+        jitter: Jitter = random.random,
+        on_change: Callable[[Kept], None] | None = None,
+    ) -> "LocalLedger":
+        """The ledger that ``folder`` has, or an empty one. Raises `alerts.journal.file.InUse`, OSError."""
+        keeping = Keeping(folder, key, now_ms, on_change)
+        if unread := await keeping.open():
+            log.error("%d records of the journal make no sense", unread)
+        return cls(keeping, jitter)
+
+    def listen(self, on_change: Callable[[Kept], None]) -> None:
+        """Tell ``on_change`` of every change from now on."""
+        self._keeping.on_change = on_change
+
+    async def close(self) -> None:
+        """Write what waits, and let go of the folder."""
+        await self._keeping.close()
+
+    # --- what happens to an alert
+
+    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+        """Keep a press for good."""
+        own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
+        while True:
+            found = self._shelf.of_press(press.tenant, press.driver, press.sos_id)
+            is_known = found is not None
+            if found is None:
+                found = self._shelf.open_of(press.tenant, press.driver, press.drill)
+            if found is None or not await self._keeping.free(found.case.alert.alert_id):
+                break
+        now_ms = self._now_ms()
+        if found is not None and is_known:
+            await self._keeping.flushed()
+            alert = found.case.alert
+            return Taken(alert, "local", created=False, joined=alert.alert_id != own_id)
+        if found is None:
+            changes = cases.opened(press, circumstances, now_ms)
+            kept = Kept(changes.case, (press,), changes.audit, True, now_ms)
+        else:
+            case = settled_into(found.case, now_ms)
+            changes = cases.joined(case, press, circumstances, now_ms)
+            kept = self._keeping.after(found, changes, now_ms)
+            kept = replace(kept, presses=(*found.presses, press), acting=True)
+        await self._keeping.keep(found, kept, changes.next_ms, urgent=True)
+        return Taken(changes.case.alert, "local", created=found is None, joined=found is not None)
+
+    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+        """One event; by the id that a press promised, too."""
+        changes = await self._keeping.change(
+            alert_id, lambda case, now_ms: cases.applied(case, event, now_ms)
+        )
+        return None if changes is None else Applied(changes.case.alert, changes.refused)
+
+    async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
+        """The alert that a press went into, as the disk has it."""
+        found = self._shelf.of_press(tenant, driver, sos_id)
+        seen = None if found is None else self._shelf.seen(found.case.alert.alert_id)
+        return None if seen is None else seen.case.alert
+
+    async def look(self, alert_id: UUID) -> Case | None:
+        """The case; by the id that a press promised, too."""
+        kept = self.get(alert_id)
+        return None if kept is None else kept.case
+
+    # --- escalation and delivery
+
+    async def advance(self, limit: int, down: frozenset[Channel] = frozenset()) -> int:
+        """Escalate up to ``limit`` alerts that this process acts on; how many were changed."""
+        self._down = down
+        now_ms = self._now_ms()
+        writes: list[asyncio.Future[None]] = []
+        for kept in self._shelf.due(now_ms, down):
+            if len(writes) >= limit:
+                break
+            if kept.case.alert.alert_id in self._keeping.closing:
+                continue
+            changes = cases.advanced(settled_into(kept.case, now_ms), now_ms, down)
+            after = self._keeping.after(kept, changes, now_ms)
+            self._shelf.note_next(after.case.alert.alert_id, changes.next_ms)
+            if after != kept:
+                writes.append(self._keeping.keep(kept, after, changes.next_ms))
+        await _all(writes)
+        return len(writes)
+
+    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
+        """Lease due attempts of what this process acts on, a cry for help first."""
+        now_ms = self._now_ms()
+        until_ms = now_ms + int(lease_s * 1000)
+        wanted = frozenset(channels)
+        found = [
+            (urgency(attempt, kept.case.alert.drill), due_ms, kept, attempt)
+            for kept in self._shelf.acting()
+            if kept.case.alert.alert_id not in self._keeping.closing
+            for attempt in kept.case.attempts.values()
+            if attempt.channel in wanted and (due_ms := claim_ms(attempt)) is not None and due_ms <= now_ms
+        ]
+        found.sort(key=lambda one: (one[0], one[1]))
+        jobs = [
+            Job(
+                leased(attempt, by, until_ms),
+                kept.case.alert,
+                contact_of(kept.case.copy, attempt.contact_id),
+                kept.case.copy,
+            )
+            for _, _, kept, attempt in found[:limit]
+        ]
+        by_alert: dict[UUID, list[Job]] = {}
+        for job in jobs:
+            by_alert.setdefault(job.alert.alert_id, []).append(job)
+        await _all([self._lease(alert_id, some, now_ms) for alert_id, some in by_alert.items()])
+        return jobs
+
+    def _lease(self, alert_id: UUID, jobs: Sequence[Job], now_ms: int) -> "asyncio.Future[None]":
+        kept = self._shelf.planned(alert_id)
+        assert kept is not None
+        sending = {job.attempt.attempt_id: replace(job.attempt, status=Status.SENDING) for job in jobs}
+        self._keeping.sends(alert_id, list(sending), jobs[0].attempt.lease_until_ms or now_ms)
+        case = replace(kept.case, attempts=kept.case.attempts | sending)
+        after = replace(kept, case=case, changed_ms=now_ms)
+        return self._keeping.keep(kept, after, self._shelf.next_of(alert_id))
+
+    async def settle(self, job: Job, outcome: Outcome) -> None:
+        """Record what became of a claimed attempt.
+
+        Of what a holder says after its lease went to another only this counts: that the message was sent.
+        """
+        alert_id, attempt_id = job.alert.alert_id, job.attempt.attempt_id
+
+        def move(case: Case, now_ms: int) -> Changes:
+            stored = case.attempts.get(attempt_id)
+            if stored is None:
+                return Changes(case)
+            if not may_settle(stored, job.attempt, outcome):
+                log.warning("a former holder settled an attempt: %s", type(outcome).__name__.lower())
+                if not (isinstance(outcome, Accepted) and outcome.repeat):
+                    return Changes(case)
+                attempts = case.attempts | {attempt_id: replace(stored, repeat=True)}
+                return Changes(replace(case, attempts=attempts))
+            given = of_provider(case, job.attempt)
+            changes = cases.settled(given, attempt_id, outcome, now_ms, self._jitter, self._down)
+            return self._with_early(changes, changes.case.attempts[attempt_id], now_ms)
+
+        try:
+            await self._keeping.change(alert_id, move)
+        finally:
+            self._keeping.landed(alert_id, attempt_id)
+
+    def _with_early(self, changes: Changes, attempt: Attempt, now_ms: int) -> Changes:
+        """Let what the provider said before its answer was recorded count."""
+        for report in [*self._heard, *self._keeping.early]:
+            if (report.provider, report.provider_id) == (attempt.provider, attempt.provider_id):
+                more = cases.reported(changes.case, attempt.attempt_id, report, now_ms, self._down)
+                changes = replace(more, audit=changes.audit + more.audit)
+                self._heard.pop(report, None)
+        return changes
+
+    async def report(self, report: StatusReport) -> bool:
+        """A provider's later word. One of an attempt that is not known yet is kept in memory for a while."""
+        found = self._shelf.of_provider(report.provider, report.provider_id)
+        if found is None:
+            self._heard[report] = None
+            if len(self._heard) > MAX_EARLY:
+                self._heard.popitem(last=False)
+            return False
+        alert_id, attempt_id = found
+        moved = await self._keeping.change(
+            alert_id, lambda case, now_ms: cases.reported(case, attempt_id, report, now_ms, self._down)
+        )
+        return moved is not None
+
+    async def answered(self, attempt_id: UUID) -> None:
+        """The person acted on this message."""
+        alert_id = self._shelf.of_attempt(attempt_id)
+        if alert_id is not None:
+            await self._keeping.change(
+                alert_id, lambda case, now_ms: cases.answered(case, attempt_id, now_ms)
+            )
+
+    # --- copies
+
+    async def adopt(
+        self, case: Case, presses: Sequence[Press] = (), audit: Sequence[Audit] = (), *, acting: bool = False
+    ) -> Kept:
+        """Bring another's copy of a case in; the case as it is here now. Again, it changes nothing."""
+        alert_id = case.alert.alert_id
+        await self._keeping.free(alert_id)
+        now_ms = self._now_ms()
+        ours = self._shelf.planned(alert_id)
+        if ours is None:
+            kept = Kept(case, tuple(presses), tuple(audit), acting, now_ms)
+            await self._keeping.keep(None, kept, 0)
+            return kept
+        changes = cases.merged(settled_into(ours.case, now_ms), case, now_ms)
+        after = replace(
+            self._keeping.after(ours, changes, now_ms),
+            presses=together(ours.presses, presses),
+            acting=ours.acting or acting,
+        )
+        after = replace(after, audit=history(after.audit, audit))
+        if replace(after, changed_ms=ours.changed_ms) == ours:
+            await self._keeping.flushed()
+            return ours
+        await self._keeping.keep(ours, after, changes.next_ms)
+        return after
+
+    async def act(self, alert_id: UUID, acting: bool) -> None:
+        """Escalate and deliver the case from now on, or leave that to another process."""
+        kept = self._shelf.planned(alert_id)
+        if kept is not None and kept.acting is not acting:
+            await self._keeping.keep(kept, replace(kept, acting=acting), 0)
+
+    def get(self, alert_id: UUID) -> Kept | None:
+        """The case and what belongs to it, as the disk has it; by the id that a press promised, too."""
+        found = self._shelf.planned(alert_id)
+        return None if found is None else self._shelf.seen(found.case.alert.alert_id)
+
+    def all(self) -> list[Kept]:
+        """Everything that is here, as the disk has it."""
+        return self._shelf.all_seen()
+
+    def hold(self, alert_id: UUID, hold_s: float = HOLD_S) -> AbstractAsyncContextManager[Kept | None]:
+        """Nothing else changes the case meanwhile, and nothing new of it is sent.
+
+        Waits for what this process is sending of it, for ``hold_s`` at most: what is then still under way is
+        looked up by whoever takes it over.
+        """
+        return self._keeping.hold(alert_id, hold_s)
+
+    async def forget(self, alert_id: UUID) -> None:
+        """Postgres has the case."""
+        await self._keeping.forget(alert_id)
+
+    async def keep_report(self, report: StatusReport) -> None:
+        """Keep a provider's word that nobody here knows, until `forget_report`."""
+        if len(self._keeping.early) >= MAX_EARLY:
+            raise Away("too many reports wait")
+        await self._keeping.keep_early(report)
+
+    def early(self) -> list[StatusReport]:
+        """All of those."""
+        return list(self._keeping.early)
+
+    async def forget_report(self, report: StatusReport) -> None:
+        """Postgres has it."""
+        await self._keeping.forget_early(report)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing but cries for help is taken any more."""
+        return self._keeping.is_full
+
+
+async def _all(writes: Sequence["asyncio.Future[None]"]) -> None:
+    for done in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(done, BaseException):
+            raise done

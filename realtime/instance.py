@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from alerts.delivery.ways import ways_of
 from realtime import metrics
 from realtime.admission import Admission
 from realtime.answers.desk import AnswerDesk
@@ -40,9 +41,10 @@ from realtime.safety.news import AlertNews
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.people import People
 from realtime.safety.ports import Intake
-from realtime.safety.stored import StoredIntake
+from realtime.safety.standby import Alone, Disk, Standby
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
+from realtime.safety.work import boot_clock
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.alerts import AlertWatch
@@ -53,7 +55,6 @@ from realtime.sockets.watch import WatchEvents
 from realtime.store import commit, devices
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
-from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
 from realtime.store.durability import assert_durable
 
@@ -105,7 +106,9 @@ class FanoutMetrics:
 class Instance:
     """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
 
-    def __init__(self, settings: Settings, db: Database, alerts_db: Database, client: Client) -> None:
+    def __init__(
+        self, settings: Settings, db: Database, alerts_db: Database, client: Client, disk: Disk
+    ) -> None:
         self.settings = settings
         self.db = db
         self._alerts_db = alerts_db  # an SOS never waits for a connection behind positions
@@ -152,19 +155,27 @@ class Instance:
             journey_max_ms=settings.journey_max_h * 3_600_000,
             now_ms=wall_clock_ms,
         )
-        self.uptime = UptimeKeeper(db, f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}")
+        process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.uptime = UptimeKeeper(db, process)
         self.news = AlertNews(ChangedAlerts(alerts_db))
         self.announcer = Announcer(self.bus, wall_clock_ms, self.news.heard)
         self.hub.wire(announcer.CHANNEL, self.news.on_items)
-        self.intake: Intake = StoredIntake(
+        self.ways_out = WaysOut(settings, self.announcer.announce, self._prune, wall_clock_ms)
+        self.standby = Standby(
+            settings,
+            disk,
             alerts_db,
             PostgresLedger(alerts_db),
             self.announcer,
             self.news,
-            functools.partial(operator_of, settings),
+            ways_of(self.ways_out.by_channel),
+            Alone(),
+            by=process,
+            clock=boot_clock,
+            now_ms=wall_clock_ms,
         )
-        self.ways_out = WaysOut(settings, self.announcer.announce, self._prune, wall_clock_ms)
-        self.people = People(settings, db, client, self.ways_out, wall_clock_ms)
+        self.intake: Intake = self.standby.intake
+        self.people = People(settings, db, client, self.ways_out, wall_clock_ms, places=(self.standby.place,))
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
 
@@ -175,7 +186,8 @@ class Instance:
         db = await Database.open(settings)
         alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}))
         client = redis_client(settings)
-        instance = cls(settings, db, alerts_db, client)
+        disk = await Disk.open(settings, "web", alerts_db, wall_clock_ms)
+        instance = cls(settings, db, alerts_db, client, disk)
         try:
             await instance._start()
             yield instance
@@ -184,7 +196,7 @@ class Instance:
 
     def _make_app(self) -> web.Application:
         app = web.Application()
-        sos = SosEvents(self.intake, self.news, Told(self._alerts_db), wall_clock_ms)
+        sos = SosEvents(self.intake, self.news, Told(self._alerts_db, self.standby.cases), wall_clock_ms)
         driver_events = DriverEvents(
             self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms, sos
         )
@@ -232,6 +244,7 @@ class Instance:
         self.presence.start()
         self.committer.start()
         self.uptime.start()
+        self.standby.start()
         self.gateway.start()
         self._watch_events.start()
         self._gauges = asyncio.ensure_future(self._watch_engines())
@@ -274,6 +287,7 @@ class Instance:
         """Stop being ready, move the clients away, commit what was taken."""
         await self.uptime.stop()
         await self.gateway.drain()
+        await self.standby.stop_delivering()
         await self.committer.stop(self.settings.commit_timeout_s)
         await self.gateway.stop()
 
@@ -287,6 +301,7 @@ class Instance:
         closers: list[Any] = [
             self.uptime.stop,
             self._watch_events.stop,
+            self.standby.close,
             self.news.stop,
             self.ways_out.close,
             self.announcer.stop,

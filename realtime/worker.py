@@ -5,7 +5,6 @@ take a lock.
 
 import asyncio
 import contextlib
-import functools
 import logging
 import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -39,16 +38,14 @@ from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
 from realtime.safety.listening import AlertListener
 from realtime.safety.news import AlertNews
-from realtime.safety.stored import StoredIntake
+from realtime.safety.standby import Alone, Disk, Standby
 from realtime.safety.timers import online_in
-from realtime.safety.work import Job, SafetyWork
+from realtime.safety.work import Job, SafetyWork, boot_clock
 from realtime.settings import Settings
 from realtime.store import journeys, upkeep
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
-from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
-from realtime.store.hooks import HookBook
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +61,9 @@ _AWAY: Final = (Refused, asyncpg.PostgresError, *REDIS_FAULTS)
 class Worker:
     """A worker. `open` makes and starts it; serve ``app``; `drain` before the end."""
 
-    def __init__(self, settings: Settings, db: Database, client: Client) -> None:
+    def __init__(self, settings: Settings, db: Database, client: Client, disk: Disk) -> None:
         self._settings = settings
+        self._disk = disk
         self._db = db
         self._client = client
         self._state = LiveState(client, settings.redis_timeout_s)
@@ -76,8 +74,6 @@ class Worker:
         self._news = AlertNews(ChangedAlerts(db))
         self._announcer = Announcer(self._bus, wall_clock_ms, self._heard)
         ledger = PostgresLedger(db)
-        operator = functools.partial(operator_of, settings)
-        self._intake = StoredIntake(db, ledger, self._announcer, self._news, operator)
         self._work = SafetyWork(
             settings,
             db,
@@ -85,7 +81,22 @@ class Worker:
             self._announcer.announce,
             wall_clock_ms,
             is_online=online_in(self._state),
+            journal=lambda: self._standby.importer.beat(),
         )
+        self._standby = Standby(
+            settings,
+            disk,
+            db,
+            ledger,
+            self._announcer,
+            self._news,
+            self._work.ways,
+            Alone(),
+            by=self._work.process,
+            clock=boot_clock,
+            now_ms=wall_clock_ms,
+        )
+        intake = self._standby.intake
         self._remote = open_remote(settings)
         self._mirror = None
         if self._remote is not None:
@@ -101,9 +112,9 @@ class Worker:
         self._subscribing: asyncio.Future[bool]
         self._draining = False
         self.app = web.Application()
-        add_worker_api(self.app, SosDesk(self._admission, self._intake, wall_clock_ms), self.health)
-        add_answers(self.app, AnswerDesk(settings.alerts_key, self._intake, wall_clock_ms))
-        add_hooks(self.app, HookDesk(self._intake, ledger, HookBook(db)), settings)
+        add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
+        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms))
+        add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -111,7 +122,8 @@ class Worker:
         """A started worker, stopped when the block ends."""
         db = await Database.open(settings)
         client = redis_client(settings)
-        worker = cls(settings, db, client)
+        disk = await Disk.open(settings, "worker", db, wall_clock_ms)
+        worker = cls(settings, db, client, disk)
         worker._start()
         try:
             yield worker
@@ -126,7 +138,9 @@ class Worker:
     async def drain(self) -> None:
         """Stop being ready, serve until the balancer has noticed, let messages on their way arrive."""
         self._draining = True
-        await asyncio.gather(asyncio.sleep(DRAIN_S), self._work.stop_delivering())
+        await asyncio.gather(
+            asyncio.sleep(DRAIN_S), self._work.stop_delivering(), self._standby.stop_delivering()
+        )
 
     def _start(self) -> None:
         self._publisher.start()
@@ -134,6 +148,7 @@ class Worker:
         self._admission.start()
         self._news.start()
         self._work.start()
+        self._standby.start()
         if self._mirror is not None:
             self._mirror.start()
         jobs = (
@@ -150,6 +165,7 @@ class Worker:
         closers = (
             *(part.stop for part in [self._mirror] if part is not None),
             *(part.close for part in [self._remote] if part is not None),
+            self._standby.close,
             self._work.close,
             self._announcer.stop,
             self._news.stop,

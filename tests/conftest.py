@@ -2,11 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
 
 pytest_plugins = ["tests.engines_fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _journal_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's processes keep on disk is no other's."""
+    folder: Path = tmp_path_factory.mktemp("journal")
+    monkeypatch.setenv("JOURNAL_DIR", str(folder))
 
 
 STARTS_PROCESSES = ("tests/e2e", "tests/engines", "tests/loadtests")

@@ -1,11 +1,11 @@
 """What an instance needs to look after people: codes that verify addresses, and erasure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from realtime.fanout.redisurl import Client
 from realtime.mirror.remote import open_remote
-from realtime.safety.erasing import Eraser, places_of
+from realtime.safety.erasing import Eraser, Place, places_of
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.verification import CodeSender
 from realtime.settings import Settings
@@ -19,7 +19,13 @@ class People:
     """
 
     def __init__(
-        self, settings: Settings, db: Database, client: Client, ways_out: WaysOut, now_ms: Callable[[], int]
+        self,
+        settings: Settings,
+        db: Database,
+        client: Client,
+        ways_out: WaysOut,
+        now_ms: Callable[[], int],
+        places: Sequence[Place] = (),
     ) -> None:
         self._remote: Final = open_remote(settings)
         self.codes: Final = CodeSender(
@@ -29,8 +35,8 @@ class People:
             timeout_s=settings.delivery_timeout_s,
             now_ms=now_ms,
         )
-        places = places_of(settings, db, client, self._remote)
-        self.eraser: Final = Eraser(db, places, settings.alerts_key, now_ms)
+        everywhere = [*places_of(settings, db, client, self._remote), *places]
+        self.eraser: Final = Eraser(db, everywhere, settings.alerts_key, now_ms)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -5,7 +5,7 @@ away a cry for help waits for it once, and the next not at all.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from alerts.ports import Away
 from realtime.fanout.endings import end
@@ -50,9 +50,18 @@ class Reach:
         """
         if not self._is_up:
             raise Away
+        task = asyncio.ensure_future(work())
         try:
-            async with asyncio.timeout(within_s):
-                return await work()
+            await asyncio.wait({task}, timeout=within_s)
+        finally:
+            if not task.done():  # and not waited for: letting go of a connection that hangs takes its time
+                task.cancel()
+                task.add_done_callback(_forget)
+        if not task.done():
+            self._lost("no answer in time")
+            raise Away
+        try:
+            return task.result()
         except TimeoutError as error:
             self._lost("no answer in time")
             raise Away from error
@@ -94,3 +103,9 @@ class Reach:
             except Exception as error:
                 log.error("looking for postgres failed: %s", type(error).__name__)
             await asyncio.sleep(PROBE_S)
+
+
+def _forget(task: "asyncio.Future[Any]") -> None:
+    """Whatever it came to after all is nobody's concern any more."""
+    if not task.cancelled():
+        task.exception()

@@ -155,7 +155,8 @@ def test_two_processes_of_one_name_have_two_folders_and_a_restart_finds_its_own(
     assert Folder.take(settings, "web").path == first.path
 
 
-def test_without_a_setting_it_is_below_the_data(tmp_path: Path) -> None:
+def test_without_a_setting_it_is_below_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_DIR")
     folder = Folder.take(Settings(data_dir=tmp_path), "web")
     assert folder.path == tmp_path / "journal" / "web-w1"
 

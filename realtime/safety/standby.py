@@ -1,0 +1,194 @@
+"""What each process has for when Postgres is away: a folder on its disk with the local copy of contacts and
+the journal, the intake on both, deliveries from the journal, and the import once Postgres is back.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from alerts.attempt import Channel
+from alerts.case import Case
+from alerts.delivery.dispatcher import Dispatcher
+from alerts.delivery.ways import Way
+from alerts.journal.ledger import LocalLedger
+from alerts.ports import Away
+from realtime.protocol import Code, Refused
+from realtime.safety import directory as directories
+from realtime.safety.announcer import Announcer
+from realtime.safety.book import SafeBook
+from realtime.safety.directory import Directory
+from realtime.safety.folder import Folder
+from realtime.safety.importer import Importer
+from realtime.safety.intake import SafeIntake
+from realtime.safety.meter import DeliveryMetrics
+from realtime.safety.news import AlertNews
+from realtime.safety.ports import Copies, Kept
+from realtime.safety.reach import Reach
+from realtime.safety.sealed import JOURNAL, local_key
+from realtime.settings import Settings
+from realtime.store.alerts import PostgresLedger
+from realtime.store.circumstances import operator_of
+from realtime.store.database import Database
+from realtime.store.hooks import Asked, HookBook
+
+
+class Disk:
+    """What is on the disk of a process. `open` reads it; ``changed`` is told of each case that changes."""
+
+    def __init__(self, folder: Folder, directory: Directory) -> None:
+        self.directory: Final = directory
+        self.changed: Callable[[Kept], None] = lambda kept: None
+        self.local: LocalLedger
+        self._folder: Final = folder
+
+    @classmethod
+    async def open(cls, settings: Settings, role: str, db: Database, now_ms: Callable[[], int]) -> "Disk":
+        """The disk of this process. Raises OSError when there is none that can be written."""
+        folder = Folder.take(settings, role)
+        path: Path = folder.path
+        operator = functools.partial(operator_of, settings)
+        key = local_key(settings, directories.PURPOSE)
+        disk = cls(folder, Directory(db, path, key, operator, now_ms))
+        await disk.directory.open()
+        disk.local = await LocalLedger.open(
+            path, local_key(settings, JOURNAL), now_ms=now_ms, on_change=lambda kept: disk.changed(kept)
+        )
+        return disk
+
+    async def close(self) -> None:
+        """Let the next process have it; what waits stays."""
+        await self.directory.stop()
+        await self.local.close()
+        self._folder.release()
+
+
+class Standby:
+    """`start` begins; ``intake`` and ``book`` are what the edges ask. `stop_delivering`, then `close`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        disk: Disk,
+        db: Database,
+        ledger: PostgresLedger,
+        announcer: Announcer,
+        news: AlertNews,
+        ways: Mapping[Channel, Way],
+        copies: Copies,
+        *,
+        by: str,
+        clock: Callable[[], float],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._disk: Final = disk
+        self._announcer: Final = announcer
+        self.reach: Final = Reach(db, lambda: self.importer.wake())
+        local, directory = disk.local, disk.directory
+        operator = functools.partial(operator_of, settings)
+        self.intake: Final = SafeIntake(
+            self.reach, db, ledger, local, copies, directory, announcer, news, operator
+        )
+        self.importer: Final = Importer(
+            self.reach, ledger, local, copies, directory, announcer.changed, now_ms
+        )
+        self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
+        self.cases: Final = LocalCases(local)
+        self.place: Final = JournalPlace(disk, self.importer)
+        self._dispatcher: Final = Dispatcher(
+            local,
+            ways,
+            by=f"{by}-journal",
+            timeout_s=settings.delivery_timeout_s,
+            clock=clock,
+            meter=DeliveryMetrics(now_ms),
+        )
+
+    def start(self) -> None:
+        """Begin to refresh, to deliver what the journal has, and to bring it in."""
+        self._disk.changed = self._changed
+        self._disk.directory.start()
+        self.reach.start()
+        self.importer.start()
+        self._dispatcher.start()
+
+    async def stop_delivering(self) -> None:
+        """Send nothing more; wait for what is on its way. Is idempotent."""
+        await self._dispatcher.stop()
+
+    async def close(self) -> None:
+        """Stop at once; what waits stays on the disk."""
+        await self.importer.stop()
+        await self._dispatcher.stop(0.0)
+        await self.reach.stop()
+        await self._disk.close()
+
+    def _changed(self, kept: Kept) -> None:
+        self._announcer.changed(kept.case.alert)
+        self._dispatcher.wake()
+
+
+class LocalCases:
+    """`realtime.safety.told.LocalCases`: the cases on this disk."""
+
+    def __init__(self, local: LocalLedger) -> None:
+        self._local: Final = local
+
+    async def case(self, alert_id: UUID) -> Case | None:
+        """The case, if it is kept here."""
+        return await self._local.look(alert_id)
+
+
+class JournalPlace:
+    """`realtime.safety.erasing.Place`: what this process keeps of a driver on its disk.
+
+    The local copies of the other processes forget a driver within 30 s of Postgres.
+    """
+
+    name = "journal"
+
+    def __init__(self, disk: Disk, importer: Importer) -> None:
+        self._disk: Final = disk
+        self._importer: Final = importer
+
+    async def count(self, tenant: str, driver: str) -> int:
+        """The driver's alerts that wait here, and what is known of them."""
+        waiting = [kept.case.alert for kept in self._disk.local.all()]
+        theirs = sum((alert.tenant, alert.driver) == (tenant, driver) for alert in waiting)
+        return theirs + self._disk.directory.count(tenant, driver)
+
+    async def erase(self, tenant: str, driver: str) -> None:
+        """Bring the alerts into Postgres, from where they are erased; read the rest anew."""
+        try:
+            await self._importer.round()
+        except Away as error:
+            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2) from error
+        await self._disk.directory.refresh()
+
+
+class Alone:
+    """`realtime.safety.ports.Copies` of a process that shows nobody anything: durability is ``local``."""
+
+    async def share(self, kept: Kept) -> bool:
+        """Nobody has it."""
+        return False
+
+    async def withdraw(self, alert_id: UUID) -> None:
+        """Nobody had it."""
+
+    def copy_of(self, alert_id: UUID) -> Kept | None:
+        """Nothing is shown."""
+        return None
+
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+        """Nothing is shown."""
+        return None
+
+    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+        """Nothing is shown."""
+        return None
+
+    def last_asked(self, phone: str) -> Asked | None:
+        """Nothing is shown."""
+        return None

@@ -52,7 +52,7 @@ def of_provider(case: Case, claimed: Attempt) -> Case:
 
 
 def contact_of(copy: PolicyCopy, contact_id: str) -> Contact:
-    """The contact of a job. One that is not there has no address: its notifier says so, and it is recorded."""
+    """The contact of a job. One that is not there has no address, which its notifier says and is recorded."""
     for contact in copy.contacts:
         if contact.contact_id == contact_id:
             return contact

@@ -11,7 +11,7 @@ from typing import Final
 
 from realtime.settings import Settings
 
-LOCK: Final = "lock"
+LOCK: Final = "taken"
 MAX_FOLDERS: Final = 64
 """Folders of one name that are tried."""
 

@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +103,20 @@ class Cluster:
     """Instances, workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``.
 
     With ``nodes``, which are started and stopped by whoever made them, a Redis Cluster takes Redis' place.
+    ``knobs``: further settings of its processes, by their environment variables.
     """
 
     def __init__(
-        self, folder: Path, instances: int = 2, workers: int = 2, nodes: RedisCluster | None = None
+        self,
+        folder: Path,
+        instances: int = 2,
+        workers: int = 2,
+        nodes: RedisCluster | None = None,
+        knobs: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.nodes = nodes
+        self._knobs = KNOBS | dict(knobs or {})
         DataDir(folder).prepare()
         self.log = folder / "cluster.log"
         self._console = Console(self.log.open("w", encoding="utf-8"), "text", colour=False)
@@ -122,7 +129,7 @@ class Cluster:
         }
         self.plan = self._planned(urls, instances, workers)
         self.settings = Settings(
-            **{name.lower(): value for name, value in (urls | KNOBS).items()},  # type: ignore[arg-type]
+            **{name.lower(): value for name, value in (urls | self._knobs).items()},  # type: ignore[arg-type]
             auth_secret=self.plan.webs[0].command.env["AUTH_SECRET"],  # type: ignore[arg-type]
             public_url=self.url,
             data_dir=folder,
@@ -136,7 +143,7 @@ class Cluster:
         settings = Settings(data_dir=self.folder, port=0, **given)  # type: ignore[arg-type]
         program = (sys.executable, "-m", "tests.e2e.launcher")
         options = Options(instances=instances, workers=workers, demo=False, program=program)
-        return make_plan(settings, options, {**kept, **urls, **KNOBS, "PYTHONPATH": str(ROOT)})
+        return make_plan(settings, options, {**kept, **urls, **self._knobs, "PYTHONPATH": str(ROOT)})
 
     # --- its parts
 

@@ -1,11 +1,14 @@
-"""`wayguard` with one weak spot for tests: an instance that dies between its commit and its publish.
+"""`wayguard` with weak spots for tests. The product has no such switches: only the tests' cluster starts this way.
 
-When the file that `trap` names exists, the next batch that was committed kills the process, as kill -9 would,
-before anybody is told of it. The product has no such switch: only the tests' cluster starts this way.
+* When the file that `trap` names exists, the next batch that was committed kills the process, as kill -9 would,
+  before anybody is told of it.
+* When the file that `send_trap` names exists, the next message that a provider took kills it before it is recorded.
+* The file that `clock_shift` names holds the seconds by which the process's clock is wrong.
 """
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,34 @@ def set_trap() -> None:
     PositionService._publish = publish_or_die  # type: ignore[method-assign, assignment]
 
 
+def send_trap(run: Path, process: str) -> Path:
+    """The file that arms the second trap of ``process``."""
+    return run / f"die-after-send-{process}"
+
+
+def clock_shift(run: Path) -> Path:
+    """The file that shifts the clocks of all."""
+    return run / "clock-shift"
+
+
+def set_clock() -> None:
+    """Let `time.time` and `time.time_ns` be wrong by what the file says, asked for at most every 50 ms."""
+    file = clock_shift(Path(os.environ["DATA_DIR"]) / "run")
+    true_s, true_ns, monotonic = time.time, time.time_ns, time.monotonic
+    asked_s, shift_s = float("-inf"), 0
+
+    def shift() -> int:
+        nonlocal asked_s, shift_s
+        if monotonic() - asked_s > 0.05:
+            asked_s = monotonic()
+            shift_s = int(file.read_text() or 0) if file.exists() else 0
+        return shift_s
+
+    time.time = lambda: true_s() + shift()
+    time.time_ns = lambda: true_ns() + shift() * 1_000_000_000
+
+
 if __name__ == "__main__":
     set_trap()
+    set_clock()
     main()

@@ -103,7 +103,8 @@ class Cluster:
     """Instances, workers, Postgres, Redis and HAProxy. ``async with Cluster(folder) as cluster``.
 
     With ``nodes``, which are started and stopped by whoever made them, a Redis Cluster takes Redis' place.
-    ``knobs``: further settings of its processes, by their environment variables.
+    ``knobs``: further settings of its processes, by their environment variables. ``prepare`` is called when
+    the tables are there and no process runs yet.
     """
 
     def __init__(
@@ -113,9 +114,11 @@ class Cluster:
         workers: int = 2,
         nodes: RedisCluster | None = None,
         knobs: Mapping[str, str] | None = None,
+        prepare: "Callable[[Cluster], Awaitable[None]] | None" = None,
     ) -> None:
         self.folder = folder
         self.nodes = nodes
+        self._prepare = prepare
         self._knobs = KNOBS | dict(knobs or {})
         DataDir(folder).prepare()
         self.log = folder / "cluster.log"
@@ -201,6 +204,8 @@ class Cluster:
     async def __aenter__(self) -> "Cluster":
         await asyncio.gather(*(engine.start() for engine in self._engines))
         await self._run(self.plan.release)
+        if self._prepare is not None:
+            await self._prepare(self)
         for service in (*self._services.values(), self._balancer):
             await service.start()
         await self.whole()

@@ -1,8 +1,9 @@
-"""`wayguard` with weak spots for tests. The product has no such switches: only the tests' cluster starts this way.
+"""`wayguard` with weak spots for tests. The product has no such switches: only the tests' cluster starts so.
 
-* When the file that `trap` names exists, the next batch that was committed kills the process, as kill -9 would,
-  before anybody is told of it.
-* When the file that `send_trap` names exists, the next message that a provider took kills it before it is recorded.
+* When the file that `trap` names exists, the next batch that was committed kills the process, as kill -9
+  would, before anybody is told of it.
+* When the file that `send_trap` names exists, the next message that a provider took kills it before that is
+  recorded.
 * The file that `clock_shift` names holds the seconds by which the process's clock is wrong.
 """
 
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from alerts.attempt import Accepted
+from alerts.delivery import trying
 from realtime.cli import main
 from realtime.positions import PositionService
 
@@ -40,6 +43,21 @@ def send_trap(run: Path, process: str) -> Path:
     return run / f"die-after-send-{process}"
 
 
+def set_send_trap() -> None:
+    """Make the message that a provider takes after the trap is armed the last thing this process does."""
+    armed = send_trap(Path(os.environ["DATA_DIR"]) / "run", os.environ.get("INSTANCE_NAME", ""))
+    sent = trying._sent
+
+    async def send_or_die(*arguments: Any) -> Any:
+        outcome = await sent(*arguments)
+        if isinstance(outcome, Accepted) and armed.exists():
+            armed.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return outcome
+
+    trying._sent = send_or_die
+
+
 def clock_shift(run: Path) -> Path:
     """The file that shifts the clocks of all."""
     return run / "clock-shift"
@@ -64,5 +82,6 @@ def set_clock() -> None:
 
 if __name__ == "__main__":
     set_trap()
+    set_send_trap()
     set_clock()
     main()

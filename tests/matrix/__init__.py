@@ -1,4 +1,5 @@
 """The fault matrix of an SOS: what is broken, while somebody presses, and who was told in the end.
 
-``python -m tests.matrix --seed 1 --sos 1000`` runs it all and prints the ledger; docs/SOS_FAULTS.md keeps one.
+``python -m tests.matrix --seed 1 --sos 1000`` plays all of it and prints the ledger; docs/SOS_FAULTS.md keeps
+one.
 """

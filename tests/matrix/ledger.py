@@ -32,6 +32,8 @@ class Sos:
     durability: str | None = None
     alert_ids: set[str] = field(default_factory=set)
     answers: Counter[str] = field(default_factory=Counter)
+    is_stored: bool = False
+    """Whether Postgres had it in the end."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,15 @@ class Row:
     doubled: int
     split: int
     """Presses that more than one alert was told of."""
+    unstored: int
+    """Presses that Postgres did not have in the end."""
     first_message_s: tuple[float, float]
     """Median and greatest, from the press to the provider's acceptance of the first message."""
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing was lost or split, and no more was doubled than may be."""
-        if self.lost or self.split or self.acked < self.pressed:
+        if self.lost or self.split or self.unstored or self.acked < self.pressed:
             return False
         return self.kind in MAY_DOUBLE or self.doubled <= MAX_DOUBLED * max(1, self.messages)
 
@@ -95,13 +99,14 @@ def _row(
         messages=sum(map(len, told.values())),
         doubled=doubled,
         split=sum(len(one.alert_ids) > 1 for one in presses),
+        unstored=sum(not one.is_stored for one in presses),
         first_message_s=(first[len(first) // 2], first[-1]) if first else (0.0, 0.0),
     )
 
 
 HEAD = (
     "| scenario | fault | SOS | acked | as | reached | exhausted | lost | messages | doubled | split"
-    " | first message: median, last |"
+    " | not stored | first message: median, last |"
 )
 
 
@@ -113,11 +118,14 @@ def table(rows: Sequence[Row]) -> str:
         middle_s, last_s = row.first_message_s
         lines.append(
             f"| {row.scenario} | {row.kind} | {row.pressed} | {row.acked} | {kept} | {row.reached} "
-            f"| {row.exhausted} | {row.lost} | {row.messages} | {row.doubled} | {row.split} "
+            f"| {row.exhausted} | {row.lost} | {row.messages} | {row.doubled} | {row.split} | {row.unstored} "
             f"| {middle_s:.2f} s, {last_s:.2f} s |"
         )
     sums = [sum(getattr(row, name) for row in rows) for name in ("pressed", "acked", "reached", "exhausted")]
-    rest = [sum(getattr(row, name) for row in rows) for name in ("lost", "messages", "doubled", "split")]
+    rest = [
+        sum(getattr(row, name) for row in rows)
+        for name in ("lost", "messages", "doubled", "split", "unstored")
+    ]
     lines.append(
         "| **all** | | "
         + " | ".join(map(str, sums[:2]))

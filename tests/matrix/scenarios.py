@@ -1,7 +1,7 @@
 """What is broken while somebody presses: one function a row of the matrix.
 
-Each presses its share of SOS while its fault lasts, mends it, and waits until everybody was reached or said to be
-unreachable. ``kind`` says whether a message may come twice (`tests.matrix.ledger.MAY_DOUBLE`).
+Each presses its share of SOS while its fault lasts, mends it, and waits until everybody was reached or said
+to be unreachable. ``kind`` says whether a message may come twice (`tests.matrix.ledger.MAY_DOUBLE`).
 """
 
 import asyncio

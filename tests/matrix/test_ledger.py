@@ -4,7 +4,8 @@ from tests.matrix.ledger import Message, Sos, account, table
 
 
 def pressed(driver: str, *alerts: str, kind: str = "none", acked: bool = True) -> Sos:
-    return Sos("calm", kind, driver, f"sos-{driver}", 10.0, 10.2 if acked else None, "committed", set(alerts))
+    acked_s = 10.2 if acked else None
+    return Sos("calm", kind, driver, f"sos-{driver}", 10.0, acked_s, "committed", set(alerts), is_stored=True)
 
 
 def test_one_message_reaches() -> None:
@@ -48,7 +49,15 @@ def test_a_press_without_an_ack_is_not_sound() -> None:
     assert not row.is_sound
 
 
+def test_a_press_that_postgres_never_had_is_not_sound() -> None:
+    one = pressed("d1", "a1")
+    one.is_stored = False
+    (row,) = account([one], [Message("sms", "+1", "a1", 11)], frozenset())
+    assert row.unstored == 1
+    assert not row.is_sound
+
+
 def test_the_table_ends_with_sums() -> None:
     presses = [pressed("d1", "a1"), pressed("d2", "a2")]
     told = table(account(presses, [Message("sms", "+1", "a1", 11)], frozenset({"a2"})))
-    assert told.splitlines()[-1].startswith("| **all** | | 2 | 2 | | 1 | 1 | 0 | 1 | 0 | 0")
+    assert told.splitlines()[-1].startswith("| **all** | | 2 | 2 | | 1 | 1 | 0 | 1 | 0 | 0 | 0")

@@ -17,7 +17,7 @@ def _journal_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("JOURNAL_DIR", str(folder))
 
 
-STARTS_PROCESSES = ("tests/e2e", "tests/engines", "tests/loadtests")
+STARTS_PROCESSES = ("tests/e2e", "tests/engines", "tests/loadtests", "tests/matrix")
 """What is tested here runs in processes with a loop of their own; uvloop cannot start one as another user."""
 
 

@@ -41,7 +41,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.people import People
 from realtime.safety.ports import Intake
-from realtime.safety.standby import Alone, Disk, Standby
+from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
 from realtime.safety.work import boot_clock
@@ -169,7 +169,7 @@ class Instance:
             self.announcer,
             self.news,
             ways_of(self.ways_out.by_channel),
-            Alone(),
+            client,
             by=process,
             clock=boot_clock,
             now_ms=wall_clock_ms,

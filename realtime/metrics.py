@@ -285,6 +285,19 @@ JOURNAL_IMPORTED: Final = _counters(
     "alerts of the journal given to Postgres, by what it said",
     outcome=("ok", "rejected"),
 )
+COPIES_SEEN: Final = _gauge(
+    "wayguard_journal_copies", "alerts on the disks of other processes that this one has seen"
+)
+COPIES_SKIPPED: Final = _counters(
+    "wayguard_journal_copies_skipped_total",
+    "copies that were not shown, or not read",
+    reason=("broken", "failed", "too_large", "too_many"),
+)
+TURNS: Final = _counters(
+    "wayguard_journal_turns_total",
+    "alerts of the journal that this process began or ceased to act on for another",
+    outcome=("taken", "given_up"),
+)
 FORGOTTEN: Final = _counter(
     "wayguard_alert_forgotten_total", "outcomes that could not be recorded; they are looked up instead"
 )

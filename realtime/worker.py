@@ -14,6 +14,7 @@ import asyncpg
 from aiohttp import web
 
 from alerts.alert import Alert
+from alerts.ports import Away
 from realtime import metrics
 from realtime.admission import Admission
 from realtime.answers.desk import AnswerDesk
@@ -38,7 +39,7 @@ from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
 from realtime.safety.listening import AlertListener
 from realtime.safety.news import AlertNews
-from realtime.safety.standby import Alone, Disk, Standby
+from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import online_in
 from realtime.safety.work import Job, SafetyWork, boot_clock
 from realtime.settings import Settings
@@ -55,7 +56,7 @@ SWEEP_S: Final = 2.0
 RETRY_S: Final = 5.0
 DRAIN_S: Final = 1.0
 """What the balancer takes to see that a worker is not ready: two checks (deploy/haproxy.cfg)."""
-_AWAY: Final = (Refused, asyncpg.PostgresError, *REDIS_FAULTS)
+_AWAY: Final = (Refused, Away, asyncpg.PostgresError, *REDIS_FAULTS)
 
 
 class Worker:
@@ -91,7 +92,7 @@ class Worker:
             self._announcer,
             self._news,
             self._work.ways,
-            Alone(),
+            client,
             by=self._work.process,
             clock=boot_clock,
             now_ms=wall_clock_ms,

@@ -48,6 +48,8 @@ class LocalLedger:
         self._jitter: Final = jitter
         self._heard: Final[OrderedDict[StatusReport, None]] = OrderedDict()
         self._down: frozenset[Channel] = frozenset()
+        self.may_send: Callable[[], bool] = lambda: True
+        """Whether anything may be claimed now."""
 
     @classmethod
     async def open(
@@ -75,8 +77,8 @@ class LocalLedger:
 
     # --- what happens to an alert
 
-    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
-        """Keep a press for good."""
+    async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
+        """Keep a press for good. Unless ``acting`` the case is not escalated here until `act` says so."""
         own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
         while True:
             found = self._shelf.of_press(press.tenant, press.driver, press.sos_id)
@@ -92,12 +94,12 @@ class LocalLedger:
             return Taken(alert, "local", created=False, joined=alert.alert_id != own_id)
         if found is None:
             changes = cases.opened(press, circumstances, now_ms)
-            kept = Kept(changes.case, (press,), changes.audit, True, now_ms)
+            kept = Kept(changes.case, (press,), changes.audit, acting, now_ms)
         else:
             case = settled_into(found.case, now_ms)
             changes = cases.joined(case, press, circumstances, now_ms)
             kept = self._keeping.after(found, changes, now_ms)
-            kept = replace(kept, presses=(*found.presses, press), acting=True)
+            kept = replace(kept, presses=(*found.presses, press), acting=found.acting or acting)
         await self._keeping.keep(found, kept, changes.next_ms, urgent=True)
         return Taken(changes.case.alert, "local", created=found is None, joined=found is not None)
 
@@ -141,6 +143,8 @@ class LocalLedger:
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Lease due attempts of what this process acts on, a cry for help first."""
+        if not self.may_send():
+            return []
         now_ms = self._now_ms()
         until_ms = now_ms + int(lease_s * 1000)
         wanted = frozenset(channels)

@@ -6,12 +6,15 @@ of a restart among them, have two folders: the second takes the next that is fre
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
+from realtime.safety.sealed import write_whole
 from realtime.settings import Settings
 
 LOCK: Final = "taken"
+OWNER_CHARS: Final = 24
 MAX_FOLDERS: Final = 64
 """Folders of one name that are tried."""
 
@@ -21,6 +24,8 @@ class Folder:
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path: Final = path
+        self.owner: Final = _owner_of(path)
+        """A name that no other folder of any machine has, the same after a restart."""
         self._lock: int | None = lock
 
     @classmethod
@@ -50,6 +55,18 @@ class Folder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _owner_of(path: Path) -> str:
+    file = path / "owner"
+    try:
+        name = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    if len(name) != OWNER_CHARS:
+        name = secrets.token_hex(OWNER_CHARS // 2)
+        write_whole(file, name.encode())
+    return name
 
 
 def journal_dir(settings: Settings) -> Path:

@@ -5,6 +5,7 @@ processes have shown. An event on another's copy is applied to a copy of our own
 acts on the alert takes it from there.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -85,16 +86,20 @@ class SafeIntake:
         return await self._ledger.press(press, known)
 
     async def _journal(self, press: Press) -> Taken:
-        copy = self._copies.find(press.tenant, press.driver, press.sos_id)
+        copy = self._copies.find(press.tenant, press.driver, press.sos_id) or self._copies.open_of(
+            press.tenant, press.driver, press.drill
+        )
         try:
             if copy is not None:
                 await self._local.adopt(copy.case, copy.presses, copy.audit)
             known = self._directory.of(press.tenant, press.vendor, press.driver)
-            taken = await self._local.press(press, known)
+            taken = await self._local.press(press, known, acting=False)
+            shared, _ = await asyncio.gather(
+                self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
+            )
         except Away as error:
             log.error("a press cannot be kept by postgres nor by the journal")
             raise _away() from error
-        shared = await self._share(taken.alert.alert_id)
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
 

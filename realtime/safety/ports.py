@@ -60,8 +60,8 @@ class Kept(Protocol):
 class Local(Protocol):
     """What the intake and the importer ask of the journal of this process. Everything raises Away."""
 
-    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
-        """Keep a press on disk. Idempotent by ``sos_id``."""
+    async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
+        """Keep a press on disk. Idempotent by ``sos_id``. A new case is acted on here if ``acting``."""
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
         """One event of a case that is here."""
@@ -117,6 +117,12 @@ class Copies(Protocol):
 
     def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
         """The case that a press went into."""
+
+    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+        """The driver's open case."""
+
+    async def turn(self, alert_id: UUID) -> None:
+        """A press has come here: act on its case here, unless another process does. Raises Away."""
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:
         """The case of a message that a provider speaks of."""

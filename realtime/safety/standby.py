@@ -14,6 +14,7 @@ from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.ways import Way
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
+from realtime.fanout.redisurl import Client
 from realtime.protocol import Code, Refused
 from realtime.safety import directory as directories
 from realtime.safety.announcer import Announcer
@@ -24,14 +25,15 @@ from realtime.safety.importer import Importer
 from realtime.safety.intake import SafeIntake
 from realtime.safety.meter import DeliveryMetrics
 from realtime.safety.news import AlertNews
-from realtime.safety.ports import Copies, Kept
+from realtime.safety.peers import Peers
+from realtime.safety.ports import Kept
 from realtime.safety.reach import Reach
 from realtime.safety.sealed import JOURNAL, local_key
 from realtime.settings import Settings
 from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
-from realtime.store.hooks import Asked, HookBook
+from realtime.store.hooks import HookBook
 
 
 class Disk:
@@ -41,6 +43,7 @@ class Disk:
         self.directory: Final = directory
         self.changed: Callable[[Kept], None] = lambda kept: None
         self.local: LocalLedger
+        self.owner: Final = folder.owner
         self._folder: Final = folder
 
     @classmethod
@@ -76,7 +79,7 @@ class Standby:
         announcer: Announcer,
         news: AlertNews,
         ways: Mapping[Channel, Way],
-        copies: Copies,
+        client: Client,
         *,
         by: str,
         clock: Callable[[], float],
@@ -86,6 +89,16 @@ class Standby:
         self._announcer: Final = announcer
         self.reach: Final = Reach(db, lambda: self.importer.wake())
         local, directory = disk.local, disk.directory
+        self.peers: Final = Peers(
+            client,
+            local,
+            process=disk.owner,
+            key=local_key(settings, JOURNAL),
+            clock=clock,
+            is_stored=lambda: self.reach.is_up,
+        )
+        local.may_send = self.peers.may_send
+        copies = self.peers
         operator = functools.partial(operator_of, settings)
         self.intake: Final = SafeIntake(
             self.reach, db, ledger, local, copies, directory, announcer, news, operator
@@ -111,6 +124,7 @@ class Standby:
         self._disk.directory.start()
         self.reach.start()
         self.importer.start()
+        self.peers.start()
         self._dispatcher.start()
 
     async def stop_delivering(self) -> None:
@@ -121,6 +135,7 @@ class Standby:
         """Stop at once; what waits stays on the disk."""
         await self.importer.stop()
         await self._dispatcher.stop(0.0)
+        await self.peers.stop()
         await self.reach.stop()
         await self._disk.close()
 
@@ -165,30 +180,3 @@ class JournalPlace:
         except Away as error:
             raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2) from error
         await self._disk.directory.refresh()
-
-
-class Alone:
-    """`realtime.safety.ports.Copies` of a process that shows nobody anything: durability is ``local``."""
-
-    async def share(self, kept: Kept) -> bool:
-        """Nobody has it."""
-        return False
-
-    async def withdraw(self, alert_id: UUID) -> None:
-        """Nobody had it."""
-
-    def copy_of(self, alert_id: UUID) -> Kept | None:
-        """Nothing is shown."""
-        return None
-
-    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
-        """Nothing is shown."""
-        return None
-
-    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
-        """Nothing is shown."""
-        return None
-
-    def last_asked(self, phone: str) -> Asked | None:
-        """Nothing is shown."""
-        return None

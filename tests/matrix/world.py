@@ -20,7 +20,7 @@ from alerts.attempt import Channel
 from alerts.policy import Policy, Step
 from alerts.values import Kind
 from realtime.auth import mint
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import Cluster, until
 from tests.e2e.launcher import clock_shift, send_trap
 from tests.matrix.ledger import Sos
 from tests.matrix.outside import Outside
@@ -37,6 +37,7 @@ POLICY: Final = Policy(
     loops=1,
 )
 """No channel comes twice in it: one that reaches a contact twice is a duplicate."""
+LISTENS_S: Final = 60.0
 REACHED_S: Final = 150.0
 IMPORTED_S: Final = 90.0
 PAUSE_S: Final = 0.25
@@ -81,6 +82,18 @@ class World:
             await Phone(self._http, token, socket_url or url, http_url or url).press(sos, ways, on_ack)
 
         await asyncio.gather(*(one(sos, self._rng.uniform(0, over_s)) for sos in presses))
+
+    async def until_listens(self, name: str) -> None:
+        """Wait until a process that was killed runs again, whether it is ready or not."""
+
+        async def answers() -> bool:
+            try:
+                async with self._http.get(f"{self.cluster.url_of(name)}/metrics") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(answers, f"{name} listens", LISTENS_S)
 
     def pick(self, names: Sequence[str]) -> str:
         """One of them, by the seed."""

@@ -67,7 +67,7 @@ class Journal:
         self.is_full = False
         self.dies_before_forgetting = False
 
-    async def press(self, press: Press, circumstances: Circumstances) -> Taken:
+    async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
         self._write()
         found = await self.find(press.tenant, press.driver, press.sos_id)
         if found is not None:
@@ -181,6 +181,7 @@ class Others:
         self.away = False
         self.shared: dict[UUID, Any] = {}
         self.shown: dict[UUID, Kept] = {}
+        self.turns: list[UUID] = []
 
     async def share(self, kept: Any) -> bool:
         if not self.away:
@@ -195,6 +196,16 @@ class Others:
 
     def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
         return self.shown.get(alert_id_of(tenant, driver, sos_id))
+
+    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+        for kept in self.shown.values():
+            alert = kept.case.alert
+            if (alert.tenant, alert.driver, alert.drill) == (tenant, driver, drill) and alert.state in OPEN:
+                return kept
+        return None
+
+    async def turn(self, alert_id: UUID) -> None:
+        self.turns.append(alert_id)
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:
         for kept in self.shown.values():

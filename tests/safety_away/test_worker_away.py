@@ -87,7 +87,7 @@ async def test_an_sos_with_postgres_away_is_told_answered_and_brought_in_once(
     getattr(line, fault)()
     sos_id = uuid4()
     taken = await running.press(sos_id, message="somebody follows me")
-    assert (taken["ok"], taken["state"], taken["durability"]) == (True, "active", "local")
+    assert (taken["ok"], taken["state"], taken["durability"]) == (True, "active", "replicated")
     again = await running.press(sos_id)
     assert again["alert_id"] == taken["alert_id"]
     await until(lambda: bool(sink.hooks) and bool(mail.mails), "the webhook and the mail")
@@ -132,7 +132,7 @@ async def test_a_start_with_postgres_away_goes_on_with_what_the_journal_has(
         ):
             running = Running(worker, url, session, settings)
             taken = await running.press(UUID(int=7 + (4 << 76)))
-            assert taken["durability"] == "local"
+            assert taken["durability"] == "replicated"
             await until(lambda: bool(sink.hooks), "the webhook")
             if times == 2:
                 line.mend()

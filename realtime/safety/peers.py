@@ -1,0 +1,305 @@
+"""Shows the cases of this process's journal to the other processes, through Redis, and looks at theirs.
+
+What one is told (an answer, a provider's word) reaches in a second whoever acts on the alert, since copies
+merge; and one acts at a time (`realtime.safety.turns`), another when that one is gone. With Redis away each
+process is alone with what it has, and with what it has seen of the others.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from alerts.journal.ledger import LocalLedger
+from alerts.journal.records import Kept
+from alerts.ports import Away
+from realtime import metrics
+from realtime.fanout.bus import REDIS_FAULTS
+from realtime.fanout.endings import end
+from realtime.fanout.redisurl import Client
+from realtime.safety.copies import MAX_COPIES, Seen, field_of, opened, owner_of, sealed
+from realtime.safety.turns import FROZEN_S, LEASE_S, Turn, View, turn_of
+from realtime.store.hooks import Asked
+
+log = logging.getLogger(__name__)
+
+BODIES: Final = "sos:copies"
+VERSIONS: Final = "sos:copies:versions"
+"""Of each copy a few bytes that change with it, so that nobody reads what is known; and the mark `EPOCH`."""
+EPOCH: Final = "epoch"
+BEAT_S: Final = 1.0
+SHARE_S: Final = 0.5
+ROUND_S: Final = 3.0
+CHUNK: Final = 200
+_LEASE_MS: Final = int(LEASE_S * 1000)
+
+
+def lease_key(alert_id: UUID) -> str:
+    """The lease of who acts on an alert."""
+    return f"sos:act:{alert_id}"
+
+
+class Peers:
+    """`realtime.safety.ports.Copies`. `start` begins to look round each second; `withdraw` what is imported.
+
+    ``process``: a name no other process has. ``is_stored``: whether Postgres is there: an orphaned case is
+    brought in then, and not acted upon.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        local: LocalLedger,
+        *,
+        process: str,
+        key: bytes,
+        clock: Callable[[], float],
+        is_stored: Callable[[], bool],
+    ) -> None:
+        self._client: Final = client
+        self._local: Final = local
+        self._me: Final = process
+        self._key: Final = key
+        self._clock: Final = clock
+        self._is_stored: Final = is_stored
+        self._seen: Final = Seen()
+        self._shown: dict[UUID, Kept] = {}
+        self._free_since: dict[UUID, float] = {}
+        self._unshown: set[str] = set()
+        """Copies that Redis lost, until their process shows them again: it may be gone."""
+        self._epoch: bytes | None = None
+        self._looked_s = clock()
+        self._is_up = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to look round."""
+        self._tasks = [asyncio.ensure_future(self._run())]
+
+    async def stop(self) -> None:
+        """Look no more; what is shown stays shown."""
+        await end(self._tasks)
+
+    def may_send(self) -> bool:
+        """Whether it has looked round lately: who was frozen does so before it sends anything."""
+        return self._clock() - self._looked_s <= FROZEN_S
+
+    # --- copies
+
+    async def share(self, kept: Kept) -> bool:
+        """Show the others a case of ours; whether they can have it now."""
+        if not self._is_up:
+            return False  # it is shown as soon as Redis is back
+        try:
+            async with asyncio.timeout(SHARE_S):
+                return await self._show([kept])
+        except (TimeoutError, *REDIS_FAULTS):
+            self._lost()
+            return False
+
+    async def withdraw(self, alert_id: UUID) -> None:
+        """Postgres has it."""
+        self._shown.pop(alert_id, None)
+        self._free_since.pop(alert_id, None)
+        self._seen.drop(alert_id)
+        field = field_of(alert_id, self._me)
+        try:
+            async with asyncio.timeout(SHARE_S):
+                await self._ask(self._client.hdel(VERSIONS, field))
+                await self._ask(self._client.hdel(BODIES, field))
+                if await self._ask(self._client.get(lease_key(alert_id))) == self._me.encode():
+                    await self._ask(self._client.delete(lease_key(alert_id)))
+        except (TimeoutError, *REDIS_FAULTS):
+            return  # the next look round withdraws what is not kept any more
+
+    def copy_of(self, alert_id: UUID) -> Kept | None:
+        """A case by its id."""
+        return self._seen.copy_of(alert_id)
+
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+        """The case that a press went into."""
+        return self._seen.find(tenant, driver, sos_id)
+
+    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+        """The driver's open case."""
+        return self._seen.open_of(tenant, driver, drill)
+
+    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+        """The case of a message that a provider speaks of."""
+        return self._seen.of_provider(provider, provider_id)
+
+    def last_asked(self, phone: str) -> Asked | None:
+        """The last message to a number about an open alert."""
+        return self._seen.last_asked(phone)
+
+    # --- turns
+
+    async def turn(self, alert_id: UUID) -> None:
+        """The press of a case of ours has come here: act on it, unless another does. Raises Away."""
+        kept = self._local.get(alert_id)
+        if kept is None:
+            return
+        holder: str | None = None
+        if self._is_up:
+            try:
+                async with asyncio.timeout(SHARE_S):
+                    (holder,) = await self._holders([alert_id])
+                    view = View(True, holder, kept.acting, pressed=True)
+                    if turn_of(view, self._me) is Turn.TRY and not await self._take(alert_id):
+                        holder = "another"
+                    elif holder is None:
+                        holder = self._me
+            except (TimeoutError, *REDIS_FAULTS):
+                self._lost()
+        view = View(self._is_up, holder, kept.acting, pressed=True)
+        await self._local.act(kept.case.alert.alert_id, turn_of(view, self._me) is Turn.ACT)
+
+    async def beat(self) -> None:
+        """Look round once: show, read, merge, take turns. Never raises for what is away."""
+        try:
+            async with asyncio.timeout(ROUND_S):
+                await self._show([kept for kept in self._local.all() if self._is_new(kept)])
+                await self._read()
+                await self._turns()
+            if not self._is_up:
+                log.info("redis has the copies again")
+            self._is_up = True
+        except (TimeoutError, *REDIS_FAULTS):
+            self._lost()
+        except Away as error:
+            log.error("the journal cannot take what another process knows: %s", type(error).__name__)
+        self._looked_s = self._clock()
+        metrics.COPIES_SEEN.set(len(self._seen))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Exception as error:  # its own text may quote a message
+                log.error("looking at the others' alerts failed: %s", type(error).__name__)
+                metrics.COPIES_SKIPPED.labels("failed").inc()
+            await asyncio.sleep(BEAT_S)
+
+    # --- how
+
+    def _lost(self) -> None:
+        if self._is_up:
+            log.warning("redis does not take the copies: this process is alone with what it has")
+        self._is_up = False
+
+    def _is_new(self, kept: Kept) -> bool:
+        return self._shown.get(kept.case.alert.alert_id) is not kept
+
+    async def _show(self, some: Sequence[Kept]) -> bool:
+        for kept in some:
+            alert_id = kept.case.alert.alert_id
+            field = field_of(alert_id, self._me)
+            content = sealed(self._key, field, kept)
+            if content is None or (
+                alert_id not in self._shown and await self._ask(self._client.hlen(VERSIONS)) > MAX_COPIES
+            ):
+                metrics.COPIES_SKIPPED.labels("too_large" if content is None else "too_many").inc()
+                return False
+            version = hashlib.blake2b(content, digest_size=8).digest()
+            # The version last: who sees it finds at least that content.
+            await self._ask(self._client.hset(BODIES, field, content))
+            await self._ask(self._client.hset(VERSIONS, field, version))
+            self._shown[alert_id] = kept
+        return bool(some)
+
+    async def _read(self) -> None:
+        """See what is new of the others. What is shown no more was imported, unless Redis was emptied."""
+        versions: dict[bytes, bytes] = await self._ask(self._client.hgetall(VERSIONS))
+        epoch = versions.pop(EPOCH.encode(), None)
+        if epoch is None:
+            await self._ask(self._client.hsetnx(VERSIONS, EPOCH, secrets.token_bytes(8)))
+        was_emptied = epoch is None or epoch != self._epoch
+        self._epoch = epoch
+        shown = {field.decode("utf-8", "replace"): version for field, version in versions.items()}
+        mine = {field for field in shown if owner_of(field) == self._me}
+        if was_emptied:
+            self._shown = {i: kept for i, kept in self._shown.items() if field_of(i, self._me) in mine}
+            self._unshown |= {copy.field for copy in self._seen}
+        self._unshown -= shown.keys()
+        self._seen.keep_only(shown.keys() | self._unshown)
+        for field in mine - {field_of(kept.case.alert.alert_id, self._me) for kept in self._local.all()}:
+            await self._ask(self._client.hdel(VERSIONS, field))
+            await self._ask(self._client.hdel(BODIES, field))
+        new = [f for f, v in shown.items() if f not in mine and self._seen.version_of(f) != v]
+        for at in range(0, len(new), CHUNK):
+            some = new[at : at + CHUNK]
+            contents = await self._ask(self._client.hmget(BODIES, some))
+            for field, content in zip(some, contents, strict=True):
+                if content is not None:
+                    await self._see(field, shown[field], content)
+
+    async def _see(self, field: str, version: bytes, content: bytes) -> None:
+        try:
+            copy = opened(self._key, field, version, content)
+        except ValueError:
+            metrics.COPIES_SKIPPED.labels("broken").inc()
+            return
+        self._seen.put(copy)
+        kept = copy.kept
+        if self._local.get(kept.case.alert.alert_id) is not None:
+            await self._local.adopt(kept.case, kept.presses, kept.audit)
+
+    async def _turns(self) -> None:
+        ours = {kept.case.alert.alert_id: kept for kept in self._local.all()}
+        ids = list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
+        holders = dict(zip(ids, await self._holders(ids), strict=True))
+        now_s = self._clock()
+        self._free_since = {
+            alert_id: self._free_since.get(alert_id, now_s)
+            for alert_id, holder in holders.items()
+            if holder is None
+        }
+        for alert_id, holder in holders.items():
+            kept = ours.get(alert_id)
+            acting = kept is not None and kept.acting
+            free_s = now_s - self._free_since.get(alert_id, now_s)
+            turn = turn_of(View(True, holder, acting, free_s), self._me)
+            if turn is Turn.TRY and kept is None and self._is_stored():
+                await self._bring_home(alert_id)
+                continue
+            if turn is Turn.TRY:
+                turn = Turn.ACT if await self._take(alert_id) else Turn.REST
+            elif turn is Turn.ACT:
+                await self._ask(self._client.pexpire(lease_key(alert_id), _LEASE_MS))
+            await self._follow(alert_id, turn, kept)
+
+    async def _follow(self, alert_id: UUID, turn: Turn, kept: Kept | None) -> None:
+        if kept is not None:
+            if kept.acting is not (turn is Turn.ACT):
+                metrics.TURNS.labels("taken" if turn is Turn.ACT else "given_up").inc()
+            await self._local.act(alert_id, turn is Turn.ACT)
+        elif turn is Turn.ACT and (copy := self._seen.copy_of(alert_id)) is not None:
+            log.warning("an alert whose process is gone is taken over")
+            metrics.TURNS.labels("taken").inc()
+            await self._local.adopt(copy.case, copy.presses, copy.audit, acting=True)
+
+    async def _bring_home(self, alert_id: UUID) -> None:
+        """Postgres is there: nobody has to act on an orphan that the importer is about to bring in."""
+        copy = self._seen.copy_of(alert_id)
+        if copy is not None:
+            await self._local.adopt(copy.case, copy.presses, copy.audit)
+        self._free_since.pop(alert_id, None)
+
+    async def _holders(self, ids: Collection[UUID]) -> list[str | None]:
+        found: list[str | None] = []
+        keys = [lease_key(alert_id) for alert_id in ids]
+        for at in range(0, len(keys), CHUNK):
+            pipe = self._client.pipeline(transaction=False)
+            for key in keys[at : at + CHUNK]:
+                pipe.get(key)
+            found += [None if one is None else one.decode() for one in await pipe.execute()]
+        return found
+
+    async def _take(self, alert_id: UUID) -> bool:
+        return bool(await self._ask(self._client.set(lease_key(alert_id), self._me, px=_LEASE_MS, nx=True)))
+
+    async def _ask(self, command: Awaitable[Any] | Any) -> Any:
+        return await command

@@ -1,0 +1,56 @@
+"""Which of the processes that keep a case escalates it and sends its messages. Pure.
+
+One holds a lease on it in Redis. Twice beats never: with Redis away whoever acted goes on.
+"""
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+LEASE_S: Final = 15.0
+"""How long a case waits for a process that was killed; the lease is renewed every second."""
+ORPHANED_S: Final = LEASE_S
+"""Without a lease for so long nobody acts on it: who did would have taken the lease at once."""
+FROZEN_S: Final = 5.0
+"""A process that has not looked round for this long looks round before it sends anything."""
+
+
+class Turn(Enum):
+    """What a process does with a case."""
+
+    ACT = "act"
+    """Escalates and sends."""
+    TRY = "try"
+    """Takes the lease if nobody has it; acts when it got it."""
+    REST = "rest"
+    """Keeps its copy."""
+
+
+class View(Struct, frozen=True):
+    """What a process sees of a case. ``holder`` of its lease; ``free_s``: how long there has been none."""
+
+    redis_up: bool
+    holder: str | None
+    acting: bool
+    free_s: float = 0.0
+    pressed: bool = False
+    """The press has come here just now."""
+
+
+def turn_of(view: View, me: str) -> Turn:
+    """There are five cases:
+
+    1. Redis is away: who acts goes on, and who is pressed acts. Nobody else begins.
+    2. The lease is mine: I act.
+    3. It is another's: I rest, also when I acted until I was frozen, or until Redis was emptied.
+    4. It is free, and I act or was pressed: I try to get it.
+    5. It is free and was for long: whoever acted is gone, and I try to get it.
+    """
+    if not view.redis_up:
+        return Turn.ACT if view.acting or view.pressed else Turn.REST
+    if view.holder is not None:
+        return Turn.ACT if view.holder == me else Turn.REST
+    if view.acting or view.pressed or view.free_s >= ORPHANED_S:
+        return Turn.TRY
+    return Turn.REST

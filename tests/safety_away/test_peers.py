@@ -1,0 +1,260 @@
+"""Processes that show each other their cases through a real Redis: one acts, each learns, none is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from alerts.alert import Acknowledged, State
+from alerts.attempt import Accepted
+from alerts.journal.ledger import LocalLedger
+from alerts.ports import Taken
+from realtime import metrics
+from realtime.fanout.redisurl import Client, client
+from realtime.safety import copies as copies_module
+from realtime.safety.copies import field_of
+from realtime.safety.peers import BODIES, VERSIONS, Peers, lease_key
+from realtime.safety.turns import FROZEN_S, ORPHANED_S
+from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press, with_provider
+
+KEY = b"k" * 32
+START_MS = 1_764_000_000_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.s = 0.0
+
+    def now_ms(self) -> int:
+        return START_MS + int(self.s * 1000)
+
+
+class Process:
+    """A journal and its peers. ``stored``: what it believes of Postgres."""
+
+    def __init__(self, name: str, local: LocalLedger, peers: Peers, redis: Client) -> None:
+        self.name = name
+        self.local = local
+        self.peers = peers
+        self.redis = redis
+        self.stored = False
+
+    async def press(self, sos_id: UUID | None = None, driver: str = "d1") -> Taken:
+        """As the intake does."""
+        press = a_press(START_MS, driver=driver, sos_id=sos_id or uuid4())
+        copy = self.peers.find("t1", driver, press.sos_id) or self.peers.open_of("t1", driver, False)
+        if copy is not None:
+            await self.local.adopt(copy.case, copy.presses, copy.audit)
+        taken = await self.local.press(press, CIRCUMSTANCES, acting=False)
+        kept = self.local.get(taken.alert.alert_id)
+        assert kept is not None
+        await self.peers.share(kept)
+        await self.peers.turn(taken.alert.alert_id)
+        return taken
+
+    def acts_on(self, alert_id: UUID) -> bool:
+        kept = self.local.get(alert_id)
+        return kept is not None and kept.acting
+
+    async def claimed(self) -> int:
+        return len(await self.local.claim(self.name, ALL, 10, LEASE_S))
+
+
+class Scene:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self.clock = Clock()
+        self.made: list[Process] = []
+
+    async def process(self, name: str, key: bytes = KEY, url: str | None = None) -> Process:
+        redis = client(url or self.url, timeout_s=2.0, max_connections=4)
+        local = await LocalLedger.open(self.folder / name, KEY, now_ms=self.clock.now_ms)
+        peers = Peers(
+            redis,
+            local,
+            process=name,
+            key=key,
+            clock=lambda: self.clock.s,
+            is_stored=lambda: made.stored,
+        )
+        local.may_send = peers.may_send
+        made = Process(name, local, peers, redis)
+        self.made.append(made)
+        return made
+
+    async def beats(self, *processes: Process, times: int = 1, of_s: float = 1.0) -> None:
+        for _ in range(times):
+            self.clock.s += of_s
+            for process in processes:
+                await process.peers.beat()
+
+    async def close(self) -> None:
+        for process in self.made:
+            await process.local.close()
+            await process.redis.aclose()
+
+
+@pytest.fixture(params=["valkey", "cluster"])
+async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+    given = request.getfixturevalue(
+        {"valkey": "redis_url", "cluster": "redis_cluster_of_three"}[request.param]
+    )
+    made = Scene(tmp_path, given if isinstance(given, str) else given.url)
+    yield made
+    await made.close()
+
+
+async def test_the_same_press_at_two_processes_is_acted_on_by_one(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    sos_id = uuid4()
+    first, second = await asyncio.gather(one.press(sos_id), two.press(sos_id))
+    assert first.alert.alert_id == second.alert.alert_id
+    assert [one.acts_on(first.alert.alert_id), two.acts_on(first.alert.alert_id)].count(True) == 1
+    assert await one.claimed() + await two.claimed() == 1
+
+
+async def test_another_press_of_the_driver_elsewhere_joins_what_was_shown(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    first = await one.press()
+    await scene.beats(two)
+    second = await two.press()
+    assert second.alert.alert_id == first.alert.alert_id
+    assert second.joined
+    await scene.beats(two, one)
+    kept = one.local.get(first.alert.alert_id)
+    assert kept is not None
+    assert kept.case.alert.presses == 2
+    assert len(kept.presses) == 2
+    assert one.acts_on(first.alert.alert_id)
+    assert not two.acts_on(first.alert.alert_id)
+
+
+async def test_an_answer_given_elsewhere_reaches_who_acts(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two)
+    copy = two.peers.copy_of(alert_id)
+    assert copy is not None
+    await two.local.adopt(copy.case, copy.presses, copy.audit)
+    await two.local.apply(alert_id, Acknowledged(OPERATOR, "link"))
+    await scene.beats(two, one)
+    kept = one.local.get(alert_id)
+    assert kept is not None
+    assert kept.case.alert.state is State.ACKNOWLEDGED
+    assert await one.claimed() == 0
+    await scene.beats(one, two, one, two)
+    assert one.local.get(alert_id) is kept, "what both know changes nothing any more"
+
+
+async def test_who_is_gone_is_replaced_once_and_what_was_sent_is_not_sent_again(scene: Scene) -> None:
+    one, two, three = [await scene.process(f"w{n}") for n in (1, 2, 3)]
+    alert_id = (await one.press()).alert.alert_id
+    (job,) = await one.local.claim("w1", ALL, 10, LEASE_S)
+    await one.local.settle(with_provider(job), Accepted("SM1", "queued"))
+    await scene.beats(one, two, three)
+    await cast(Any, one.redis).delete(lease_key(alert_id))  # as when it runs out
+    await scene.beats(two, three, times=int(ORPHANED_S))
+    assert not two.acts_on(alert_id)
+    await scene.beats(two, three, times=2)
+    assert [two.acts_on(alert_id), three.acts_on(alert_id)].count(True) == 1
+    assert await two.claimed() + await three.claimed() == 0
+    found = two.peers.of_provider("twilio", "SM1") or three.peers.of_provider("twilio", "SM1")
+    assert found is not None
+
+
+async def test_who_was_frozen_looks_round_before_it_sends(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two)
+    await cast(Any, one.redis).delete(lease_key(alert_id))
+    await scene.beats(two, times=int(ORPHANED_S) + 2)
+    assert two.acts_on(alert_id)
+    assert scene.clock.s > FROZEN_S
+    assert one.acts_on(alert_id), "it does not know yet"
+    assert await one.claimed() == 0
+    await scene.beats(one)
+    assert not one.acts_on(alert_id)
+    assert await two.claimed() == 1
+
+
+async def test_an_orphan_is_brought_in_and_not_acted_on_when_postgres_is_there(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two)
+    await cast(Any, one.redis).delete(lease_key(alert_id))
+    two.stored = True
+    await scene.beats(two, times=int(ORPHANED_S) + 2)
+    assert two.local.get(alert_id) is not None
+    assert await two.claimed() == 0
+
+
+async def test_what_is_withdrawn_is_forgotten_by_all(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two, times=2)
+    async with one.local.hold(alert_id):
+        await one.local.forget(alert_id)
+    await one.peers.withdraw(alert_id)
+    await scene.beats(one, two)
+    assert two.peers.copy_of(alert_id) is None
+    await scene.beats(two, times=int(ORPHANED_S) + 3)
+    assert two.local.all() == []
+
+
+async def test_a_redis_that_was_emptied_is_shown_all_again_and_loses_no_orphan(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alive = (await one.press()).alert.alert_id
+    gone = await scene.process("w3")
+    orphan = (await gone.press(driver="d2")).alert.alert_id
+    await scene.beats(one, two, gone, times=2)
+    await cast(Any, one.redis).flushall()
+    await scene.beats(two, one, two, one, times=2)
+    assert two.peers.copy_of(alive) is not None
+    assert two.peers.copy_of(orphan) is not None
+    assert one.acts_on(alive)
+    await scene.beats(one, two, times=int(ORPHANED_S) + 3)
+    assert one.acts_on(orphan) is not two.acts_on(orphan)
+    assert one.acts_on(alive)
+
+
+async def test_with_redis_away_whoever_is_pressed_acts_and_says_so(scene: Scene, tmp_path: Path) -> None:
+    alone = await scene.process("w9", url="redis://127.0.0.1:1/0")
+    taken = await alone.press()
+    kept = alone.local.get(taken.alert.alert_id)
+    assert kept is not None
+    assert await alone.peers.share(kept) is False
+    assert alone.acts_on(taken.alert.alert_id)
+    await scene.beats(alone, times=20)
+    assert alone.acts_on(taken.alert.alert_id)
+    assert await alone.claimed() == 1
+
+
+async def test_what_is_no_copy_is_passed_over_and_counted(scene: Scene) -> None:
+    one, stranger = await scene.process("w1"), await scene.process("w2", key=b"o" * 32)
+    foreign = (await stranger.press()).alert.alert_id
+    raw = cast(Any, one.redis)
+    for field in (field_of(uuid4(), "w3"), "nonsense", b"\xff\xfe"):
+        await raw.hset(BODIES, field, b"rubbish")
+        await raw.hset(VERSIONS, field, b"1")
+    before = metrics.COPIES_SKIPPED.labels("broken").value
+    mine = (await one.press(driver="d7")).alert.alert_id
+    await scene.beats(one, times=2)
+    assert metrics.COPIES_SKIPPED.labels("broken").value > before
+    assert one.peers.copy_of(foreign) is None
+    assert one.acts_on(mine)
+
+
+async def test_what_is_too_large_or_too_many_is_not_shown_and_kept_all_the_same(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await scene.process("w1")
+    monkeypatch.setattr(copies_module, "MAX_BYTES", 100)
+    alert_id = (await one.press()).alert.alert_id
+    kept = one.local.get(alert_id)
+    assert kept is not None
+    assert await one.peers.share(kept) is False
+    assert one.acts_on(alert_id)

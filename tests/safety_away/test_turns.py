@@ -1,0 +1,36 @@
+"""Who acts: every view there is."""
+
+import itertools
+
+import pytest
+
+from realtime.safety.turns import ORPHANED_S, Turn, View, turn_of
+
+ME, OTHER = "w1", "w2"
+VIEWS = [
+    View(*given)
+    for given in itertools.product(
+        (True, False), (None, ME, OTHER), (True, False), (0.0, ORPHANED_S), (True, False)
+    )
+]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_every_view_has_its_turn(view: View) -> None:
+    turn = turn_of(view, ME)
+    if not view.redis_up:
+        assert turn is (Turn.ACT if view.acting or view.pressed else Turn.REST)
+    elif view.holder == OTHER:
+        assert turn is Turn.REST, "two would act"
+    elif view.holder == ME:
+        assert turn is Turn.ACT
+    elif view.acting or view.pressed or view.free_s:
+        assert turn is Turn.TRY
+    else:
+        assert turn is Turn.REST, "who acts has a second to take the lease again"
+
+
+def test_a_view_is_enough_for_somebody_to_act() -> None:
+    """Of two who see the same free lease at most one gets it; an orphan is tried by all."""
+    orphan = View(True, None, False, ORPHANED_S)
+    assert {turn_of(orphan, name) for name in (ME, OTHER)} == {Turn.TRY}

@@ -38,23 +38,34 @@ async def calm(world: World, presses: Sequence[Sos]) -> None:
     await world.press_all(presses)
 
 
-async def acceptor_killed(world: World, presses: Sequence[Sos], groups: int = 6) -> None:
-    """kill -9 of the process that took it, at the very moment of its ack, by each way in turn."""
+async def acceptor_killed(
+    world: World, presses: Sequence[Sos], groups: int = 6, other_way: bool = False
+) -> None:
+    """kill -9 of the process that took it, at the very moment of its ack, by each way in turn.
+
+    Whoever presses at the process that is killed does so by ``other_way`` as well, if told to.
+    """
     for number, some in enumerate(world.in_groups(presses, groups)):
         way = ("socket", "http")[number % 2]
         name = world.pick(world.cluster.instances if way == "socket" else world.cluster.workers)
         url = world.cluster.url_of(name)
         killed = asyncio.Event()
 
-        def kill(_: Sos, name: str = name, killed: asyncio.Event = killed) -> None:
-            if not killed.is_set():
+        def kill(sos: Sos, name: str = name, way: str = way, killed: asyncio.Event = killed) -> None:
+            if sos.answers[f"{way} ok"] and not killed.is_set():
                 killed.set()
                 pid = world.cluster.pid(name)
                 if pid is not None:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-        await world.press_all(some, ways=(way,), socket_url=url, http_url=url, on_ack=kill)
+        await world.press_all(
+            some,
+            ways=("socket", "http") if other_way else (way,),
+            socket_url=url if way == "socket" else None,
+            http_url=url if way == "http" else None,
+            on_ack=kill,
+        )
         await world.until_listens(name)
 
 
@@ -87,10 +98,10 @@ async def postgres_down_after(world: World, presses: Sequence[Sos]) -> None:
 async def acceptor_killed_without_postgres(world: World, presses: Sequence[Sos]) -> None:
     """With Postgres away, the acceptor dies right after its ack: a peer or its restart carries on.
 
-    Each kind of process is killed once: an instance that starts without Postgres takes nobody in by socket.
+    Apps press both ways at once: an instance that starts without Postgres takes nobody in by socket.
     """
     await world.cluster.postgres.stop()
-    await acceptor_killed(world, presses, groups=2)
+    await acceptor_killed(world, presses, groups=4, other_way=True)
     await world.until_reached(presses)
     await world.cluster.postgres.start()
 

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +21,8 @@ from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.safety.copies import MAX_COPIES, Seen, field_of, opened, owner_of, sealed
-from realtime.safety.turns import FROZEN_S, LEASE_S, Turn, View, turn_of
+from realtime.safety.leases import CHUNK, Leases
+from realtime.safety.turns import FROZEN_S, Turn, View, turn_of
 from realtime.store.hooks import Asked
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,6 @@ EPOCH: Final = "epoch"
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
 ROUND_S: Final = 3.0
-CHUNK: Final = 200
-_LEASE_MS: Final = int(LEASE_S * 1000)
-
-
-def lease_key(alert_id: UUID) -> str:
-    """The lease of who acts on an alert."""
-    return f"sos:act:{alert_id}"
 
 
 class Peers:
@@ -65,6 +59,7 @@ class Peers:
         self._key: Final = key
         self._clock: Final = clock
         self._is_stored: Final = is_stored
+        self._leases: Final = Leases(client, process)
         self._seen: Final = Seen()
         self._shown: dict[UUID, Kept] = {}
         self._free_since: dict[UUID, float] = {}
@@ -110,8 +105,7 @@ class Peers:
             async with asyncio.timeout(SHARE_S):
                 await self._ask(self._client.hdel(VERSIONS, field))
                 await self._ask(self._client.hdel(BODIES, field))
-                if await self._ask(self._client.get(lease_key(alert_id))) == self._me.encode():
-                    await self._ask(self._client.delete(lease_key(alert_id)))
+                await self._leases.release(alert_id)
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
 
@@ -146,9 +140,9 @@ class Peers:
         if self._is_up:
             try:
                 async with asyncio.timeout(SHARE_S):
-                    (holder,) = await self._holders([alert_id])
+                    (holder,) = await self._leases.holders([alert_id])
                     view = View(True, holder, kept.acting, pressed=True)
-                    if turn_of(view, self._me) is Turn.TRY and not await self._take(alert_id):
+                    if turn_of(view, self._me) is Turn.TRY and not await self._leases.take(alert_id):
                         holder = "another"
                     elif holder is None:
                         holder = self._me
@@ -250,13 +244,14 @@ class Peers:
     async def _turns(self) -> None:
         ours = {kept.case.alert.alert_id: kept for kept in self._local.all()}
         ids = list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
-        holders = dict(zip(ids, await self._holders(ids), strict=True))
+        holders = dict(zip(ids, await self._leases.holders(ids), strict=True))
         now_s = self._clock()
         self._free_since = {
             alert_id: self._free_since.get(alert_id, now_s)
             for alert_id, holder in holders.items()
             if holder is None
         }
+        await self._leases.renew([alert_id for alert_id, holder in holders.items() if holder == self._me])
         for alert_id, holder in holders.items():
             kept = ours.get(alert_id)
             acting = kept is not None and kept.acting
@@ -266,9 +261,7 @@ class Peers:
                 await self._bring_home(alert_id)
                 continue
             if turn is Turn.TRY:
-                turn = Turn.ACT if await self._take(alert_id) else Turn.REST
-            elif turn is Turn.ACT:
-                await self._ask(self._client.pexpire(lease_key(alert_id), _LEASE_MS))
+                turn = Turn.ACT if await self._leases.take(alert_id) else Turn.REST
             await self._follow(alert_id, turn, kept)
 
     async def _follow(self, alert_id: UUID, turn: Turn, kept: Kept | None) -> None:
@@ -287,19 +280,6 @@ class Peers:
         if copy is not None:
             await self._local.adopt(copy.case, copy.presses, copy.audit)
         self._free_since.pop(alert_id, None)
-
-    async def _holders(self, ids: Collection[UUID]) -> list[str | None]:
-        found: list[str | None] = []
-        keys = [lease_key(alert_id) for alert_id in ids]
-        for at in range(0, len(keys), CHUNK):
-            pipe = self._client.pipeline(transaction=False)
-            for key in keys[at : at + CHUNK]:
-                pipe.get(key)
-            found += [None if one is None else one.decode() for one in await pipe.execute()]
-        return found
-
-    async def _take(self, alert_id: UUID) -> bool:
-        return bool(await self._ask(self._client.set(lease_key(alert_id), self._me, px=_LEASE_MS, nx=True)))
 
     async def _ask(self, command: Awaitable[Any] | Any) -> Any:
         return await command

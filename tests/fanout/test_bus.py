@@ -145,6 +145,9 @@ async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) ->
     assert await watcher.bus.subscribe("c", 5.0)
     assert await idle.bus.subscribe("left", 5.0)
     await idle.bus.unsubscribe("left")
+    async with asyncio.timeout(10):  # what is said before Redis knows of the parting still arrives
+        while await ends.channels() != {"wg:c"}:
+            await asyncio.sleep(0.01)
     for n in range(30):
         await speaker.say("c", n)
         await speaker.say("left", n)

@@ -16,7 +16,8 @@ from realtime import metrics
 from realtime.fanout.redisurl import Client, client
 from realtime.safety import copies as copies_module
 from realtime.safety.copies import field_of
-from realtime.safety.peers import BODIES, VERSIONS, Peers, lease_key
+from realtime.safety.leases import lease_key
+from realtime.safety.peers import BODIES, VERSIONS, Peers
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press, with_provider
 

@@ -1,0 +1,53 @@
+"""Leases in Redis on alerts that wait in journals: who holds one acts (`realtime.safety.turns`)."""
+
+from collections.abc import Sequence
+from typing import Final, cast
+from uuid import UUID
+
+from realtime.fanout.redisurl import Client
+from realtime.safety.turns import LEASE_S
+
+CHUNK: Final = 200
+"""Commands that are sent together."""
+_LEASE_MS: Final = int(LEASE_S * 1000)
+
+
+def lease_key(alert_id: UUID) -> str:
+    """The lease of who acts on an alert."""
+    return f"sos:act:{alert_id}"
+
+
+class Leases:
+    """Those of one process. Everything raises what redis-py does when Redis is away."""
+
+    def __init__(self, client: Client, me: str) -> None:
+        self._client: Final = client
+        self._me: Final = me
+
+    async def holders(self, ids: Sequence[UUID]) -> list[str | None]:
+        """Who holds each; None: nobody."""
+        found: list[str | None] = []
+        for at in range(0, len(ids), CHUNK):
+            pipe = self._client.pipeline(transaction=False)
+            for alert_id in ids[at : at + CHUNK]:
+                pipe.get(lease_key(alert_id))
+            found += [None if one is None else one.decode() for one in await pipe.execute()]
+        return found
+
+    async def take(self, alert_id: UUID) -> bool:
+        """Take one that nobody holds; whether it was so."""
+        return bool(await self._client.set(lease_key(alert_id), self._me, px=_LEASE_MS, nx=True))
+
+    async def renew(self, ids: Sequence[UUID]) -> None:
+        """Hold on to those that are ours."""
+        for at in range(0, len(ids), CHUNK):
+            pipe = self._client.pipeline(transaction=False)
+            for alert_id in ids[at : at + CHUNK]:
+                pipe.pexpire(lease_key(alert_id), _LEASE_MS)
+            await pipe.execute()
+
+    async def release(self, alert_id: UUID) -> None:
+        """Let go of one, if it is ours."""
+        held = cast("bytes | None", await self._client.get(lease_key(alert_id)))
+        if held == self._me.encode():
+            await self._client.delete(lease_key(alert_id))

@@ -27,9 +27,12 @@ from realtime.store.hooks import Asked
 
 log = logging.getLogger(__name__)
 
-BODIES: Final = "sos:copies"
-VERSIONS: Final = "sos:copies:versions"
-"""Of each copy a few bytes that change with it, so that nobody reads what is known; and the mark `EPOCH`."""
+BODIES: Final = "{sos:copies}"
+VERSIONS: Final = "{sos:copies}:versions"
+"""Of each copy a few bytes that change with it, so that nobody reads what is known; and the mark `EPOCH`.
+
+On the same node of a Cluster as `BODIES`: one that comes back empty has lost both.
+"""
 EPOCH: Final = "epoch"
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
@@ -99,12 +102,16 @@ class Peers:
         """Postgres has it."""
         self._shown.pop(alert_id, None)
         self._free_since.pop(alert_id, None)
+        others = [copy.field for copy in self._seen.of_alert(alert_id)]
         self._seen.drop(alert_id)
-        field = field_of(alert_id, self._me)
         try:
             async with asyncio.timeout(SHARE_S):
-                await self._ask(self._client.hdel(VERSIONS, field))
-                await self._ask(self._client.hdel(BODIES, field))
+                await self._hide(field_of(alert_id, self._me))
+                (holder,) = await self._leases.holders([alert_id])
+                if holder is None or holder == self._me:
+                    # What they knew was merged into ours. A copy of a process that is gone for good nobody
+                    # else would remove, and with Postgres away again it would be acted on, over long ago.
+                    await self._hide(*others)
                 await self._leases.release(alert_id)
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
@@ -153,6 +160,7 @@ class Peers:
 
     async def beat(self) -> None:
         """Look round once: show, read, merge, take turns. Never raises for what is away."""
+        began_s = self._clock()
         try:
             async with asyncio.timeout(ROUND_S):
                 await self._show([kept for kept in self._local.all() if self._is_new(kept)])
@@ -165,7 +173,9 @@ class Peers:
             self._lost()
         except Away as error:
             log.error("the journal cannot take what another process knows: %s", type(error).__name__)
-        self._looked_s = self._clock()
+        now_s = self._clock()
+        if now_s - began_s <= ROUND_S + FROZEN_S / 2:  # who was frozen meanwhile has seen what was long ago
+            self._looked_s = now_s
         metrics.COPIES_SEEN.set(len(self._seen))
 
     async def _run(self) -> None:
@@ -183,6 +193,7 @@ class Peers:
         if self._is_up:
             log.warning("redis does not take the copies: this process is alone with what it has")
         self._is_up = False
+        self._free_since.clear()  # nobody could renew a lease meanwhile
 
     def _is_new(self, kept: Kept) -> bool:
         return self._shown.get(kept.case.alert.alert_id) is not kept
@@ -204,6 +215,11 @@ class Peers:
             self._shown[alert_id] = kept
         return bool(some)
 
+    async def _hide(self, *fields: str) -> None:
+        if fields:
+            await self._ask(self._client.hdel(VERSIONS, *fields))
+            await self._ask(self._client.hdel(BODIES, *fields))
+
     async def _read(self) -> None:
         """See what is new of the others. What is shown no more was imported, unless Redis was emptied."""
         versions: dict[bytes, bytes] = await self._ask(self._client.hgetall(VERSIONS))
@@ -220,8 +236,7 @@ class Peers:
         self._unshown -= shown.keys()
         self._seen.keep_only(shown.keys() | self._unshown)
         for field in mine - {field_of(kept.case.alert.alert_id, self._me) for kept in self._local.all()}:
-            await self._ask(self._client.hdel(VERSIONS, field))
-            await self._ask(self._client.hdel(BODIES, field))
+            await self._hide(field)
         new = [f for f, v in shown.items() if f not in mine and self._seen.version_of(f) != v]
         for at in range(0, len(new), CHUNK):
             some = new[at : at + CHUNK]
@@ -269,17 +284,22 @@ class Peers:
             if kept.acting is not (turn is Turn.ACT):
                 metrics.TURNS.labels("taken" if turn is Turn.ACT else "given_up").inc()
             await self._local.act(alert_id, turn is Turn.ACT)
-        elif turn is Turn.ACT and (copy := self._seen.copy_of(alert_id)) is not None:
+        elif turn is Turn.ACT:
             log.warning("an alert whose process is gone is taken over")
             metrics.TURNS.labels("taken").inc()
-            await self._local.adopt(copy.case, copy.presses, copy.audit, acting=True)
+            await self._adopt(alert_id, acting=True)
 
     async def _bring_home(self, alert_id: UUID) -> None:
         """Postgres is there: nobody has to act on an orphan that the importer is about to bring in."""
-        copy = self._seen.copy_of(alert_id)
-        if copy is not None:
-            await self._local.adopt(copy.case, copy.presses, copy.audit)
+        await self._adopt(alert_id)
         self._free_since.pop(alert_id, None)
+
+    async def _adopt(self, alert_id: UUID, *, acting: bool = False) -> None:
+        """Make one of all copies. It is acted upon, if it is to be, once that has all that is known."""
+        for copy in self._seen.of_alert(alert_id):
+            await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
+        if acting:
+            await self._local.act(alert_id, True)
 
     async def _ask(self, command: Awaitable[Any] | Any) -> Any:
         return await command

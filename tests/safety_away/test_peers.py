@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from realtime.safety.leases import lease_key
 from realtime.safety.peers import BODIES, VERSIONS, Peers
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press, with_provider
+from tests.e2e.proxy import Proxy
 
 KEY = b"k" * 32
 START_MS = 1_764_000_000_000
@@ -204,6 +206,87 @@ async def test_what_is_withdrawn_is_forgotten_by_all(scene: Scene) -> None:
     assert two.peers.copy_of(alert_id) is None
     await scene.beats(two, times=int(ORPHANED_S) + 3)
     assert two.local.all() == []
+
+
+async def test_an_orphan_that_was_brought_in_is_never_acted_on_again(scene: Scene) -> None:
+    one, two, three = [await scene.process(f"w{n}") for n in (1, 2, 3)]
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two, three)
+    await cast(Any, one.redis).delete(lease_key(alert_id))  # w1 is gone for good
+    two.stored = three.stored = True
+    await scene.beats(two, three, times=int(ORPHANED_S) + 2)
+    for process in (two, three):  # as their importers do
+        async with process.local.hold(alert_id) as kept:
+            assert kept is not None
+            await process.local.forget(alert_id)
+        await process.peers.withdraw(alert_id)
+    two.stored = three.stored = False
+    await scene.beats(two, three, times=2 * int(ORPHANED_S))
+    assert two.local.all() == three.local.all() == []
+    assert two.peers.copy_of(alert_id) is three.peers.copy_of(alert_id) is None
+
+
+async def test_who_takes_over_acts_on_what_all_copies_know(scene: Scene) -> None:
+    one, two, three = [await scene.process(f"w{n}") for n in (1, 2, 3)]
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two, three)
+    copy = two.peers.copy_of(alert_id)
+    assert copy is not None
+    await two.local.adopt(copy.case, copy.presses, copy.audit)
+    await two.local.apply(alert_id, Acknowledged(OPERATOR, "link"))
+    await scene.beats(two, three)
+    await cast(Any, one.redis).delete(lease_key(alert_id))  # w1 and w2 are gone
+    await scene.beats(three, times=int(ORPHANED_S) + 2)
+    kept = three.local.get(alert_id)
+    assert kept is not None
+    assert kept.acting
+    assert kept.case.alert.state is State.ACKNOWLEDGED
+    assert await three.claimed() == 0
+
+
+async def test_who_was_frozen_while_it_looked_round_looks_again_before_it_sends(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await scene.process("w1")
+    await one.press()
+    read = one.peers._local.all
+
+    def frozen() -> Any:
+        scene.clock.s += 60.0
+        return read()
+
+    monkeypatch.setattr(one.peers._local, "all", frozen)
+    await one.peers.beat()
+    assert await one.claimed() == 0
+    monkeypatch.undo()
+    await scene.beats(one)
+    assert await one.claimed() == 1
+
+
+async def test_a_redis_that_hangs_holds_up_nothing(redis_url: str, tmp_path: Path) -> None:
+    parts = urlsplit(redis_url)
+    assert parts.port is not None
+    async with Proxy(parts.port) as proxy:
+        login = parts.netloc.rpartition("@")[0]
+        through = parts._replace(netloc=f"{login}@127.0.0.1:{urlsplit(proxy.url).port}")
+        scene = Scene(tmp_path, urlunsplit(through))
+        hung = await scene.process("w1")
+        before = (await hung.press()).alert.alert_id
+        await scene.beats(hung)
+        proxy.stall()
+        async with asyncio.timeout(60):
+            meanwhile = (await hung.press(driver="d2")).alert.alert_id
+            await scene.beats(hung, times=2)
+        kept = hung.local.get(meanwhile)
+        assert kept is not None
+        assert await hung.peers.share(kept) is False
+        assert hung.acts_on(before)
+        assert hung.acts_on(meanwhile)
+        assert await hung.claimed() == 2
+        proxy.resume()
+        await scene.beats(hung, times=2)
+        assert await hung.peers.share(kept) is True
+        await scene.close()
 
 
 async def test_a_redis_that_was_emptied_is_shown_all_again_and_loses_no_orphan(scene: Scene) -> None:

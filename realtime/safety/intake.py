@@ -25,7 +25,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
 from realtime.store import alert_reads
-from realtime.store.alerts import PostgresLedger
+from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.circumstances import circumstances
 from realtime.store.database import Database
 
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 ASK_S: Final = 1.0
 """How long Postgres may take for what somebody waits for; then the journal takes it."""
 RETRY_S: Final = 2.0
+UNSURE_S: Final = 2.0
+"""How long a press waits for its import when Postgres was there a moment ago and did not answer."""
 
 
 class SafeIntake:
@@ -61,6 +63,7 @@ class SafeIntake:
         self._announcer: Final = announcer
         self._news: Final = news
         self._operator_of: Final = operator_of
+        self._later: Final[set[asyncio.Task[None]]] = set()
 
     # --- what happens
 
@@ -69,15 +72,17 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
+        unsure = False
         if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
+            was_up = self._reach.is_up
             try:
                 taken = await self._reach.ask(lambda: self._commit(press), ASK_S)
-            except Away:
-                pass
+            except Away as error:
+                unsure = was_up and not isinstance(error, Rejected)
             else:
                 self._announcer.changed(taken.alert)
                 return taken
-        return await self._journal(press)
+        return await self._journal(press, unsure)
 
     async def _commit(self, press: Press) -> Taken:
         known = await circumstances(
@@ -85,7 +90,7 @@ class SafeIntake:
         )
         return await self._ledger.press(press, known)
 
-    async def _journal(self, press: Press) -> Taken:
+    async def _journal(self, press: Press, unsure: bool) -> Taken:
         copy = self._copies.find(press.tenant, press.driver, press.sos_id) or self._copies.open_of(
             press.tenant, press.driver, press.drill
         )
@@ -94,14 +99,35 @@ class SafeIntake:
                 await self._local.adopt(copy.case, copy.presses, copy.audit)
             known = self._directory.of(press.tenant, press.vendor, press.driver)
             taken = await self._local.press(press, known, acting=False)
-            shared, _ = await asyncio.gather(
-                self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
-            )
+            if unsure:
+                shared = await self._share(taken.alert.alert_id)
+                self._turn_later(taken.alert.alert_id)
+            else:
+                shared, _ = await asyncio.gather(
+                    self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
+                )
         except Away as error:
             log.error("a press cannot be kept by postgres nor by the journal")
             raise _away() from error
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
+
+    def _turn_later(self, alert_id: UUID) -> None:
+        """Postgres may have taken the press and be only slow: then the import finds that out in `UNSURE_S`,
+        and nobody is told twice.
+        """
+
+        async def turn() -> None:
+            await asyncio.sleep(UNSURE_S)
+            try:
+                if self._local.get(alert_id) is not None:
+                    await self._copies.turn(alert_id)
+            except Away:
+                log.error("the journal cannot take that an alert is acted upon")
+
+        task = asyncio.ensure_future(turn())
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
 
     async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
         """One event of an alert, wherever that is kept."""

@@ -17,6 +17,7 @@ from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
 from realtime.fanout.bus import RedisBus
 from realtime.protocol import Code, Refused
+from realtime.safety import intake as intake_module
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
@@ -137,6 +138,30 @@ async def test_with_postgres_away_the_journal_takes_it_and_postgres_gets_it_once
     later = await process.intake.press(press)
     assert (later.alert.alert_id, later.created, later.durability) == (stored.alert_id, False, "committed")
     assert await process.importer.round() == 0
+
+
+async def test_a_press_that_postgres_may_have_is_acted_on_once_the_import_has_not_found_it(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "UNSURE_S", 0.3)
+    process.line.hang()
+    first = await process.intake.press(process.press())
+    assert process.others.turns == [], "it may be in postgres, whose workers tell"
+    known = await process.intake.press(process.press(driver="d2"))
+    assert process.others.turns == [known.alert.alert_id], "postgres was not asked"
+    await asyncio.sleep(0.4)
+    assert process.others.turns == [known.alert.alert_id, first.alert.alert_id]
+
+
+async def test_a_press_that_was_brought_in_meanwhile_is_not_acted_on_from_the_journal(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "UNSURE_S", 1.0)
+    process.line.hang()
+    await process.intake.press(process.press())
+    assert await process.back() == 1
+    await asyncio.sleep(1.1)
+    assert process.others.turns == []
 
 
 async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: Process) -> None:

@@ -122,7 +122,7 @@ async def test_a_start_with_postgres_away_goes_on_with_what_the_journal_has(
 ) -> None:
     away = settings.model_copy(update={"database_url": type(settings.database_url)(line.url)})
     async with Worker.open(away) as first:
-        await until(lambda: first._disk.directory.count_all > 0, "the local copy")
+        await until((first._disk._folder.path / "directory").exists, "the local copy on the disk")
     line.cut()
     for times in (1, 2):
         async with (

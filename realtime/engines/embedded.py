@@ -1,5 +1,6 @@
 """What the embedded engines share: standing alone, for tests; the supervisor runs `command` itself."""
 
+import random
 import socket
 import subprocess
 import time
@@ -9,6 +10,9 @@ from pathlib import Path
 from realtime.engines import processes
 from realtime.engines.errors import EngineError
 from realtime.engines.layout import DataDir
+
+_BENEATH_EPHEMERAL = range(12_000, 32_000)
+_told: set[int] = set()
 
 
 class Embedded(ABC):
@@ -73,7 +77,22 @@ class Embedded(ABC):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """A port of 127.0.0.1 that nobody listens on now and this process was not told before.
+
+    It lies beneath those that systems give to outgoing connections (RFC 6335 has them from 49152, Linux from
+    32768): one of theirs could be taken by any client before a server here has bound it.
+    """
+    for port in random.sample(_BENEATH_EPHEMERAL, len(_BENEATH_EPHEMERAL)):
+        if port not in _told and _is_free(port):
+            _told.add(port)
+            return port
+    raise EngineError("no port of 127.0.0.1 is free")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

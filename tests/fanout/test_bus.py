@@ -87,6 +87,15 @@ class Ends:
         names = [await server.execute_command("PUBSUB", what, "wg:*") for server in self._servers]  # type: ignore[no-untyped-call]
         return {name.decode() for some in names for name in some if b"canary" not in name}
 
+    async def subscribed(self, names: set[str]) -> None:
+        """Wait until exactly ``names`` are subscribed to."""
+        seen = set[str]()
+        for _ in range(1000):
+            if (seen := await self.channels()) == names:
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail(f"subscribed to: {sorted(seen)}")
+
     async def cut(self) -> None:
         """Kill every connection that listens."""
         for server in self._servers:
@@ -116,6 +125,7 @@ async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
         made = Ends(request.getfixturevalue("real_redis_url"))
     else:
         made = Ends(request.getfixturevalue("redis_url"))
+    await made.subscribed(set())  # whoever of an earlier test still listens
     yield made
     await made.close()
 
@@ -145,9 +155,7 @@ async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) ->
     assert await watcher.bus.subscribe("c", 5.0)
     assert await idle.bus.subscribe("left", 5.0)
     await idle.bus.unsubscribe("left")
-    async with asyncio.timeout(10):  # what is said before Redis knows of the parting still arrives
-        while await ends.channels() != {"wg:c"}:
-            await asyncio.sleep(0.01)
+    await ends.subscribed({"wg:c"})  # what is said before Redis knows of the parting still arrives
     for n in range(30):
         await speaker.say("c", n)
         await speaker.say("left", n)

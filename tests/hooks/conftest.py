@@ -1,7 +1,6 @@
 """A worker, a driver's contact with a phone, and Twilio's stand-in, which calls the worker back."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from aiohttp import web
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel
 from realtime.auth import mint
+from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_words import Sent
 from realtime.settings import Settings
@@ -115,7 +115,7 @@ POLICY = '{"steps": [{"contacts": ["*"], "channels": ["sms", "call"], "wait_s": 
 @pytest.fixture
 async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
     async with TwilioServer() as twilio, aiohttp.ClientSession() as session:
-        port = _free_port()
+        port = free_port()
         given: dict[str, Any] = {
             "database_url": database_url,
             "redis_url": redis_url,
@@ -145,9 +145,3 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
             yield World(settings, twilio, db, settings.public_url, session)
             await db.close()
             await runner.cleanup()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

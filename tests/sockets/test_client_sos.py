@@ -10,10 +10,7 @@ import pytest
 from realtime.client import DriverClient
 from realtime.client.link import Stopped
 from realtime.client.sos import raise_sos
-from tests.sockets.conftest import often, server, settings, shared_url
 from tests.sockets.kit import Server
-
-__all__ = ["often", "server", "settings", "shared_url"]
 
 
 def press() -> dict[str, object]:

@@ -96,9 +96,12 @@ class DriverClient:
         loop = asyncio.get_running_loop()
         self.outbox.connected()
         while self.link.is_up:
-            request = self.outbox.next(loop.time())
+            now_s = loop.time()
+            request = self.outbox.next(now_s)
             if request is None:
-                waiting = loop.time() < self.outbox.not_before_s
+                waiting = (
+                    now_s < self.outbox.not_before_s
+                )  # one look at the clock: at two, it may come to pass between
                 await self.link.wait(self.outbox.not_before_s if waiting else None)
                 continue
             answer = await self.link.ask(request.event, request.payload)

@@ -1,6 +1,7 @@
 """The driver's client against a server with named faults."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from random import Random
 from uuid import uuid4
@@ -9,6 +10,7 @@ import pytest
 
 from realtime.client import DriverClient, Outbox, Stopped
 from realtime.client.backoff import Backoff
+from realtime.client.outbox import Request
 from tests.client.fake import FakeServer, Fault, fake_server
 
 T0_MS = 1_780_000_000_000
@@ -69,6 +71,25 @@ async def test_every_point_is_stored_once_whatever_happens(fake: FakeServer, fau
     assert stored_times(fake, client_id) == list(range(10))
     assert client.outbox.stats.acknowledged == 10
     assert client.outbox.stats.resent == 0 or fault is not Fault.CUT_AFTER_STORING
+
+
+class SlowOutbox(Outbox):
+    """Its look at what to send takes until the pause is over."""
+
+    def next(self, now_s: float) -> Request | None:
+        request = super().next(now_s)
+        if now_s < self.not_before_s:
+            time.sleep(self.not_before_s - now_s + 0.001)
+        return request
+
+
+async def test_a_pause_that_ends_while_the_outbox_looks_is_not_slept_for_ever(fake: FakeServer) -> None:
+    fake.faults.append(Fault.OVERLOADED)
+    outbox = SlowOutbox(Random(1))
+    async with DriverClient(fake.url, "t1", outbox=outbox, rng=Random(2), answer_timeout_s=0.4) as client:
+        client_id = journey(client, 3)
+        assert await client.flush(10.0)
+    assert stored_times(fake, client_id) == [0, 1, 2]
 
 
 async def test_a_closed_socket_asks_for_a_fresh_token(fake: FakeServer) -> None:

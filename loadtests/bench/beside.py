@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtests.bench import bus, fanout, idle, ingest, slow, tables
+from loadtests.bench import bus, fanout, idle, ingest, slow, sos, tables
 from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import is_sound, ratios
 
@@ -30,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
         ("idle", _idle, idle),
         ("bus", _bus, bus),
         ("slow", _slow, slow),
+        ("sos", _sos, sos),
     ):
         app.command(name=name, help=(module.__doc__ or "").replace("``", "`"))(command)
 
@@ -132,6 +133,23 @@ def _slow(
 ) -> None:
     options = slow.Options(rounds, seconds, warm, viewers, stalled, tick_ms, drivers, rate, stall_s, peers)
     _finish("slow", slow, options, json, picture)
+
+
+def _sos(
+    rounds: Rounds = 3,
+    seconds: Seconds = 30.0,
+    warm: Warm = 3.0,
+    presses: Annotated[int, typer.Option(min=1, help="Drivers who press, once each.")] = 200,
+    drivers: Drivers = 500,
+    offered: Annotated[list[int] | None, typer.Option(min=0, help="Positions a second of a case.")] = None,
+    peers: Annotated[bool, typer.Option(help="Measure stock python-socketio too.")] = True,
+    json: Json = None,
+    picture: Picture = None,
+) -> None:
+    options = sos.Options(
+        rounds, seconds, warm, presses, drivers, tuple(offered or (0, 5_000, 25_000)), peers
+    )
+    _finish("sos", sos, options, json, picture)
 
 
 def _finish(name: str, benchmark: Any, options: Any, json: Path | None, picture: Path | None) -> None:

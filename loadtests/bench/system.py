@@ -62,6 +62,7 @@ class Target:
     pids: dict[str, list[int]]
     database_url: str
     metrics_ports: list[int] = field(default_factory=list)
+    worker_port: int = 0
 
 
 class Engines:
@@ -171,7 +172,7 @@ def wayguard(
         worker = _run(
             stack,
             [sys.executable, "-m", "realtime.cli", "worker"],
-            on.environment(worker_port, "worker1"),
+            on.environment(worker_port, "worker1") | dict(settings or {}),
             log,
         )
         _until_ready([*ports, worker_port], on.folder / "wayguard.log")
@@ -181,6 +182,7 @@ def wayguard(
             {"instances": pids, "worker": [worker], "redis": _pids(on.redis.pid)},
             on.postgres.admin_url.replace("/postgres?", f"/{OWNER}?"),
             ports,
+            worker_port,
         )
         if balancer:
             _put_balancer(stack, on, target, log)

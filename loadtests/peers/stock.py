@@ -2,7 +2,8 @@
 
 What a careful user would write: uvloop, a pool, prepared statements, one INSERT a position, and a batch as
 one ``executemany``, which asyncpg runs as one transaction in one round trip. It checks the token and the
-coordinates. It has no log of journeys, no tenants, no live viewers, and nothing bounds it.
+coordinates. An SOS is told to everybody who is connected, and forgotten. It has no log of journeys, no
+tenants, no live viewers, and nothing bounds it.
 
 Settings by environment: DATABASE_URL, PORT, AUTH_SECRET, POOL.
 """
@@ -65,6 +66,12 @@ def serve_drivers(sio: socketio.AsyncServer, pool: asyncpg.Pool, secret: str) ->
         else:
             await pool.executemany(INSERT, rows)
         return {"ok": True, "through": rows[-1][1]}
+
+    @sio.on("sos", namespace=NAMESPACE)  # type: ignore[untyped-decorator]
+    async def sos(sid: str, data: dict[str, Any]) -> dict[str, Any]:
+        session = await sio.get_session(sid, namespace=NAMESPACE)
+        await sio.emit("alert", ("sos", {"driver": session["driver"], **data}), namespace=NAMESPACE)
+        return {"ok": True}
 
 
 async def application() -> web.Application:

@@ -72,17 +72,17 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
-        unsure = False
+        wait_s = 0.0
         if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
-            was_up = self._reach.is_up
             try:
                 taken = await self._reach.ask(lambda: self._commit(press), ASK_S)
             except Away as error:
-                unsure = was_up and not isinstance(error, Rejected)
+                if not isinstance(error, Rejected):
+                    wait_s = UNSURE_S - self._reach.lost_for_s
             else:
                 self._announcer.changed(taken.alert)
                 return taken
-        return await self._journal(press, unsure)
+        return await self._journal(press, wait_s)
 
     async def _commit(self, press: Press) -> Taken:
         known = await circumstances(
@@ -90,7 +90,7 @@ class SafeIntake:
         )
         return await self._ledger.press(press, known)
 
-    async def _journal(self, press: Press, unsure: bool) -> Taken:
+    async def _journal(self, press: Press, wait_s: float) -> Taken:
         copy = self._copies.find(press.tenant, press.driver, press.sos_id) or self._copies.open_of(
             press.tenant, press.driver, press.drill
         )
@@ -99,9 +99,9 @@ class SafeIntake:
                 await self._local.adopt(copy.case, copy.presses, copy.audit)
             known = self._directory.of(press.tenant, press.vendor, press.driver)
             taken = await self._local.press(press, known, acting=False)
-            if unsure:
+            if wait_s > 0.0:
                 shared = await self._share(taken.alert.alert_id)
-                self._turn_later(taken.alert.alert_id)
+                self._turn_later(taken.alert.alert_id, wait_s)
             else:
                 shared, _ = await asyncio.gather(
                     self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
@@ -112,13 +112,13 @@ class SafeIntake:
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
 
-    def _turn_later(self, alert_id: UUID) -> None:
-        """Postgres may have taken the press and be only slow: then the import finds that out in `UNSURE_S`,
-        and nobody is told twice.
+    def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
+        """Postgres may be only slow, and have this press, or have it from another process that the app asked
+        at the same time: then the import finds that out in `UNSURE_S`, and nobody is told twice.
         """
 
         async def turn() -> None:
-            await asyncio.sleep(UNSURE_S)
+            await asyncio.sleep(wait_s)
             try:
                 if self._local.get(alert_id) is not None:
                     await self._copies.turn(alert_id)

@@ -4,6 +4,8 @@ away a cry for help waits for it once, and the next not at all.
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -27,12 +29,18 @@ class Reach:
         self._db: Final = db
         self._on_back: Final = on_back
         self._is_up = db.is_up
+        self._lost_s = -math.inf
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_up(self) -> bool:
         """Whether it answered when it was last asked."""
         return self._is_up
+
+    @property
+    def lost_for_s(self) -> float:
+        """How long ago it was found to be away, if it was there before; infinite when it never was."""
+        return time.monotonic() - self._lost_s
 
     def start(self) -> None:
         """Begin to probe whenever it is away."""
@@ -94,6 +102,7 @@ class Reach:
     def _lost(self, why: str) -> None:
         if self._is_up:
             log.warning("postgres is not asked for alerts until it is back: %s", why)
+            self._lost_s = time.monotonic()
         self._is_up = False
 
     async def _run(self) -> None:

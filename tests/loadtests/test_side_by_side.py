@@ -89,6 +89,20 @@ def result(round_: int, target: str, per_s: float, **more: Any) -> Result:
     return Result(case="c", target=target, round=round_, figures={"per_s": per_s}, **more)
 
 
+def test_sos_measures_everybody_who_is_to_hear_of_it(tmp_path: Path) -> None:
+    small = ["--presses", "4", "--drivers", "4", "--offered", "0", "--offered", "40", "--seconds", "1.5"]
+    found = bench(tmp_path / "sos.json", "sos", *small)
+    for one in found["results"]:
+        heard = {name.partition("_")[0] for name in one["figures"] if name.endswith("_p99_ms")} - {"points"}
+        assert heard == (
+            {"ack", "dispatcher", "contact", "provider"}
+            if one["target"] == "wayguard"
+            else {"ack", "dispatcher"}
+        )
+        assert ("points_per_s" in one["figures"]) == one["case"].startswith("40")
+    assert len(found["ratios"]) == 2
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     made = [result(1, "wayguard", 100), result(1, "other", 50), result(2, "wayguard", 30)]
     made += [result(2, "other", 10), result(3, "wayguard", 90), result(3, "other", 10)]

@@ -10,7 +10,9 @@ import pytest
 
 from alerts.attempt import Accepted, Channel, Status
 from alerts.ports import Away
+from realtime.protocol import Refused
 from realtime.settings import Settings
+from realtime.store import alert_rows
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import (
@@ -103,6 +105,17 @@ async def test_what_a_dead_process_claimed_is_taken_over_when_its_lease_is_over(
     over = await claim(world, "w2")
     assert ids_of(over) == ids_of(taken) != set()
     assert [job.attempt.status for job in over] == [Status.SENDING]
+
+
+async def test_a_process_frozen_inside_a_transaction_holds_nobody_up_for_long(world: PostgresWorld) -> None:
+    alert = (await raise_one(world)).alert
+    another = await world.another()
+    with pytest.raises(Refused):  # what the frozen one had begun is undone
+        async with world.db.writer() as frozen:
+            assert await alert_rows.hold(frozen, alert.alert_id) is not None
+            press = a_press(await world.now_ms(), driver=alert.driver)
+            taken = await another.press(press, CIRCUMSTANCES)
+    assert taken.alert.alert_id == alert.alert_id
 
 
 async def test_several_processes_escalate_each_alert_once(world: PostgresWorld) -> None:

@@ -11,6 +11,7 @@ from alerts.policy import Contact, PolicyCopy
 _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
 _UNSENT: Final = _CLAIMABLE
+_ABSENT: Final = "absent"
 
 
 def claim_ms(attempt: Attempt) -> int | None:
@@ -34,6 +35,20 @@ def urgency(attempt: Attempt, drill: bool) -> int:
 def leased(attempt: Attempt, by: str, until_ms: int) -> Attempt:
     """``attempt`` as a job has it: its status is the one from before the claim."""
     return replace(attempt, lease_by=by, lease_until_ms=until_ms)
+
+
+def stood_in_for(case: Case, now_ms: int, lease_ms: int) -> Case:
+    """``case`` as who stands in for an absent ledger has it, who knows it as it was some seconds before.
+
+    What was due then may have been sent, or is being sent by a process that cannot record it: it counts as
+    being sent for ``lease_ms`` and is looked up at the provider first.
+    """
+    held = {
+        key: replace(attempt, status=Status.SENDING, lease_by=_ABSENT, lease_until_ms=now_ms + lease_ms)
+        for key, attempt in case.attempts.items()
+        if attempt.status is Status.SENDING or (attempt.status is Status.DUE and attempt.due_ms <= now_ms)
+    }
+    return replace(case, attempts=case.attempts | held)
 
 
 def may_settle(stored: Attempt, claimed: Attempt, outcome: Outcome) -> bool:

@@ -68,6 +68,9 @@ class Ledger(Protocol):
         at too.
         """
 
+    async def anything_due(self) -> bool:
+        """Whether an alert or an attempt waits for somebody."""
+
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Due attempts, and those in `sending` whose lease is over, leased to ``by``.
 

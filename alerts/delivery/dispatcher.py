@@ -42,7 +42,8 @@ class Dispatcher:
     Dispatchers of several ledgers in one process share their ways: what one finds out of a provider, all
     know. ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``:
     monotonic seconds, which go on while the process is frozen. ``keeper``: where outcomes go when the
-    ledger is away.
+    ledger is away. ``settling_s``: for how long nothing is done when the ledger is back, so that what was
+    done without it can be brought in.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Dispatcher:
         jitter: Callable[[], float] = random.random,
         meter: Meter | None = None,
         keeper: Keeper | None = None,
+        settling_s: float = 0.0,
     ) -> None:
         self._ledger: Final = ledger
         self._by: Final = by
@@ -71,6 +73,8 @@ class Dispatcher:
         self._recorder: Final = Recorder(ledger, self._meter, jitter, keeper)
         self._awake: Final = asyncio.Event()
         self._sending: Final[set[asyncio.Task[None]]] = set()
+        self._settling_s: Final = settling_s
+        self._was_away = False
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -125,10 +129,12 @@ class Dispatcher:
             pause_s = self._poll_s
             try:
                 self._awake.clear()
+                await self._settle_down()
                 if await self._round():
                     pause_s = 0.0
                 self._meter.turned(away=False)
             except (Away, TimeoutError):
+                self._was_away = True
                 self._meter.turned(away=True)
                 pause_s = AWAY_POLL_S
             except Exception as error:
@@ -137,6 +143,13 @@ class Dispatcher:
                 pause_s = AWAY_POLL_S
             if not self._stopping:
                 await self._rest(pause_s * (0.8 + self._jitter() / 5))
+
+    async def _settle_down(self) -> None:
+        if self._was_away and self._settling_s:
+            async with asyncio.timeout(LEDGER_TIMEOUT_S):
+                await self._ledger.anything_due()  # raises Away while it is
+            await asyncio.sleep(self._settling_s)
+        self._was_away = False
 
     async def _rest(self, pause_s: float) -> None:
         try:

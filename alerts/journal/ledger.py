@@ -141,6 +141,14 @@ class LocalLedger:
         await _all(writes)
         return len(writes)
 
+    async def anything_due(self) -> bool:
+        """Whether a case that this process acts on, or a message of one, waits for somebody."""
+        now_ms = self._now_ms()
+        waiting = (claim_ms(a) for kept in self._shelf.acting() for a in kept.case.attempts.values())
+        return bool(self._shelf.due(now_ms, self._down)) or any(
+            due_ms is not None and due_ms <= now_ms for due_ms in waiting
+        )
+
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Lease due attempts of what this process acts on, a cry for help first."""
         if not self.may_send():

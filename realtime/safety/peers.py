@@ -81,6 +81,11 @@ class Peers:
         """Look no more; what is shown stays shown."""
         await end(self._tasks)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether Redis answered when it was last asked."""
+        return self._is_up
+
     def may_send(self) -> bool:
         """Whether it has looked round lately: who was frozen does so before it sends anything."""
         return self._clock() - self._looked_s <= FROZEN_S

@@ -106,6 +106,10 @@ class Local(Protocol):
 class Copies(Protocol):
     """The cases of the other processes, as far as they have shown them."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the others can be seen now."""
+
     async def share(self, kept: Any) -> bool:
         """Show the others a case that is kept here; whether they can have it now. Bounded."""
 

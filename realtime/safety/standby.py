@@ -29,11 +29,13 @@ from realtime.safety.peers import Peers
 from realtime.safety.ports import Kept
 from realtime.safety.reach import Reach
 from realtime.safety.sealed import JOURNAL, local_key
+from realtime.safety.shadow import Shadow
 from realtime.settings import Settings
 from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
 from realtime.store.hooks import HookBook
+from realtime.store.open_cases import OpenCases
 
 
 class Disk:
@@ -106,6 +108,7 @@ class Standby:
         self.importer: Final = Importer(
             self.reach, ledger, local, copies, directory, announcer.changed, now_ms
         )
+        self._shadow: Final = Shadow(self.reach, OpenCases(db), local, copies, now_ms)
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.cases: Final = LocalCases(local)
         self.place: Final = JournalPlace(disk, self.importer)
@@ -125,6 +128,7 @@ class Standby:
         self.reach.start()
         self.importer.start()
         self.peers.start()
+        self._shadow.start()
         self._dispatcher.start()
 
     async def stop_delivering(self) -> None:
@@ -133,6 +137,7 @@ class Standby:
 
     async def close(self) -> None:
         """Stop at once; what waits stays on the disk."""
+        await self._shadow.stop()
         await self.importer.stop()
         await self._dispatcher.stop(0.0)
         await self.peers.stop()

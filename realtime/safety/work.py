@@ -27,6 +27,8 @@ from realtime.store.audit import BeatDetail, JournalBeat
 from realtime.store.database import Database
 
 FORGET_S: Final = 3_600.0
+SETTLING_S: Final = 3.0
+"""Once Postgres is back: until the journals, which look each second, have brought in what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class SafetyWork:
             clock=boot_clock,
             meter=DeliveryMetrics(now_ms),
             keeper=keeper,
+            settling_s=SETTLING_S,
         )
         self._timers: Final = SafetyTimers(db, settings, is_online)
         self._operator: Final = _operator(settings, now_ms)

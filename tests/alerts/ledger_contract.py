@@ -136,6 +136,17 @@ class LedgerContract:
         assert await world.ledger.find("t1", "d2", press.sos_id) is None
         assert await world.ledger.find("t2", "d1", press.sos_id) is None
 
+    async def test_whether_anything_is_due(self, world: World) -> None:
+        assert not await world.ledger.anything_due()
+        await raise_one(world)
+        assert await world.ledger.anything_due()
+        jobs = await claim(world)
+        await world.ledger.advance(10)
+        assert not await world.ledger.anything_due()
+        await world.later(int(LEASE_S * 1000) + 1)
+        assert await world.ledger.anything_due()
+        assert len(jobs) == 1
+
     async def test_the_same_press_again_is_the_same_alert_unchanged(self, world: World) -> None:
         press = a_press(await world.now_ms())
         first = await world.ledger.press(press, CIRCUMSTANCES)

@@ -17,6 +17,8 @@ from tests.matrix.ledger import Sos
 from tests.matrix.world import World
 
 HOUR_S: Final = 3600
+LOOKED_S: Final = 3.0
+"""Within it every process has read what is open."""
 FROZEN_S: Final = 60.0
 """Twice a lease: what the frozen worker held was taken over long before it wakes."""
 
@@ -92,6 +94,16 @@ async def postgres_down_after(world: World, presses: Sequence[Sos]) -> None:
     await world.press_all(presses)
     await world.cluster.postgres.stop()
     await asyncio.sleep(10)
+    await world.cluster.postgres.start()
+
+
+async def postgres_down_for_long(world: World, presses: Sequence[Sos]) -> None:
+    """Postgres goes away once everybody was told the first way, and stays away until the next is due."""
+    await world.press_all(presses)
+    await world.until_reached(presses)
+    await asyncio.sleep(LOOKED_S)
+    await world.cluster.postgres.stop()
+    await world.until_pushed(presses)
     await world.cluster.postgres.start()
 
 
@@ -202,6 +214,7 @@ MATRIX: Final = (
     Scenario("Postgres down before", "none", postgres_down_before),
     Scenario("Postgres down during", "none", postgres_down_during),
     Scenario("Postgres down after", "none", postgres_down_after),
+    Scenario("Postgres down for long, after", "none", postgres_down_for_long),
     Scenario("Postgres down and the acceptor killed", "killed", acceptor_killed_without_postgres),
     Scenario("Redis down", "none", redis_down),
     Scenario("Redis emptied", "none", redis_emptied),

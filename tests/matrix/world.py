@@ -115,6 +115,16 @@ class World:
                 return
             await asyncio.sleep(PAUSE_S)
 
+    async def until_pushed(self, presses: Sequence[Sos]) -> None:
+        """Wait until the second step of the policy has told of every press. Raises AssertionError."""
+        until_s = time.monotonic() + REACHED_S
+        while time.monotonic() < until_s:
+            pushed = {message.alert for message in self.outside.messages() if message.channel == "push"}
+            if all(sos.alert_ids & pushed for sos in presses):
+                return
+            await asyncio.sleep(PAUSE_S)
+        raise AssertionError("without postgres nobody was told the next way")
+
     async def until_imported(self, presses: Sequence[Sos]) -> None:
         """Wait until Postgres has every press, or IMPORTED_S are over; what it has goes into the accounts."""
         wanted = {UUID(sos.sos_id): sos for sos in presses}

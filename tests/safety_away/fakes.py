@@ -183,6 +183,10 @@ class Others:
         self.shown: dict[UUID, Kept] = {}
         self.turns: list[UUID] = []
 
+    @property
+    def is_up(self) -> bool:
+        return not self.away
+
     async def share(self, kept: Any) -> bool:
         if not self.away:
             self.shared[kept.case.alert.alert_id] = kept

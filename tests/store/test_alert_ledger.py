@@ -140,18 +140,6 @@ async def test_a_cry_for_help_is_claimed_before_a_drill_that_waits_longer(world:
     assert job.alert.alert_id == real.alert.alert_id
 
 
-async def test_whether_anything_is_due(world: PostgresWorld) -> None:
-    assert not await world.ledger.anything_due()
-    await raise_one(world)
-    assert await world.ledger.anything_due()
-    jobs = await claim(world)
-    await world.ledger.advance(10)
-    assert not await world.ledger.anything_due()
-    await world.later(int(LEASE_S * 1000) + 1)
-    assert await world.ledger.anything_due()
-    assert len(jobs) == 1
-
-
 async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
     await world.db.close()
     with pytest.raises(Away):

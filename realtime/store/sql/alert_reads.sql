@@ -46,6 +46,14 @@ WHERE changed_by >= $1::bigint::text::xid8
 ORDER BY changed_by
 LIMIT $2
 
+-- name: open_written
+-- Of all tenants.
+SELECT alert_id, written_ms, now_ms() AS now_ms
+FROM alerts
+WHERE closed_ms IS NULL
+ORDER BY raised_ms DESC
+LIMIT $1
+
 -- name: every_open
 -- Of all tenants.
 SELECT alert FROM alerts WHERE closed_ms IS NULL ORDER BY raised_ms LIMIT $1

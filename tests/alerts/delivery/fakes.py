@@ -88,6 +88,7 @@ class FakeLedger:
         self.reports: list[StatusReport] = []
         self.downs: list[frozenset[Channel]] = []
         self.claimed: Counter[Channel] = Counter()
+        self.looks = 0
         self.away: set[str] = set()
         self.broken: set[str] = set()
         self.refused: Counter[str] = Counter()
@@ -117,6 +118,12 @@ class FakeLedger:
         self._reached("advance")
         self.downs.append(down)
         return 0
+
+    async def anything_due(self) -> bool:
+        """As the port says."""
+        self._reached("anything_due")
+        self.looks += 1
+        return True
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """As the port says."""

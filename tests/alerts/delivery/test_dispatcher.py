@@ -237,6 +237,21 @@ async def test_delivery_goes_on_when_the_ledger_is_back(
     await until(lambda: bool(ledger.settled), "it is sent")
 
 
+async def test_when_the_ledger_is_back_it_is_left_alone_until_others_have_brought_in_what_they_did(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    ledger.away = {"advance"}
+    ledger.due(Channel.SMS)
+    start(sms, settling_s=3_600.0)
+    await until(lambda: ledger.refused["advance"] == 1, "it has been asked")
+    ledger.away = {"anything_due"}
+    await until(lambda: ledger.refused["anything_due"] == 1, "it is still away")
+    ledger.away = set()
+    await until(lambda: ledger.looks == 1, "it is back")
+    await asyncio.sleep(0.1)
+    assert not ledger.downs and not ledger.claimed
+
+
 async def test_a_fault_of_ours_in_one_round_does_not_end_delivery(
     start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:

@@ -1,0 +1,78 @@
+"""The open alerts that Postgres had go on when it has been away for some seconds: one process escalates each
+of them from what was last read, as it does with a press that came meanwhile.
+
+While Postgres is there this only reads. After `AWAY_S` of absence each process makes its copies cases of its
+journal, the one that gets the lease in Redis acts, and they are brought in like all others. With Redis away
+too nobody can tell who acts, and these alerts wait; presses do not.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from alerts.claims import stood_in_for
+from alerts.ports import Away
+from realtime.fanout.endings import end
+from realtime.safety.ports import Copies, Local
+from realtime.safety.reach import Reach
+from realtime.store.open_cases import OpenCases
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 2.0
+ASK_S: Final = 5.0
+AWAY_S: Final = 8.0
+"""Shorter absences are waited out: the steps of a policy wait longer, and what was sent is not known."""
+LEASE_MS: Final = 30_000
+
+
+class Shadow:
+    """`start` begins to read, and to stand in."""
+
+    def __init__(
+        self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies, now_ms: Callable[[], int]
+    ) -> None:
+        self._reach: Final = reach
+        self._open: Final = open_cases
+        self._local: Final = local
+        self._copies: Final = copies
+        self._now_ms: Final = now_ms
+        self._stands_in = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tasks = [asyncio.ensure_future(self._run())]
+
+    async def stop(self) -> None:
+        """Look no more."""
+        await end(self._tasks)
+
+    async def beat(self) -> None:
+        """Read what is open; or, with Postgres away for long enough, stand in once. Raises Away."""
+        if self._reach.is_up:
+            self._stands_in = False
+            await self._reach.ask(self._open.look, ASK_S)
+        elif not self._stands_in and self._reach.lost_for_s >= AWAY_S and self._copies.is_up:
+            await self._stand_in()
+            self._stands_in = True
+
+    async def _stand_in(self) -> None:
+        if self._open.cases:
+            log.warning("%d open alerts go on without postgres", len(self._open.cases))
+        for alert_id, case in self._open.cases.items():
+            if self._reach.is_up:
+                return
+            await self._local.adopt(stood_in_for(case, self._now_ms(), LEASE_MS))
+            await self._copies.turn(alert_id)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Away:
+                log.debug("the open alerts cannot be read")
+            except Exception as error:  # its own text may quote a row
+                log.error("the open alerts cannot be kept up with: %s", type(error).__name__)
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,132 @@
+"""Alerts that were committed before Postgres went away go on without it, and come back as one."""
+
+from contextlib import suppress
+from uuid import uuid4
+
+import pytest
+
+from alerts.attempt import Accepted, Channel, Status
+from alerts.claims import claim_ms, stood_in_for
+from alerts.events import Noted
+from alerts.ports import Away
+from alerts.values import Actor, ActorKind
+from realtime.safety import shadow as shadow_module
+from realtime.safety.shadow import Shadow
+from realtime.store import alert_reads
+from realtime.store.open_cases import OpenCases
+from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
+from tests.safety_away.fakes import now_ms
+from tests.safety_away.test_intake import Process, process
+
+__all__ = ["process"]
+
+JO = Actor(ActorKind.DISPATCHER, "jo")
+
+
+@pytest.fixture
+def shadow(process: Process) -> Shadow:
+    return Shadow(process.reach, OpenCases(process.db), process.journal, process.others, now_ms)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow_module, "AWAY_S", 0.0)
+
+
+async def lose(process: Process, shadow: Shadow) -> None:
+    """Postgres goes away, and the shadow finds out."""
+    process.line.cut()
+    with suppress(Away):
+        await shadow.beat()
+    assert not process.reach.is_up
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_an_open_alert_goes_on_and_is_one_when_postgres_is_back(
+    process: Process, shadow: Shadow
+) -> None:
+    taken = await process.intake.press(process.press())
+    alert_id = taken.alert.alert_id
+    assert taken.durability == "committed"
+    await shadow.beat()
+    assert process.journal.kept == {}, "postgres is there"
+    await lose(process, shadow)
+    await shadow.beat()
+    await shadow.beat()
+    assert process.others.turns == [alert_id]
+    case = process.journal.kept[alert_id].case
+    assert {a.status for a in case.attempts.values()} == {Status.SENDING}
+    assert await process.back() == 1
+    story = await alert_reads.explain(process.db, "t1", alert_id)
+    assert story is not None
+    assert {a.attempt_id for a in story.attempts} == set(case.attempts)
+    await shadow.beat()
+    await lose(process, shadow)
+    await shadow.beat()
+    assert process.others.turns == [alert_id, alert_id], "and again when it goes away again"
+
+
+async def test_a_short_absence_is_waited_out(process: Process, shadow: Shadow) -> None:
+    await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    await shadow.beat()
+    assert process.journal.kept == {}
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_with_redis_away_too_nobody_acts_on_what_all_have(process: Process, shadow: Shadow) -> None:
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    process.others.away = True
+    await shadow.beat()
+    assert process.journal.kept == {}
+    process.others.away = False
+    await shadow.beat()
+    assert process.others.turns == [taken.alert.alert_id]
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_what_was_closed_or_sent_before_is_known(process: Process, shadow: Shadow) -> None:
+    closed = await process.intake.press(process.press(driver="d2"))
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    jobs = await process.ledger.claim("w1", tuple(Channel), 50, 30.0)
+    job = next(job for job in jobs if job.alert.alert_id == taken.alert.alert_id)
+    await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
+    async with process.db.writer() as connection:
+        await connection.execute(
+            "UPDATE alerts SET closed_ms = 1, state = 'resolved' WHERE alert_id = $1", closed.alert.alert_id
+        )
+    await shadow.beat()
+    await lose(process, shadow)
+    await shadow.beat()
+    assert set(process.journal.kept) == {taken.alert.alert_id}
+    attempts = process.journal.kept[taken.alert.alert_id].case.attempts
+    assert attempts[job.attempt.attempt_id].status is Status.SENT
+
+
+async def test_an_alert_that_did_not_change_for_long_is_read_once(process: Process) -> None:
+    taken = await process.intake.press(process.press())
+    async with process.db.writer() as connection:
+        await connection.execute("UPDATE alerts SET written_ms = written_ms - 60000")
+    open_cases = OpenCases(process.db)
+    await open_cases.look()
+    case = open_cases.cases[taken.alert.alert_id]
+    await open_cases.look()
+    assert open_cases.cases[taken.alert.alert_id] is case
+    await process.ledger.apply(taken.alert.alert_id, Noted(JO, "seen"))
+    await open_cases.look()
+    assert open_cases.cases[taken.alert.alert_id].alert.version > case.alert.version
+
+
+async def test_what_was_due_is_looked_up_first_and_what_is_not_due_yet_waits(process: Process) -> None:
+    taken = await process.ledger.press(a_press(now_ms()), CIRCUMSTANCES)
+    case = await process.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    first_ms = min(a.due_ms for a in case.attempts.values())
+    held = stood_in_for(case, first_ms, 30_000)
+    due = [a for a in held.attempts.values() if case.attempts[a.attempt_id].due_ms <= first_ms]
+    assert due and all((a.status, claim_ms(a)) == (Status.SENDING, first_ms + 30_000) for a in due)
+    assert stood_in_for(case, first_ms - 1, 30_000) == case

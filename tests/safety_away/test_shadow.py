@@ -20,7 +20,7 @@ from tests.safety_away.test_intake import Process, process
 
 __all__ = ["process"]
 
-JO = Actor(ActorKind.DISPATCHER, "jo")
+JO = Actor(ActorKind.OPERATOR, "jo")
 
 
 @pytest.fixture

@@ -79,6 +79,19 @@ async def look(connection: asyncpg.Connection, alert_id: UUID) -> Case | None:
     return Case(alert, copy_of(row), {a.attempt_id: a for a in found})
 
 
+async def look_all(connection: asyncpg.Connection, alert_ids: Sequence[UUID]) -> dict[UUID, Case]:
+    """Many of them, by their own ids; those that there are."""
+    if not alert_ids:
+        return {}
+    # The attempts last: they may then be newer than their alert, and none of its messages is unknown.
+    alerts = [(alert_of(row), copy_of(row)) for row in await connection.fetch(SQL["look_all"], alert_ids)]
+    attempts: dict[UUID, dict[UUID, Attempt]] = {alert.alert_id: {} for alert, _ in alerts}
+    for row in await connection.fetch(SQL["attempts_of_all"], alert_ids):
+        attempt = attempt_of(row)
+        attempts.setdefault(UUID(int=row["alert_id"].int), {})[attempt.attempt_id] = attempt
+    return {alert.alert_id: Case(alert, copy, attempts[alert.alert_id]) for alert, copy in alerts}
+
+
 async def keep(connection: asyncpg.Connection, before: Case | None, changes: Changes, now_ms: int) -> Changes:
     """Write ``changes``, then what providers said too early of the sends among them; all that has changed.
 

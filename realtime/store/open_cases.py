@@ -12,6 +12,8 @@ _SQL: Final = load("alert_reads")
 
 MOST: Final = 1_000
 """Beyond it the alerts raised longest ago are left out: their first rounds are over."""
+READ_A_LOOK: Final = 200
+"""So many are read by one look, the unknown first: a thousand at once must not stop what the process does."""
 OVERLAP_MS: Final = 10_000
 """What was written so shortly before a look the next reads again: its transaction may have ended later."""
 
@@ -26,16 +28,20 @@ class OpenCases:
 
     async def look(self) -> None:
         """Read what is open, and of that what may have changed. Raises Refused(unavailable)."""
-        cases: dict[UUID, Case] = {}
-        written_ms: dict[UUID, int] = {}
         async with self._db.writer() as connection:  # across tenants
-            for row in await connection.fetch(_SQL["open_written"], MOST):
-                alert_id = UUID(int=row["alert_id"].int)
-                known = self.cases.get(alert_id)
-                is_old = row["written_ms"] < row["now_ms"] - OVERLAP_MS
-                if known is None or not is_old or self._written_ms.get(alert_id) != row["written_ms"]:
-                    known = await alert_rows.look(connection, alert_id)
-                if known is not None:
-                    cases[alert_id] = known
-                    written_ms[alert_id] = row["written_ms"]
-        self.cases, self._written_ms = cases, written_ms
+            rows = await connection.fetch(_SQL["open_written"], MOST)
+            written_ms = {UUID(int=row["alert_id"].int): int(row["written_ms"]) for row in rows}
+            recent_ms = rows[0]["now_ms"] - OVERLAP_MS if rows else 0
+            stale = [one for one, at_ms in written_ms.items() if self._is_stale(one, at_ms, recent_ms)]
+            stale.sort(key=lambda one: (one in self.cases, self._written_ms.get(one) == written_ms[one]))
+            read = await alert_rows.look_all(connection, stale[:READ_A_LOOK])
+        known = self.cases | read
+        self._written_ms = {
+            one: at_ms if one in read else self._written_ms[one]
+            for one, at_ms in written_ms.items()
+            if one in read or one in self._written_ms
+        }
+        self.cases = {one: known[one] for one in self._written_ms}
+
+    def _is_stale(self, alert_id: UUID, written_ms: int, recent_ms: int) -> bool:
+        return written_ms >= recent_ms or self._written_ms.get(alert_id) != written_ms

@@ -13,6 +13,7 @@ from alerts.values import Actor, ActorKind
 from realtime.safety import shadow as shadow_module
 from realtime.safety.shadow import Shadow
 from realtime.store import alert_reads
+from realtime.store import open_cases as open_cases_module
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety_away.fakes import now_ms
@@ -119,6 +120,22 @@ async def test_an_alert_that_did_not_change_for_long_is_read_once(process: Proce
     await process.ledger.apply(taken.alert.alert_id, Noted(JO, "seen"))
     await open_cases.look()
     assert open_cases.cases[taken.alert.alert_id].alert.version > case.alert.version
+
+
+async def test_so_many_are_read_by_one_look_and_the_rest_by_the_next(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_cases_module, "READ_A_LOOK", 2)
+    taken = [await process.intake.press(process.press(driver=f"d{n}")) for n in range(5)]
+    open_cases = OpenCases(process.db)
+    known = []
+    for _ in range(3):
+        await open_cases.look()
+        known.append(len(open_cases.cases))
+    assert known == [2, 4, 5]
+    assert set(open_cases.cases) == {one.alert.alert_id for one in taken}
+    for alert_id, case in open_cases.cases.items():
+        assert case == await process.ledger.look(alert_id)
 
 
 async def test_what_was_due_is_looked_up_first_and_what_is_not_due_yet_waits(process: Process) -> None:

@@ -42,6 +42,8 @@ def rows_read(plan: dict[str, Any]) -> int:
         (alert_rows.SQL["claimable"], (["sms", "push"], 50)),
         (alert_rows.SQL["due_alerts"], (["sms"], 50, [])),
         (alert_rows.SQL["anything_due"], ()),
+        (alert_rows.SQL["look_all"], ([uuid4()],)),
+        (alert_rows.SQL["attempts_of_all"], ([uuid4()],)),
         (alert_rows.SQL["open_of"], ("t1", "d77", False)),
         (alert_rows.SQL["situation"], ("t1", "d77", uuid4(), uuid4(), False)),
         (alert_rows.SQL["of_provider_id"], ("twilio", "SM1")),

@@ -60,6 +60,12 @@ SELECT alert, policy_copy
 FROM alerts
 WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
 
+-- name: look_all
+SELECT alert, policy_copy FROM alerts WHERE alert_id = ANY ($1::uuid[])
+
+-- name: attempts_of_all
+SELECT alert_id, attempt FROM alert_attempts WHERE alert_id = ANY ($1::uuid[])
+
 -- name: attempts
 SELECT attempt FROM alert_attempts WHERE alert_id = $1 ORDER BY attempt_id
 

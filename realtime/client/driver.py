@@ -99,9 +99,8 @@ class DriverClient:
             now_s = loop.time()
             request = self.outbox.next(now_s)
             if request is None:
-                waiting = (
-                    now_s < self.outbox.not_before_s
-                )  # one look at the clock: at two, it may come to pass between
+                # One look at the clock decides both: between two the pause may end, and nothing would wake us.
+                waiting = now_s < self.outbox.not_before_s
                 await self.link.wait(self.outbox.not_before_s if waiting else None)
                 continue
             answer = await self.link.ask(request.event, request.payload)

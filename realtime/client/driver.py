@@ -99,7 +99,7 @@ class DriverClient:
             now_s = loop.time()
             request = self.outbox.next(now_s)
             if request is None:
-                # One look at the clock decides both: between two the pause may end, and nothing would wake us.
+                # One look at the clock for both: between two the pause may end, and nothing would wake it.
                 waiting = now_s < self.outbox.not_before_s
                 await self.link.wait(self.outbox.not_before_s if waiting else None)
                 continue

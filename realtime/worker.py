@@ -96,6 +96,7 @@ class Worker:
             by=self._work.process,
             clock=boot_clock,
             now_ms=wall_clock_ms,
+            delivers=True,
         )
         intake = self._standby.intake
         self._remote = open_remote(settings)

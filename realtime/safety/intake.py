@@ -40,7 +40,10 @@ UNSURE_S: Final = 2.0
 
 
 class SafeIntake:
-    """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced."""
+    """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced.
+
+    ``stored_of``: the open alert of a driver (tenant, driver, drill) as Postgres last had it.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class SafeIntake:
         announcer: Announcer,
         news: AlertNews,
         operator_of: Callable[[str], Contact | None],
+        stored_of: Callable[[str, str, bool], Case | None] = lambda tenant, driver, drill: None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -63,6 +67,7 @@ class SafeIntake:
         self._announcer: Final = announcer
         self._news: Final = news
         self._operator_of: Final = operator_of
+        self._stored_of: Final = stored_of
         self._later: Final[set[asyncio.Task[None]]] = set()
 
     # --- what happens
@@ -91,12 +96,8 @@ class SafeIntake:
         return await self._ledger.press(press, known)
 
     async def _journal(self, press: Press, wait_s: float) -> Taken:
-        copy = self._copies.find(press.tenant, press.driver, press.sos_id) or self._copies.open_of(
-            press.tenant, press.driver, press.drill
-        )
         try:
-            if copy is not None:
-                await self._local.adopt(copy.case, copy.presses, copy.audit)
+            await self._adopt_known(press)
             known = self._directory.of(press.tenant, press.vendor, press.driver)
             taken = await self._local.press(press, known, acting=False)
             if wait_s > 0.0:
@@ -111,6 +112,18 @@ class SafeIntake:
             raise _away() from error
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
+
+    async def _adopt_known(self, press: Press) -> None:
+        """Make ours what the press may belong to: another's case, else the alert that Postgres had."""
+        tenant, driver = press.tenant, press.driver
+        copy = self._copies.find(tenant, driver, press.sos_id)
+        copy = copy or self._copies.open_of(tenant, driver, press.drill)
+        if copy is not None:
+            await self._local.adopt(copy.case, copy.presses, copy.audit)
+            return
+        stored = self._stored_of(tenant, driver, press.drill)
+        if stored is not None and self._local.get(stored.alert.alert_id) is None:
+            await self._local.adopt(stored)
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
         """Postgres may be only slow, and have this press, or have it from another process that the app asked

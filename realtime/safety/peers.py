@@ -34,6 +34,9 @@ VERSIONS: Final = "{sos:copies}:versions"
 On the same node of a Cluster as `BODIES`: one that comes back empty has lost both.
 """
 EPOCH: Final = "epoch"
+SERVED: Final = "{sos:copies}:served"
+"""Is there while a process says each second that it delivers alerts from Postgres."""
+SERVED_MS: Final = 4_000
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
 ROUND_S: Final = 3.0
@@ -43,7 +46,7 @@ class Peers:
     """`realtime.safety.ports.Copies`. `start` begins to look round each second; `withdraw` what is imported.
 
     ``process``: a name no other process has. ``is_stored``: whether Postgres is there: an orphaned case is
-    brought in then, and not acted upon.
+    brought in then, and not acted upon. ``delivers``: whether this process delivers from Postgres then.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Peers:
         key: bytes,
         clock: Callable[[], float],
         is_stored: Callable[[], bool],
+        delivers: bool = False,
     ) -> None:
         self._client: Final = client
         self._local: Final = local
@@ -62,6 +66,7 @@ class Peers:
         self._key: Final = key
         self._clock: Final = clock
         self._is_stored: Final = is_stored
+        self._delivers: Final = delivers
         self._leases: Final = Leases(client, process)
         self._seen: Final = Seen()
         self._shown: dict[UUID, Kept] = {}
@@ -71,6 +76,7 @@ class Peers:
         self._epoch: bytes | None = None
         self._looked_s = clock()
         self._is_up = True
+        self._is_served = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -85,6 +91,11 @@ class Peers:
     def is_up(self) -> bool:
         """Whether Redis answered when it was last asked."""
         return self._is_up
+
+    @property
+    def is_served(self) -> bool:
+        """Whether some process delivers from Postgres, as far as Redis knew when it last answered."""
+        return self._is_served
 
     def may_send(self) -> bool:
         """Whether it has looked round lately: who was frozen does so before it sends anything."""
@@ -170,6 +181,7 @@ class Peers:
             async with asyncio.timeout(ROUND_S):
                 await self._show([kept for kept in self._local.all() if self._is_new(kept)])
                 await self._read()
+                await self._hear_served()
                 await self._turns()
             if not self._is_up:
                 log.info("redis has the copies again")
@@ -261,6 +273,17 @@ class Peers:
         if self._local.get(kept.case.alert.alert_id) is not None:
             await self._local.adopt(kept.case, kept.presses, kept.audit)
 
+    async def _hear_served(self) -> None:
+        if self._delivers and self._is_stored():
+            await self._ask(self._client.set(SERVED, self._me, px=SERVED_MS))
+            self._is_served = True
+        else:
+            self._is_served = bool(await self._ask(self._client.exists(SERVED)))
+
+    def _is_anothers(self, kept: Kept | None) -> bool:
+        """Whether Postgres had all of it before it went away for this process alone."""
+        return self._is_served and not self._is_stored() and kept is not None and not kept.presses
+
     async def _turns(self) -> None:
         ours = {kept.case.alert.alert_id: kept for kept in self._local.all()}
         ids = list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
@@ -271,12 +294,14 @@ class Peers:
             for alert_id, holder in holders.items()
             if holder is None
         }
-        await self._leases.renew([alert_id for alert_id, holder in holders.items() if holder == self._me])
+        mine = [alert_id for alert_id, holder in holders.items() if holder == self._me]
+        await self._leases.renew([alert_id for alert_id in mine if not self._is_anothers(ours.get(alert_id))])
         for alert_id, holder in holders.items():
             kept = ours.get(alert_id)
             acting = kept is not None and kept.acting
             free_s = now_s - self._free_since.get(alert_id, now_s)
-            turn = turn_of(View(True, holder, acting, free_s), self._me)
+            served = self._is_anothers(kept)
+            turn = turn_of(View(True, holder, acting, free_s, served=served), self._me)
             if turn is Turn.TRY and kept is None and self._is_stored():
                 await self._bring_home(alert_id)
                 continue

@@ -110,6 +110,10 @@ class Copies(Protocol):
     def is_up(self) -> bool:
         """Whether the others can be seen now."""
 
+    @property
+    def is_served(self) -> bool:
+        """Whether some process delivers alerts from Postgres."""
+
     async def share(self, kept: Any) -> bool:
         """Show the others a case that is kept here; whether they can have it now. Bounded."""
 

@@ -3,7 +3,8 @@ of them from what was last read, as it does with a press that came meanwhile.
 
 While Postgres is there this only reads. After `AWAY_S` of absence each process makes its copies cases of its
 journal, the one that gets the lease in Redis acts, and they are brought in like all others. With Redis away
-too nobody can tell who acts, and these alerts wait; presses do not.
+too nobody can tell who acts, and these alerts wait; presses do not. While some worker reaches Postgres all
+the same, the alerts are that one's.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from alerts.case import Case
 from alerts.claims import stood_in_for
 from alerts.ports import Away
 from realtime.fanout.endings import end
@@ -54,9 +56,21 @@ class Shadow:
         if self._reach.is_up:
             self._stands_in = False
             await self._reach.ask(self._open.look, ASK_S)
-        elif not self._stands_in and self._reach.lost_for_s >= AWAY_S and self._copies.is_up:
+        elif not self._stands_in and self._reach.lost_for_s >= AWAY_S and self._is_wanted:
             await self._stand_in()
             self._stands_in = True
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._copies.is_up and not self._copies.is_served
+
+    def of_driver(self, tenant: str, driver: str, drill: bool) -> Case | None:
+        """The driver's open alert as one who stands in has it, to which a press comes meanwhile."""
+        for case in self._open.cases.values():
+            alert = case.alert
+            if (alert.tenant, alert.driver, alert.drill) == (tenant, driver, drill):
+                return stood_in_for(case, self._now_ms(), LEASE_MS)
+        return None
 
     async def _stand_in(self) -> None:
         if self._open.cases:

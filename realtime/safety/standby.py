@@ -70,7 +70,10 @@ class Disk:
 
 
 class Standby:
-    """`start` begins; ``intake`` and ``book`` are what the edges ask. `stop_delivering`, then `close`."""
+    """`start` begins; ``intake`` and ``book`` are what the edges ask. `stop_delivering`, then `close`.
+
+    ``delivers``: whether this process delivers from Postgres while that is there: a worker does.
+    """
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class Standby:
         by: str,
         clock: Callable[[], float],
         now_ms: Callable[[], int],
+        delivers: bool = False,
     ) -> None:
         self._disk: Final = disk
         self._announcer: Final = announcer
@@ -98,17 +102,19 @@ class Standby:
             key=local_key(settings, JOURNAL),
             clock=clock,
             is_stored=lambda: self.reach.is_up,
+            delivers=delivers,
         )
         local.may_send = self.peers.may_send
         copies = self.peers
         operator = functools.partial(operator_of, settings)
+        self._shadow: Final = Shadow(self.reach, OpenCases(db), local, copies, now_ms)
+        stored_of = self._shadow.of_driver
         self.intake: Final = SafeIntake(
-            self.reach, db, ledger, local, copies, directory, announcer, news, operator
+            self.reach, db, ledger, local, copies, directory, announcer, news, operator, stored_of
         )
         self.importer: Final = Importer(
             self.reach, ledger, local, copies, directory, announcer.changed, now_ms
         )
-        self._shadow: Final = Shadow(self.reach, OpenCases(db), local, copies, now_ms)
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.cases: Final = LocalCases(local)
         self.place: Final = JournalPlace(disk, self.importer)

@@ -36,17 +36,22 @@ class View(Struct, frozen=True):
     free_s: float = 0.0
     pressed: bool = False
     """The press has come here just now."""
+    served: bool = False
+    """Another process delivers it from Postgres, which only this one cannot reach."""
 
 
 def turn_of(view: View, me: str) -> Turn:
-    """There are five cases:
+    """There are six cases:
 
+    0. Another delivers it from Postgres: I rest.
     1. Redis is away: who acts goes on, and who is pressed acts. Nobody else begins.
     2. The lease is mine: I act.
     3. It is another's: I rest, also when I acted until I was frozen, or until Redis was emptied.
     4. It is free, and I act or was pressed: I try to get it.
     5. It is free and was for long: whoever acted is gone, and I try to get it.
     """
+    if view.served:
+        return Turn.REST
     if not view.redis_up:
         return Turn.ACT if view.acting or view.pressed else Turn.REST
     if view.holder is not None:

@@ -179,6 +179,7 @@ class Others:
 
     def __init__(self) -> None:
         self.away = False
+        self.served = False
         self.shared: dict[UUID, Any] = {}
         self.shown: dict[UUID, Kept] = {}
         self.turns: list[UUID] = []
@@ -186,6 +187,10 @@ class Others:
     @property
     def is_up(self) -> bool:
         return not self.away
+
+    @property
+    def is_served(self) -> bool:
+        return self.served
 
     async def share(self, kept: Any) -> bool:
         if not self.away:

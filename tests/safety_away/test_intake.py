@@ -25,12 +25,14 @@ from realtime.safety.importer import Importer
 from realtime.safety.intake import SafeIntake
 from realtime.safety.news import AlertNews
 from realtime.safety.reach import Reach
+from realtime.safety.shadow import Shadow
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from realtime.store.hooks import HookBook
+from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import a_press
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Journal, Kept, Line, Others, now_ms
@@ -55,6 +57,7 @@ class Process:
     book: SafeBook
     directory: Directory
     told: list[Alert]
+    shadow: Shadow
 
     def press(self, **changes: Any) -> Press:
         return replace(a_press(now_ms()), **changes)
@@ -88,11 +91,14 @@ async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[P
     ledger, reach, journal, others = PostgresLedger(db), Reach(db), Journal(), Others()
     directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
     news = AlertNews(ChangedAlerts(db))
-    intake = SafeIntake(reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None)
+    shadow = Shadow(reach, OpenCases(db), journal, others, now_ms)
+    intake = SafeIntake(
+        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, shadow.of_driver
+    )
     importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms)
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     await directory.refresh()
-    yield Process(line, db, ledger, journal, others, reach, intake, importer, book, directory, told)
+    yield Process(line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow)
     await announcer.stop()
     await bus.stop()
     await db.close()

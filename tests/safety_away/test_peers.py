@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from alerts import case as cases
 from alerts.alert import Acknowledged, State
 from alerts.attempt import Accepted
 from alerts.journal.ledger import LocalLedger
@@ -18,7 +19,7 @@ from realtime.fanout.redisurl import Client, client
 from realtime.safety import copies as copies_module
 from realtime.safety.copies import field_of
 from realtime.safety.leases import lease_key
-from realtime.safety.peers import BODIES, VERSIONS, Peers
+from realtime.safety.peers import BODIES, SERVED, VERSIONS, Peers
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press, with_provider
 from tests.e2e.proxy import Proxy
@@ -73,7 +74,9 @@ class Scene:
         self.clock = Clock()
         self.made: list[Process] = []
 
-    async def process(self, name: str, key: bytes = KEY, url: str | None = None) -> Process:
+    async def process(
+        self, name: str, key: bytes = KEY, url: str | None = None, *, delivers: bool = False
+    ) -> Process:
         redis = client(url or self.url, timeout_s=2.0, max_connections=4)
         local = await LocalLedger.open(self.folder / name, KEY, now_ms=self.clock.now_ms)
         peers = Peers(
@@ -83,6 +86,7 @@ class Scene:
             key=key,
             clock=lambda: self.clock.s,
             is_stored=lambda: made.stored,
+            delivers=delivers,
         )
         local.may_send = peers.may_send
         made = Process(name, local, peers, redis)
@@ -342,3 +346,27 @@ async def test_what_is_too_large_or_too_many_is_not_shown_and_kept_all_the_same(
     assert kept is not None
     assert await one.peers.share(kept) is False
     assert one.acts_on(alert_id)
+
+
+async def test_what_postgres_had_rests_while_a_worker_delivers_from_there(scene: Scene) -> None:
+    cut_off, worker = await scene.process("i1"), await scene.process("w1", delivers=True)
+    case = cases.opened(a_press(START_MS), CIRCUMSTANCES, START_MS).case
+    alert_id = case.alert.alert_id
+    await cut_off.local.adopt(case)
+    await cut_off.peers.turn(alert_id)
+    await scene.beats(cut_off)
+    assert cut_off.acts_on(alert_id) and not cut_off.peers.is_served
+    worker.stored = True
+    await scene.beats(worker, cut_off)
+    assert cut_off.peers.is_served and not cut_off.acts_on(alert_id)
+    assert await cut_off.claimed() == 0
+    pressed = await cut_off.press(driver="d2")
+    await scene.beats(worker, cut_off)
+    assert cut_off.acts_on(pressed.alert.alert_id), "of this one postgres knows nothing"
+    worker.stored = False
+    await worker.redis.delete(SERVED, lease_key(alert_id))  # as when their time is over
+    await scene.beats(cut_off)
+    assert not cut_off.peers.is_served
+    await scene.beats(cut_off, times=2, of_s=ORPHANED_S / 2)
+    await scene.beats(cut_off, times=int(ORPHANED_S))
+    assert cut_off.acts_on(alert_id), "nobody else does"

@@ -26,7 +26,7 @@ JO = Actor(ActorKind.OPERATOR, "jo")
 
 @pytest.fixture
 def shadow(process: Process) -> Shadow:
-    return Shadow(process.reach, OpenCases(process.db), process.journal, process.others, now_ms)
+    return process.shadow
 
 
 @pytest.fixture
@@ -147,3 +147,43 @@ async def test_what_was_due_is_looked_up_first_and_what_is_not_due_yet_waits(pro
     due = [a for a in held.attempts.values() if case.attempts[a.attempt_id].due_ms <= first_ms]
     assert due and all((a.status, claim_ms(a)) == (Status.SENDING, first_ms + 30_000) for a in due)
     assert stood_in_for(case, first_ms - 1, 30_000) == case
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
+    process: Process, shadow: Shadow
+) -> None:
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    process.others.served = True
+    await shadow.beat()
+    assert process.journal.kept == {}
+    process.others.served = False
+    await shadow.beat()
+    assert process.others.turns == [taken.alert.alert_id], "the last of them is gone"
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_a_press_of_an_alert_that_postgres_had_does_not_begin_it_anew(
+    process: Process, shadow: Shadow, is_same: bool
+) -> None:
+    press = process.press()
+    taken = await process.intake.press(press)
+    await shadow.beat()
+    await lose(process, shadow)
+    again = await process.intake.press(press if is_same else process.press())
+    assert (again.alert.alert_id, again.created) == (taken.alert.alert_id, False)
+    case = process.journal.kept[taken.alert.alert_id].case
+    assert {a.status for a in case.attempts.values()} == {Status.SENDING}, "looked up before they are sent"
+    assert await process.back() == 1
+    assert [alert.alert_id for alert in await process.stored()] == [taken.alert.alert_id]
+
+
+async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(process: Process, shadow: Shadow) -> None:
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    for press in (process.press(drill=True), process.press(driver="d2")):
+        other = await process.intake.press(press)
+        assert other.created and other.alert.alert_id != taken.alert.alert_id

@@ -10,7 +10,7 @@ ME, OTHER = "w1", "w2"
 VIEWS = [
     View(*given)
     for given in itertools.product(
-        (True, False), (None, ME, OTHER), (True, False), (0.0, ORPHANED_S), (True, False)
+        (True, False), (None, ME, OTHER), (True, False), (0.0, ORPHANED_S), (True, False), (True, False)
     )
 ]
 
@@ -18,7 +18,9 @@ VIEWS = [
 @pytest.mark.parametrize("view", VIEWS, ids=str)
 def test_every_view_has_its_turn(view: View) -> None:
     turn = turn_of(view, ME)
-    if not view.redis_up:
+    if view.served:
+        assert turn is Turn.REST, "whoever reaches postgres acts, from there"
+    elif not view.redis_up:
         assert turn is (Turn.ACT if view.acting or view.pressed else Turn.REST)
     elif view.holder == OTHER:
         assert turn is Turn.REST, "two would act"

@@ -31,6 +31,7 @@ _TYPES: Final[Mapping[str, str]] = {
     ".json": "application/json",
     ".pbf": "application/x-protobuf",
 }
+_COMPRESSED: Final = frozenset({".gz", ".br"})
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
 
@@ -130,7 +131,8 @@ class _Pages:
         """The built files by name; listed anew when the build was."""
         build = _stamp(self._static / "index.html"), _stamp(self._static / "assets")
         if build != self._build:
-            found = (path for path in self._static.rglob("*") if path.suffix != ".gz" and path.is_file())
+            files = (path for path in self._static.rglob("*") if path.is_file())
+            found = (path for path in files if path.suffix not in _COMPRESSED)
             self._files = {path.relative_to(self._static).as_posix(): path for path in found}
             self._build = build
         return self._files
@@ -145,7 +147,7 @@ def _stamp(path: Path) -> int | None:
 
 
 def _file(path: Path, headers: Mapping[str, str]) -> web.FileResponse:
-    """The file, or its compressed neighbour for whoever takes gzip (aiohttp sees to that)."""
+    """The file, or its compressed neighbour for whoever takes brotli or gzip (aiohttp sees to that)."""
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return web.FileResponse(path, headers={**headers, "Content-Type": kind})
 

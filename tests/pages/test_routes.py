@@ -21,6 +21,7 @@ def built(tmp_path: Path) -> Path:
     (tmp_path / "share.html").write_text("<!doctype html><title>share</title>")
     (tmp_path / "assets" / "app-AbCd_123.js").write_text("1;")
     (tmp_path / "assets" / "app-AbCd_123.js.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "assets" / "app-AbCd_123.js.br").write_bytes(b"\x8b\x00")
     (tmp_path / "assets" / "worker-AbCd_123.mjs").write_text("2;")
     (tmp_path / "basemap-0a1b2c" / "0" / "0" / "0.pbf").write_bytes(b"\x1a\x00")
     (tmp_path.parent / "secret.txt").write_text("outside")
@@ -91,12 +92,20 @@ async def test_hashed_files_are_good_for_ever_and_of_their_type(site: Site, name
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_whoever_takes_gzip_gets_the_compressed_copy(site: Site) -> None:
-    accepting = {"Accept-Encoding": "gzip"}
-    _, headers, body = await site.get("/pages/assets/app-AbCd_123.js", **accepting)
-    assert headers["Content-Encoding"] == "gzip"
+@pytest.mark.parametrize(
+    ("takes", "encoding", "copy"),
+    [("gzip", "gzip", b"\x1f\x8b"), ("br", "br", b"\x8b\x00"), ("gzip, deflate, br", "br", b"\x8b\x00")],
+)
+async def test_whoever_takes_it_gets_the_compressed_copy(
+    site: Site, takes: str, encoding: str, copy: bytes
+) -> None:
+    _, headers, body = await site.get("/pages/assets/app-AbCd_123.js", **{"Accept-Encoding": takes})
+    assert headers["Content-Encoding"] == encoding
     assert headers["Content-Type"] == "text/javascript; charset=utf-8"
-    assert body == b"\x1f\x8b"
+    assert body == copy
+
+
+async def test_whoever_takes_none_gets_the_file(site: Site) -> None:
     refusing = {"Accept-Encoding": "identity"}
     _, headers, body = await site.get("/pages/assets/app-AbCd_123.js", **refusing)
     assert "Content-Encoding" not in headers
@@ -120,6 +129,7 @@ async def test_a_tile_of_open_sea_is_empty_and_not_an_error(site: Site) -> None:
         "nothing.js",
         "index.html",
         "assets/app-AbCd_123.js.gz",
+        "assets/app-AbCd_123.js.br",
         "basemap-0a1b2c/0/0/x.pbf",
         "a%00b",
     ],

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 
 import { defineConfig, type Plugin } from "vite";
 
@@ -12,15 +12,16 @@ function basemap(): { path: string; maxzoom: number } {
   return { path: `/pages/basemap-${hash}`, maxzoom };
 }
 
-/** A compressed copy beside every file that gains by it; the server hands it to whoever accepts gzip. */
+/** Compressed copies beside every file that gains by them; the server hands them to whoever accepts br or gzip. */
 function compressed(): Plugin {
-  const WORTH_BYTES = 8 * 1024;
+  const WORTH_BYTES = 2 * 1024;
   const visit = (folder: string): void => {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
-      else if (!path.endsWith(".gz") && statSync(path).size > WORTH_BYTES) {
+      else if (!/\.(gz|br)$/.test(path) && statSync(path).size > WORTH_BYTES) {
         writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
+        writeFileSync(`${path}.br`, brotliCompressSync(readFileSync(path)));
       }
     }
   };
@@ -39,7 +40,7 @@ export default defineConfig(({ command, mode }) => ({
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 2_000,
     reportCompressedSize: false,
-    rolldownOptions: { input: ["index.html", "share.html"] },
+    rolldownOptions: { input: readdirSync(".").filter((name) => name.endsWith(".html")) },
   },
   plugins: [compressed()],
   test: { include: ["tests/**/*.test.ts"], environment: "node" },

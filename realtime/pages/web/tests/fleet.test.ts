@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { Fleet } from "../src/fleet";
-import { readFixes, readSnapshot, type Snapshot } from "../src/wire";
+import { Fleet } from "../src/console/fleet";
+import { readFixes, readSnapshot, type Snapshot } from "../src/common/wire";
 
 const FEED = "vendor:north";
 const T = 1_700_000_000_000;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { JourneyLog } from "../src/journeylog";
-import { readPoint, type Point } from "../src/wire";
+import { JourneyLog } from "../src/common/journeylog";
+import { readPoint, type Point } from "../src/common/wire";
 
 const point = (seq: number): Point => readPoint([seq, 1_000 * seq, 53.4 + seq / 1_000, -2.97])!;
 const emptySeq = (seq: number): Point => readPoint([seq, null, null, null])!;

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 
-import { drainDelayMs, retryDelayMs } from "../src/backoff";
-import { closedWords, statusWords } from "../src/contactwords";
-import { accuracyText, ageMs, agoText, seenThrough, speedText } from "../src/freshness";
-import { lines, stepFor } from "../src/graticule";
-import { shareOf, takeToken, tokenOf, vendorOf } from "../src/link";
-import { circle, Glide, headingBetween, metresBetween } from "../src/motion";
-import { Pace } from "../src/pace";
-import { line, passed } from "../src/way";
-import { readFixes, readIdentity, readPoint, readRefusal, readSnapshot, type PlacedPoint } from "../src/wire";
+import { drainDelayMs, retryDelayMs } from "../src/common/backoff";
+import { closedWords, statusWords } from "../src/contact/contactwords";
+import { accuracyText, ageMs, agoText, seenThrough, speedText } from "../src/common/freshness";
+import { lines, stepFor } from "../src/map/graticule";
+import { shareOf, takeToken, tokenOf, vendorOf } from "../src/common/link";
+import { circle, Glide, headingBetween, metresBetween } from "../src/map/motion";
+import { Pace } from "../src/map/pace";
+import { line, passed } from "../src/map/way";
+import { readFixes, readIdentity, readPoint, readRefusal, readSnapshot, type PlacedPoint } from "../src/common/wire";
 
 describe("back-off", () => {
   it("doubles, stays within bounds, and is half random", () => {

@@ -1,7 +1,7 @@
 /** What is drawn on top of any map: markers, their names, ways, accuracy. Layer specs and icons, per palette. */
 import type { ExpressionSpecification, LayerSpecification } from "maplibre-gl";
 
-import type { Palette } from "./theme";
+import type { Palette } from "../common/theme";
 
 export const MARKERS = "markers";
 export const TRAILS = "trails";

@@ -1,7 +1,7 @@
 /** The built-in map style: Natural Earth's land, coast and borders, GeoNames' places, and a graticule. No request leaves home. */
 import type { ExpressionSpecification, LayerSpecification, StyleSpecification } from "maplibre-gl";
 
-import type { Palette } from "./theme";
+import type { Palette } from "../common/theme";
 
 declare const __BASEMAP__: { path: string; maxzoom: number };
 

@@ -1,24 +1,27 @@
 /** The page of a shared link: one person, where they are, how fresh that is, and the way they came. */
-import "./style.css";
+import "../common/style.css";
 
-import { brand, button, fact, LineSigns, notice, themeButton } from "./chrome";
-import { loadConfig, type Config } from "./config";
+import { brand, button, fact, LineSigns, notice, themeButton } from "../common/chrome";
+import { Formats } from "../common/format";
+import { usesMiles } from "../common/language";
+import { loadWords, type Words } from "../common/words";
+import { loadConfig, type Config } from "../common/config";
 import { closedWords, statusWords } from "./contactwords";
-import { ICONS, make, say, show } from "./dom";
-import { accuracyText, ageMs, freshness, percentText, seenThrough, speedText, type Freshness } from "./freshness";
-import { JourneyFeed } from "./journeyfeed";
-import { shareOf } from "./link";
-import { MapView, stillWished, type Padding } from "./mapview";
-import { accuracyFeature, markerFeature } from "./markerfeature";
-import { ACCURACY, MARKERS } from "./markers";
-import type { Place } from "./motion";
-import { Pace } from "./pace";
-import { expose, journeyProbe } from "./probe";
-import { Session, type LinkState } from "./session";
-import { Stage } from "./stage";
-import { onTheme } from "./theme";
-import { Way } from "./way";
-import { type Identity, type PlacedPoint, type Point, type Presence, type Refusal } from "./wire";
+import { ICONS, make, say, show, stillWished } from "../common/dom";
+import { accuracyText, ageMs, freshness, percentText, seenThrough, speedText, type Freshness } from "../common/freshness";
+import { JourneyFeed } from "../common/journeyfeed";
+import { shareOf } from "../common/link";
+import { MapView, type Padding } from "../map/mapview";
+import { accuracyFeature, markerFeature } from "../map/markerfeature";
+import { ACCURACY, MARKERS } from "../map/markers";
+import type { Place } from "../map/motion";
+import { Pace } from "../map/pace";
+import { expose, journeyProbe } from "../common/probe";
+import { Session, type LinkState } from "../common/session";
+import { Stage } from "../map/stage";
+import { onTheme } from "../common/theme";
+import { Way } from "../map/way";
+import { type Identity, type PlacedPoint, type Point, type Presence, type Refusal } from "../common/wire";
 
 const FOLLOW_EVERY_MS = 1_200;
 const PERSON = "person";
@@ -27,7 +30,7 @@ const page = document.getElementById("page")!;
 class ContactPage {
   private readonly stage = new Stage();
   private readonly pace = new Pace();
-  private readonly signs = new LineSigns();
+  private readonly signs: LineSigns;
   private readonly session: Session;
   private readonly view: MapView;
   private readonly way: Way;
@@ -53,7 +56,8 @@ class ContactPage {
   private readonly until = make("p", "until", "");
   private readonly centre = button("Follow", ICONS.centre, () => this.centreNow());
 
-  constructor(share: string, private readonly config: Config) {
+  constructor(share: string, private readonly config: Config, private readonly words: Words) {
+    this.signs = new LineSigns(words, new Formats({ locale: words.locale, miles: usesMiles(navigator.languages) }));
     this.view = new MapView(document.getElementById("map")!, config.mapStyleUrl);
     this.way = new Way(this.view);
     this.session = new Session({ share }, {
@@ -64,12 +68,12 @@ class ContactPage {
       },
       presence: (feed, _driver, presence) => {
         if (feed === this.feed?.name) this.presence = presence;
-        this.words();
+        this.retell();
       },
       journey: (_feed, news) => {
         if (news.journey !== this.feed?.journey) return;
         this.ended = news.state !== "started";
-        this.words();
+        this.retell();
       },
     });
     this.build();
@@ -81,7 +85,7 @@ class ContactPage {
       this.mapReady = true;
       this.frameOnce();
     });
-    window.setInterval(() => this.words(), 1_000);
+    window.setInterval(() => this.retell(), 1_000);
     const frame = (): void => {
       this.frame();
       window.requestAnimationFrame(frame);
@@ -96,10 +100,10 @@ class ContactPage {
   private build(): void {
     const head = make("header", "", [brand(), this.signs.chip]);
     const who = make("div", "who", [this.name, this.pill]);
-    const tools = make("div", "tools", [this.centre, themeButton()]);
+    const tools = make("div", "tools", [this.centre, themeButton(this.words)]);
     this.panel.append(head, who, this.sentence, this.facts, this.until, tools);
     page.replaceChildren(this.panel, this.signs.bar);
-    for (const event of ["dragend", "zoomend"] as const) this.view.map.on(event, () => this.words());
+    for (const event of ["dragend", "zoomend"] as const) this.view.map.on(event, () => this.retell());
   }
 
   private identified(identity: Identity): void {
@@ -111,7 +115,7 @@ class ContactPage {
       grew: (points, driver) => this.grew(points, driver),
       heard: (presence) => {
         this.presence = presence;
-        this.words();
+        this.retell();
       },
       gap: () => this.session.rewatch(feed.name),
       ended: (ended) => (this.ended = ended),
@@ -135,7 +139,7 @@ class ContactPage {
     this.stage.aim(PERSON, placeOf(last), performance.now(), stillWished() || document.hidden);
     this.dirty = true;
     this.frameOnce();
-    this.words();
+    this.retell();
   }
 
   private frameOnce(): void {
@@ -154,12 +158,12 @@ class ContactPage {
     this.view.moved = false;
     this.view.map.easeTo({ zoom: Math.max(this.view.map.getZoom(), 14), duration: stillWished() ? 0 : 500 });
     this.followedMs = performance.now() + 500;
-    this.words();
+    this.retell();
   }
 
   private lineChanged(state: LinkState): void {
     if (state.kind === "refused") this.shut(state.refusal);
-    this.words();
+    this.retell();
   }
 
   /** The link is no good (any more): nothing of the journey stays on the page or in its memory. */
@@ -210,7 +214,7 @@ class ContactPage {
     this.view.follow(place, padding());
   }
 
-  private words(): void {
+  private retell(): void {
     if (this.closed) return;
     this.dirty = true;
     this.signs.update(this.session, this.point !== null);
@@ -285,7 +289,7 @@ async function main(): Promise<void> {
     page.append(notice(title, ...lines));
     return;
   }
-  new ContactPage(share, await loadConfig()).start();
+  new ContactPage(share, await loadConfig(), await loadWords({ en: {}, ar: async () => ({ default: {} }) })).start();
 }
 
 void main();

@@ -1,24 +1,27 @@
 /** The dispatcher's page: every driver of the vendors the token names, on one map. */
-import "./style.css";
+import "../common/style.css";
 
 import { Card } from "./card";
-import { brand, button, LineSigns, notice, themeButton } from "./chrome";
-import { loadConfig, type Config } from "./config";
-import { ICONS, make, say, show } from "./dom";
+import { brand, button, LineSigns, notice, themeButton } from "../common/chrome";
+import { Formats } from "../common/format";
+import { usesMiles } from "../common/language";
+import { loadWords, type Words } from "../common/words";
+import { loadConfig, type Config } from "../common/config";
+import { ICONS, make, say, show, stillWished } from "../common/dom";
 import { Fleet, type Driver } from "./fleet";
-import { seenThrough, type Freshness } from "./freshness";
-import { JourneyFeed } from "./journeyfeed";
-import { forgetToken, takeToken, vendorOf } from "./link";
-import { MapView, stillWished, type Padding } from "./mapview";
-import { accuracyFeature, markerFeature } from "./markerfeature";
-import { ACCURACY, MARKERS, TRAILS } from "./markers";
-import { Pace } from "./pace";
-import { expose, journeyProbe } from "./probe";
-import { Session, type LinkState } from "./session";
-import { Stage } from "./stage";
-import { onTheme } from "./theme";
-import { Way } from "./way";
-import type { Fix, Identity, Refusal } from "./wire";
+import { seenThrough, type Freshness } from "../common/freshness";
+import { JourneyFeed } from "../common/journeyfeed";
+import { forgetToken, takeToken, vendorOf } from "../common/link";
+import { MapView, type Padding } from "../map/mapview";
+import { accuracyFeature, markerFeature } from "../map/markerfeature";
+import { ACCURACY, MARKERS, TRAILS } from "../map/markers";
+import { Pace } from "../map/pace";
+import { expose, journeyProbe } from "../common/probe";
+import { Session, type LinkState } from "../common/session";
+import { Stage } from "../map/stage";
+import { onTheme } from "../common/theme";
+import { Way } from "../map/way";
+import type { Fix, Identity, Refusal } from "../common/wire";
 
 const TRAILS_UP_TO = 400;
 const VENDOR_KEY = "wayguard.vendor";
@@ -30,7 +33,7 @@ class DispatcherPage {
   private readonly fleet = new Fleet();
   private readonly stage = new Stage();
   private readonly pace = new Pace();
-  private readonly signs = new LineSigns();
+  private readonly signs: LineSigns;
   private readonly card = new Card(() => this.choose(null));
   private readonly session: Session;
   private readonly view: MapView;
@@ -48,7 +51,8 @@ class DispatcherPage {
   private readonly hint = make("p", "hint", "");
   private readonly vendorForm: HTMLFormElement;
 
-  constructor(token: string, private readonly config: Config) {
+  constructor(token: string, private readonly config: Config, private readonly words: Words) {
+    this.signs = new LineSigns(words, new Formats({ locale: words.locale, miles: usesMiles(navigator.languages) }));
     this.vendorForm = this.makeVendorForm();
     this.view = new MapView(document.getElementById("map")!, config.mapStyleUrl);
     this.way = new Way(this.view);
@@ -83,7 +87,7 @@ class DispatcherPage {
   private build(): void {
     const head = make("header", "", [brand(), this.signs.chip]);
     const count = make("p", "count", [this.total, " ", this.unit]);
-    const tools = make("div", "tools", [button("Show all drivers", ICONS.all, () => this.frameAll()), themeButton()]);
+    const tools = make("div", "tools", [button("Show all drivers", ICONS.all, () => this.frameAll()), themeButton(this.words)]);
     const panel = make("section", "panel overview", [head, count, this.detail, this.hint, this.vendorForm, tools], { "aria-label": "Fleet" });
     page.replaceChildren(panel, this.card.element, this.signs.bar);
     show(this.hint, false);
@@ -180,7 +184,7 @@ class DispatcherPage {
     this.watchWay(driver ?? null);
     if (!driver) this.card.hide();
     this.dirty = true;
-    this.words();
+    this.retell();
     const place = driver && this.stage.at(driver.id, performance.now());
     if (place) this.view.reveal(place, cardPadding());
   }
@@ -209,7 +213,7 @@ class DispatcherPage {
   private lineChanged(state: LinkState): void {
     if (state.kind === "refused") this.shut(state.refusal);
     this.dirty = true;
-    this.words();
+    this.retell();
   }
 
   private shut(refusal: Refusal): void {
@@ -258,14 +262,14 @@ class DispatcherPage {
       this.view.put(TRAILS, this.stage.trails(ids, performance.now()));
       this.takeInNewcomers();
     }
-    this.words();
+    this.retell();
   }
 
   private trailed(): string[] {
     return [...this.fleet.drivers.values()].filter((d) => d.id !== this.chosen && this.freshnessOf(d) === "fresh").map((d) => d.id);
   }
 
-  private words(): void {
+  private retell(): void {
     this.signs.update(this.session, this.fleet.drivers.size > 0);
     const drivers = [...this.fleet.drivers.values()];
     const fresh = drivers.filter((driver) => this.freshnessOf(driver) === "fresh").length;
@@ -360,7 +364,7 @@ async function main(): Promise<void> {
     );
     return;
   }
-  new DispatcherPage(token, await loadConfig()).start();
+  new DispatcherPage(token, await loadConfig(), await loadWords({ en: {}, ar: async () => ({ default: {} }) })).start();
 }
 
 void main();

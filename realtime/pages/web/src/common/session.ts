@@ -7,12 +7,14 @@
  */
 import { io, type Socket } from "socket.io-client";
 
+import { readAlert, type Alert } from "./alertwire";
 import { drainDelayMs, retryDelayMs } from "./backoff";
 import {
   isObject,
   readFixes,
   readIdentity,
   readJourneyNews,
+  readIds,
   readPresence,
   readRefusal,
   readSnapshot,
@@ -41,9 +43,14 @@ export interface Feed {
 export interface Handlers {
   state(state: LinkState): void;
   identified(identity: Identity): void;
-  positions(feed: string, fixes: Fix[]): void;
+  /** `left`: of an area feed, the drivers that are not in it any more. */
+  positions(feed: string, fixes: Fix[], left: string[]): void;
   presence(feed: string, driver: string, presence: Presence): void;
   journey(feed: string, news: JourneyNews): void;
+  /** An alert was raised or has changed; it may come before the answer of `watch`, and once a feed. */
+  alert?(feed: string, alert: Alert): void;
+  /** How many drivers are in each cell of an area seen from far away, as it came. */
+  counts?(feed: string, raw: unknown): void;
 }
 
 const OPEN_TIMEOUT_MS = 12_000;
@@ -76,13 +83,14 @@ export class Session {
   private clockOffsetMs = 0;
   private identified = false;
   private closing: Refusal | null = null;
+  private stopped = false;
   private readonly watched = new Map<string, Watched>();
   private retryTimer = 0;
   private guardTimer = 0;
   private drainTimer = 0;
 
   constructor(
-    private readonly auth: Record<string, string>,
+    private readonly auth: Record<string, unknown>,
     private readonly handlers: Handlers,
   ) {}
 
@@ -124,7 +132,31 @@ export class Session {
     window.setTimeout(() => socket === this.socket && this.watched.get(name) === watched && this.ask(name), wait);
   }
 
+  /** Asks the server for something that is no feed. Throws the Refusal; a line that is not up is `unavailable`. */
+  async request(event: string, payload: Record<string, unknown>): Promise<Record<string, unknown>> {
+    const away: Refusal = { code: "unavailable", message: "not connected", retryable: true, retryAfterS: null };
+    const socket = this.socket;
+    if (!socket || !this.identified) throw away;
+    let answer: unknown;
+    try {
+      answer = await socket.timeout(ACK_TIMEOUT_MS).emitWithAck(event, payload);
+    } catch {
+      throw away;
+    }
+    this.heard();
+    if (!isObject(answer) || answer["ok"] !== true) throw readRefusal(isObject(answer) ? answer["error"] : null);
+    return answer;
+  }
+
+  /** Ends the line for good. */
+  stop(): void {
+    this.stopped = true;
+    window.clearTimeout(this.retryTimer);
+    this.drop();
+  }
+
   private open(): void {
+    if (this.stopped) return;
     window.clearTimeout(this.retryTimer);
     this.drop();
     this.become({ kind: "connecting" });
@@ -157,8 +189,16 @@ export class Session {
         act(...args);
       });
     };
-    on("positions", (feed, list) => {
-      if (typeof feed === "string") this.handlers.positions(feed, readFixes(list));
+    on("positions", (feed, list, left) => {
+      if (typeof feed !== "string") return;
+      this.handlers.positions(feed, readFixes(list), readIds(left));
+    });
+    on("counts", (feed, raw) => {
+      if (typeof feed === "string") this.handlers.counts?.(feed, raw);
+    });
+    on("alert", (feed, raw) => {
+      const alert = readAlert(raw);
+      if (typeof feed === "string" && alert) this.handlers.alert?.(feed, alert);
     });
     on("presence", (feed, raw) => {
       const presence = readPresence(raw);

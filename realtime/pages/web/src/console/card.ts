@@ -1,8 +1,8 @@
 /** The card of the driver that was clicked. */
-import { button, fact } from "./chrome";
-import { ICONS, make, say, show } from "./dom";
+import { button, fact } from "../common/chrome";
+import { ICONS, make, say, show } from "../common/dom";
 import type { Driver } from "./fleet";
-import { accuracyText, agoText, percentText, speedText, type Freshness } from "./freshness";
+import { accuracyText, agoText, percentText, speedText, type Freshness } from "../common/freshness";
 
 const WORDS: Record<Freshness, string> = { fresh: "Live", stale: "No news", offline: "Offline" };
 

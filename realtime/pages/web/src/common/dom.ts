@@ -25,6 +25,9 @@ export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
+/** Whether the reader asked for less movement. */
+export const stillWished = (): boolean => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A line drawing on a 24×24 field. */

@@ -1,6 +1,6 @@
 /** What a contact is told, in plain and kind words. Pure, so that every case can be read and tested. */
-import { agoText, type Freshness } from "./freshness";
-import type { Refusal } from "./wire";
+import { agoText, type Freshness } from "../common/freshness";
+import type { Refusal } from "../common/wire";
 
 export interface Words {
   title: string;

@@ -1,5 +1,5 @@
 /** One marker as the map's source wants it. */
-import type { Freshness } from "./freshness";
+import type { Freshness } from "../common/freshness";
 import { circle, type Place } from "./motion";
 
 const RANK: Record<Freshness, number> = { offline: 0, stale: 1, fresh: 2 };

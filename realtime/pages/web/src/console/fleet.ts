@@ -4,8 +4,8 @@
  * A snapshot is the whole truth of its feed at the moment it was asked for; what arrived as an event after that
  * moment is newer than it. Nothing here knows a map or a clock: `nowMs` is the server's time as the page knows it.
  */
-import { ageMs, freshness, orderMs, type Freshness } from "./freshness";
-import { isPlaced, type Fix, type JourneyNews, type PlacedPoint, type Presence, type Snapshot } from "./wire";
+import { ageMs, freshness, orderMs, type Freshness } from "../common/freshness";
+import { isPlaced, type Fix, type JourneyNews, type PlacedPoint, type Presence, type Snapshot } from "../common/wire";
 
 export interface Driver {
   id: string;

@@ -16,13 +16,12 @@ import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import { basemapLayers, basemapStyle, FONT, GRATICULE } from "./basemap";
 import { lines } from "./graticule";
 import { icons, ICON_SCALE, MARKERS, OVERLAY_SOURCES, overlayLayers } from "./markers";
-import { currentTheme, onTheme, PALETTES } from "./theme";
+import { stillWished } from "../common/dom";
+import { currentTheme, onTheme, PALETTES } from "../common/theme";
 
 setWorkerUrl(workerUrl);
 
 type Source = (typeof OVERLAY_SOURCES)[number];
-
-export const stillWished = (): boolean => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class MapView {
   readonly map: GlMap;

@@ -1,19 +1,23 @@
-/** What both pages have around the map: the state of the line, a bar that says when it is not live, theme, messages. */
+/** What every page has: the state of the line, a bar that says when it is not live, theme, language, messages. */
 import { icon, ICONS, make, say, show } from "./dom";
-import { agoText } from "./freshness";
+import type { Formats } from "./format";
+import { chooseLanguage, LANGUAGES, type Language } from "./language";
 import type { Session } from "./session";
 import { toggleTheme } from "./theme";
-
-const LINE_WORDS = { live: "Live", connecting: "Connecting", offline: "Offline", refused: "Closed" } as const;
+import type { Words } from "./words";
 
 /** The chip and the bar; `update` is called whenever the line changes and once a second. */
 export class LineSigns {
   readonly chip = make("span", "chip", [], { role: "status" });
   readonly bar = make("div", "bar", [], { role: "status", hidden: "" });
-  private readonly word = make("span", "", "Connecting");
+  private readonly word = make("span");
   private downSinceMs: number | null = null;
 
-  constructor() {
+  constructor(
+    private readonly words: Words,
+    private readonly formats: Formats,
+  ) {
+    say(this.word, words.say("line.connecting"));
     this.chip.append(make("i", "dot"), this.word);
     this.chip.dataset["state"] = "connecting";
   }
@@ -21,7 +25,7 @@ export class LineSigns {
   update(session: Session, hasData: boolean): void {
     const { kind } = session.state;
     this.chip.dataset["state"] = kind;
-    say(this.word, LINE_WORDS[kind]);
+    say(this.word, this.words.say(`line.${kind}`));
     if (kind === "live") this.downSinceMs = null;
     else this.downSinceMs ??= Date.now();
     // A first connection and a quick reconnection need no alarm: the chip says it.
@@ -30,7 +34,8 @@ export class LineSigns {
     if (!alarm) return;
     const heard = session.lastHeardMs;
     const known = hasData && heard !== null;
-    say(this.bar, known ? `Not live. You see what was known ${agoText(Date.now() - heard)}. Trying again…` : "No connection yet. Trying again…");
+    const ago = known ? this.formats.ago(Date.now() - heard) : "";
+    say(this.bar, known ? this.words.say("bar.known", { ago }) : this.words.say("bar.nothing"));
   }
 
   /** For how long nothing has been heard over a line that is not up, in ms. */
@@ -50,8 +55,17 @@ export function button(label: string, path: string, act: () => void): HTMLButton
   return element;
 }
 
-export function themeButton(): HTMLButtonElement {
-  return button("Light or dark", ICONS.theme, toggleTheme);
+export function themeButton(words: Words): HTMLButtonElement {
+  return button(words.say("theme"), ICONS.theme, toggleTheme);
+}
+
+/** Chooses the language; each is named in itself. */
+export function languageSelect(words: Words): HTMLSelectElement {
+  const select = make("select", "language", [], { "aria-label": words.say("language") });
+  for (const { code, name } of LANGUAGES) select.append(make("option", "", name, { value: code, lang: code }));
+  select.value = words.language;
+  select.addEventListener("change", () => chooseLanguage(select.value as Language));
+  return select;
 }
 
 /** A message in place of everything else. */

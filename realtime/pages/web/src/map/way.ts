@@ -6,7 +6,7 @@ import { WAY, WAY_HEAD } from "./markers";
 import type { MapView } from "./mapview";
 import type { Place } from "./motion";
 import { metresBetween, shortestTurn } from "./motion";
-import type { PlacedPoint } from "./wire";
+import type { PlacedPoint } from "../common/wire";
 
 const HEAD_POINTS = 80;
 const SETTLE_EVERY_MS = 2_000;

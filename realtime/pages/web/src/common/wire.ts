@@ -1,4 +1,8 @@
 /** What the server says, read defensively: anything of another shape is null or left out, never trusted. */
+import { readAlerts, type Alert } from "./alertwire";
+import { isObject, number, text, within, type Json } from "./read";
+
+export { isObject } from "./read";
 
 export interface Point {
   seq: number;
@@ -42,6 +46,13 @@ export interface Refusal {
   retryAfterS: number | null;
 }
 
+export interface JourneyHead {
+  driver: string | null;
+  ended: boolean;
+  /** The head as it came, for what only one page shows. */
+  raw: Json;
+}
+
 export interface Snapshot {
   feed: string;
   fixes: Fix[];
@@ -50,7 +61,11 @@ export interface Snapshot {
   through: number | null;
   more: boolean;
   /** Of a journey feed: whose it is, and whether it is over. */
-  journey: { driver: string | null; ended: boolean } | null;
+  journey: JourneyHead | null;
+  /** The open alerts of the feed. */
+  alerts: Alert[];
+  /** The whole answer, for what only one kind of feed has. */
+  raw: Json;
 }
 
 export interface Identity {
@@ -60,27 +75,11 @@ export interface Identity {
   vendors: string[] | null;
   journeyId: string | null;
   scope: "live" | "journey" | null;
+  /** Of a link to an alert: which, and whether whoever holds it may answer it. */
+  alertId: string | null;
+  mayAnswer: boolean;
   expiresAtMs: number | null;
   nowMs: number;
-}
-
-type Json = Record<string, unknown>;
-
-export function isObject(raw: unknown): raw is Json {
-  return typeof raw === "object" && raw !== null && !Array.isArray(raw);
-}
-
-function number(raw: unknown): number | null {
-  return typeof raw === "number" && Number.isFinite(raw) ? raw : null;
-}
-
-function text(raw: unknown): string | null {
-  return typeof raw === "string" ? raw : null;
-}
-
-function within(raw: unknown, low: number, high: number): number | null {
-  const value = number(raw);
-  return value !== null && value >= low && value <= high ? value : null;
 }
 
 /** `[seq, t_ms, lat, lon, speed_mps, heading_deg, accuracy_m, altitude_m, battery_pct]`, or null when it is none. */
@@ -116,6 +115,11 @@ export function readFixes(raw: unknown): Fix[] {
   return fixes;
 }
 
+/** A list of ids; anything else in it is left out. */
+export function readIds(raw: unknown): string[] {
+  return Array.isArray(raw) ? raw.filter((id): id is string => typeof id === "string") : [];
+}
+
 export function readPresence(raw: unknown): Presence | null {
   if (!isObject(raw)) return null;
   const state = raw["state"];
@@ -143,8 +147,9 @@ export function readRefusal(raw: unknown): Refusal {
 }
 
 /** `{driver, ended_ms, expired, …}`; one that was closed for its age has ended too. */
-function readHead(head: Json): { driver: string | null; ended: boolean } {
-  return { driver: text(head["driver"]), ended: number(head["ended_ms"]) !== null || head["expired"] === true };
+function readHead(head: Json): JourneyHead {
+  const ended = number(head["ended_ms"]) !== null || head["expired"] === true;
+  return { driver: text(head["driver"]), ended, raw: head };
 }
 
 /** The answer to `watch`. Throws the Refusal when it is a refusal. */
@@ -165,6 +170,8 @@ export function readSnapshot(raw: unknown): Snapshot {
     through: number(raw["through"]),
     more: raw["more"] === true,
     journey: isObject(raw["journey"]) ? readHead(raw["journey"]) : null,
+    alerts: readAlerts(snapshot["alerts"]),
+    raw,
   };
 }
 
@@ -179,6 +186,8 @@ export function readIdentity(raw: unknown): Identity {
     vendors: Array.isArray(vendors) ? vendors.filter((v): v is string => typeof v === "string") : null,
     journeyId: text(raw["journey_id"]),
     scope: scope === "live" || scope === "journey" ? scope : null,
+    alertId: text(raw["alert_id"]),
+    mayAnswer: raw["may_answer"] === true,
     expiresAtMs: number(raw["expires_at"]),
     nowMs: number(raw["now_ms"]) ?? Date.now(),
   };

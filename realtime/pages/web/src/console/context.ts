@@ -1,0 +1,58 @@
+/** What the parts of the console share: the line, the API, words and figures, and what is chosen now. */
+import type { Alert } from "../common/alertwire";
+import type { Api } from "../common/api";
+import type { Config } from "../common/config";
+import type { Formats } from "../common/format";
+import type { Handlers, Session } from "../common/session";
+import type { Identity } from "../common/wire";
+import type { Words } from "../common/words";
+import type en from "../../messages/console.en.json";
+
+export type ConsoleWords = Words<keyof typeof en>;
+
+/** A value that parts look at and listen to. Nobody is told of a value that is the same. */
+export class Topic<T> {
+  private readonly listeners = new Set<(value: T) => void>();
+
+  constructor(private value: T) {}
+
+  get(): T {
+    return this.value;
+  }
+
+  set(value: T): void {
+    if (Object.is(value, this.value)) return;
+    this.value = value;
+    for (const listener of [...this.listeners]) listener(value);
+  }
+
+  /** Tells of every later value; returns how to stop that. */
+  listen(listener: (value: T) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+
+export interface Context {
+  readonly session: Session;
+  readonly api: Api;
+  readonly words: ConsoleWords;
+  readonly formats: Formats;
+  readonly config: Config;
+  readonly identity: Topic<Identity | null>;
+  /** The vendors that are looked at, of those that may be. */
+  readonly vendors: Topic<readonly string[]>;
+  /** The driver that is chosen on the map, in the list or by an alert. */
+  readonly chosen: Topic<string | null>;
+  /** Every alert known by id, open or lately closed; a new map with every change. */
+  readonly alerts: Topic<ReadonlyMap<string, Alert>>;
+  /** Hears what the line brings, beside the other parts. */
+  hear(handlers: Partial<Handlers>): void;
+  /** Tells the reader something short that passes, politely. */
+  tell(text: string): void;
+}
+
+/** A part of the console: an element that is placed once, and keeps itself current. */
+export interface Part {
+  readonly element: HTMLElement;
+}

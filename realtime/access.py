@@ -13,6 +13,8 @@ vendors, an empty set none. Nothing here ever crosses a tenant.
 | share      | the one journey or alert it was given | nothing; no HTTP API at all                 |
 | (contact)  | the alert of its answer link          | answers that alert                          |
 
+A link to an alert is made, listed and revoked by overseers, never by the driver: see `may_share_alert`.
+
 Contacts and policies: a driver has contacts of its own and reads who would be told; an overseer has those of
 its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
 service of all vendors have the tenant's too.
@@ -61,14 +63,33 @@ def may_see_journey(
 ) -> bool:
     """Whether a journey of (``tenant``, ``vendor``, ``driver``) may be seen, its points included.
 
-    A share sees exactly the journey it was made for, so it needs ``journey_id``.
+    A share sees exactly the journey it was made for, so it needs ``journey_id``. Whether a link to an alert
+    sees the alert's journey, `may_see_journey_of_alert` says.
     """
     if tenant != principal.tenant:
         return False
     if principal.role == SHARE:
         grant = principal.share
-        return grant is not None and journey_id is not None and grant.journey_id == str(journey_id)
+        if grant is None or grant.alert_id is not None or journey_id is None:
+            return False
+        return grant.journey_id == str(journey_id)
     return may_watch_driver(principal, vendor, driver)
+
+
+def may_see_journey_of_alert(principal: Principal, tenant: str, alert_id: UUID, is_open: bool) -> bool:
+    """Whether a link to the alert shows the alert's journey: while it is open, a contact who was asked to
+    help afterwards too.
+    """
+    grant = principal.share
+    if grant is None or tenant != principal.tenant or grant.alert_id != str(alert_id):
+        return False
+    return is_open or not leaves_at_the_end(principal)
+
+
+def leaves_at_the_end(principal: Principal) -> bool:
+    """Whether the journey of an alert is shown until the alert is over: to a link that cannot answer."""
+    grant = principal.share
+    return grant is not None and grant.alert_id is not None and grant.contact_id is None
 
 
 def may_see_past(principal: Principal) -> bool:
@@ -109,6 +130,13 @@ def may_write(principal: Principal, tenant: str, driver: str) -> bool:
 def may_share(principal: Principal, tenant: str, vendor: str, driver: str) -> bool:
     """Whether a link to the journey may be made, listed or revoked: whoever sees it, shares excepted."""
     return principal.role != SHARE and may_see_journey(principal, tenant, vendor, driver)
+
+
+def may_share_alert(principal: Principal, tenant: str, vendor: str) -> bool:
+    """Whether links to the alert may be made, listed or revoked: by overseers. Not by its driver: whoever
+    holds the phone after a duress PIN would see by them that the alert goes on.
+    """
+    return tenant == principal.tenant and may_watch_vendor(principal, vendor)
 
 
 def may_manage_people(principal: Principal, vendor: str | None, driver: str | None) -> bool:

@@ -10,6 +10,7 @@ import functools
 import logging
 import time
 from typing import Final
+from uuid import UUID
 
 from realtime.auth import Authenticator, Principal, ShareGrant
 from realtime.protocol import Code, Refused
@@ -87,7 +88,7 @@ class Admission:
         share = await shares.resolve(self._db, share_id, secret)
         if share is None:
             raise _no_share()
-        grant = ShareGrant(share.share_id, str(share.journey_id), share.scope)
+        grant = ShareGrant(share.share_id, _text(share.journey_id), share.scope, _text(share.alert_id))
         return Principal(
             sub=f"share:{share.share_id}",
             role="share",
@@ -113,6 +114,10 @@ class Admission:
             except Exception:
                 log.exception("polling revoked tokens failed")
             await asyncio.sleep(POLL_S)
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _no_share() -> Refused:

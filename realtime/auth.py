@@ -30,7 +30,8 @@ REFRESH_PAUSE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class ShareGrant:
-    """What a link opens: one journey, live only or whole; or one alert, and its journey from the press on.
+    """What a link opens: one journey, live only or whole; or one alert, and its journey, live only or from
+    the press on.
 
     The answer link of a contact has ``contact_id`` and no ``share_id``, and may answer the alert.
     """

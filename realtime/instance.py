@@ -224,6 +224,7 @@ class Instance:
         add_pages(app, self.settings)
         answers = AnswerDesk(self.settings.alerts_key, self.intake, wall_clock_ms)
         self.gateway.open_answer = answers.principal
+        self.gateway.links.news = self.news
         add_answers(app, answers)
         return app
 

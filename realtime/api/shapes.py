@@ -94,7 +94,7 @@ class PointsQuery(Struct, forbid_unknown_fields=True):
 
 
 class SharesQuery(Struct, forbid_unknown_fields=True):
-    """Which page of a journey's shares."""
+    """Which page of the shares of a journey or an alert."""
 
     cursor: Cursor | None = None
     limit: Annotated[int, Meta(ge=1, le=500, description="shares on a page at most")] = 100
@@ -109,7 +109,11 @@ class ShareRequest(Struct, forbid_unknown_fields=True):
     """What a link opens and for how long."""
 
     scope: Annotated[
-        Scope, Meta(description="`live`: only where they are now; `journey`: the way they came too")
+        Scope,
+        Meta(
+            description="`live`: only where they are now; `journey`: the way they came too, "
+            "of an alert's journey from the press on"
+        ),
     ]
     expires_in_s: Annotated[int, Meta(ge=1, le=MAX_SHARE_S, description="seconds from now, at most 30 days")]
 
@@ -242,12 +246,13 @@ class Share(Struct):
     created_at: int
     created_by: str
     expires_at: int
+    lasts_until: Annotated[int, Meta(description="`expires_at`, or later: an open SOS keeps a link good")]
     revoked_at: int | None
     views: list[ShareView]
 
 
 class Shares(Struct, kw_only=True):
-    """A page of the links to a journey, newest first."""
+    """A page of the links to a journey or an alert, newest first."""
 
     ok: Ok = True
     shares: list[Share]

@@ -1,7 +1,8 @@
-"""Links to a journey: made, listed with who opened them, revoked."""
+"""Links to a journey or an alert: made, listed with who opened them, revoked."""
 
-from typing import Any
+from typing import Any, Final
 
+from alerts.alert import Alert
 from realtime import access
 from realtime.api import cursor, shapes
 from realtime.api.journeys import visible
@@ -18,52 +19,81 @@ from realtime.api.shapes import (
     SharesQuery,
     ShareView,
 )
+from realtime.api.shapes_alerts import AlertPath
+from realtime.auth import Principal
 from realtime.protocol import Code, Refused
+from realtime.safety.answering import Answering, actor_of
 from realtime.store import journeys, shares
 
 _CURSOR = "share"
+NOT_STORED_S: Final = 2.0
 
 
 async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewShare:
     """The link, its secret in the fragment: shown here, stored hashed, never shown again."""
     journey = await _shareable(call)
-    context = call.context
-    expires_ms = context.now_ms() + call.body.expires_in_s * 1_000
-    share_id, secret = await shares.create(
-        context.db, journey.tenant, journey.journey_id, call.body.scope, expires_ms, call.principal.sub
-    )
-    url = f"{context.settings.public_url.rstrip('/')}/s/{share_id}#{secret}"
-    return NewShare(id=share_id, url=url, expires_at=expires_ms)
+    db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
+    made = await shares.create(db, journey.tenant, journey.journey_id, scope, expires_ms, call.principal.sub)
+    return _new(call, *made, expires_ms)
+
+
+async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> NewShare:
+    """The same for an alert; its history says who made it."""
+    alert = await _shareable_alert(call)
+    by = actor_of(call.principal)
+    db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
+    try:
+        made = await shares.create_to_alert(db, alert.tenant, alert.alert_id, scope, expires_ms, by)
+    except Refused as refused:
+        if refused.code is not Code.NOT_FOUND:
+            raise
+        # It was seen a moment ago: a journal has it, and its import is under way.
+        raise Refused(
+            Code.UNAVAILABLE, "the alert is not stored yet", retry_after_s=NOT_STORED_S
+        ) from refused
+    return _new(call, *made, expires_ms)
 
 
 async def list_shares(call: Call[JourneyPath, SharesQuery, NoBody]) -> Shares:
     """Newest first, revoked and expired ones too."""
     journey = await _shareable(call)
-    found = await shares.list_of_journey(call.context.db, journey.tenant, journey.journey_id)
-    if call.query.cursor is not None:
-        after = cursor.unpack(_CURSOR, call.query.cursor)
-        ids = [share.share_id for share in found]
-        if after not in ids:
-            raise Refused(Code.INVALID, "cursor is not valid")
-        found = found[ids.index(after) + 1 :]
-    page = found[: call.query.limit]
-    return Shares(
-        shares=[_listed(share) for share in page],
-        next_cursor=cursor.pack(_CURSOR, page[-1].share_id) if len(found) > len(page) else None,
-    )
+    return _page(call, await shares.list_of_journey(call.context.db, journey.tenant, journey.journey_id))
+
+
+async def list_alert_shares(call: Call[AlertPath, SharesQuery, NoBody]) -> Shares:
+    """Newest first, revoked and expired ones too."""
+    alert = await _shareable_alert(call)
+    return _page(call, await shares.list_of_alert(call.context.db, alert.tenant, alert.alert_id))
 
 
 async def revoke_share(call: Call[SharePath, NoQuery, NoBody]) -> Done:
     """Sockets it let in close within 5 s. Revoking again changes nothing and is fine."""
     db, tenant = call.context.db, call.principal.tenant
     share = await shares.get(db, tenant, call.path.share_id)
-    journey = None if share is None else await journeys.head(db, tenant, share.journey_id)
-    if journey is None or not access.may_share(
-        call.principal, journey.tenant, journey.vendor, journey.driver
-    ):
+    if share is None or not await _may_revoke(call, share):
         raise Refused(Code.NOT_FOUND, "no such share")
-    await shares.revoke(db, tenant, call.path.share_id)
+    await shares.revoke(db, tenant, share.share_id, actor_of(call.principal))
     return Done()
+
+
+async def _may_revoke(call: Call[SharePath, NoQuery, NoBody], share: shares.ShareRecord) -> bool:
+    principal, context = call.principal, call.context
+    if share.alert_id is not None:
+        alert = await context.alerts.get(principal.tenant, share.alert_id)
+        return alert is not None and access.may_share_alert(principal, alert.tenant, alert.vendor)
+    assert share.journey_id is not None
+    journey = await journeys.head(context.db, principal.tenant, share.journey_id)
+    if journey is None:
+        return False
+    return access.may_share(principal, journey.tenant, journey.vendor, journey.driver)
+
+
+async def _shareable_alert(call: Call[AlertPath, Any, Any]) -> Alert:
+    principal = call.principal
+    alert = await Answering(call.context.alerts, call.context.now_ms).visible(principal, call.path.alert_id)
+    if not access.may_share_alert(principal, alert.tenant, alert.vendor):
+        raise Refused(Code.FORBIDDEN, "links to alerts are not yours to make")
+    return alert
 
 
 async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
@@ -73,13 +103,39 @@ async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
     return journey
 
 
-def _listed(share: shares.ShareRecord) -> shapes.Share:
+def _expires_ms(call: Call[Any, Any, ShareRequest]) -> int:
+    return call.context.now_ms() + call.body.expires_in_s * 1_000
+
+
+def _new(call: Call[Any, Any, ShareRequest], share_id: str, secret: str, expires_ms: int) -> NewShare:
+    url = f"{call.context.settings.public_url.rstrip('/')}/s/{share_id}#{secret}"
+    return NewShare(id=share_id, url=url, expires_at=expires_ms)
+
+
+def _page(call: Call[Any, SharesQuery, NoBody], found: list[shares.ShareRecord]) -> Shares:
+    if call.query.cursor is not None:
+        after = cursor.unpack(_CURSOR, call.query.cursor)
+        ids = [share.share_id for share in found]
+        if after not in ids:
+            raise Refused(Code.INVALID, "cursor is not valid")
+        found = found[ids.index(after) + 1 :]
+    page = found[: call.query.limit]
+    return Shares(
+        shares=[_listed(share, call.principal) for share in page],
+        next_cursor=cursor.pack(_CURSOR, page[-1].share_id) if len(found) > len(page) else None,
+    )
+
+
+def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:
+    # What an open alert does to a link is not shown on a driver's phone: it may be open under duress.
+    lasts_ms = share.lasts_ms if principal.role in access.OVERSEERS else share.expires_ms
     return shapes.Share(
         id=share.share_id,
         scope=share.scope,
         created_at=share.created_ms,
         created_by=share.created_by,
         expires_at=share.expires_ms,
+        lasts_until=lasts_ms,
         revoked_at=share.revoked_ms,
         views=[
             ShareView(view.address, view.user_agent, view.first_ms, view.at_ms, view.times)

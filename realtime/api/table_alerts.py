@@ -1,9 +1,10 @@
 """The part of the table about alerts and safety timers."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
-from realtime.api import alerts, shapes, timers
+from realtime.api import alerts, shapes, sharing, timers
 from realtime.api import shapes_alerts as given
 from realtime.api.operation import AnyOperation, Operation
 from realtime.protocol import Code
@@ -42,6 +43,31 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         query_shape=shapes.NoQuery,
         body_shape=shapes.NoBody,
         answer=given.AlertDetail,
+        errors=(Code.NOT_FOUND,),
+    ),
+    Operation(
+        id="create_alert_share",
+        method="POST",
+        path="/api/v1/alerts/{alert_id}/shares",
+        summary="Make a link to an alert for somebody without an account, who may look and not answer.",
+        handler=sharing.create_alert_share,
+        path_shape=given.AlertPath,
+        query_shape=shapes.NoQuery,
+        body_shape=shapes.ShareRequest,
+        answer=shapes.NewShare,
+        status=HTTPStatus.CREATED,
+        errors=(Code.NOT_FOUND,),
+    ),
+    Operation(
+        id="list_alert_shares",
+        method="GET",
+        path="/api/v1/alerts/{alert_id}/shares",
+        summary="The links to an alert, and who opened them.",
+        handler=sharing.list_alert_shares,
+        path_shape=given.AlertPath,
+        query_shape=shapes.SharesQuery,
+        body_shape=shapes.NoBody,
+        answer=shapes.Shares,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(

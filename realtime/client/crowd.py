@@ -18,7 +18,6 @@ from realtime.client.driver import DriverClient
 from realtime.client.link import Stopped, TokenSource
 from realtime.client.outbox import Outbox
 from realtime.client.report import Show, total_stats
-from realtime.client.sos import raise_sos
 
 MAX_KEPT = 20_000
 CONNECTS_PER_S = 200.0
@@ -141,11 +140,9 @@ class Crowd:
         if self._sos_after_s is None or not self.clients:
             return
         await asyncio.sleep(self._sos_after_s)
-        press: dict[str, object] = {"sos_id": str(uuid4()), "pressed_at": round(time.time() * 1000)}
-        if self._latest:
-            press["point"] = self._latest
+        where = {"point": self._latest} if self._latest else {}
         try:
-            answer = await raise_sos(self.clients[0].link, press)
+            answer = await self.clients[0].sos(str(uuid4()), round(time.time() * 1000), **where)
         except Stopped as error:
             self._on_sos(f"the SOS of {self.names[0]} was refused: {error}")
         else:

@@ -1,7 +1,7 @@
 """A driver's app without the phone: an outbox on a link."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +10,7 @@ import aiohttp
 
 from realtime.client.link import Link, OnEvent, TokenSource, auth_of
 from realtime.client.outbox import Outbox, Verdict
+from realtime.client.sos import cancel_sos, raise_sos
 
 
 class DriverClient:
@@ -79,6 +80,19 @@ class DriverClient:
         """As `Outbox.end`, and sent."""
         self.outbox.end(ended_ms)
         self.link.wake()
+
+    async def sos(self, sos_id: str, pressed_ms: int, **details: Any) -> Mapping[str, Any]:
+        """Press until it is kept, as `raise_sos`; the answer. ``details`` are the other fields of ``sos``;
+        the journey under way goes with them. The same ``sos_id`` again is the same alert. Raises Stopped.
+        """
+        press = {"sos_id": sos_id, "pressed_at": pressed_ms}
+        if (journey_id := self.outbox.journey_id) is not None:
+            press["journey_id"] = journey_id
+        return await raise_sos(self.link, press | details)
+
+    async def cancel(self, sos_id: str, pin: str = "") -> Mapping[str, Any]:
+        """Take an SOS back, as `cancel_sos`; the answer. Raises Stopped: ``forbidden`` for a wrong PIN."""
+        return await cancel_sos(self.link, sos_id, pin)
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until the server has everything; False when it has not by ``timeout_s``. Raises Stopped."""

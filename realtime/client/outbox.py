@@ -169,6 +169,11 @@ class Outbox:
             bool(self.journeys) and self.journeys[-1].ended_ms is None and self.journeys[-1].refused is None
         )
 
+    @property
+    def journey_id(self) -> str | None:
+        """The server's id of the journey under way; None without one, or before the server has told it."""
+        return self.journeys[-1].journey_id if self.is_under_way else None
+
     # --- what the connection does
 
     @property

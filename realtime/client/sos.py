@@ -1,4 +1,4 @@
-"""The button: pressed again and again, under one id, until the server says that it is kept."""
+"""The button: pressed again and again, under one id, until the server says it is kept; and taken back."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,9 +14,21 @@ async def raise_sos(link: Link, press: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Raises Stopped when the server refuses it for good, or the link is over.
     """
+    return await _until_answered(link, "sos", press)
+
+
+async def cancel_sos(link: Link, sos_id: str, pin: str = "") -> Mapping[str, Any]:
+    """Take an SOS back, asked until it is answered; the answer. Asking twice does no harm.
+
+    Raises Stopped when the server refuses it (``forbidden``: the PIN is wrong), or the link is over.
+    """
+    return await _until_answered(link, "sos:cancel", {"sos_id": sos_id, "pin": pin})
+
+
+async def _until_answered(link: Link, event: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
     while True:
         link.check()
-        answer = await link.ask("sos", dict(press))
+        answer = await link.ask(event, dict(payload))
         if isinstance(answer, Mapping):
             if answer.get("ok") is True:
                 return answer

@@ -23,6 +23,7 @@ PER_WINDOW: Final[Mapping[str, int]] = {
     "watch": 1_000,
     "submit_positions": 200,
     "create_share": 30,
+    "create_alert_share": 30,
     "revoke_token": 100,
     "send_code": 20,
     "verify_contact": 30,

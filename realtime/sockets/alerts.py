@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Raw, Struct
 
 from alerts.alert import Alert
+from realtime import access
 from realtime.auth import Principal
 from realtime.fanout import frames
 from realtime.fanout.engine import EngineSocket
@@ -15,7 +16,7 @@ from realtime.live.channels import journey_channel, vendor_channel
 from realtime.protocol import Refused, alert_uuid
 from realtime.safety.answering import Answering, How
 from realtime.safety.news import AlertNews
-from realtime.safety.views import Rendered
+from realtime.safety.views import Rendered, is_open
 from realtime.sockets.connection import Connection
 from realtime.sockets.events import Answer, decoded, later
 
@@ -65,6 +66,7 @@ class AlertWatch:
         self._answering = answering
         self._principal_of = principal_of
         self._watching: dict[UUID, set[Connection]] = {}
+        self._following: dict[UUID, dict[Connection, str]] = {}
         news.listen(self._on_change)
 
     def table(self) -> dict[str, Any]:
@@ -95,6 +97,14 @@ class AlertWatch:
             if argument is not None:
                 label = frames.json_bytes(label_of(alert.alert_id))
                 connection.socket.write(frames.event(connection.namespace, EVENT, label, argument))
+        if not is_open(alert):
+            self._part(alert.alert_id)
+
+    def _part(self, alert_id: UUID) -> None:
+        """The alert is over: who followed its journey by a link to it sees no more of that."""
+        for connection, label in self._following.pop(alert_id, {}).items():
+            if self._hub.leave(label, connection.socket):
+                connection.emit("reset", {"feed": label})
 
     # --- snapshots
 
@@ -132,6 +142,26 @@ class AlertWatch:
         assert principal.share is not None
         return await self._answering.visible(principal, alert_uuid(principal.share.alert_id or ""))
 
+    def follow(self, connection: Connection, alert: Alert, label: str) -> bool:
+        """``connection`` watches the journey of ``alert`` as ``label`` until that is over; False if it is."""
+        newest = self._news.get(alert.tenant, alert.alert_id)
+        if newest is not None and not is_open(newest):
+            return False
+        if not connection.left:
+            self._following.setdefault(alert.alert_id, {})[connection] = label
+        return True
+
+    def journey_of_link(self, principal: Principal) -> str | None:
+        """The journey that the holder of a link may watch, as far as is known here."""
+        grant = principal.share
+        if grant is None or grant.alert_id is None:
+            return None if grant is None else grant.journey_id
+        alert = self._news.get(principal.tenant, alert_uuid(grant.alert_id))
+        if alert is None:
+            return grant.journey_id
+        shown = access.may_see_journey_of_alert(principal, alert.tenant, alert.alert_id, is_open(alert))
+        return str(alert.journey_id) if shown and alert.journey_id is not None else None
+
     def labels(self, connection: Connection) -> list[str]:
         """The alerts that ``connection`` watches."""
         return [label_of(alert_id) for alert_id, there in self._watching.items() if connection in there]
@@ -150,6 +180,10 @@ class AlertWatch:
         """The viewer has gone."""
         for label in self.labels(connection):
             self.unwatch(connection, label)
+        for alert_id in [one for one, there in self._following.items() if connection in there]:
+            del self._following[alert_id][connection]
+            if not self._following[alert_id]:
+                del self._following[alert_id]
 
     # --- events
 

@@ -26,8 +26,8 @@ from realtime.sockets.address import Addresses
 from realtime.sockets.connection import Connection, Connections, Limiter
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.events import internal
+from realtime.sockets.links import Links
 from realtime.sockets.watch import WatchEvents
-from realtime.store import shares
 from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,11 @@ class Gateway:
         now_ms: Callable[[], int],
     ) -> None:
         self._settings = settings
-        self._db = db
         self._admission = admission
         self._limiter = limiter
-        self._now_ms = now_ms
         self._addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections()
+        self.links = Links(db, now_ms)
         self.draining = False
         self.open_answer: Callable[[object], Awaitable[Principal]] | None = None
         """Lets in who holds the answer link of an alert; set by the wiring."""
@@ -102,7 +101,7 @@ class Gateway:
         """Begin to end connections whose credentials have."""
         self._tasks = [
             asyncio.ensure_future(_every(EXPIRY_CHECK_S, self._end_expired)),
-            asyncio.ensure_future(_every(SHARES_CHECK_S, self._end_closed_shares)),
+            asyncio.ensure_future(_every(SHARES_CHECK_S, self._look_at_links)),
         ]
 
     # --- coming and going
@@ -269,7 +268,7 @@ class Gateway:
                 return Refused(Code.REVOKED, "token was revoked")
             over = asyncio.get_running_loop().time() > connection.until_s
             return connection.only_sos if over else None
-        if self._now_ms() > connection.principal.expires_ms:
+        if self.links.is_over(connection):
             return Refused(Code.TOKEN_EXPIRED, "credentials have expired")
         if self._admission.is_revoked(connection.principal):
             return Refused(Code.REVOKED, "token was revoked")
@@ -282,18 +281,8 @@ class Gateway:
             if (refusal := self._still_welcome(connection)) is not None:
                 connection.end(refusal)
 
-    async def _end_closed_shares(self) -> None:
-        open_: dict[str, list[Connection]] = {}
-        for connection in self.connections:
-            if connection.principal.share is not None and connection.principal.share.share_id:
-                open_.setdefault(connection.principal.share.share_id, []).append(connection)
-        try:
-            closed = await shares.closed_among(self._db, list(open_))
-        except Refused:
-            return  # open ones stay while the store cannot be asked
-        for share_id in closed:
-            for connection in open_[share_id]:
-                connection.end(Refused(Code.REVOKED, "link is not valid any more"))
+    async def _look_at_links(self) -> None:
+        await self.links.look(self.connections)
 
     def stalled(self, socket: EngineSocket) -> None:
         """A viewer that reads nothing: nothing more can be said to it."""

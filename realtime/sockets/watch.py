@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
+from alerts.alert import Alert
 from realtime import access
 from realtime.auth import Principal
 from realtime.fanout import frames
@@ -31,6 +32,7 @@ from realtime.protocol import (
     journey_uuid,
     shown,
 )
+from realtime.safety.views import is_open
 from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
@@ -112,7 +114,7 @@ class WatchEvents:
             "now_ms": self._now_ms(),
         }
         if principal.share is not None:
-            who["journey_id"] = principal.share.journey_id
+            who["journey_id"] = self._alerts.journey_of_link(principal)
             who["scope"] = principal.share.scope
             if principal.share.alert_id is not None:
                 who["alert_id"] = principal.share.alert_id
@@ -179,12 +181,11 @@ class WatchEvents:
         if since_seq < 0:
             raise Refused(Code.INVALID, "since_seq is negative")
         head = await journeys.head(self._db, principal.tenant, journey_id)
-        if head is None or not access.may_see_journey(
-            principal, head.tenant, head.vendor, head.driver, journey_id
-        ):
-            raise Refused(Code.NOT_FOUND, "journey is not known")
+        if head is None:
+            raise _no_journey()
+        alert = await self._let_see(principal, head)
         label = f"journey:{journey_id}"
-        since = await self._since(principal, journey_id, since_seq)
+        since = await self._since(principal, journey_id, since_seq, alert)
         try:
             joined = await self._hub.join_log(
                 journey_channel(principal.tenant, journey_id), label, connection.socket, since
@@ -192,22 +193,47 @@ class WatchEvents:
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)
+        for_a_while = alert if access.leaves_at_the_end(principal) else None
+        if for_a_while is not None and not self._alerts.follow(connection, for_a_while, label):
+            self._hub.leave(label, connection.socket)  # the alert was closed while the feed was joined
+            raise _no_journey()
         return _log_answer(label, joined, head, self._alerts.of_journey(principal, journey_id))
 
-    async def _since(self, principal: Principal, journey_id: UUID, asked: int) -> int | None:
+    async def _let_see(self, principal: Principal, head: journeys.JourneyHead) -> Alert | None:
+        """Refuse who may not see the journey. The alert, where that is what the viewer's link is to."""
+        if principal.share is None or principal.share.alert_id is None:
+            seen = access.may_see_journey(principal, head.tenant, head.vendor, head.driver, head.journey_id)
+            alert = None
+        else:
+            alert = await self._alerts.of_link(principal)
+            # The phone names the journey, so it is compared whose that is.
+            own = alert.journey_id == head.journey_id and alert.driver == head.driver
+            seen = own and access.may_see_journey_of_alert(
+                principal, head.tenant, alert.alert_id, is_open(alert)
+            )
+        if not seen:
+            raise _no_journey()
+        return alert
+
+    async def _since(
+        self, principal: Principal, journey_id: UUID, asked: int, alert: Alert | None
+    ) -> int | None:
         """After which entry a viewer may see a journey; None: from the last one on."""
         if access.may_see_past(principal):
             return asked
         grant = principal.share
-        if grant is None or grant.alert_id is None or grant.scope != "journey":
+        if grant is None or alert is None or grant.scope != "journey":
             return None
-        alert = await self._alerts.of_link(principal)
         return max(asked, await points.last_before(self._db, principal.tenant, journey_id, alert.pressed_ms))
 
     def _stay_out_if_left(self, connection: Connection, label: str) -> None:
         """A client may leave the namespace, its transport staying, while it is being let into a feed."""
         if connection.left:
             self._hub.leave(label, connection.socket)
+
+
+def _no_journey() -> Refused:
+    return Refused(Code.NOT_FOUND, "journey is not known")
 
 
 def _label_of(request: FeedRequest) -> str:

@@ -1,23 +1,29 @@
-"""Shares: links to one journey that need no account. The database holds only the secret's hash."""
+"""Shares: links to one journey or alert that need no account. The database holds only the secret's hash."""
 
 import hashlib
 import hmac
 import re
 import secrets
 from collections.abc import Collection
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
+from alerts.alert import Actor
 from realtime.protocol import Code, Refused
 from realtime.store.database import Database
 from realtime.store.queries import load
 
 Scope = Literal["live", "journey"]
-"""``live``: from now on only; ``journey``: all of it."""
+"""``live``: from now on only; ``journey``: all of it, of an alert's journey from the press on."""
 
+GRACE_MS: Final = 3_600_000
+"""How long after an alert was closed a link that it kept good stays so: who watches sees how it ended."""
+MADE: Final = "share made"
+REVOKED: Final = "share revoked"
 VIEWS_LISTED: Final = 100
 
 _ID_BYTES: Final = 12
@@ -30,11 +36,15 @@ _SQL = load("shares")
 
 
 class Share(Struct, frozen=True):
-    """An open share: whoever holds it may see ``journey_id`` until ``expires_ms``."""
+    """An open share: whoever holds it may see the journey, or the alert and, while that is open, its journey.
+
+    ``expires_ms``: until when, as far as is known by now; an open alert moves it on.
+    """
 
     share_id: str
     tenant: str
-    journey_id: UUID
+    journey_id: UUID | None
+    alert_id: UUID | None
     scope: Scope
     expires_ms: int
 
@@ -50,14 +60,16 @@ class View(Struct, frozen=True):
 
 
 class ShareRecord(Struct, frozen=True):
-    """A share as its owner sees it, the latest 100 views first."""
+    """A share as its owner sees it, the latest 100 views first. ``lasts_ms``: until when it is good."""
 
     share_id: str
-    journey_id: UUID
+    journey_id: UUID | None
+    alert_id: UUID | None
     scope: Scope
     created_ms: int
     created_by: str
     expires_ms: int
+    lasts_ms: int
     revoked_ms: int | None
     views: list[View]
 
@@ -69,53 +81,72 @@ async def create(
 
     Raises Refused: not_found when ``tenant`` has no such journey, unavailable.
     """
+    return await _create(db, "create", tenant, journey_id, scope, expires_ms, created_by)
+
+
+async def create_to_alert(
+    db: Database, tenant: str, alert_id: UUID, scope: Scope, expires_ms: int, by: Actor
+) -> tuple[str, str]:
+    """Share an alert, as `create` does a journey; it is told in the alert's history.
+
+    Raises Refused: not_found when ``tenant`` has no such alert in the database, unavailable.
+    """
+    history = (_json(by), MADE)
+    return await _create(db, "create_to_alert", tenant, alert_id, scope, expires_ms, by.id, *history)
+
+
+async def _create(
+    db: Database, query: str, tenant: str, of: UUID, scope: Scope, expires_ms: int, *more: str
+) -> tuple[str, str]:
     share_id, secret = secrets.token_urlsafe(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    given = (tenant, of, share_id, scope, _hashed(secret), expires_ms, *more)
     async with db.writer() as connection:
-        made = await connection.fetchval(
-            _SQL["create"], tenant, journey_id, share_id, scope, _hashed(secret), expires_ms, created_by
-        )
+        made = await connection.fetchval(_SQL[query], *given)
     if made is None:
-        raise Refused(Code.NOT_FOUND, "journey is not known")
+        raise Refused(Code.NOT_FOUND, f"{'journey' if query == 'create' else 'alert'} is not known")
     return share_id, secret
 
 
 async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
-    """The share, if the secret is right and it is not expired or revoked. Raises Refused(unavailable)."""
+    """The share, if the secret is right and it is good still. Raises Refused(unavailable)."""
     if not _ID.fullmatch(share_id):
         return None
     async with db.writer() as connection:  # the tenant is not known yet, so no reader's role will do
-        row = await connection.fetchrow(_SQL["open"], share_id)
+        row = await connection.fetchrow(_SQL["open"], share_id, GRACE_MS)
     right = hmac.compare_digest(_hashed(secret), _NOBODY if row is None else row["secret_sha256"])
     if row is None or not right:
         return None
-    journey_id = UUID(int=row["journey_id"].int)
-    return Share(row["share_id"], row["tenant_id"], journey_id, row["scope"], row["expires_ms"])
+    to = (_uuid(row["journey_id"]), _uuid(row["alert_id"]))
+    return Share(row["share_id"], row["tenant_id"], *to, row["scope"], row["lasts_ms"])
 
 
 async def list_of_journey(db: Database, tenant: str, journey_id: UUID) -> list[ShareRecord]:
     """Every share of the journey, the newest first, with its views. Raises Refused(unavailable)."""
-    async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["of_journey"], journey_id)
-        return await _records(connection, rows)
+    return await _listed(db, tenant, "of_journey", journey_id)
+
+
+async def list_of_alert(db: Database, tenant: str, alert_id: UUID) -> list[ShareRecord]:
+    """Every share of the alert, the newest first, with its views. Raises Refused(unavailable)."""
+    return await _listed(db, tenant, "of_alert", alert_id)
 
 
 async def get(db: Database, tenant: str, share_id: str) -> ShareRecord | None:
     """One share of ``tenant``, open or not; None when there is none. Raises Refused(unavailable)."""
     if not _ID.fullmatch(share_id):
         return None
-    async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["get"], share_id)
-        found = await _records(connection, rows)
+    found = await _listed(db, tenant, "get", share_id)
     return found[0] if found else None
 
 
-async def revoke(db: Database, tenant: str, share_id: str) -> bool:
-    """Close a share for good; False if ``tenant`` has no open one of that id. Raises Refused(unavailable)."""
+async def revoke(db: Database, tenant: str, share_id: str, by: Actor) -> bool:
+    """Close a share for good; False if ``tenant`` has none of that id that is not closed so yet. Of a link to
+    an alert the alert's history tells it. Raises Refused(unavailable).
+    """
     if not _ID.fullmatch(share_id):
         return False
     async with db.writer() as connection:
-        status: str = await connection.execute(_SQL["revoke"], tenant, share_id)
-    return status != "UPDATE 0"
+        revoked = await connection.fetchval(_SQL["revoke"], tenant, share_id, _json(by), REVOKED)
+    return revoked is not None
 
 
 async def viewed(db: Database, share_id: str, address: str, user_agent: str) -> None:
@@ -129,13 +160,19 @@ async def viewed(db: Database, share_id: str, address: str, user_agent: str) -> 
         )
 
 
-async def closed_among(db: Database, share_ids: Collection[str]) -> set[str]:
-    """Those of ``share_ids`` that are revoked, expired or unknown. Raises Refused(unavailable)."""
+async def lasting(db: Database, share_ids: Collection[str]) -> dict[str, int]:
+    """Until when those of ``share_ids`` that nobody has revoked are good. Raises Refused(unavailable)."""
     if not share_ids:
-        return set()
+        return {}
     async with db.writer() as connection:  # across tenants
-        rows = await connection.fetch(_SQL["still_open"], list(share_ids))
-    return set(share_ids) - {row["share_id"] for row in rows}
+        rows = await connection.fetch(_SQL["lasting"], list(share_ids), GRACE_MS)
+    return {row["share_id"]: row["lasts_ms"] for row in rows}
+
+
+async def _listed(db: Database, tenant: str, query: str, of: UUID | str) -> list[ShareRecord]:
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL[query], of, GRACE_MS)
+        return await _records(connection, rows)
 
 
 async def _records(connection: asyncpg.Connection, rows: list[asyncpg.Record]) -> list[ShareRecord]:
@@ -146,16 +183,26 @@ async def _records(connection: asyncpg.Connection, rows: list[asyncpg.Record]) -
     return [
         ShareRecord(
             share_id=row["share_id"],
-            journey_id=UUID(int=row["journey_id"].int),
+            journey_id=_uuid(row["journey_id"]),
+            alert_id=_uuid(row["alert_id"]),
             scope=row["scope"],
             created_ms=row["created_ms"],
             created_by=row["created_by"],
             expires_ms=row["expires_ms"],
+            lasts_ms=row["lasts_ms"],
             revoked_ms=row["revoked_ms"],
             views=views[row["share_id"]],
         )
         for row in rows
     ]
+
+
+def _uuid(value: Any) -> UUID | None:
+    return None if value is None else UUID(int=value.int)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _hashed(secret: str) -> bytes:

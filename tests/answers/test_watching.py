@@ -2,11 +2,16 @@
 
 from uuid import UUID, uuid4
 
+import pytest
+
+from alerts.alert import Actor, ActorKind
 from alerts.answer import make_token
+from realtime.sockets import links
 from realtime.store import shares
-from tests.sockets.kit import Raw, Server, now_ms
+from tests.sockets.kit import Raw, Server, good, now_ms, until
 
 WATCH = "/watch"
+ANN = Actor(ActorKind.OPERATOR, "ann")
 
 
 async def contact(server: Server) -> tuple[Raw, Raw, str, str, str]:
@@ -71,3 +76,147 @@ async def test_a_link_to_the_journey_sees_that_there_is_an_alert_and_answers_non
     for event in ("alert:ack", "alert:resolve", "alert:false_alarm", "alert:respond"):
         refused = await viewer.ask(WATCH, event, {"alert_id": alert_id})
         assert refused["error"]["code"] == "forbidden"
+
+
+# --- links to an alert that anybody may hold
+
+
+async def link(server: Server, alert_id: str, scope: str = "live", expires_ms: int | None = None) -> str:
+    """A share of an alert, as `/watch` takes it."""
+    until_ms = now_ms() + 10**7 if expires_ms is None else expires_ms
+    made = await shares.create_to_alert(server.db, "t1", UUID(alert_id), scope, until_ms, ANN)
+    return ".".join(made)
+
+
+async def holder(server: Server, share: str) -> Raw:
+    viewer = await server.raw()
+    assert await viewer.connect(WATCH, share=share) == {}
+    return viewer
+
+
+async def alarmed(server: Server, **more: object) -> tuple[Raw, str, str]:
+    """A driver who pressed on a journey of five points: the driver, the journey, the alert."""
+    raw = await server.driver(f"d-{uuid4()}")
+    journey = await server.journey(raw, points=5)
+    ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "journey_id": journey, **more})
+    return raw, journey, ack["alert_id"]
+
+
+@pytest.mark.parametrize("scope", ["live", "journey"])
+async def test_a_link_to_an_alert_sees_it_and_where_its_driver_is_and_answers_nothing(
+    server: Server, scope: str
+) -> None:
+    raw, journey, alert_id = await alarmed(server, message="help", pressed_at=1)
+    _, other_journey, other_alert = await alarmed(server)
+    viewer = await holder(server, await link(server, alert_id, scope))
+    who = await viewer.ask(WATCH, "whoami")
+    assert (who["alert_id"], who["journey_id"], who["scope"], who["may_answer"], who["role"]) == (
+        alert_id, journey, scope, False, "share",
+    )  # fmt: skip
+    told = await viewer.ask(WATCH, "watch", {"feed": {"alert": alert_id}})
+    assert [alert["message"] for alert in told["snapshot"]["alerts"]] == ["help"]
+    way = await viewer.ask(WATCH, "watch", {"feed": {"journey": journey, "since_seq": 0}})
+    seqs = [point[2][0] for point in way["snapshot"]["positions"]]
+    assert seqs == ([5] if scope == "live" else [1, 2, 3, 4, 5]), "from the press on, or now"
+    sent = {"journey_id": journey, "points": [good(6)]}
+    assert (await raw.ask("/driver", "positions", sent))["ok"]
+    _, items = await viewer.event(WATCH, "positions")
+    assert [item[2][0] for item in items] == [6]
+    for event in ("alert:ack", "alert:resolve", "alert:false_alarm", "alert:respond", "alert:note"):
+        asked = {"alert_id": alert_id, **({"text": "x"} if event == "alert:note" else {})}
+        assert (await viewer.ask(WATCH, event, asked))["error"]["code"] == "forbidden", event
+    for feed in ({"alert": other_alert}, {"journey": other_journey}, {"vendor": "v1"}):
+        assert (await viewer.ask(WATCH, "watch", {"feed": feed}))["error"]["code"] == "not_found", feed
+
+
+async def test_when_the_alert_is_over_its_link_shows_that_and_the_journey_no_more(server: Server) -> None:
+    raw, journey, alert_id = await alarmed(server)
+    share = await link(server, alert_id, "journey")
+    viewer, late = await holder(server, share), await holder(server, share)
+    await viewer.ask(WATCH, "watch", {"feed": {"alert": alert_id}})
+    assert (await viewer.ask(WATCH, "watch", {"feed": {"journey": journey}}))["ok"]
+    dispatcher = await server.viewer()
+    assert (await dispatcher.ask(WATCH, "alert:resolve", {"alert_id": alert_id}))["ok"]
+    (reset,) = await viewer.event(WATCH, "reset")
+    assert reset == {"feed": f"journey:{journey}"}
+    for who in (viewer, late, await holder(server, share)):
+        said = await who.ask(WATCH, "whoami")
+        assert (said["alert_id"], said["journey_id"]) == (alert_id, None)
+        refused = await who.ask(WATCH, "watch", {"feed": {"journey": journey}})
+        assert refused["error"]["code"] == "not_found"
+        told = await who.ask(WATCH, "watch", {"feed": {"alert": alert_id}})
+        assert [alert["state"] for alert in told["snapshot"]["alerts"]] == ["resolved"]
+    assert (await raw.ask("/driver", "positions", {"journey_id": journey, "points": [good(6)]}))["ok"]
+    watched = await dispatcher.ask(WATCH, "watch", {"feed": {"journey": journey}})
+    assert len(watched["snapshot"]["positions"]) == 6, "whom it concerns still sees it"
+
+
+async def test_a_journey_that_the_phone_names_later_is_shown_too(server: Server) -> None:
+    raw = await server.driver(f"d-{uuid4()}")
+    ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4())})
+    viewer = await holder(server, await link(server, ack["alert_id"]))
+    assert (await viewer.ask(WATCH, "whoami"))["journey_id"] is None
+    journey = await server.journey(raw, points=2)
+    await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "journey_id": journey})
+    assert (await viewer.ask(WATCH, "whoami"))["journey_id"] == journey
+    assert (await viewer.ask(WATCH, "watch", {"feed": {"journey": journey}}))["ok"]
+
+
+async def test_a_journey_of_somebody_else_that_a_phone_names_is_not_shown(server: Server) -> None:
+    _, journey, _ = await alarmed(server)
+    raw = await server.driver(f"d-{uuid4()}")
+    ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "journey_id": journey})
+    key = server.instance.settings.alerts_key
+    token = make_token(key, UUID(ack["alert_id"]), str(uuid4()), now_ms() + 10**7)
+    asked = await server.raw()
+    assert await asked.connect(WATCH, answer=token) == {}
+    for viewer in (asked, await holder(server, await link(server, ack["alert_id"]))):
+        refused = await viewer.ask(WATCH, "watch", {"feed": {"journey": journey}})
+        assert refused["error"]["code"] == "not_found"
+
+
+async def test_a_revoked_link_to_an_alert_is_closed_though_the_alert_is_open(server: Server) -> None:
+    _, _, alert_id = await alarmed(server)
+    share = await link(server, alert_id)
+    viewer = await holder(server, share)
+    assert await shares.revoke(server.db, "t1", share.partition(".")[0], ANN)
+    (closing,) = await viewer.event(WATCH, "closing")
+    assert (closing["code"], closing["retryable"]) == ("revoked", False)
+    await viewer.has_ended()
+    again = await server.raw()
+    assert (await again.connect(WATCH, share=share))["code"] == "not_found"
+
+
+# --- an open SOS keeps links good
+
+
+@pytest.mark.parametrize("drill", [True, False])
+@pytest.mark.parametrize("to", ["journey", "alert"])
+async def test_a_link_whose_time_is_up_stays_good_while_an_sos_is_open_and_an_hour_more(
+    server: Server, to: str, drill: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, journey, alert_id = await alarmed(server, drill=drill)
+    expires_ms = now_ms() + 300
+    if to == "alert":
+        share = await link(server, alert_id, "live", expires_ms)
+    else:
+        share = ".".join(await shares.create(server.db, "t1", UUID(journey), "live", expires_ms, "x"))
+    viewer = await holder(server, share)
+    assert (await viewer.ask(WATCH, "whoami"))["expires_at"] == expires_ms
+    if drill:
+        (closing,) = await viewer.event(WATCH, "closing")
+        assert closing["code"] == "token_expired"
+        await viewer.has_ended()
+        assert (await (await server.raw()).connect(WATCH, share=share))["code"] == "not_found"
+        return
+    await until(lambda: now_ms() > expires_ms + 2 * links.LATE_MS, "its time is long up")
+    later = await holder(server, share)
+    for who in (viewer, later):
+        assert (await who.ask(WATCH, "whoami"))["expires_at"] > expires_ms + shares.GRACE_MS - 10_000
+    # Over since longer than the grace: what was told to be good until then is over too.
+    dispatcher = await server.viewer()
+    assert (await dispatcher.ask(WATCH, "alert:resolve", {"alert_id": alert_id}))["ok"]
+    assert await (await server.raw()).connect(WATCH, share=share) == {}
+    monkeypatch.setattr(shares, "GRACE_MS", 0)
+    assert (await (await server.raw()).connect(WATCH, share=share))["code"] == "not_found"
+    assert (await viewer.ask(WATCH, "whoami"))["ok"], "was let in until the hour is over"

@@ -7,6 +7,7 @@ from uuid import uuid4
 from tests.api.harness import Api
 
 ALERT_IDS = {"alert_id": str(uuid4()), "timer_id": str(uuid4())}
+SHARE = {"scope": "live", "expires_in_s": 60}
 _ALERT = "/api/v1/alerts/{alert_id}"
 
 
@@ -32,6 +33,8 @@ async def alert_drives(api: Api) -> list[tuple[str, str, str, dict[str, Any]]]:
     return [
         ("get", "/api/v1/alerts", "/api/v1/alerts?driver=d7", {}),
         ("get", _ALERT, first, {"token": service}),
+        ("post", f"{_ALERT}/shares", f"{first}/shares", {"token": service, "json": SHARE}),
+        ("get", f"{_ALERT}/shares", f"{first}/shares", {"token": service}),
         ("post", f"{_ALERT}/acknowledge", f"{first}/acknowledge", {"token": service, "json": {}}),
         ("post", f"{_ALERT}/notes", f"{first}/notes", {"token": service, "json": {"text": "x"}}),
         ("post", f"{_ALERT}/responders", f"{first}/responders", {"token": service, "json": {"name": "y"}}),

@@ -64,6 +64,29 @@ def test_a_share_sees_its_journey_and_no_other() -> None:
     assert not access.may_use_api(share)
 
 
+def test_a_link_to_an_alert_sees_its_journey_until_the_end_and_an_answer_link_longer() -> None:
+    held = ShareGrant("s1", str(JOURNEY), "journey", str(OTHER))
+    asked = ShareGrant("", str(JOURNEY), "journey", str(OTHER), "c1")
+    for grant, is_contact in ((held, False), (asked, True)):
+        link = principal("share", set(), share=grant)
+        assert not access.may_see_journey(link, "t1", "north", "d1", JOURNEY), "the alert says so, or nothing"
+        assert access.may_see_journey_of_alert(link, "t1", OTHER, True)
+        assert access.may_see_journey_of_alert(link, "t1", OTHER, False) == is_contact
+        assert access.leaves_at_the_end(link) == (not is_contact)
+        assert access.may_answer_alert(link, "t1", "north", OTHER) == is_contact
+        assert not access.may_see_journey_of_alert(link, "t1", JOURNEY, True)
+        assert not access.may_see_journey_of_alert(link, "t2", OTHER, True)
+    for who in EVERYONE:
+        assert not access.may_see_journey_of_alert(who, "t1", OTHER, True), who.role
+
+
+def test_overseers_share_alerts_of_their_vendors_and_nobody_else_does() -> None:
+    for who in EVERYONE:
+        assert access.may_share_alert(who, "t1", "north") == (who.role in access.OVERSEERS), who.role
+        assert not access.may_share_alert(who, "t2", "north")
+    assert not access.may_share_alert(principal("dispatcher", {"north"}), "t1", "south")
+
+
 def test_a_live_share_sees_no_past() -> None:
     live = principal("share", set(), share=ShareGrant("s1", str(JOURNEY), "live"))
     assert not access.may_see_past(live)

@@ -10,7 +10,7 @@ from realtime import admission
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.sockets import area, gateway
+from realtime.sockets import area, gateway, links
 from tests.engines_fixtures import TEMPLATE, database
 from tests.sockets.kit import SECRET, Server, serving
 
@@ -22,6 +22,7 @@ def often() -> Iterator[None]:
         patch.setattr(admission, "POLL_S", 0.2)
         patch.setattr(gateway, "EXPIRY_CHECK_S", 0.2)
         patch.setattr(gateway, "SHARES_CHECK_S", 0.2)
+        patch.setattr(links, "LATE_MS", 500)
         patch.setattr(area, "VENDORS_CHECK_S", 0.2)
         yield
 

@@ -14,9 +14,12 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from alerts.alert import Actor, ActorKind
 from realtime.settings import Settings
 from realtime.store import revocations, shares
 from tests.sockets.kit import SECRET, Raw, Server, census, good, now_ms, serving, until
+
+SOMEBODY = Actor(ActorKind.OPERATOR, "x")
 
 
 class World:
@@ -229,7 +232,7 @@ async def test_a_wrong_secret_a_revoked_share_and_a_missing_one_look_the_same(wo
     revoked = await shares.create(
         world.server.db, "t2", UUID(world.victim_journey), "journey", now_ms() + 10**7, "x"
     )
-    await shares.revoke(world.server.db, "t2", revoked[0])
+    await shares.revoke(world.server.db, "t2", revoked[0], SOMEBODY)
     expired = await shares.create(
         world.server.db, "t2", UUID(world.victim_journey), "journey", now_ms() - 1, "x"
     )
@@ -853,7 +856,7 @@ async def test_a_share_revoked_meanwhile_is_closed_with_a_code_with_redis_down_t
         assert await raw.connect("/watch", share=f"{share_id}.{secret}") == {}
         answer = await raw.ask("/watch", "watch", {"feed": {"journey": world.victim_journey}})
         assert len(answer["snapshot"]["positions"]) >= 3
-        await shares.revoke(server.db, "t2", share_id)
+        await shares.revoke(server.db, "t2", share_id, SOMEBODY)
         (closing,) = await raw.event("/watch", "closing")
         assert (closing["code"], closing["retryable"]) == ("revoked", False)
         await raw.has_ended()

@@ -5,20 +5,49 @@ FROM journeys j
 WHERE j.tenant_id = $1 AND j.journey_id = $2
 RETURNING share_id
 
+-- name: create_to_alert
+-- With its line in the history of the alert.
+WITH made AS (
+    INSERT INTO shares (share_id, tenant_id, alert_id, scope, secret_sha256, expires_ms, created_by)
+    SELECT $3, a.tenant_id, a.alert_id, $4, $5, $6, $7
+    FROM alerts a
+    WHERE a.tenant_id = $1 AND a.alert_id = $2
+    RETURNING share_id, alert_id, scope, expires_ms
+), noted AS (
+    INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
+    SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $8::json, $9,
+           json_build_object('share', m.share_id, 'scope', m.scope, 'expires_at', m.expires_ms)
+    FROM made m JOIN alerts a USING (alert_id)
+)
+SELECT share_id FROM made
+
 -- name: open
-SELECT share_id, tenant_id, journey_id, scope, expires_ms, secret_sha256
-FROM shares
-WHERE share_id = $1 AND revoked_ms IS NULL AND expires_ms > now_ms()
+-- The journey of an alert belongs to a link to it while the alert is open.
+SELECT s.share_id, s.tenant_id, s.alert_id, s.scope, s.secret_sha256, lasts_ms,
+       coalesce(s.journey_id, CASE WHEN a.closed_ms IS NULL THEN a.journey_id END) AS journey_id
+FROM shares s
+LEFT JOIN alerts a USING (alert_id)
+CROSS JOIN LATERAL share_lasts_ms(s, $2) AS lasts_ms
+WHERE s.share_id = $1 AND s.revoked_ms IS NULL AND lasts_ms > now_ms()
 
 -- name: of_journey
-SELECT share_id, journey_id, scope, created_ms, created_by, expires_ms, revoked_ms
-FROM shares
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+       share_lasts_ms(s, $2) AS lasts_ms
+FROM shares s
 WHERE journey_id = $1
 ORDER BY created_ms DESC, share_id
 
+-- name: of_alert
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+       share_lasts_ms(s, $2) AS lasts_ms
+FROM shares s
+WHERE alert_id = $1
+ORDER BY created_ms DESC, share_id
+
 -- name: get
-SELECT share_id, journey_id, scope, created_ms, created_by, expires_ms, revoked_ms
-FROM shares
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+       share_lasts_ms(s, $2) AS lasts_ms
+FROM shares s
 WHERE share_id = $1
 
 -- name: views
@@ -29,14 +58,24 @@ CROSS JOIN LATERAL (
 ) v
 
 -- name: revoke
-UPDATE shares SET revoked_ms = now_ms()
-WHERE tenant_id = $1 AND share_id = $2 AND revoked_ms IS NULL
+-- With its line in the history of the alert, where it is to one.
+WITH revoked AS (
+    UPDATE shares SET revoked_ms = now_ms()
+    WHERE tenant_id = $1 AND share_id = $2 AND revoked_ms IS NULL
+    RETURNING share_id, alert_id
+), noted AS (
+    INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
+    SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $3::json, $4, json_build_object('share', r.share_id)
+    FROM revoked r JOIN alerts a USING (alert_id)
+)
+SELECT share_id FROM revoked
 
 -- name: viewed
 INSERT INTO share_views AS v (share_id, tenant_id, address, user_agent, first_ms, last_ms)
 SELECT share_id, tenant_id, $2, $3, now_ms(), now_ms() FROM shares WHERE share_id = $1
 ON CONFLICT (share_id, address, user_agent) DO UPDATE SET last_ms = excluded.last_ms, times = v.times + 1
 
--- name: still_open
-SELECT share_id FROM shares
-WHERE share_id = ANY ($1::text[]) AND revoked_ms IS NULL AND expires_ms > now_ms()
+-- name: lasting
+SELECT s.share_id, share_lasts_ms(s, $2) AS lasts_ms
+FROM shares s
+WHERE s.share_id = ANY ($1::text[]) AND s.revoked_ms IS NULL

@@ -1,0 +1,85 @@
+"""Who came in by a share link, and until when they may stay: an open SOS keeps a link good.
+
+Postgres says until when, every 3 s; what is heard of alerts says it too, for an SOS that Postgres does not
+have.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+from realtime.auth import Principal
+from realtime.protocol import Code, Refused
+from realtime.safety.news import AlertNews
+from realtime.safety.views import is_open
+from realtime.sockets.connection import Connection
+from realtime.store import shares
+from realtime.store.database import Database
+
+LATE_MS: Final = 6_000
+"""How long after its end a link is waited for: an SOS raised at the last moment is heard of by then."""
+
+
+class Links:
+    """``look`` asks Postgres; ``is_over`` judges one connection. ``news`` is set by the wiring."""
+
+    def __init__(self, db: Database, now_ms: Callable[[], int]) -> None:
+        self._db = db
+        self._now_ms = now_ms
+        self.news: AlertNews | None = None
+
+    def is_over(self, connection: Connection) -> bool:
+        """Whether the link that ``connection`` came in by, or the token, has expired."""
+        now_ms = self._now_ms()
+        if now_ms <= connection.principal.expires_ms:
+            return False
+        if not _share_of(connection):
+            return True
+        if self.news is not None and is_kept_good(self.news, connection.principal):
+            _extend(connection, now_ms + shares.GRACE_MS)
+            return False
+        return now_ms > connection.principal.expires_ms + LATE_MS
+
+    async def look(self, connections: Iterable[Connection]) -> None:
+        """End who came in by a link that was revoked; let the others stay for as long as theirs is good."""
+        holders: dict[str, list[Connection]] = {}
+        for connection in connections:
+            if share_id := _share_of(connection):
+                holders.setdefault(share_id, []).append(connection)
+        try:
+            lasting = await shares.lasting(self._db, list(holders))
+        except Refused:
+            return  # open ones stay while the store cannot be asked
+        for share_id, there in holders.items():
+            for connection in there:
+                if share_id in lasting:
+                    _extend(connection, lasting[share_id])
+                else:
+                    connection.end(Refused(Code.REVOKED, "link is not valid any more"))
+
+
+def is_kept_good(news: AlertNews, principal: Principal) -> bool:
+    """Whether an alert is open that was raised while the link was good; drills apart."""
+    grant = principal.share
+    if grant is None:
+        return False
+    if grant.alert_id is not None:
+        alert = news.get(principal.tenant, UUID(grant.alert_id))
+        alerts = [] if alert is None else [alert]
+    else:
+        alerts = news.open_of_journey(principal.tenant, UUID(grant.journey_id))
+    return any(
+        is_open(alert) and not alert.drill and alert.raised_ms <= principal.expires_ms for alert in alerts
+    )
+
+
+def _share_of(connection: Connection) -> str:
+    """The share it came in by; none for a token, and for an answer link, which is no row."""
+    grant = connection.principal.share
+    return "" if grant is None else grant.share_id
+
+
+def _extend(connection: Connection, until_ms: int) -> None:
+    if until_ms > connection.principal.expires_ms:
+        connection.principal = replace(connection.principal, expires_ms=until_ms)

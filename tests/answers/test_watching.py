@@ -106,7 +106,7 @@ async def alarmed(server: Server, **more: object) -> tuple[Raw, str, str]:
 async def test_a_link_to_an_alert_sees_it_and_where_its_driver_is_and_answers_nothing(
     server: Server, scope: str
 ) -> None:
-    raw, journey, alert_id = await alarmed(server, message="help", pressed_at=1)
+    raw, journey, alert_id = await alarmed(server, message="help", pressed_at=now_ms() - 60_000)
     _, other_journey, other_alert = await alarmed(server)
     viewer = await holder(server, await link(server, alert_id, scope))
     who = await viewer.ask(WATCH, "whoami")

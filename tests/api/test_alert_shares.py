@@ -60,9 +60,7 @@ async def test_the_history_of_the_alert_says_who_made_and_who_revoked_a_link(api
     assert await shares.resolve(api.db, made["id"], made["url"].partition("#")[2]) is None
     history = (await api.get(f"/api/v1/alerts/{alert_id}")).json["history"]
     told = [
-        (line["actor_id"], line["what"], line["detail"]["share"])
-        for line in history
-        if "share" in line["what"]
+        (line["by_id"], line["what"], line["detail"]["share"]) for line in history if "share" in line["what"]
     ]
     assert told == [
         ("dispatcher@t1", "share made", made["id"]),

@@ -18,7 +18,7 @@ async def raise_sos(link: Link, press: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 async def cancel_sos(link: Link, sos_id: str, pin: str = "") -> Mapping[str, Any]:
-    """Take an SOS back, asked until it is answered; the answer. Asking twice does no harm.
+    """Take an SOS back, asked until it is answered; the answer. A wrong PIN counts each time it is asked.
 
     Raises Stopped when the server refuses it (``forbidden``: the PIN is wrong), or the link is over.
     """

@@ -6,6 +6,7 @@ import pytest
 
 from alerts.alert import Actor, ActorKind
 from alerts.answer import make_token
+from realtime.protocol import Code, Refused
 from realtime.sockets import links
 from realtime.store import shares
 from tests.sockets.kit import Raw, Server, good, now_ms, until
@@ -220,3 +221,28 @@ async def test_a_link_whose_time_is_up_stays_good_while_an_sos_is_open_and_an_ho
     monkeypatch.setattr(shares, "GRACE_MS", 0)
     assert (await (await server.raw()).connect(WATCH, share=share))["code"] == "not_found"
     assert (await viewer.ask(WATCH, "whoami"))["ok"], "was let in until the hour is over"
+
+
+@pytest.mark.parametrize("pressed", [True, False])
+async def test_with_postgres_away_an_sos_that_was_heard_of_keeps_a_link_good(
+    server: Server, pressed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = await server.driver(f"d-{uuid4()}")
+    journey = await server.journey(raw, points=1)
+    expires_ms = now_ms() + 300
+    share = await shares.create(server.db, "t1", UUID(journey), "live", expires_ms, "x")
+    viewer = await holder(server, ".".join(share))
+    if pressed:
+        await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "journey_id": journey})
+
+    async def away(*_: object) -> dict[str, int]:
+        raise Refused(Code.UNAVAILABLE, "the store is away")
+
+    monkeypatch.setattr(shares, "lasting", away)
+    await until(lambda: now_ms() > expires_ms + 2 * links.LATE_MS, "its time is long up")
+    if pressed:
+        assert (await viewer.ask(WATCH, "whoami"))["expires_at"] > expires_ms + shares.GRACE_MS
+    else:
+        (closing,) = await viewer.event(WATCH, "closing")
+        assert closing["code"] == "token_expired"
+        await viewer.has_ended()

@@ -9,22 +9,17 @@ import pytest
 
 from realtime.client import DriverClient
 from realtime.client.link import Stopped
-from realtime.client.sos import raise_sos
 from tests.sockets.kit import Server
 
 
-def press() -> dict[str, object]:
-    return {"sos_id": str(uuid4()), "pressed_at": time.time_ns() // 1_000_000}
-
-
 async def test_it_waits_for_the_connection_and_one_press_is_one_alert(server: Server) -> None:
-    name, sos = f"d-{uuid4()}", press()
+    name, sos_id, now_ms = f"d-{uuid4()}", str(uuid4()), time.time_ns() // 1_000_000
     driver = DriverClient(server.url, server.token("driver", driver=name), rng=Random(1), http=server.session)
-    pressing = asyncio.create_task(raise_sos(driver.link, sos))
+    pressing = asyncio.create_task(driver.sos(sos_id, now_ms))
     await asyncio.sleep(0)
     async with driver:
         first = await pressing
-        again = await raise_sos(driver.link, sos)
+        again = await driver.sos(sos_id, now_ms)
     assert first["ok"] is True and first["alert_id"] == again["alert_id"]
 
 
@@ -32,7 +27,7 @@ async def test_what_is_refused_for_good_is_not_pressed_for_ever(server: Server) 
     token = server.token("driver", driver=f"d-{uuid4()}")
     async with DriverClient(server.url, token, rng=Random(1), http=server.session) as driver:
         with pytest.raises(Stopped) as stopped:
-            await raise_sos(driver.link, {"sos_id": "no uuid"})
+            await driver.sos("no uuid", 0)
     assert stopped.value.code == "invalid"
 
 
@@ -63,4 +58,4 @@ async def test_a_link_that_is_over_ends_it(server: Server) -> None:
     driver = DriverClient(server.url, "no token", rng=Random(1), http=server.session)
     async with driver:
         with pytest.raises(Stopped):
-            await raise_sos(driver.link, press())
+            await driver.sos(str(uuid4()), time.time_ns() // 1_000_000)

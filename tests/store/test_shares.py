@@ -286,6 +286,32 @@ async def test_a_revoked_share_is_kept_good_by_nothing(db: Database) -> None:
     assert await shares.lasting(db, [made[0]]) == {}
 
 
+async def test_a_look_at_links_reads_the_alerts_of_theirs_alone(db: Database) -> None:
+    head = await begin(db)
+    alert_id = await put_alert(db, head.journey_id)
+    made = [
+        await shares.create(db, "t1", head.journey_id, "live", EXPIRED, "ann"),
+        await shares.create_to_alert(db, "t1", alert_id, "live", EXPIRED, ANN),
+    ]
+    async with db.writer() as connection:
+        await connection.execute(
+            "INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, "
+            "raised_ms, closed_ms, version, alert, policy_copy) "
+            "SELECT gen_random_uuid(), 't1', 'v1', 'd' || n, gen_random_uuid(), 'sos', 'resolved', "
+            "false, $1, $1, 1, '{}', '{}' FROM generate_series(1, 10000) n",
+            NOW,
+        )
+    async with db._pool.acquire() as connection:
+        await connection.execute("ANALYZE alerts")
+    async with db.writer() as connection:
+        rows = await connection.fetch(shares._SQL["lasting"], [share_id for share_id, _ in made], GRACE_MS)
+        read = await connection.fetchrow(
+            "SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'alerts'"
+        )
+    assert all(row["lasts_ms"] > NOW for row in rows) and len(rows) == 2
+    assert read["seq_scan"] == 0 and read["idx_tup_fetch"] <= 10
+
+
 async def a_moment() -> None:
     """Views of one millisecond have no order: let the next be of a later one."""
     await asyncio.sleep(0.003)

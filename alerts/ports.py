@@ -40,6 +40,8 @@ class Job(Struct, frozen=True):
     alert: Alert
     contact: Contact
     copy: PolicyCopy
+    elsewhere: bool = False
+    """Another process, which cannot be seen now, may have sent it."""
 
 
 class Ledger(Protocol):
@@ -75,7 +77,8 @@ class Ledger(Protocol):
         """Due attempts, and those in `sending` whose lease is over, leased to ``by``.
 
         They are committed as ``sending`` when this returns. A job's attempt has the status from before: DUE
-        is to be sent; SENDING (a take-over) and UNSURE (a lost reply) are to be looked up first.
+        is to be sent; SENDING (a take-over) and UNSURE (a lost reply) are to be looked up first, and so is
+        what may have been sent ``elsewhere``.
         """
 
     async def settle(self, job: Job, outcome: Outcome) -> None:

@@ -1,11 +1,13 @@
 """One claimed attempt: what the provider knows of it, and, if that leaves it to be sent, sending it.
 
-There are three cases:
+There are four cases:
 
 1. It was never tried. Send it.
 2. It was being sent, or its reply was lost, and the provider has it. Record what the provider says.
 3. The same, and the provider has not, or cannot be asked. Send it as a repeat: a message that comes twice
    is better than one that never comes.
+4. It was never tried here, but another process that cannot be seen may have. Look it up: if it is there,
+   record that; else send it, as a repeat unless the provider is sure that it has none.
 
 Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
 since the time is looked at right before the call.
@@ -66,11 +68,13 @@ class Bounds:
 async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | None:
     """Does what is to be done for ``job``. None: it was too late to send; another will have taken it over."""
     job = _with(job, provider=way.notifier.provider)
-    if job.attempt.status is not Status.DUE:
+    was_tried = job.attempt.status is not Status.DUE
+    if was_tried or job.elsewhere:
         report = await _looked_up(way, job, bounds.half(), meter)
         if isinstance(report, StatusReport):
             return Tried(job, _accepted(report), report)
-        job = _with(job, repeat=True)
+        if was_tried or report is not None:
+            job = _with(job, repeat=True)
     timeout_s = bounds.left_s()
     if not timeout_s:
         meter.too_late(job.attempt.channel)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts import case as cases
@@ -38,6 +39,15 @@ MAX_EARLY: Final = 2_000
 """Providers' words of nothing that is known here; beyond it the oldest is forgotten."""
 
 
+class Unseen(Struct, frozen=True):
+    """Other processes act on the same cases and cannot be seen, for ``for_ms`` now: everything is looked up
+    before it is sent, and this process escalates ``late_ms`` later than planned, to find what they have sent.
+    """
+
+    for_ms: int
+    late_ms: int
+
+
 class LocalLedger:
     """`open` replays the journal; ``on_change`` is told of each case that has changed and is kept."""
 
@@ -50,6 +60,8 @@ class LocalLedger:
         self._down: frozenset[Channel] = frozenset()
         self.may_send: Callable[[], bool] = lambda: True
         """Whether anything may be claimed now."""
+        self.unseen: Callable[[], Unseen | None] = lambda: None
+        """Whether others may act on what is here out of sight."""
 
     @classmethod
     async def open(
@@ -131,11 +143,12 @@ class LocalLedger:
         for kept in self._shelf.due(now_ms, down):
             if len(writes) >= limit:
                 break
-            if kept.case.alert.alert_id in self._keeping.closing:
+            alert_id = kept.case.alert.alert_id
+            if alert_id in self._keeping.closing or self._is_early(kept, now_ms):
                 continue
             changes = cases.advanced(settled_into(kept.case, now_ms), now_ms, down)
             after = self._keeping.after(kept, changes, now_ms)
-            self._shelf.note_next(after.case.alert.alert_id, changes.next_ms)
+            self._shelf.note_next(alert_id, changes.next_ms)
             if after != kept:
                 writes.append(self._keeping.keep(kept, after, changes.next_ms))
         await _all(writes)
@@ -170,6 +183,7 @@ class LocalLedger:
                 kept.case.alert,
                 contact_of(kept.case.copy, attempt.contact_id),
                 kept.case.copy,
+                elsewhere=self._unseen_of(kept, now_ms) is not None,
             )
             for _, _, kept, attempt in found[:limit]
         ]
@@ -178,6 +192,18 @@ class LocalLedger:
             by_alert.setdefault(job.alert.alert_id, []).append(job)
         await _all([self._lease(alert_id, some, now_ms) for alert_id, some in by_alert.items()])
         return jobs
+
+    def _unseen_of(self, kept: Kept, now_ms: int) -> Unseen | None:
+        """Of a case that others may have; what was raised since they cannot be seen is ours alone."""
+        unseen = self.unseen()
+        if unseen is None or kept.case.alert.raised_ms > now_ms - unseen.for_ms:
+            return None
+        return unseen
+
+    def _is_early(self, kept: Kept, now_ms: int) -> bool:
+        unseen = self._unseen_of(kept, now_ms)
+        next_ms = self._shelf.next_of(kept.case.alert.alert_id)
+        return unseen is not None and next_ms is not None and now_ms < next_ms + unseen.late_ms
 
     def _lease(self, alert_id: UUID, jobs: Sequence[Job], now_ms: int) -> "asyncio.Future[None]":
         kept = self._shelf.planned(alert_id)

@@ -21,6 +21,7 @@ from alerts.ports import Applied, Away, Taken
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
+from realtime.safety.earlier import Earlier
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
@@ -40,10 +41,7 @@ UNSURE_S: Final = 2.0
 
 
 class SafeIntake:
-    """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced.
-
-    ``stored_of``: the open alert of a driver (tenant, driver, drill) as Postgres last had it.
-    """
+    """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced."""
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class SafeIntake:
         announcer: Announcer,
         news: AlertNews,
         operator_of: Callable[[str], Contact | None],
-        stored_of: Callable[[str, str, bool], Case | None] = lambda tenant, driver, drill: None,
+        earlier: Earlier,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -67,7 +65,7 @@ class SafeIntake:
         self._announcer: Final = announcer
         self._news: Final = news
         self._operator_of: Final = operator_of
-        self._stored_of: Final = stored_of
+        self._earlier: Final = earlier
         self._later: Final[set[asyncio.Task[None]]] = set()
 
     # --- what happens
@@ -93,11 +91,13 @@ class SafeIntake:
         known = await circumstances(
             self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
         )
-        return await self._ledger.press(press, known)
+        taken = await self._ledger.press(press, known)
+        self._earlier.committed(press, known, taken)
+        return taken
 
     async def _journal(self, press: Press, wait_s: float) -> Taken:
         try:
-            await self._adopt_known(press)
+            await self._earlier.adopt(press)
             known = self._directory.of(press.tenant, press.vendor, press.driver)
             taken = await self._local.press(press, known, acting=False)
             if wait_s > 0.0:
@@ -112,18 +112,6 @@ class SafeIntake:
             raise _away() from error
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
-
-    async def _adopt_known(self, press: Press) -> None:
-        """Make ours what the press may belong to: another's case, else the alert that Postgres had."""
-        tenant, driver = press.tenant, press.driver
-        copy = self._copies.find(tenant, driver, press.sos_id)
-        copy = copy or self._copies.open_of(tenant, driver, press.drill)
-        if copy is not None:
-            await self._local.adopt(copy.case, copy.presses, copy.audit)
-            return
-        stored = self._stored_of(tenant, driver, press.drill)
-        if stored is not None and self._local.get(stored.alert.alert_id) is None:
-            await self._local.adopt(stored)
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
         """Postgres may be only slow, and have this press, or have it from another process that the app asked

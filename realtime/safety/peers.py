@@ -1,39 +1,33 @@
-"""Shows the cases of this process's journal to the other processes, through Redis, and looks at theirs.
+"""The processes that keep cases: what one is told (an answer, a provider's word) reaches in a second whoever
+acts on the alert, since copies merge (`realtime.safety.exchange`); and one acts at a time
+(`realtime.safety.turns`), another when that one is gone.
 
-What one is told (an answer, a provider's word) reaches in a second whoever acts on the alert, since copies
-merge; and one acts at a time (`realtime.safety.turns`), another when that one is gone. With Redis away each
-process is alone with what it has, and with what it has seen of the others.
+With Redis away each process is alone with what it has, and with what it has seen of the others; with Postgres
+away as well for long enough it acts on all of that (`realtime.safety.alone`).
 """
 
 import asyncio
-import hashlib
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 from uuid import UUID
 
-from alerts.journal.ledger import LocalLedger
+from alerts.journal.ledger import LocalLedger, Unseen
 from alerts.journal.records import Kept
 from alerts.ports import Away
 from realtime import metrics
 from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
-from realtime.safety.copies import MAX_COPIES, Seen, field_of, opened, owner_of, sealed
-from realtime.safety.leases import CHUNK, Leases
+from realtime.safety.alone import Alone
+from realtime.safety.copies import field_of
+from realtime.safety.exchange import Exchange
+from realtime.safety.leases import Leases
 from realtime.safety.turns import FROZEN_S, Turn, View, turn_of
 from realtime.store.hooks import Asked
 
 log = logging.getLogger(__name__)
 
-BODIES: Final = "{sos:copies}"
-VERSIONS: Final = "{sos:copies}:versions"
-"""Of each copy a few bytes that change with it, so that nobody reads what is known; and the mark `EPOCH`.
-
-On the same node of a Cluster as `BODIES`: one that comes back empty has lost both.
-"""
-EPOCH: Final = "epoch"
 SERVED: Final = "{sos:copies}:served"
 """Is there while a process says each second that it delivers alerts from Postgres."""
 SERVED_MS: Final = 4_000
@@ -63,17 +57,14 @@ class Peers:
         self._client: Final = client
         self._local: Final = local
         self._me: Final = process
-        self._key: Final = key
         self._clock: Final = clock
         self._is_stored: Final = is_stored
         self._delivers: Final = delivers
         self._leases: Final = Leases(client, process)
-        self._seen: Final = Seen()
-        self._shown: dict[UUID, Kept] = {}
+        self._exchange: Final = Exchange(client, process, key)
+        self._seen: Final = self._exchange.seen
+        self._alone: Final = Alone(process, delivers=delivers, clock=clock)
         self._free_since: dict[UUID, float] = {}
-        self._unshown: set[str] = set()
-        """Copies that Redis lost, until their process shows them again: it may be gone."""
-        self._epoch: bytes | None = None
         self._looked_s = clock()
         self._is_up = True
         self._is_served = False
@@ -97,6 +88,15 @@ class Peers:
         """Whether some process delivers from Postgres, as far as Redis knew when it last answered."""
         return self._is_served
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether Redis and Postgres have been away for so long that it acts on all that it knows."""
+        return self._alone.stands_in
+
+    def unseen(self) -> Unseen | None:
+        """Whether others may act on the same cases out of sight."""
+        return self._alone.unseen
+
     def may_send(self) -> bool:
         """Whether it has looked round lately: who was frozen does so before it sends anything."""
         return self._clock() - self._looked_s <= FROZEN_S
@@ -109,25 +109,23 @@ class Peers:
             return False  # it is shown as soon as Redis is back
         try:
             async with asyncio.timeout(SHARE_S):
-                return await self._show([kept])
+                return await self._exchange.show([kept])
         except (TimeoutError, *REDIS_FAULTS):
             self._lost()
             return False
 
     async def withdraw(self, alert_id: UUID) -> None:
         """Postgres has it."""
-        self._shown.pop(alert_id, None)
         self._free_since.pop(alert_id, None)
-        others = [copy.field for copy in self._seen.of_alert(alert_id)]
-        self._seen.drop(alert_id)
+        others = self._exchange.drop(alert_id)
         try:
             async with asyncio.timeout(SHARE_S):
-                await self._hide(field_of(alert_id, self._me))
+                await self._exchange.hide(field_of(alert_id, self._me))
                 (holder,) = await self._leases.holders([alert_id])
                 if holder is None or holder == self._me:
                     # What they knew was merged into ours. A copy of a process that is gone for good nobody
                     # else would remove, and with Postgres away again it would be acted on, over long ago.
-                    await self._hide(*others)
+                    await self._exchange.hide(*others)
                 await self._leases.release(alert_id)
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
@@ -178,9 +176,18 @@ class Peers:
         """Look round once: show, read, merge, take turns. Never raises for what is away."""
         began_s = self._clock()
         try:
+            await self._look_round()
+        except Away as error:
+            log.error("the journal cannot take what another process knows: %s", type(error).__name__)
+        now_s = self._clock()
+        if now_s - began_s <= ROUND_S + FROZEN_S / 2:  # who was frozen meanwhile has seen what was long ago
+            self._looked_s = now_s
+        metrics.COPIES_SEEN.set(len(self._seen))
+
+    async def _look_round(self) -> None:
+        try:
             async with asyncio.timeout(ROUND_S):
-                await self._show([kept for kept in self._local.all() if self._is_new(kept)])
-                await self._read()
+                await self._trade()
                 await self._hear_served()
                 await self._turns()
             if not self._is_up:
@@ -188,12 +195,9 @@ class Peers:
             self._is_up = True
         except (TimeoutError, *REDIS_FAULTS):
             self._lost()
-        except Away as error:
-            log.error("the journal cannot take what another process knows: %s", type(error).__name__)
-        now_s = self._clock()
-        if now_s - began_s <= ROUND_S + FROZEN_S / 2:  # who was frozen meanwhile has seen what was long ago
-            self._looked_s = now_s
-        metrics.COPIES_SEEN.set(len(self._seen))
+        self._alone.look(sees=self._is_up or self._is_stored())
+        if self.stands_in:
+            await self._stand_in()
 
     async def _run(self) -> None:
         while True:
@@ -212,81 +216,33 @@ class Peers:
         self._is_up = False
         self._free_since.clear()  # nobody could renew a lease meanwhile
 
-    def _is_new(self, kept: Kept) -> bool:
-        return self._shown.get(kept.case.alert.alert_id) is not kept
+    async def _trade(self) -> None:
+        """Show what is new of ours; make ours what others know of it."""
+        await self._exchange.show([kept for kept in self._local.all() if self._exchange.is_new(kept)])
+        async for copy in self._exchange.read(self._ours()):
+            if self._local.get(copy.kept.case.alert.alert_id) is not None:
+                await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
 
-    async def _show(self, some: Sequence[Kept]) -> bool:
-        for kept in some:
-            alert_id = kept.case.alert.alert_id
-            field = field_of(alert_id, self._me)
-            content = sealed(self._key, field, kept)
-            if content is None or (
-                alert_id not in self._shown and await self._ask(self._client.hlen(VERSIONS)) > MAX_COPIES
-            ):
-                metrics.COPIES_SKIPPED.labels("too_large" if content is None else "too_many").inc()
-                return False
-            version = hashlib.blake2b(content, digest_size=8).digest()
-            # The version last: who sees it finds at least that content.
-            await self._ask(self._client.hset(BODIES, field, content))
-            await self._ask(self._client.hset(VERSIONS, field, version))
-            self._shown[alert_id] = kept
-        return bool(some)
+    def _ours(self) -> dict[UUID, Kept]:
+        return {kept.case.alert.alert_id: kept for kept in self._local.all()}
 
-    async def _hide(self, *fields: str) -> None:
-        if fields:
-            await self._ask(self._client.hdel(VERSIONS, *fields))
-            await self._ask(self._client.hdel(BODIES, *fields))
-
-    async def _read(self) -> None:
-        """See what is new of the others. What is shown no more was imported, unless Redis was emptied."""
-        versions: dict[bytes, bytes] = await self._ask(self._client.hgetall(VERSIONS))
-        epoch = versions.pop(EPOCH.encode(), None)
-        if epoch is None:
-            await self._ask(self._client.hsetnx(VERSIONS, EPOCH, secrets.token_bytes(8)))
-        was_emptied = epoch is None or epoch != self._epoch
-        self._epoch = epoch
-        shown = {field.decode("utf-8", "replace"): version for field, version in versions.items()}
-        mine = {field for field in shown if owner_of(field) == self._me}
-        if was_emptied:
-            self._shown = {i: kept for i, kept in self._shown.items() if field_of(i, self._me) in mine}
-            self._unshown |= {copy.field for copy in self._seen}
-        self._unshown -= shown.keys()
-        self._seen.keep_only(shown.keys() | self._unshown)
-        for field in mine - {field_of(kept.case.alert.alert_id, self._me) for kept in self._local.all()}:
-            await self._hide(field)
-        new = [f for f, v in shown.items() if f not in mine and self._seen.version_of(f) != v]
-        for at in range(0, len(new), CHUNK):
-            some = new[at : at + CHUNK]
-            contents = await self._ask(self._client.hmget(BODIES, some))
-            for field, content in zip(some, contents, strict=True):
-                if content is not None:
-                    await self._see(field, shown[field], content)
-
-    async def _see(self, field: str, version: bytes, content: bytes) -> None:
-        try:
-            copy = opened(self._key, field, version, content)
-        except ValueError:
-            metrics.COPIES_SKIPPED.labels("broken").inc()
-            return
-        self._seen.put(copy)
-        kept = copy.kept
-        if self._local.get(kept.case.alert.alert_id) is not None:
-            await self._local.adopt(kept.case, kept.presses, kept.audit)
+    def _known(self, ours: Mapping[UUID, Kept]) -> list[UUID]:
+        return list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
 
     async def _hear_served(self) -> None:
         if self._delivers and self._is_stored():
-            await self._ask(self._client.set(SERVED, self._me, px=SERVED_MS))
+            await self._client.set(SERVED, self._me, px=SERVED_MS)
             self._is_served = True
         else:
-            self._is_served = bool(await self._ask(self._client.exists(SERVED)))
+            self._is_served = bool(await self._client.exists(SERVED))
 
     def _is_anothers(self, kept: Kept | None) -> bool:
         """Whether Postgres had all of it before it went away for this process alone."""
         return self._is_served and not self._is_stored() and kept is not None and not kept.presses
 
     async def _turns(self) -> None:
-        ours = {kept.case.alert.alert_id: kept for kept in self._local.all()}
-        ids = list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
+        ours = self._ours()
+        ids = self._known(ours)
         holders = dict(zip(ids, await self._leases.holders(ids), strict=True))
         now_s = self._clock()
         self._free_since = {
@@ -309,6 +265,14 @@ class Peers:
                 turn = Turn.ACT if await self._leases.take(alert_id) else Turn.REST
             await self._follow(alert_id, turn, kept)
 
+    async def _stand_in(self) -> None:
+        """Nobody is seen: act on all that is known here."""
+        ours = self._ours()
+        for alert_id in self._known(ours):
+            kept = ours.get(alert_id)
+            acting = kept is not None and kept.acting
+            await self._follow(alert_id, turn_of(View(False, None, acting, stands_in=True), self._me), kept)
+
     async def _follow(self, alert_id: UUID, turn: Turn, kept: Kept | None) -> None:
         if kept is not None:
             if kept.acting is not (turn is Turn.ACT):
@@ -330,6 +294,3 @@ class Peers:
             await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
         if acting:
             await self._local.act(alert_id, True)
-
-    async def _ask(self, command: Awaitable[Any] | Any) -> Any:
-        return await command

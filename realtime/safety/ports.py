@@ -114,6 +114,10 @@ class Copies(Protocol):
     def is_served(self) -> bool:
         """Whether some process delivers alerts from Postgres."""
 
+    @property
+    def stands_in(self) -> bool:
+        """Whether neither they nor Postgres were seen for so long that all that is known is acted on here."""
+
     async def share(self, kept: Any) -> bool:
         """Show the others a case that is kept here; whether they can have it now. Bounded."""
 

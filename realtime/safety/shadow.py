@@ -3,8 +3,8 @@ of them from what was last read, as it does with a press that came meanwhile.
 
 While Postgres is there this only reads. After `AWAY_S` of absence each process makes its copies cases of its
 journal, the one that gets the lease in Redis acts, and they are brought in like all others. With Redis away
-too nobody can tell who acts, and these alerts wait; presses do not. While some worker reaches Postgres all
-the same, the alerts are that one's.
+too nobody can tell who acts: in the end each process does, one after the other (`realtime.safety.alone`).
+While some worker reaches Postgres all the same, the alerts are that one's.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from alerts.alert import Press, alert_id_of
 from alerts.case import Case
 from alerts.claims import stood_in_for
 from alerts.ports import Away
@@ -27,6 +28,7 @@ ASK_S: Final = 5.0
 AWAY_S: Final = 8.0
 """Shorter absences are waited out: the steps of a policy wait longer, and what was sent is not known."""
 LEASE_MS: Final = 30_000
+"""What was being sent may still be; who stands in alone has waited for as long already."""
 
 
 class Shadow:
@@ -56,29 +58,41 @@ class Shadow:
         if self._reach.is_up:
             self._stands_in = False
             await self._reach.ask(self._open.look, ASK_S)
-        elif not self._stands_in and self._reach.lost_for_s >= AWAY_S and self._is_wanted:
+        elif not self._stands_in and self._is_wanted:
             await self._stand_in()
             self._stands_in = True
 
     @property
     def _is_wanted(self) -> bool:
-        return self._copies.is_up and not self._copies.is_served
+        if self._copies.stands_in:
+            return True
+        return self._reach.lost_for_s >= AWAY_S and self._copies.is_up and not self._copies.is_served
 
-    def of_driver(self, tenant: str, driver: str, drill: bool) -> Case | None:
-        """The driver's open alert as one who stands in has it, to which a press comes meanwhile."""
-        for case in self._open.cases.values():
-            alert = case.alert
-            if (alert.tenant, alert.driver, alert.drill) == (tenant, driver, drill):
-                return stood_in_for(case, self._now_ms(), LEASE_MS)
-        return None
+    def note(self, case: Case) -> None:
+        """This process has committed it just now: it is known before the next look."""
+        self._open.note(case)
+
+    def of_press(self, press: Press) -> Case | None:
+        """What a press belongs to, as one who stands in has it: its own alert, else the driver's open one.
+
+        What was due is looked up at once: the escalation would take a wait for a provider in trouble.
+        """
+        cases = self._open.cases
+        case = cases.get(alert_id_of(press.tenant, press.driver, press.sos_id))
+        whose = (press.tenant, press.driver, press.drill)
+        for other in cases.values() if case is None else ():
+            if (other.alert.tenant, other.alert.driver, other.alert.drill) == whose:
+                case = other
+        return None if case is None else stood_in_for(case, self._now_ms(), 0)
 
     async def _stand_in(self) -> None:
         if self._open.cases:
             log.warning("%d open alerts go on without postgres", len(self._open.cases))
-        for alert_id, case in self._open.cases.items():
+        for alert_id, case in list(self._open.cases.items()):
             if self._reach.is_up:
                 return
-            await self._local.adopt(stood_in_for(case, self._now_ms(), LEASE_MS))
+            lease_ms = LEASE_MS if self._copies.is_up else 0
+            await self._local.adopt(stood_in_for(case, self._now_ms(), lease_ms))
             await self._copies.turn(alert_id)
 
     async def _run(self) -> None:

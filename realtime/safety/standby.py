@@ -20,6 +20,7 @@ from realtime.safety import directory as directories
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
+from realtime.safety.earlier import Earlier
 from realtime.safety.folder import Folder
 from realtime.safety.importer import Importer
 from realtime.safety.intake import SafeIntake
@@ -105,12 +106,13 @@ class Standby:
             delivers=delivers,
         )
         local.may_send = self.peers.may_send
+        local.unseen = self.peers.unseen
         copies = self.peers
         operator = functools.partial(operator_of, settings)
         self._shadow: Final = Shadow(self.reach, OpenCases(db), local, copies, now_ms)
-        stored_of = self._shadow.of_driver
+        earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
         self.intake: Final = SafeIntake(
-            self.reach, db, ledger, local, copies, directory, announcer, news, operator, stored_of
+            self.reach, db, ledger, local, copies, directory, announcer, news, operator, earlier
         )
         self.importer: Final = Importer(
             self.reach, ledger, local, copies, directory, announcer.changed, now_ms

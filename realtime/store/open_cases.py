@@ -24,10 +24,17 @@ class OpenCases:
     def __init__(self, db: Database) -> None:
         self._db: Final = db
         self._written_ms: dict[UUID, int] = {}
+        self._noted: dict[UUID, Case] = {}
         self.cases: dict[UUID, Case] = {}
+
+    def note(self, case: Case) -> None:
+        """Have a case that was committed just now, until a look that began later tells of it."""
+        self._noted[case.alert.alert_id] = case
+        self.cases.setdefault(case.alert.alert_id, case)
 
     async def look(self) -> None:
         """Read what is open, and of that what may have changed. Raises Refused(unavailable)."""
+        noted = set(self._noted)
         async with self._db.writer() as connection:  # across tenants
             rows = await connection.fetch(_SQL["open_written"], MOST)
             written_ms = {UUID(int=row["alert_id"].int): int(row["written_ms"]) for row in rows}
@@ -41,7 +48,9 @@ class OpenCases:
             for one, at_ms in written_ms.items()
             if one in read or one in self._written_ms
         }
-        self.cases = {one: known[one] for one in self._written_ms}
+        told = noted - (written_ms.keys() - self._written_ms.keys())  # read, or closed already
+        self._noted = {one: case for one, case in self._noted.items() if one not in told}
+        self.cases = self._noted | {one: known[one] for one in self._written_ms}
 
     def _is_stale(self, alert_id: UUID, written_ms: int, recent_ms: int) -> bool:
         return written_ms >= recent_ms or self._written_ms.get(alert_id) != written_ms

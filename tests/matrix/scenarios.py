@@ -144,6 +144,20 @@ async def postgres_and_redis_down(world: World, presses: Sequence[Sos]) -> None:
     await world.cluster.postgres.start()
 
 
+async def postgres_and_redis_down_for_long(world: World, presses: Sequence[Sos]) -> None:
+    """Both go away once everybody was told the first way, and stay away until all are told the next: nobody
+    can tell who acts, so each process stands in after a while.
+    """
+    await world.press_all(presses)
+    await world.until_reached(presses)
+    await asyncio.sleep(LOOKED_S)
+    await world.cluster.redis.stop()
+    await world.cluster.postgres.stop()
+    await world.until_pushed(presses)
+    await world.cluster.redis.start()
+    await world.cluster.postgres.start()
+
+
 async def killed_between_send_and_record(world: World, presses: Sequence[Sos]) -> None:
     """A worker dies after the provider took a message and before that is recorded."""
     for some in world.in_groups(presses, 6):
@@ -219,6 +233,7 @@ MATRIX: Final = (
     Scenario("Redis down", "none", redis_down),
     Scenario("Redis emptied", "none", redis_emptied),
     Scenario("Postgres and Redis down", "partitioned", postgres_and_redis_down),
+    Scenario("Postgres and Redis down, after", "partitioned", postgres_and_redis_down_for_long),
     Scenario("worker killed between send and record", "killed", killed_between_send_and_record),
     Scenario("worker frozen for 60 s, then woken", "frozen", worker_frozen),
     Scenario("provider says 429", "none", provider("throttle")),

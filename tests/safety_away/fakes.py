@@ -180,6 +180,7 @@ class Others:
     def __init__(self) -> None:
         self.away = False
         self.served = False
+        self.stands_in = False
         self.shared: dict[UUID, Any] = {}
         self.shown: dict[UUID, Kept] = {}
         self.turns: list[UUID] = []

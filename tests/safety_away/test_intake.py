@@ -21,6 +21,7 @@ from realtime.safety import intake as intake_module
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
+from realtime.safety.earlier import Earlier
 from realtime.safety.importer import Importer
 from realtime.safety.intake import SafeIntake
 from realtime.safety.news import AlertNews
@@ -58,6 +59,7 @@ class Process:
     directory: Directory
     told: list[Alert]
     shadow: Shadow
+    news: AlertNews
 
     def press(self, **changes: Any) -> Press:
         return replace(a_press(now_ms()), **changes)
@@ -92,13 +94,16 @@ async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[P
     directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
     news = AlertNews(ChangedAlerts(db))
     shadow = Shadow(reach, OpenCases(db), journal, others, now_ms)
+    earlier = Earlier(journal, others, shadow, directory, news, now_ms)
     intake = SafeIntake(
-        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, shadow.of_driver
+        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, earlier
     )
     importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms)
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     await directory.refresh()
-    yield Process(line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow)
+    yield Process(
+        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news
+    )
     await announcer.stop()
     await bus.stop()
     await db.close()

@@ -1,15 +1,17 @@
 """Alerts that were committed before Postgres went away go on without it, and come back as one."""
 
+import asyncio
 from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Channel, Status
 from alerts.claims import claim_ms, stood_in_for
-from alerts.events import Noted
+from alerts.events import Noted, Resolved
 from alerts.ports import Away
-from alerts.values import Actor, ActorKind
+from alerts.values import Actor, ActorKind, State
 from realtime.safety import shadow as shadow_module
 from realtime.safety.shadow import Shadow
 from realtime.store import alert_reads
@@ -76,13 +78,32 @@ async def test_a_short_absence_is_waited_out(process: Process, shadow: Shadow) -
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_with_redis_away_too_nobody_acts_on_what_all_have(process: Process, shadow: Shadow) -> None:
+async def test_with_redis_away_too_an_alert_waits_until_somebody_has_to_stand_in(
+    process: Process, shadow: Shadow
+) -> None:
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    process.others.away = process.others.served = True
+    await shadow.beat()
+    assert process.journal.kept == {}
+    process.others.stands_in = True
+    await shadow.beat()
+    assert process.others.turns == [taken.alert.alert_id]
+    attempts = process.journal.kept[taken.alert.alert_id].case.attempts.values()
+    assert {a.status for a in attempts} == {Status.SENDING}, "looked up before they are sent"
+    assert all((claim_ms(a) or 0) <= now_ms() for a in attempts), "and at once: it has waited enough"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_when_redis_is_back_an_alert_that_waited_goes_on_by_its_lease(
+    process: Process, shadow: Shadow
+) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
     await lose(process, shadow)
     process.others.away = True
     await shadow.beat()
-    assert process.journal.kept == {}
     process.others.away = False
     await shadow.beat()
     assert process.others.turns == [taken.alert.alert_id]
@@ -178,6 +199,80 @@ async def test_a_press_of_an_alert_that_postgres_had_does_not_begin_it_anew(
     assert {a.status for a in case.attempts.values()} == {Status.SENDING}, "looked up before they are sent"
     assert await process.back() == 1
     assert [alert.alert_id for alert in await process.stored()] == [taken.alert.alert_id]
+
+
+async def test_a_press_that_was_just_committed_is_known_before_anybody_has_read_it(
+    process: Process, shadow: Shadow
+) -> None:
+    press = process.press()
+    taken = await process.intake.press(press)
+    stored = await process.ledger.look(taken.alert.alert_id)
+    assert stored is not None
+    process.line.cut()
+    again = await process.intake.press(press)
+    assert (again.alert.alert_id, again.created) == (taken.alert.alert_id, False)
+    case = process.journal.kept[taken.alert.alert_id].case
+    assert case.attempts.keys() == stored.attempts.keys()
+    assert {a.status for a in case.attempts.values()} == {Status.SENDING}, "looked up before they are sent"
+    assert replace(case, attempts=stored.attempts) == stored
+
+
+async def test_a_press_that_another_was_heard_to_take_does_not_begin_it_anew(
+    process: Process,
+) -> None:
+    press = process.press()
+    known = process.directory.of(press.tenant, press.vendor, press.driver)
+    taken = await process.ledger.press(press, known)  # by another process
+    stored = await process.ledger.look(taken.alert.alert_id)
+    assert stored is not None
+    process.news.heard(taken.alert)
+    process.line.cut()
+    again = await process.intake.press(press)
+    assert (again.alert, again.created) == (taken.alert, False)
+    case = process.journal.kept[taken.alert.alert_id].case
+    assert case.attempts.keys() == stored.attempts.keys()
+    assert {a.status for a in case.attempts.values()} == {Status.SENDING}, "looked up before they are sent"
+    assert await process.back() == 1
+    assert [alert.alert_id for alert in await process.stored()] == [taken.alert.alert_id]
+
+
+async def test_a_press_whose_alert_was_heard_to_be_closed_tells_nobody(process: Process) -> None:
+    press = process.press()
+    taken = await process.ledger.press(press, process.directory.of("t1", "north", "d1"))
+    closed = await process.ledger.apply(taken.alert.alert_id, Resolved(JO))
+    assert closed is not None
+    process.news.heard(closed.alert)
+    process.line.cut()
+    again = await process.intake.press(press)
+    assert (again.alert.state, again.created) == (State.RESOLVED, False)
+    assert process.journal.kept[taken.alert.alert_id].case.attempts == {}
+
+
+async def test_a_press_finds_its_own_alert_before_another_of_the_driver(
+    process: Process, shadow: Shadow
+) -> None:
+    drill, real = process.press(drill=True), process.press()
+    for press in (drill, real):
+        await process.intake.press(press)
+    await shadow.beat()
+    for press in (drill, real):
+        found = shadow.of_press(replace(press, drill=not press.drill))
+        assert found is not None and found.alert.sos_id == press.sos_id
+
+
+async def test_what_was_noted_is_known_until_a_later_look_tells(process: Process) -> None:
+    taken = await process.intake.press(process.press())
+    case = await process.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    open_cases = OpenCases(process.db)
+    looking = asyncio.ensure_future(open_cases.look())
+    await asyncio.sleep(0)
+    erased = replace(case, alert=replace(case.alert, alert_id=uuid4()))
+    open_cases.note(erased)
+    await looking
+    assert open_cases.cases == {one.alert.alert_id: one for one in (case, erased)}, "the look began before"
+    await open_cases.look()
+    assert open_cases.cases == {case.alert.alert_id: case}
 
 
 async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(process: Process, shadow: Shadow) -> None:

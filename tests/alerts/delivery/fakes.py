@@ -92,6 +92,8 @@ class FakeLedger:
         self.away: set[str] = set()
         self.broken: set[str] = set()
         self.refused: Counter[str] = Counter()
+        self.elsewhere = False
+        """Whether another process may have sent what is claimed."""
         self.poison: UUID | None = None
         """The attempt that can never be settled."""
 
@@ -144,7 +146,8 @@ class FakeLedger:
 
     def _job(self, attempt: Attempt) -> Job:
         contact = Contact(contact_id=attempt.contact_id, name="Ann", phone="+447700900001")
-        return Job(attempt, self.alert, contact, PolicyCopy(Policy(steps=()), (contact,)))
+        copy = PolicyCopy(Policy(steps=()), (contact,))
+        return Job(attempt, self.alert, contact, copy, elsewhere=self.elsewhere)
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
         """The outcome is kept; what may be tried again is, at once."""

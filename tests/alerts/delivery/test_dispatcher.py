@@ -100,6 +100,31 @@ async def test_what_another_had_not_surely_sent_is_sent_as_a_repeat(
     assert sms.looked_up == 1
 
 
+async def test_what_was_sent_elsewhere_out_of_sight_is_not_sent_again(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    (attempt,) = ledger.due(Channel.SMS)
+    sms.inbox.append(ledger._job(ledger.rows[attempt]))
+    ledger.elsewhere = True
+    start(sms)
+    await until(lambda: bool(ledger.settled), "it is recorded")
+    assert ledger.outcomes(attempt) == [Accepted("P1", "delivered", delivered=True)]
+    assert sms.begun == 0
+
+
+@pytest.mark.parametrize("knows", [True, False])
+async def test_what_may_have_been_sent_elsewhere_is_a_repeat_unless_the_provider_is_sure(
+    start: Start, ledger: FakeLedger, sms: FakeProvider, knows: bool
+) -> None:
+    sms.knows_what_it_has = knows
+    ledger.elsewhere = True
+    (attempt,) = ledger.due(Channel.SMS)
+    start(sms)
+    await until(lambda: bool(ledger.settled), "it is recorded")
+    assert ledger.outcomes(attempt) == [Accepted("P1", "queued", repeat=not knows)]
+    assert sms.looked_up == 1
+
+
 async def test_a_lost_reply_is_looked_up_and_the_message_goes_once(
     start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:

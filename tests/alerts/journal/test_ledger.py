@@ -17,7 +17,7 @@ from alerts.alert import Acknowledged, Resolved, State
 from alerts.attempt import Accepted, Status
 from alerts.journal import file as journal_file
 from alerts.journal.file import InUse
-from alerts.journal.ledger import LocalLedger
+from alerts.journal.ledger import LocalLedger, Unseen
 from alerts.journal.records import Kept
 from alerts.ports import Away
 from tests.alerts.ledger_contract import (
@@ -105,6 +105,32 @@ async def test_what_was_being_sent_in_a_crash_is_looked_up_after_its_lease(world
     await world.later(int(LEASE_S * 1000) + 1)
     (again,) = await claim(world)
     assert (again.attempt.attempt_id, again.attempt.status) == (job.attempt.attempt_id, Status.SENDING)
+
+
+async def test_out_of_sight_of_the_others_it_is_late_and_all_may_have_been_sent_elsewhere(
+    world: LocalWorld,
+) -> None:
+    await raise_one(world)
+    await sweep(world, "SM1")
+    world.ledger.unseen = lambda: Unseen(for_ms=40_000, late_ms=7_000)
+    await world.later(66_000)
+    assert await world.ledger.advance(10) == 0, "the next step is due after 60 s, and here after 67"
+    await world.later(1_000)
+    assert await world.ledger.advance(10) == 1
+    assert [(job.contact.contact_id, job.elsewhere) for job in await claim(world)] == [("ben", True)]
+
+
+async def test_what_was_raised_out_of_sight_of_the_others_is_neither_late_nor_elsewhere(
+    world: LocalWorld,
+) -> None:
+    since_ms = world.at_ms
+    await world.later(1_000)
+    world.ledger.unseen = lambda: Unseen(for_ms=world.at_ms - since_ms, late_ms=7_000)
+    await raise_one(world)
+    assert [job.elsewhere for job in await claim(world)] == [False]
+    await world.later(60_000)
+    assert await world.ledger.advance(10) == 1
+    assert [job.elsewhere for job in await claim(world)] == [False, False]
 
 
 async def test_a_tail_cut_anywhere_loses_no_more_than_the_last_record(world: LocalWorld) -> None:
@@ -348,7 +374,7 @@ PRESSES = """
 import asyncio, sys, time
 from pathlib import Path
 from uuid import UUID
-from alerts.journal.ledger import LocalLedger
+from alerts.journal.ledger import LocalLedger, Unseen
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 
 async def main():

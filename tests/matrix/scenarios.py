@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from realtime.safety.turns import SPREAD_S
 from tests.e2e.launcher import clock_shift, send_trap
 from tests.matrix.ledger import Sos
 from tests.matrix.world import World
@@ -145,8 +146,8 @@ async def postgres_and_redis_down(world: World, presses: Sequence[Sos]) -> None:
 
 
 async def postgres_and_redis_down_for_long(world: World, presses: Sequence[Sos]) -> None:
-    """Both go away once everybody was told the first way, and stay away until all are told the next: nobody
-    can tell who acts, so each process stands in after a while.
+    """Both go away once everybody was told the first way, and stay away until all are told the next, by every
+    worker: nobody can tell who acts, so each process stands in after a while.
     """
     await world.press_all(presses)
     await world.until_reached(presses)
@@ -154,6 +155,7 @@ async def postgres_and_redis_down_for_long(world: World, presses: Sequence[Sos])
     await world.cluster.redis.stop()
     await world.cluster.postgres.stop()
     await world.until_pushed(presses)
+    await asyncio.sleep(SPREAD_S)
     await world.cluster.redis.start()
     await world.cluster.postgres.start()
 

@@ -65,12 +65,13 @@ class CallNotifier:
         """Among the calls to that number since this attempt was due, the one that has called us back for it.
 
         A call has no text to know it by, but Twilio keeps which URLs it asked for a call, and those hold the
-        attempt's id.
+        attempt's id. Elsewhere it may have been due earlier.
         """
         to = job.contact.phone
         if not to:
             return None
-        since_ms, attempt_id = job.attempt.due_ms - CLOCK_SLACK_MS, str(job.attempt.attempt_id)
+        due_ms = job.alert.raised_ms if job.elsewhere else job.attempt.due_ms
+        since_ms, attempt_id = due_ms - CLOCK_SLACK_MS, str(job.attempt.attempt_id)
 
         async def ours(client: Client) -> StatusReport | Unsure | None:
             calls = await client.calls.list_async(to=to, limit=LOOKED_AT, page_size=LOOKED_AT)

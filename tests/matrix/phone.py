@@ -57,7 +57,7 @@ class Phone:
             try:
                 async with asyncio.timeout(TRY_S):
                     answer = await ask(sos)
-            except (aiohttp.ClientError, OSError, ValueError) as error:
+            except (aiohttp.ClientError, aiohttp.WSMessageTypeError, OSError, ValueError) as error:
                 answer = {"ok": False, "error": {"code": type(error).__name__}}
             if answer.get("ok"):
                 sos.answers[f"{way} ok"] += 1

@@ -270,6 +270,20 @@ async def test_a_call_of_before_this_attempt_is_not_asked_about(twilio: TwilioSe
     await notifier.close()
 
 
+async def test_a_call_that_another_process_made_before_this_attempt_was_due_here_is_found(
+    twilio: TwilioServer,
+) -> None:
+    twilio.behaviour = Behaviour()
+    notifier, what = call(twilio, hooks_url="http://127.0.0.1:9"), job(channel=Channel.CALL)
+    await notifier.send(what, PATIENT_S)
+    await twilio.settled()
+    [made] = twilio.phone_calls
+    later = msgspec.structs.replace(what.attempt, due_ms=made.made_ms + 3_600_000)
+    found = await notifier.look_up(msgspec.structs.replace(what, attempt=later, elsewhere=True), PATIENT_S)
+    await notifier.close()
+    assert isinstance(found, StatusReport) and found.provider_id == made.sid
+
+
 @BOTH
 async def test_a_look_up_at_a_provider_that_is_away_tells_nothing(
     twilio: TwilioServer, make: Make, channel: Channel

@@ -82,7 +82,7 @@ async def machine(settings: Settings) -> list[Finding]:
 
 async def pages(settings: Settings) -> list[Finding]:
     """Whether the web pages were built."""
-    if (Path(__file__).parents[1] / "pages" / "static" / "index.html").exists():
+    if (Path(__file__).parents[1] / "pages" / "static" / "share.html").exists():
         return [Finding("pages", "built")]
     return [Finding("pages", "not built", "run ./run once, or npm ci && npm run build in realtime/pages/web")]
 

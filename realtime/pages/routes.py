@@ -1,4 +1,4 @@
-"""Serves the pages and their files: `/`, `/s/{share_id}`, `/pages/config.json`, `/pages/…`.
+"""Serves the pages and their files: `/console`, `/drive`, `/s/{share_id}`, `/pages/config.json`, `/pages/…`.
 
 A page is a file that `npm run build` wrote to `static/`; nothing is rendered here, so no id or secret of a
 request can end up in one. Headers say the rest: what a page may load, who may frame it, how long a file stays
@@ -30,10 +30,15 @@ _TYPES: Final[Mapping[str, str]] = {
     ".svg": "image/svg+xml",
     ".json": "application/json",
     ".pbf": "application/x-protobuf",
+    ".webmanifest": "application/manifest+json",
 }
 _COMPRESSED: Final = frozenset({".gz", ".br"})
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
+_STAMPED: Final = ("", "assets", "console.html", "drive.html", "share.html")
+"""What changes with every build: the folder itself is "", by which a file that comes or goes is seen."""
+_NOTHING_OF_THE_DEVICE: Final = "camera=(), geolocation=(), microphone=(), screen-wake-lock=()"
+_WHAT_DRIVING_NEEDS: Final = "camera=(), geolocation=(self), microphone=(), screen-wake-lock=(self)"
 
 
 def add_pages(app: web.Application, settings: Settings, static: Path = STATIC) -> None:
@@ -42,7 +47,11 @@ def add_pages(app: web.Application, settings: Settings, static: Path = STATIC) -
     While nothing is built there, pages are answered 503 with what to run.
     """
     pages = _Pages(settings, static)
-    app.router.add_get("/", pages.dispatcher)
+    app.router.add_get("/", pages.front)
+    app.router.add_get("/console", pages.console)
+    app.router.add_get("/drive", pages.drive)
+    app.router.add_get("/drive/sw.js", pages.service_worker)
+    app.router.add_get("/drive/manifest.webmanifest", pages.manifest)
     app.router.add_get("/s/{share_id}", pages.share)
     app.router.add_get("/pages/config.json", pages.config)
     app.router.add_get("/pages/{name:.+}", pages.file)
@@ -64,6 +73,7 @@ def content_security_policy(settings: Settings) -> str:
         "font-src": f"'self' {style}",
         "connect-src": f"'self' {websocket} {style}",
         "worker-src": "'self' blob:",
+        "manifest-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
@@ -85,7 +95,7 @@ class _Pages:
     def __init__(self, settings: Settings, static: Path) -> None:
         self._static = static
         self._files: dict[str, Path] = {}
-        self._build: tuple[int | None, int | None] = (None, None)
+        self._build: tuple[int | None, ...] = ()
         self._config = {
             "map_style_url": settings.map_style_url,
             "tick_ms": settings.fanout_tick_ms,
@@ -96,15 +106,31 @@ class _Pages:
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+            "Permissions-Policy": _NOTHING_OF_THE_DEVICE,
             "Cross-Origin-Opener-Policy": "same-origin",
         }
 
-    async def dispatcher(self, _request: web.Request) -> web.StreamResponse:
-        return self._page("index.html", {"Cache-Control": _ASK_AGAIN})
+    async def front(self, _request: web.Request) -> web.StreamResponse:
+        """To the console; browsers take the fragment along, so an old link with a token in it still works."""
+        headers = {"Location": "/console", "Cache-Control": _ASK_AGAIN, "Referrer-Policy": "no-referrer"}
+        return web.Response(status=302, headers=headers)
+
+    async def console(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("console.html", {"Cache-Control": _ASK_AGAIN})
+
+    async def drive(self, _request: web.Request) -> web.StreamResponse:
+        headers = {"Cache-Control": _ASK_AGAIN, "Permissions-Policy": _WHAT_DRIVING_NEEDS}
+        return self._page("drive.html", headers)
+
+    async def service_worker(self, _request: web.Request) -> web.StreamResponse:
+        # Its folder is /drive/, its page /drive: without the header it could not serve that one.
+        return self._page("sw.js", {"Cache-Control": _ASK_AGAIN, "Service-Worker-Allowed": "/drive"})
+
+    async def manifest(self, _request: web.Request) -> web.StreamResponse:
+        return self._page("manifest.webmanifest", {"Cache-Control": _ASK_AGAIN})
 
     async def share(self, _request: web.Request) -> web.StreamResponse:
-        return self._page("share.html", {"Cache-Control": "no-store", "X-Robots-Tag": "noindex"})
+        return self._page("share.html", {"Cache-Control": "no-store", "X-Robots-Tag": "noindex, nofollow"})
 
     async def config(self, _request: web.Request) -> web.Response:
         headers = {"Cache-Control": _ASK_AGAIN, "X-Content-Type-Options": "nosniff"}
@@ -129,7 +155,7 @@ class _Pages:
 
     def _listed(self) -> Mapping[str, Path]:
         """The built files by name; listed anew when the build was."""
-        build = _stamp(self._static / "index.html"), _stamp(self._static / "assets")
+        build = tuple(_stamp(self._static / name) for name in _STAMPED)
         if build != self._build:
             files = (path for path in self._static.rglob("*") if path.is_file())
             found = (path for path in files if path.suffix not in _COMPRESSED)

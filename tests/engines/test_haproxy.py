@@ -245,6 +245,20 @@ def test_a_balancer_that_knows_no_worker_sends_an_sos_to_the_instances(balancer:
     assert balancer.names("/api/v1/sos") == {"w1", "w2"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/console", "/drive", "/drive/sw.js", "/drive/manifest.webmanifest", "/s/abc", "/api/v1/session"],
+)
+def test_pages_and_sessions_come_from_the_instances(
+    empty: Path, instances: list[Instance], workers: list[Instance], path: str
+) -> None:
+    running = Running(empty, instances, workers)
+    try:
+        assert running.names(path) == {"w1", "w2"}
+    finally:
+        running.close()
+
+
 def test_an_address_that_makes_too_many_requests_may_still_cry_for_help(
     empty: Path, instances: list[Instance], workers: list[Instance]
 ) -> None:

@@ -14,10 +14,15 @@ from realtime.settings import Settings
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """A build in small: a page each, a hashed script with its compressed copy, a worker, a tile."""
+    """A build in small: a page each, a hashed script with its compressed copy, workers, a tile."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "basemap-0a1b2c" / "0" / "0").mkdir(parents=True)
-    (tmp_path / "index.html").write_text("<!doctype html><title>fleet</title>")
+    (tmp_path / "index.html").write_text("<!doctype html><title>old</title>")
+    (tmp_path / "console.html").write_text("<!doctype html><title>fleet</title>")
+    (tmp_path / "drive.html").write_text("<!doctype html><title>drive</title>")
+    (tmp_path / "sw.js").write_text("3;")
+    (tmp_path / "sw.js.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "manifest.webmanifest").write_text("{}")
     (tmp_path / "share.html").write_text("<!doctype html><title>share</title>")
     (tmp_path / "assets" / "app-AbCd_123.js").write_text("1;")
     (tmp_path / "assets" / "app-AbCd_123.js.gz").write_bytes(b"\x1f\x8b")
@@ -34,7 +39,8 @@ class Site:
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any, bytes]:
         url = f"{self.url}{path}"
-        async with self.session.get(url, headers=headers, auto_decompress=False) as answer:
+        options: dict[str, Any] = {"auto_decompress": False, "allow_redirects": False}
+        async with self.session.get(url, headers=headers, **options) as answer:
             return answer.status, answer.headers, await answer.read()
 
 
@@ -56,7 +62,10 @@ async def site(built: Path) -> AsyncIterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize(("path", "title"), [("/", b"fleet"), ("/s/abc", b"share")])
+PAGES = [("/console", b"fleet"), ("/drive", b"drive"), ("/s/abc", b"share")]
+
+
+@pytest.mark.parametrize(("path", "title"), PAGES)
 async def test_a_page_lets_nothing_in_and_nothing_out(site: Site, path: str, title: bytes) -> None:
     status, headers, body = await site.get(path)
     assert status == 200
@@ -70,10 +79,46 @@ async def test_a_page_lets_nothing_in_and_nothing_out(site: Site, path: str, tit
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+async def test_the_front_door_leads_to_the_console(site: Site) -> None:
+    status, headers, body = await site.get("/")
+    assert (status, headers["Location"], body) == (302, "/console", b"")
+
+
 async def test_a_shared_page_is_kept_by_nobody(site: Site) -> None:
     _, headers, _ = await site.get("/s/abc")
     assert headers["Cache-Control"] == "no-store"
-    assert headers["X-Robots-Tag"] == "noindex"
+    assert headers["X-Robots-Tag"] == "noindex, nofollow"
+
+
+@pytest.mark.parametrize("path", ["/console", "/drive", "/drive/sw.js", "/drive/manifest.webmanifest"])
+async def test_what_is_not_hashed_is_asked_for_again(site: Site, path: str) -> None:
+    assert (await site.get(path))[1]["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(("path", "title"), PAGES)
+async def test_only_driving_needs_the_place_and_a_screen_that_stays_on(
+    site: Site, path: str, title: bytes
+) -> None:
+    _, headers, _ = await site.get(path)
+    allowed = dict(rule.split("=") for rule in headers["Permissions-Policy"].split(", "))
+    own = "(self)" if path == "/drive" else "()"
+    assert allowed == {"camera": "()", "microphone": "()", "geolocation": own, "screen-wake-lock": own}
+
+
+async def test_the_service_worker_may_serve_the_page_above_its_folder(site: Site) -> None:
+    status, headers, body = await site.get("/drive/sw.js", **{"Accept-Encoding": "identity"})
+    assert (status, body) == (200, b"3;")
+    assert headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert headers["Service-Worker-Allowed"] == "/drive"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    _, headers, body = await site.get("/drive/sw.js", **{"Accept-Encoding": "gzip"})
+    assert (headers["Content-Encoding"], body) == ("gzip", b"\x1f\x8b")
+    assert headers["Service-Worker-Allowed"] == "/drive"
+
+
+async def test_the_manifest_is_one(site: Site) -> None:
+    status, headers, body = await site.get("/drive/manifest.webmanifest")
+    assert (status, headers["Content-Type"], body) == (200, "application/manifest+json", b"{}")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +202,8 @@ def test_the_policy_names_only_this_server_by_default() -> None:
     policy = directives(Settings(public_url="https://track.example"))
     assert policy["connect-src"] == ["'self'", "wss://track.example"]
     assert policy["script-src"] == ["'self'"]
+    assert policy["manifest-src"] == ["'self'"]
+    assert "'self'" in policy["worker-src"]
 
 
 def test_the_policy_names_a_map_styles_origin_and_no_more_of_it() -> None:
@@ -178,13 +225,16 @@ async def test_without_a_build_pages_say_what_to_run_and_work_once_it_is_there(
 ) -> None:
     static = tmp_path / "static"
     async for site in serving(static, Settings()):
-        for path in ("/", "/s/abc"):
+        for path in ("/console", "/drive", "/drive/sw.js", "/drive/manifest.webmanifest", "/s/abc"):
             status, _, body = await site.get(path)
             assert (status, body.decode()) == (503, NOT_BUILT)
         assert (await site.get("/pages/assets/app.js"))[0] == 404
         static.mkdir()
-        (static / "index.html").write_text("built")
-        assert (await site.get("/"))[0] == 200
+        (static / "console.html").write_text("built")
+        assert (await site.get("/console"))[0] == 200
+        assert (await site.get("/drive"))[0] == 503
+        (static / "drive.html").write_text("built")
+        assert (await site.get("/drive"))[0] == 200
         (static / "assets").mkdir()
         (static / "assets" / "app-AbCd_123.js").write_text("1;")
         assert (await site.get("/pages/assets/app-AbCd_123.js"))[0] == 200, "a new build is seen"

@@ -19,6 +19,10 @@ Contacts and policies: a driver has contacts of its own and reads who would be t
 its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
 service of all vendors have the tenant's too.
 
+Sessions and phones: an overseer exchanges its token for a session and ends its own; admin and service of all
+vendors see and end the tenant's. An overseer pairs a phone with a driver of its vendors: whoever holds that
+phone then is that driver.
+
 Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors; admins and
 services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``.
 """
@@ -220,6 +224,35 @@ def may_raise_for(principal: Principal, vendor: str) -> bool:
 def may_set_timer(principal: Principal, vendor: str, driver: str) -> bool:
     """Whether a safety timer of the driver may be set, looked at and cancelled."""
     return may_watch_driver(principal, vendor, driver)
+
+
+def may_open_session(principal: Principal) -> bool:
+    """Whether the principal's token may be exchanged for a session of a browser. A session is not for one
+    that would outlive it.
+    """
+    return principal.role in OVERSEERS and principal.session is None
+
+
+def may_have_sessions(principal: Principal) -> bool:
+    """Whether sessions are anything of this principal's: only overseers have any."""
+    return principal.role in OVERSEERS
+
+
+def sees_all_sessions(principal: Principal) -> bool:
+    """Whether everybody's sessions of the tenant may be seen and ended."""
+    return principal.role in _TENANT_WIDE and principal.vendors is None
+
+
+def may_end_session(principal: Principal, tenant: str, sub: str) -> bool:
+    """Whether a session of (``tenant``, ``sub``) may be seen and ended."""
+    if tenant != principal.tenant or not may_have_sessions(principal):
+        return False
+    return sub == principal.sub or sees_all_sessions(principal)
+
+
+def may_pair(principal: Principal, vendor: str) -> bool:
+    """Whether a phone may be given a token of a driver of ``vendor``."""
+    return may_watch_vendor(principal, vendor)
 
 
 def may_revoke_tokens(principal: Principal) -> bool:

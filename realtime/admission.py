@@ -1,4 +1,4 @@
-"""Who may come in now: tokens and share links checked against what was revoked.
+"""Who may come in now: tokens, sessions and share links checked against what was revoked.
 
 Revoked tokens are polled from Postgres every 3 s, so a revocation reaches every socket in at most 5 s with
 Redis down too. While Postgres cannot be asked, open sockets stay and nobody new is let in.
@@ -9,11 +9,13 @@ import contextlib
 import functools
 import logging
 import time
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
 from realtime.auth import Authenticator, Principal, ShareGrant
 from realtime.protocol import Code, Refused
+from realtime.sessions.book import SessionBook
 from realtime.store import revocations, shares
 from realtime.store.database import Database
 
@@ -29,9 +31,16 @@ MAX_SHARE_CHARS: Final = 256
 class Admission:
     """Turns credentials into principals. ``start`` begins to poll what was revoked."""
 
-    def __init__(self, db: Database, authenticator: Authenticator, sos_expired_days: int = 30) -> None:
+    def __init__(
+        self,
+        db: Database,
+        authenticator: Authenticator,
+        sos_expired_days: int = 30,
+        sessions: SessionBook | None = None,
+    ) -> None:
         self._db = db
         self._authenticator = authenticator
+        self._sessions = sessions
         self._sos_expired_s = sos_expired_days * 86_400.0
         self._revoked: set[tuple[str, str]] = set()
         self._polled_s = float("-inf")
@@ -53,6 +62,25 @@ class Admission:
             principal = await asyncio.to_thread(self._authenticator.verify, token)
         else:
             principal = self._authenticator.verify(token)
+        return await self._not_revoked(principal)
+
+    async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
+        """The principal of a session's cookie. ``new``: for a socket, which nobody new is let in by while
+        Redis is away; a request of a session that was seen lately goes on.
+
+        Raises Refused: unauthenticated, token_expired, revoked, unavailable.
+        """
+        if value is None or self._sessions is None:
+            raise Refused(Code.UNAUTHENTICATED, "no session cookie")
+        return await self._not_revoked((await self._sessions.open(value, new=new)).principal)
+
+    async def ended_among(self, session_ids: Collection[str]) -> set[str]:
+        """Those of ``session_ids`` that were signed out or revoked. Raises Refused(unavailable)."""
+        if not session_ids or self._sessions is None:
+            return set()
+        return await self._sessions.ended_among(session_ids)
+
+    async def _not_revoked(self, principal: Principal) -> Principal:
         revoked = self.is_revoked(principal)
         if not revoked and time.monotonic() - self._polled_s > FRESH_S:
             # Asked for a token without a jti too: while the store is away nobody new is let in.

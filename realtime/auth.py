@@ -56,6 +56,8 @@ class Principal:
     jti: str | None
     expires_ms: int
     share: ShareGrant | None = None
+    session: str | None = None
+    """The public id of the session that stands for the token; None when the token itself was shown."""
 
     @property
     def home_vendor(self) -> str | None:

@@ -45,6 +45,8 @@ from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
 from realtime.safety.work import boot_clock
+from realtime.sessions.book import SessionBook
+from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.sockets import watch
 from realtime.sockets.alerts import AlertWatch
@@ -114,7 +116,12 @@ class Instance:
         self._alerts_db = alerts_db  # an SOS never waits for a connection behind positions
         self.client = client
         self.ready = False
-        self.admission = Admission(db, Authenticator(settings), settings.sos_expired_days)
+        self.sessions = SessionBook(
+            client, settings.redis_timeout_s, max_s=settings.session_max_h * 3_600, now_ms=wall_clock_ms
+        )
+        self.admission = Admission(
+            db, Authenticator(settings), settings.sos_expired_days, sessions=self.sessions
+        )
         self.state = LiveState(client, settings.redis_timeout_s)
         self.bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
         self.origin = LiveOrigin(db, self.state, lambda channel: self.publisher.unsent(channel))
@@ -215,6 +222,8 @@ class Instance:
             health=self.health,
             limiter=self.limiter,
             alerts=self.intake,
+            sessions=self.sessions,
+            pairings=Pairings(self.client, self.settings.redis_timeout_s),
             codes=self.people.codes,
             eraser=self.people.eraser,
             now_ms=wall_clock_ms,

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     )
     auth_audience: str = "wayguard"
     auth_issuer: str = "wayguard"
+    session_max_h: float = Field(12.0, gt=0, le=720, description="a console's session at most, in hours")
+    pairing_token_days: int = Field(30, ge=1, le=365, description="a paired phone's token is good so long")
     allowed_origins: Listed = Field((), description="further web origins let in; own origin always is")
     trusted_proxies: Listed = Field(
         ("127.0.0.1/32", "::1/128"), description="networks whose X-Forwarded-For is believed"

@@ -14,6 +14,8 @@ from realtime.api.ports import (
     RequestAuthenticator,
 )
 from realtime.safety.ports import Intake
+from realtime.sessions.book import SessionBook
+from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.store.database import Database
 
@@ -35,6 +37,8 @@ class ApiContext:
     health: Health
     limiter: Limiter
     alerts: Intake
+    sessions: SessionBook
+    pairings: Pairings
     codes: CodeService | None = None
     """None: no way out is set up by which a code could be sent."""
     eraser: EraserService | None = None

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from realtime.api.errors import STATUS
-from realtime.api.operation import BODY_METHODS, AnyOperation
+from realtime.api.operation import BODY_METHODS, SAFE_METHODS, AnyOperation
 from realtime.protocol import Code
+from realtime.sessions.cookie import SessionCookie
 
 VERSION: Final = "3.1.0"
 _REF: Final = "#/components/schemas/{name}"
@@ -25,6 +26,8 @@ WITH_TOKEN: Final = (
     Code.RATE_LIMITED,
     Code.UNAVAILABLE,
 )
+BY_SESSION: Final = (Code.ORIGIN_REFUSED,)
+"""What an operation that changes something may refuse a session with."""
 WITH_BODY: Final = (Code.TOO_LARGE, Code.STALLED)
 
 
@@ -70,7 +73,10 @@ def document(operations: Sequence[AnyOperation], public_url: str, version: str) 
         "paths": dict(paths),
         "components": {
             "schemas": _schemas(operations),
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "session": {"type": "apiKey", "in": "cookie", "name": SessionCookie.at(public_url).name},
+            },
         },
     }
 
@@ -79,7 +85,7 @@ def _described(operation: AnyOperation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,
-        "security": [] if operation.open_to_all else [{"token": []}],
+        "security": _security(operation),
         "responses": _responses(operation),
     }
     if parameters := [
@@ -93,6 +99,17 @@ def _described(operation: AnyOperation) -> dict[str, Any]:
             "content": {"application/json": {"schema": _ref(_body(operation))}},
         }
     return described
+
+
+def _security(operation: AnyOperation) -> list[dict[str, list[str]]]:
+    if operation.open_to_all:
+        return []
+    schemes = ("token", "session") if _takes_sessions(operation) else ("token",)
+    return [{scheme: []} for scheme in schemes]
+
+
+def _takes_sessions(operation: AnyOperation) -> bool:
+    return not (operation.open_to_all or operation.token_only or operation.as_it_comes)
 
 
 def _body(operation: AnyOperation) -> type[Struct]:
@@ -129,6 +146,8 @@ def refusals(operation: AnyOperation) -> list[Code]:
         codes.append(Code.UNAVAILABLE)
     if not operation.open_to_all:
         codes += WITH_TOKEN
+    if _takes_sessions(operation) and operation.method not in SAFE_METHODS:
+        codes += BY_SESSION
     if operation.method in BODY_METHODS and not operation.as_it_comes:
         codes += WITH_BODY
     never = {Code.RATE_LIMITED} if operation.as_it_comes else set()

@@ -1,8 +1,8 @@
 """One operation of the HTTP API, and how a request becomes a call of its handler.
 
-Every request goes the same way: no token in the query; who is it; may they use the API; are they within their
-rate; are path, query and body what the operation takes; the handler; the answer. Each step refuses by raising
-Refused, which `realtime.api.errors` turns into the answer.
+Every request goes the same way: no token in the query; who is it, by token or by session; may they use the
+API; are they within their rate; are path, query and body what the operation takes; the handler; the answer.
+Each step refuses by raising Refused, which `realtime.api.errors` turns into the answer.
 """
 
 import asyncio
@@ -20,6 +20,9 @@ from realtime.api.context import ApiContext
 from realtime.api.ports import Health
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused, shown
+from realtime.sessions.cookie import SessionCookie
+from realtime.settings import Settings
+from realtime.sockets.address import asked_at, is_own_origin
 
 P = TypeVar("P", bound=msgspec.Struct)
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -33,6 +36,10 @@ REQUEST_TIMEOUT_S: Final = 30.0
 
 BODY_TIMEOUT_S: Final = 10.0
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+CONSOLE_HEADER: Final = "X-Wayguard"
+CONSOLE: Final = "console"
+"""What a page of ours says of itself: a page of others cannot without asking first, and is refused then."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 _JSON: Final = "application/json"
@@ -88,6 +95,8 @@ class Operation(Generic[P, Q, B]):
     """What it refuses with, beyond what every operation may."""
     open_to_all: bool = False
     """Whether it needs no token."""
+    token_only: bool = False
+    """Whether a session does not do in place of a token."""
     unread_body: type[msgspec.Struct] | None = None
     """What the body is when the handler hands it on as it came, to a service that reads it."""
     as_it_comes: bool = False
@@ -139,11 +148,37 @@ async def _call(
 async def _principal(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:
     if not TOKEN_PARAMETERS.isdisjoint(name.lower() for name in request.query):
         raise Refused(Code.UNAUTHENTICATED, "a token does not belong in a query string")
-    principal = await context.authenticator.authenticate(bearer(request))
+    principal = await _who(operation, request, context)
     if not access.may_use_api(principal):
         raise Refused(Code.FORBIDDEN, "a share cannot use the api")
     await context.limiter.check(principal, operation.id)
     return principal
+
+
+async def _who(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:
+    """There are two cases: 1. an Authorization header, which counts alone; 2. a session's cookie, which
+    browsers send whoever's page asks them, so that what changes something has to prove whose page it was.
+    """
+    cookies = request.headers.getall("Cookie", [])
+    if operation.token_only or "Authorization" in request.headers or not cookies:
+        return await context.authenticator.authenticate(bearer(request))
+    value = SessionCookie.at(context.settings.public_url).given(cookies)
+    if value is None:
+        raise Refused(Code.UNAUTHENTICATED, "no token and no session")
+    if operation.method not in SAFE_METHODS:
+        _check_page(request, context.settings)
+    return await context.authenticator.authenticate_session(value, new=False)
+
+
+def _check_page(request: web.Request, settings: Settings) -> None:
+    """Raises Refused(origin_refused) unless a page of ours asks."""
+    if request.headers.getall(CONSOLE_HEADER, []) != [CONSOLE]:
+        raise Refused(
+            Code.ORIGIN_REFUSED, f"by session this needs the header {CONSOLE_HEADER.lower()}: {CONSOLE}"
+        )
+    asked = asked_at(request)
+    if not all(is_own_origin(settings, origin, asked) for origin in request.headers.getall("Origin", [])):
+        raise Refused(Code.ORIGIN_REFUSED, "a session is for our own pages")
 
 
 def bearer(request: web.Request) -> str:

@@ -17,6 +17,9 @@ class RequestAuthenticator(Protocol):
     async def authenticate(self, request_token: str) -> Principal:
         """Raises Refused(unauthenticated, token_expired, revoked or unavailable)."""
 
+    async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
+        """The same of a session's cookie; ``new``: not for one request alone."""
+
 
 class LatestSource(Protocol):
     """The newest position and the presence of each driver."""
@@ -61,6 +64,9 @@ class Limiter(Protocol):
 
     async def check(self, principal: Principal, operation: str) -> None:
         """Raises Refused(rate_limited) with ``retry_after_s``."""
+
+    async def check_address(self, address: str, operation: str) -> None:
+        """The same of who is nobody yet, by their address."""
 
 
 class Health(Protocol):

@@ -8,6 +8,7 @@ from realtime.api import about, geojson, gpx, ingest, journeys, points, shapes, 
 from realtime.api.operation import AnyOperation, Operation
 from realtime.api.table_alerts import ALERTS
 from realtime.api.table_people import PEOPLE
+from realtime.api.table_sessions import SESSIONS
 from realtime.protocol import Code, Positions
 
 METRICS_TYPE: Final = "text/plain"
@@ -191,5 +192,6 @@ API: Final[Sequence[AnyOperation]] = (
     ),
     *ALERTS,
     *PEOPLE,
+    *SESSIONS,
 )
 """What a web instance answers beside `ABOUT`, `SOS` and the OpenAPI document itself."""

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from realtime.auth import Principal
@@ -29,6 +30,9 @@ PER_WINDOW: Final[Mapping[str, int]] = {
     "verify_contact": 30,
     "put_pins": 20,
     "erase_driver": 20,
+    "open_session": 30,
+    "create_pairing": 30,
+    "redeem_pairing": 20,
 }
 
 
@@ -52,9 +56,16 @@ class RedisLimiter:
 
     async def check(self, principal: Principal, operation: str) -> None:
         """Count one ``operation`` of ``principal``. Raises Refused(rate_limited) with ``retry_after_s``."""
+        await self._check(f"{principal.tenant}/{principal.sub}", operation)
+
+    async def check_address(self, address: str, operation: str) -> None:
+        """The same of an operation that is open to all, by where it is asked from (a /64 of IPv6)."""
+        await self._check(f"from/{_neighbourhood(address)}", operation)
+
+    async def _check(self, who: str, operation: str) -> None:
         now_s = time.time()
         window = int(now_s // WINDOW_S)
-        key = f"wg:{{{principal.tenant}/{principal.sub}}}:rate:{operation}:{window}"
+        key = f"wg:{{{who}}}:rate:{operation}:{window}"
         count = await self._count(key)
         if count is not None and count > self._per_window.get(operation, self._default):
             wait_s = (window + 1) * WINDOW_S - now_s
@@ -103,3 +114,15 @@ class RedisLimiter:
         except REDIS_FAULTS:
             return {}
         return dict(zip(times, answers[::2], strict=True))
+
+
+def _neighbourhood(address: str) -> str:
+    """``address``, or the network that one subscriber has of IPv6."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if not isinstance(parsed, IPv6Address):
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(ip_network((int(parsed), 64), strict=False)) if mapped is None else str(mapped)

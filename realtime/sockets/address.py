@@ -1,6 +1,6 @@
 """Whose address a request has, behind proxies trusted and not; which web origins are ours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -40,14 +40,28 @@ class Addresses:
     @staticmethod
     def origin_rule(settings: Settings) -> Any:
         """For ``cors_allowed_origins``: our own origin, the public URL's, and those in the settings."""
-        extra = {*settings.allowed_origins, origin_of(settings.public_url)}
+        extra = frozenset(settings.allowed_origins)
 
         def allowed(origin: str, environ: dict[str, Any]) -> bool:
-            scheme = environ.get("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
-            own = f"{scheme}://{environ.get('HTTP_HOST', '')}"
-            return origin == own or origin in extra
+            return origin in extra or is_own_origin(settings, origin, environ)
 
         return allowed
+
+
+def is_own_origin(settings: Settings, origin: str, environ: Mapping[str, Any]) -> bool:
+    """Whether a page of ``origin`` is one of ours: of the host that the request of ``environ`` was made to,
+    or of the public URL. The settings' further origins bring tokens of their own; cookies are not for them.
+    """
+    scheme = environ.get("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
+    return origin in (f"{scheme}://{environ.get('HTTP_HOST', '')}", origin_of(settings.public_url))
+
+
+def asked_at(request: web.Request) -> dict[str, str]:
+    """What `is_own_origin` needs of a request that came without an environ."""
+    return {
+        "HTTP_HOST": request.headers.get("Host", ""),
+        "HTTP_X_FORWARDED_PROTO": request.headers.get("X-Forwarded-Proto", request.scheme),
+    }
 
 
 def origin_of(url: str) -> str:

@@ -20,9 +20,10 @@ from realtime.fanout.server import FanoutServer, Reply
 from realtime.limits import TokenBucket
 from realtime.live.presence import Reason
 from realtime.protocol import Code, Refused
+from realtime.sessions.cookie import SessionCookie
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
-from realtime.sockets.address import Addresses
+from realtime.sockets.address import Addresses, is_own_origin
 from realtime.sockets.connection import Connection, Connections, Limiter
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.events import internal
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 EXPIRY_CHECK_S: Final = 1.0
 SHARES_CHECK_S: Final = 3.0
+SESSIONS_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
 _BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED})
 """What keeps a driver out, and not its SOS."""
@@ -60,6 +62,7 @@ class Gateway:
         self._admission = admission
         self._limiter = limiter
         self._addresses = Addresses(settings.trusted_proxies)
+        self._cookie = SessionCookie.at(settings.public_url)
         self.connections = Connections()
         self.links = Links(db, now_ms)
         self.draining = False
@@ -102,6 +105,7 @@ class Gateway:
         self._tasks = [
             asyncio.ensure_future(_every(EXPIRY_CHECK_S, self._end_expired)),
             asyncio.ensure_future(_every(SHARES_CHECK_S, self._look_at_links)),
+            asyncio.ensure_future(_every(SESSIONS_CHECK_S, self._end_ended_sessions)),
         ]
 
     # --- coming and going
@@ -156,7 +160,7 @@ class Gateway:
         assert self._driver is not None
         assert self._watch is not None
         try:
-            principal = await self._principal(namespace, auth)
+            principal = await self._principal(namespace, environ, auth)
             await self._limiter.check(principal, "connect")
             if namespace == driver.NAMESPACE:
                 return principal, await self._driver.admit(principal), None
@@ -169,14 +173,24 @@ class Gateway:
         await self._watch.admit(principal, str(environ.get("REMOTE_ADDR", "")), agent)
         return principal, 0, None
 
-    async def _principal(self, namespace: str, auth: Any) -> Principal:
+    async def _principal(self, namespace: str, environ: dict[str, Any], auth: Any) -> Principal:
         if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
             raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
         if namespace == watch.NAMESPACE and "share" in auth:
             return await self._admission.open_share(auth["share"])
         if namespace == watch.NAMESPACE and "answer" in auth and self.open_answer is not None:
             return await self.open_answer(auth["answer"])
+        if namespace == watch.NAMESPACE and auth.get("session") is True and "token" not in auth:
+            return await self._open_session(environ)
         return await self._admission.authenticate(auth.get("token"))
+
+    async def _open_session(self, environ: dict[str, Any]) -> Principal:
+        """Who holds the cookie of the handshake, which browsers send along with whoever's page asks them."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and not is_own_origin(self._settings, origin, environ):
+            raise Refused(Code.ORIGIN_REFUSED, "a session is for our own pages")
+        value = self._cookie.given([environ.get("HTTP_COOKIE", "")])
+        return await self._admission.authenticate_session(value, new=True)
 
     def _bucket(self) -> TokenBucket:
         settings = self._settings
@@ -283,6 +297,19 @@ class Gateway:
 
     async def _look_at_links(self) -> None:
         await self.links.look(self.connections)
+
+    async def _end_ended_sessions(self) -> None:
+        open_: dict[str, list[Connection]] = {}
+        for connection in self.connections:
+            if connection.principal.session is not None:
+                open_.setdefault(connection.principal.session, []).append(connection)
+        try:
+            ended = await self._admission.ended_among(open_)
+        except Refused:
+            return  # open ones stay while Redis cannot be asked
+        for session_id in ended:
+            for connection in open_[session_id]:
+                connection.end(Refused(Code.REVOKED, "session has ended"))
 
     def stalled(self, socket: EngineSocket) -> None:
         """A viewer that reads nothing: nothing more can be said to it."""

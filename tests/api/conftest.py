@@ -8,7 +8,7 @@ from tests.api.harness import Api, running
 
 
 @pytest.fixture
-async def api(database_url: str) -> AsyncIterator[Api]:
-    """The API on a fresh database."""
-    async with running(database_url) as one:
+async def api(database_url: str, redis_url: str) -> AsyncIterator[Api]:
+    """The API on a fresh database and an empty Redis."""
+    async with running(database_url, redis_url) as one:
         yield one

@@ -19,16 +19,20 @@ from alerts.attempt import Channel
 from alerts.policy import Contact
 from alerts.ports import Taken
 from geo.position import Point
+from realtime.admission import Admission
 from realtime.api.context import ApiContext
 from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
+from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
 from realtime.safety.erasing import Eraser
 from realtime.safety.news import AlertNews
 from realtime.safety.stored import StoredIntake
 from realtime.safety.verification import CodeSender
+from realtime.sessions.book import SessionBook
+from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.store import identity, journeys
 from realtime.store.alert_reads import ChangedAlerts
@@ -39,6 +43,7 @@ from tests.safety.outbox import Outbox, outboxes
 
 PUBLIC_URL = "https://track.example/"
 SHARE_TOKEN = "share"
+NO_REDIS = "redis://127.0.0.1:1"
 
 
 @dataclass
@@ -54,6 +59,8 @@ class Fakes:
     limited: list[tuple[str, str]] = field(default_factory=list)
     pressed: list[Press] = field(default_factory=list)
     outboxes: dict[Channel, Outbox] = field(default_factory=outboxes)
+    admission: Admission | None = None
+    ahead_ms: int = 0
     ack: dict[str, Any] = field(default_factory=lambda: {"ok": True, "through": 2, "voided": [[2, "no_fix"]]})
 
     def _fail(self, port: str) -> None:
@@ -67,9 +74,18 @@ class Fakes:
             return Principal("s1", "share", "t1", frozenset(), None, None, 2**53, grant)
         return Authenticator(self.settings).verify(request_token)
 
+    async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
+        self._fail("authenticate")
+        assert self.admission is not None
+        return await self.admission.authenticate_session(value, new=new)
+
     async def check(self, principal: Principal, operation: str) -> None:
         self._fail("check")
         self.limited.append((principal.sub, operation))
+
+    async def check_address(self, address: str, operation: str) -> None:
+        self._fail("check")
+        self.limited.append((address, operation))
 
     async def of_vendor(self, tenant: str, vendor: str) -> list[tuple[str, UUID | str, Point, int]]:
         self._fail("of_vendor")
@@ -96,6 +112,9 @@ class Fakes:
     def code(self) -> str:
         """The code that was sent by text message last."""
         return self.outboxes[Channel.SMS].sent[-1].alert.message
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
 
     def health(self) -> Mapping[str, bool]:
         self._fail("health")
@@ -133,6 +152,7 @@ class Api:
     url: str
     db: Database
     fakes: Fakes
+    sessions: SessionBook
     session: aiohttp.ClientSession
 
     def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
@@ -219,16 +239,17 @@ def refused(code: Code, **more: Any) -> Refused:
 
 
 @asynccontextmanager
-async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
-    """The API on a free port of this machine."""
+async def running(database_url: str, redis_url: str = NO_REDIS, **knobs: Any) -> AsyncIterator[Api]:
+    """The API on a free port of this machine; its sessions are away unless it is given a Redis."""
     settings = Settings(
         database_url=database_url,  # type: ignore[arg-type]
-        auth_secret=secrets.token_hex(32),  # type: ignore[arg-type]
-        public_url=PUBLIC_URL,
-        **knobs,
+        **{"auth_secret": secrets.token_hex(32), "public_url": PUBLIC_URL} | knobs,
     )
     fakes = Fakes(settings)
     db = await Database.open(settings)
+    redis = client(redis_url, timeout_s=2.0, max_connections=20)
+    sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
+    fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000)
     add_api(
@@ -242,6 +263,9 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
             health=fakes.health,
             limiter=fakes,
             alerts=StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody),
+            sessions=sessions,
+            pairings=Pairings(redis, 2.0),
+            now_ms=fakes.now_ms,
             codes=CodeSender(
                 db,
                 fakes.outboxes,
@@ -254,9 +278,10 @@ async def running(database_url: str, **knobs: Any) -> AsyncIterator[Api]:
         ),
     )
     try:
-        async with served(app) as url, aiohttp.ClientSession() as session:
-            yield Api(url, db, fakes, session)
+        async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            yield Api(url, db, fakes, sessions, session)
     finally:
+        await redis.aclose()
         await db.close()
 
 

@@ -12,6 +12,7 @@ from realtime.api import openapi
 from realtime.api.table import ABOUT, API, SOS
 from tests.api.drives_alerts import ALERT_IDS, alert_drives
 from tests.api.drives_people import PEOPLE_IDS, people_drives
+from tests.api.drives_sessions import SESSION_IDS, session_drives
 from tests.api.harness import Api, Reply
 
 DOCS = Path(__file__).parents[2] / "docs" / "API.md"
@@ -94,6 +95,7 @@ async def test_every_operation_answers_as_documented(api: Api) -> None:
         ),
         *await people_drives(api),
         *await alert_drives(api),
+        *await session_drives(api),
     ]
     for method, template, path, more in driven:
         reply = await api.call(method.upper(), path, **more)
@@ -107,7 +109,7 @@ async def test_every_operation_answers_as_documented(api: Api) -> None:
 async def test_every_refusal_is_documented_too(api: Api) -> None:
     document = await fetched(api)
     ids = {"vendor": "north", "journey_id": "0199d2c8-0000-7000-8000-000000000001", "share_id": "nobody"}
-    ids |= PEOPLE_IDS | ALERT_IDS
+    ids |= PEOPLE_IDS | ALERT_IDS | SESSION_IDS
     for path, item in document["paths"].items():
         where = re.sub(r"{(\w+)}", lambda found: ids[found[1]], path)
         for method, operation in item.items():

@@ -252,6 +252,7 @@ class SessionBook:
             if graced is None:
                 raise
             return graced
+        self._away_until_s = float("-inf")
         if session is None:
             self._seen.pop(session_id, None)
             return None

@@ -23,6 +23,7 @@ def often() -> Iterator[None]:
         patch.setattr(gateway, "EXPIRY_CHECK_S", 0.2)
         patch.setattr(gateway, "SHARES_CHECK_S", 0.2)
         patch.setattr(links, "LATE_MS", 500)
+        patch.setattr(gateway, "SESSIONS_CHECK_S", 0.2)
         patch.setattr(area, "VENDORS_CHECK_S", 0.2)
         yield
 

@@ -119,6 +119,27 @@ def test_a_list_is_bound_to_the_driver_or_to_the_vendors() -> None:
     assert access.listable_vendors(EVERYONE[-1]) == frozenset()
 
 
+def test_only_overseers_have_sessions_and_a_session_begets_none() -> None:
+    assert {who.role for who in EVERYONE if access.may_open_session(who)} == access.OVERSEERS
+    assert {who.role for who in EVERYONE if access.may_have_sessions(who)} == access.OVERSEERS
+    assert not access.may_open_session(principal("admin", session="s1"))
+
+
+def test_a_session_is_ended_by_its_own_and_by_who_has_the_whole_tenant() -> None:
+    for who in EVERYONE:
+        assert access.may_end_session(who, "t1", "s") == (who.role in access.OVERSEERS), who.role
+        assert access.may_end_session(who, "t1", "other") == (who.role in {"admin", "service"}), who.role
+        assert not access.may_end_session(who, "t2", "s")
+    some = principal("admin", {"north"})
+    assert not access.sees_all_sessions(some)
+    assert not access.may_end_session(some, "t1", "other")
+
+
+def test_only_who_oversees_the_vendor_pairs_its_phones() -> None:
+    assert {who.role for who in EVERYONE if access.may_pair(who, "north")} == access.OVERSEERS
+    assert not access.may_pair(principal("admin", {"south"}), "north")
+
+
 def test_only_admins_and_services_revoke_tokens() -> None:
     assert {who.role for who in EVERYONE if access.may_revoke_tokens(who)} == {"admin", "service"}
 

@@ -111,6 +111,25 @@ async def test_the_limit_is_counted_by_principal_and_operation(place: Place) -> 
     await limiter.check(other, "watch")
 
 
+async def test_the_limit_of_who_is_nobody_yet_is_counted_by_where_they_are(place: Place) -> None:
+    limiter = RedisLimiter(place.client, 5.0, per_window={"redeem": 3}, default=1_000)
+
+    async def refused(addresses: Sequence[str]) -> bool:
+        found = False
+        for address in addresses * 4:  # the window may turn once meanwhile
+            try:
+                await limiter.check_address(address, "redeem")
+            except Refused as refusal:
+                found = found or refusal.code == Code.RATE_LIMITED
+        return found
+
+    assert await refused(["192.0.2.1", "::ffff:192.0.2.1"]), "the same address"
+    assert await refused(["2001:db8:0:1::1", "2001:db8:0:1:ffff::2"]), "the same network"
+    assert await refused(["", "nonsense"])
+    for address in ("192.0.2.2", "2001:db8:0:2::1"):
+        await limiter.check_address(address, "redeem")
+
+
 async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place: Place) -> None:
     now_ms = 1_780_000_000_000
     bus = RedisBus(place.url)

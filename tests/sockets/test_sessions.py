@@ -10,7 +10,6 @@ import pytest_asyncio
 
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.sockets import gateway
 from realtime.store import revocations
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Line
@@ -50,7 +49,7 @@ async def test_the_cookie_of_the_handshake_lets_a_console_in(server: Server) -> 
     who = await raw.ask("/watch", "whoami")
     assert (who["role"], who["tenant"], who["vendors"]) == ("dispatcher", "t1", ["v1", "v2"])
     assert (await raw.ask("/watch", "watch", {"feed": {"vendor": "v1"}}))["ok"]
-    assert (await raw.ask("/watch", "watch", {"feed": {"vendor": "v3"}}))["error"]["code"] == "forbidden"
+    assert (await raw.ask("/watch", "watch", {"feed": {"vendor": "v3"}}))["error"]["code"] == "not_found"
 
 
 async def test_a_console_that_polls_is_let_in_too(server: Server) -> None:
@@ -141,12 +140,6 @@ async def test_a_session_that_expires_ends_its_sockets(server: Server) -> None:
     raw = await watcher(server, value)
     assert await raw.connect("/watch", session=True) == {}
     assert await ended(raw) == "token_expired"
-
-
-def test_an_end_is_seen_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert gateway.SESSIONS_CHECK_S <= 3.0
-    assert Settings().redis_timeout_s + 3.0 <= 5.0
 
 
 @pytest_asyncio.fixture(loop_scope="session")

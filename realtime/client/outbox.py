@@ -11,16 +11,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from random import Random
 from typing import Any, Final
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
 from realtime.client.backoff import Backoff
-from realtime.protocol import MAX_POINTS, MAX_SKIP
-
-Fix = tuple[float | None, ...]
-"""A point without its seq: ``(t_ms, lat, lon, …)``, trailing unknown values cut off."""
+from realtime.client.journey import Journey
+from realtime.protocol import MAX_POINTS
 
 
 class Verdict(StrEnum):
@@ -30,14 +27,6 @@ class Verdict(StrEnum):
     RETRY = "retry"
     RECONNECT = "reconnect"
     REFUSED = "refused"
-
-
-@dataclass(slots=True)
-class Gap:
-    """Points the app lost, declared to the server by ``skip``."""
-
-    count: int
-    reason: str
 
 
 @dataclass(slots=True)
@@ -66,23 +55,6 @@ class Stats:
         """Count ``other`` in."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-@dataclass(slots=True)
-class Journey:
-    """One journey's log on the app's side; ``kept`` holds the seqs ``through`` + 1 … ``tip``."""
-
-    client_journey_id: str
-    started_ms: int
-    details: dict[str, Any]
-    journey_id: str | None = None
-    is_open: bool = False
-    through: int = 0
-    tip: int = 0
-    sent_to: int = 0
-    kept: deque[Fix | Gap] = field(default_factory=deque)
-    ended_ms: int | None = None
-    refused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +125,7 @@ class Outbox:
         journey.kept.append((t_ms, lat, lon, *more))
         self._kept_points += 1
         if self._kept_points > self._max_kept:
-            self._drop_oldest_unsent("outbox_full")
+            self._lose_oldest_unsent()
         return journey.tip
 
     def end(self, ended_ms: int) -> None:
@@ -247,27 +219,12 @@ class Outbox:
         return Request("journey:start", payload | journey.details)
 
     def _positions_request(self, journey: Journey) -> Request:
-        payload: dict[str, Any] = {"journey_id": journey.journey_id}
-        seq = journey.through
-        taken = 0
-        if isinstance(head := journey.kept[0], Gap):
-            size = min(head.count, MAX_SKIP)
-            payload["skip"] = [seq + 1, seq + size, head.reason]
-            seq += size
-            taken = 1 if size == head.count else len(journey.kept)
-        points: list[list[float | None]] = []
-        for item in islice(journey.kept, taken, taken + self._batch):
-            if isinstance(item, Gap):
-                break
-            seq += 1
-            points.append([seq, *item])
-        payload["points"] = points
-        if seq < journey.tip and not isinstance(newest := journey.kept[-1], Gap):
-            payload["latest"] = [journey.tip, *newest]
-        self.stats.sent += len(points)
-        self.stats.resent += max(0, min(len(points), journey.sent_to - (seq - len(points))))
+        seq, payload = journey.head(self._batch)
+        sent = len(payload["points"])
+        self.stats.sent += sent
+        self.stats.resent += max(0, min(sent, journey.sent_to - (seq - sent)))
         journey.sent_to = max(journey.sent_to, seq)
-        return Request("positions", payload)
+        return Request("positions", {"journey_id": journey.journey_id} | payload)
 
     # --- answers
 
@@ -320,44 +277,16 @@ class Outbox:
         return Verdict.RETRY
 
     def _server_has(self, journey: Journey, stored: int) -> None:
-        """Line up with a server that holds seqs 1…``stored``. There are three cases.
-
-        1. It has more than ever was sent: another run of the app wrote this journey. Keep the points, count
-           on from there.
-        2. It has what was sent, or less of it: forget that much.
-        3. It has less than it acknowledged (a restored backup): those are gone here, declare them lost.
-        """
-        if stored > journey.sent_to:
-            journey.tip += stored - journey.through
-            journey.through = journey.sent_to = stored
-        elif stored >= journey.through:
-            self.stats.acknowledged += self._forget(journey, stored)
-        else:
-            count = journey.through - stored
-            journey.kept.appendleft(Gap(count, "lost_after_ack"))
-            journey.through = stored
-            self.stats.rewound += count
-
-    def _forget(self, journey: Journey, stored: int) -> int:
-        """Drop the seqs up to ``stored``; returns how many of them were points."""
-        points = 0
-        while journey.through < stored:
-            head = journey.kept[0]
-            if isinstance(head, Gap) and head.count > stored - journey.through:
-                head.count -= stored - journey.through
-                journey.through = stored
-            else:
-                points += not isinstance(head, Gap)
-                journey.through += head.count if isinstance(head, Gap) else 1
-                journey.kept.popleft()
-        self._kept_points -= points
-        return points
+        acknowledged, rewound = journey.line_up(stored)
+        self._kept_points -= acknowledged
+        self.stats.acknowledged += acknowledged
+        self.stats.rewound += rewound
 
     def _yield_to_stored(self, journey: Journey, conflicts: list[int]) -> None:
         """The server keeps what it has stored, so everything up to the last conflict is stored there."""
-        last = min(max(conflicts), journey.tip)
-        points = self._forget(journey, last)
+        points = journey.forget(min(max(conflicts), journey.tip))
         lost = min(points, len(set(conflicts)))
+        self._kept_points -= points
         self.stats.conflicts += lost
         self.stats.acknowledged += points - lost
 
@@ -367,40 +296,17 @@ class Outbox:
             self.journeys.popleft()
             self.stats.journeys_done += 1
             return
-        following = Journey(
-            str(uuid5(NAMESPACE_OID, journey.client_journey_id)), journey.started_ms, journey.details
-        )
-        following.kept = journey.kept
-        following.tip = journey.tip - journey.through
-        following.ended_ms = journey.ended_ms
-        self.journeys[0] = following
+        self.journeys[0] = journey.following()
         self.stats.journeys += 1
         self.stats.journeys_done += 1
 
     def _give_up(self, journey: Journey, code: str) -> None:
         """A permanent refusal: its points will never be taken, and must not hold up the next journey."""
-        points = sum(1 for item in journey.kept if not isinstance(item, Gap))
+        points = journey.refuse(code)
         self.stats.refused += points
         self._kept_points -= points
-        journey.kept.clear()
-        journey.refused = code
 
-    def _drop_oldest_unsent(self, reason: str) -> None:
-        """Turn the oldest point that was never sent into a gap; a sent one may be stored and must stay."""
-        for journey in self.journeys:
-            seq = journey.through
-            for index, item in enumerate(journey.kept):
-                seq += item.count if isinstance(item, Gap) else 1
-                if seq > journey.sent_to and not isinstance(item, Gap):
-                    self._lose(journey, index, reason)
-                    return
-
-    def _lose(self, journey: Journey, index: int, reason: str) -> None:
-        before = journey.kept[index - 1] if index else None
-        if isinstance(before, Gap) and before.reason == reason:
-            before.count += 1
-            del journey.kept[index]
-        else:
-            journey.kept[index] = Gap(1, reason)
-        self._kept_points -= 1
-        self.stats.lost += 1
+    def _lose_oldest_unsent(self) -> None:
+        if any(journey.lose_oldest_unsent("outbox_full") for journey in self.journeys):
+            self._kept_points -= 1
+            self.stats.lost += 1

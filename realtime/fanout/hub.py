@@ -22,6 +22,7 @@ from realtime.fanout.feeds import Choice, ConflatedFeed, Feed, LogFeed
 from realtime.fanout.grid import Region, Space
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
+from realtime.fanout.memberships import Membership, Memberships
 from realtime.fanout.refill import READ_PAGE, Refiller
 from realtime.fanout.ticker import Ticker, every, ignore_lateness
 
@@ -55,13 +56,6 @@ class LogJoin(NamedTuple):
     notes: dict[str, bytes]
 
 
-class Membership(NamedTuple):
-    """What a member watches, and the channels that feed it."""
-
-    feed: Feed | AreaFeed
-    channels: tuple[Channel, ...]
-
-
 class Hub:
     """Channels in, frames out. All methods run on one event loop; ``start`` first, ``stop`` last."""
 
@@ -91,7 +85,7 @@ class Hub:
         self._now_ms = now_ms
         self._channels = Channels(bus, self._forget)
         self._areas = Areas(namespace, ticked, space, buffer_limit_bytes)
-        self._joined: dict[EngineSocket, dict[str, Membership]] = {}
+        self._memberships = Memberships(self._channels, self._forget_empty)
         self._dirty: dict[Feed, Channel] = {}
         self._laggards = Laggards(
             origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
@@ -141,7 +135,7 @@ class Hub:
             assert isinstance(feed, ConflatedFeed)
             feed.tick(self._limit_bytes)
             snapshot = dict(channel.state.since(0, key))
-            if self._admit(Membership(feed, (channel,)), member):
+            if self._memberships.admit(Membership(feed, (channel,)), member):
                 feed.members.add(member)
             return snapshot
 
@@ -167,7 +161,7 @@ class Hub:
                 feed = LogFeed(self._namespace, label, channel.state, self._ticked)
                 channel.add(feed)
             assert isinstance(feed, LogFeed)
-            if self._admit(Membership(feed, (channel,)), member):
+            if self._memberships.admit(Membership(feed, (channel,)), member):
                 feed.admit(member, through)
                 self._touch(channel)
             more = through < channel.state.through
@@ -187,42 +181,16 @@ class Hub:
         """
         async with self._channels.open_all(channel_names, self._open_board) as channels:
             feed = self._areas.choose(label, channels, markers, counts)
-            watched = self._joined.get(member, {}).get(label)
-            before = watched.feed if watched is not None else None
+            before = self._memberships.feed(label, member)
             assert not isinstance(before, Feed)
             told = self._areas.joined(feed, before, member)
-            if self._admit(Membership(feed, tuple(channels)), member):
+            if self._memberships.admit(Membership(feed, tuple(channels)), member):
                 feed.members.add(member)
             return told
 
-    def _admit(self, new: Membership, member: EngineSocket) -> bool:
-        """Note the membership; False for one that is going. A feed watched before is begun anew."""
-        if member.is_leaving:
-            self._forget_empty(new)
-            return False
-        labels = self._joined.setdefault(member, {})
-        before = labels.get(new.feed.label)
-        labels[new.feed.label] = new
-        for channel in new.channels:
-            self._channels.keep(channel)
-        if before is not None:
-            self._end(before, member, but=new.feed)
-        return True
-
     def leave(self, label: str, member: EngineSocket) -> bool:
         """End a membership; False when there was none."""
-        membership = self._joined.get(member, {}).pop(label, None)
-        if membership is None:
-            return False
-        self._end(membership, member)
-        return True
-
-    def _end(self, membership: Membership, member: EngineSocket, but: Feed | AreaFeed | None = None) -> None:
-        membership.feed.leave(member)
-        if membership.feed is not but:
-            self._forget_empty(membership)
-        for channel in membership.channels:
-            self._channels.release(channel)
+        return self._memberships.leave(label, member)
 
     def _forget_empty(self, membership: Membership) -> None:
         feed, channels = membership
@@ -241,14 +209,12 @@ class Hub:
 
     def drop(self, member: EngineSocket) -> None:
         """End every membership of a client that has gone."""
-        for label in list(self._joined.get(member, ())):
-            self.leave(label, member)
-        self._joined.pop(member, None)
+        self._memberships.drop(member)
         self._laggards.forget(member)
 
     def labels(self, member: EngineSocket) -> list[str]:
         """What ``member`` watches."""
-        return list(self._joined.get(member, ()))
+        return self._memberships.labels(member)
 
     # --- opening
 

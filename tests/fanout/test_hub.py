@@ -177,7 +177,7 @@ class Here:
 
     def empty(self) -> bool:
         counts = self.hub.counts()
-        return counts.channels == 0 and not self.bus.subscribed and not self.hub._joined
+        return counts.channels == 0 and not self.bus.subscribed and not self.hub._memberships
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ async def test_a_join_that_fails_leaves_nothing_and_the_next_one_works(here: Her
             await join(Viewer())
         await until(here.empty, "an empty hub")
         await join(Viewer())
-        here.hub.drop(next(iter(here.hub._joined)))
+        here.hub.drop(next(iter(here.hub._memberships._of)))
         await until(here.empty, "an empty hub")
 
 

@@ -1,0 +1,74 @@
+"""Who watches what on this instance: a feed for each label of a member, and the channels it keeps open."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from realtime.fanout.area import AreaFeed
+from realtime.fanout.channel import Channel
+from realtime.fanout.channels import Channels
+from realtime.fanout.engine import EngineSocket
+from realtime.fanout.feeds import Feed
+
+
+class Membership(NamedTuple):
+    """What a member watches, and the channels that feed it."""
+
+    feed: Feed | AreaFeed
+    channels: tuple[Channel, ...]
+
+
+class Memberships:
+    """Memberships by member and label. ``on_left`` is told which feed has one less or did not get one."""
+
+    def __init__(self, channels: Channels, on_left: Callable[[Membership], None]) -> None:
+        self._channels = channels
+        self._on_left = on_left
+        self._of: dict[EngineSocket, dict[str, Membership]] = {}
+
+    def __len__(self) -> int:
+        """Members."""
+        return len(self._of)
+
+    def feed(self, label: str, member: EngineSocket) -> Feed | AreaFeed | None:
+        """What ``member`` watches by this label."""
+        membership = self._of.get(member, {}).get(label)
+        return membership.feed if membership is not None else None
+
+    def labels(self, member: EngineSocket) -> list[str]:
+        """What ``member`` watches."""
+        return list(self._of.get(member, ()))
+
+    def admit(self, new: Membership, member: EngineSocket) -> bool:
+        """Note the membership; False for one that is going. A feed watched before is begun anew."""
+        if member.is_leaving:
+            self._on_left(new)
+            return False
+        labels = self._of.setdefault(member, {})
+        before = labels.get(new.feed.label)
+        labels[new.feed.label] = new
+        for channel in new.channels:
+            self._channels.keep(channel)
+        if before is not None:
+            self._end(before, member, but=new.feed)
+        return True
+
+    def leave(self, label: str, member: EngineSocket) -> bool:
+        """End a membership; False when there was none."""
+        membership = self._of.get(member, {}).pop(label, None)
+        if membership is None:
+            return False
+        self._end(membership, member)
+        return True
+
+    def drop(self, member: EngineSocket) -> None:
+        """End every membership of a client that has gone."""
+        for label in self.labels(member):
+            self.leave(label, member)
+        self._of.pop(member, None)
+
+    def _end(self, membership: Membership, member: EngineSocket, but: Feed | AreaFeed | None = None) -> None:
+        membership.feed.leave(member)
+        if membership.feed is not but:
+            self._on_left(membership)
+        for channel in membership.channels:
+            self._channels.release(channel)

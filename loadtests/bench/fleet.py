@@ -25,8 +25,6 @@ SAMPLED: Final = 8
 SAME_S: Final = 0.002
 QUIET_S: Final = 0.4
 QUIET_TIMEOUT_S: Final = 30.0
-FINAL_TIMEOUT_S: Final = 10.0
-STUCK_S: Final = 5.0
 STALLED_RECEIVE_BYTES: Final = 4096
 
 V = TypeVar("V", bound=Viewer)
@@ -35,7 +33,8 @@ V = TypeVar("V", bound=Viewer)
 class FleetSpec(msgspec.Struct):
     """Who connects where: one token a client, drivers by name. ``rate_per_s``: of each driver; 0 = as it can.
 
-    The last ``stalled`` of the viewers stop reading when the measurement begins.
+    The last ``stalled`` of the viewers stop reading when the measurement begins. In the end acks are
+    waited for ``stuck_s`` and what viewers are still to see for ``final_s``.
     """
 
     driver_addresses: list[tuple[str, int]]
@@ -48,6 +47,8 @@ class FleetSpec(msgspec.Struct):
     seconds: float
     rate_per_s: float = 0.0
     stalled: int = 0
+    stuck_s: float = 5.0
+    final_s: float = 10.0
 
 
 class FleetResult(msgspec.Struct, kw_only=True):
@@ -253,7 +254,7 @@ class Fleet:
         now_s = heard_s = time.perf_counter()
         deadline_s = now_s + QUIET_TIMEOUT_S
         quiet_s = QUIET_S if self.viewers else 0.0
-        while now_s < deadline_s and now_s - heard_s < (STUCK_S if self._unanswered() else quiet_s):
+        while now_s < deadline_s and now_s - heard_s < (self.spec.stuck_s if self._unanswered() else quiet_s):
             happened = self.loop.turn(0.05)
             now_s = time.perf_counter()
             heard_s = now_s if happened else heard_s
@@ -262,7 +263,7 @@ class Fleet:
         for driver in self._turns:
             if driver.sock is not None:
                 driver.send(time.perf_counter())
-        deadline_s = time.perf_counter() + FINAL_TIMEOUT_S
+        deadline_s = time.perf_counter() + self.spec.final_s
         while (missing := self._missing()) and time.perf_counter() < deadline_s:
             self.loop.turn(0.05)
         return lost + missing

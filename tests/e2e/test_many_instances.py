@@ -40,8 +40,9 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
 
 
 def instances(*names: str) -> Any:
-    """Run the test on these clusters."""
-    return pytest.mark.parametrize("cluster", names, indirect=True, scope="module")
+    """Run the test on these clusters; on those that show no more than others only among the long ones."""
+    cases = [pytest.param(name, marks=[pytest.mark.long] if name in (TWO, FIVE) else []) for name in names]
+    return pytest.mark.parametrize("cluster", cases, indirect=True, scope="module")
 
 
 class Crowd:

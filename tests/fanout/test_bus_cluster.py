@@ -148,6 +148,12 @@ async def test_a_publisher_that_does_not_listen_finds_moved_slots_too() -> None:
             target = next(node for node in cluster.masters if node is not origin)
             await asyncio.to_thread(cluster.move_slot, "wg:c0", target)
             await until(lambda: "c0" in pair.doubted(), "the doubt")
+
+            def listens() -> bool:
+                return target.ask("PUBSUB", "SHARDNUMSUB", "wg:c0")[1] == 1
+
+            # On a busy machine the doubt may come of a late canary, before the subscription has moved.
+            await until(listens, "the subscription moves")
             await quiet.publish([Message("c0", "k", [Item("a", 2, b"1")], 7)])
             await until(lambda: pair.here.ear.orders("c0") == [1, 2], "both")
             await quiet.stop()

@@ -206,6 +206,7 @@ async def seen_of(fault: str) -> FleetResult:
     spec = {"driver_addresses": [address], "viewer_addresses": [address], "drivers": {"d1": "t"}}
     spec |= {"viewers": ["v1", "v2"], "vendor": "north", "batch": 1, "warm_s": 0.1, "seconds": 0.3}
     spec |= {"rate_per_s": 50.0 if fault == "never acks" else 0.0}
+    spec |= {"stuck_s": 0.5, "final_s": 1.0} if fault == "never acks" else {}
     command = [sys.executable, "-m", "loadtests.bench.fleet"]
     load = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=-1, stdout=-1)
     try:

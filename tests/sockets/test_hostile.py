@@ -865,7 +865,8 @@ async def test_a_share_revoked_meanwhile_is_closed_with_a_code_with_redis_down_t
 
 
 async def test_connect_and_say_nothing_is_closed(settings: Settings) -> None:
-    changed = Settings(**{**settings.model_dump(), "connect_timeout_s": 0.6})
+    # An upgrade that was begun is given up when no pong would be waited for any more either.
+    changed = Settings(**{**settings.model_dump(), "connect_timeout_s": 0.6, "ping_timeout_s": 1.5})
     async with serving(changed) as server:
         quiet = [await server.raw() for _ in range(5)]
         refused = await server.raw()

@@ -232,7 +232,7 @@ CHECKS = settings(
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_members_get_what_the_model_says(policy: Any, redis_url: str) -> None:
-    @settings(CHECKS, max_examples=9, derandomize=True)
+    @settings(CHECKS, max_examples=5, derandomize=True)
     @given(script=SCRIPTS)
     def check(script: list[Step]) -> None:
         on_a_loop_of_its_own(lambda: play(script, redis_url), policy())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.engines_fixtures"]
 
@@ -28,3 +30,28 @@ def pytest_asyncio_loop_factories(
     if item.nodeid.startswith(STARTS_PROCESSES):
         return {"asyncio": asyncio.new_event_loop}
     return {"uvloop": uvloop.new_event_loop}
+
+
+CLUSTERS_OF_THEIR_OWN = ("tests/e2e/test_many_instances.py", "tests/e2e/test_outside_demo.py")
+
+
+class ByFile(LoadScopeScheduling):
+    """Tests in several processes (`./test`): those of a file stay together, and so do all that share the
+    session's cluster, so that it is started once.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/e2e" if file.startswith("tests/e2e/") and file not in CLUSTERS_OF_THEIR_OWN else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """What ``-n`` asks for."""
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that one process does not wait for the other in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(STARTS_PROCESSES))

@@ -16,6 +16,7 @@ DISTRIBUTIONS = {
     "google": "google-auth",
     "jwt": "pyjwt",
     "socketio": "python-socketio",
+    "xdist": "pytest-xdist",
     "yaml": "pyyaml",
 }
 """Of what is imported by another name than it is installed by."""

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from realtime import metrics
+from realtime import catalogue
 from realtime.api.operation import Call
 from realtime.api.shapes import Healthy, NoBody, NoPath, NoQuery, Ready
 from realtime.protocol import Code, Refused
@@ -26,5 +26,5 @@ async def readyz(call: AboutCall) -> Ready:
 
 async def metrics_text(call: AboutCall) -> web.StreamResponse:
     """Prometheus text format."""
-    body, content_type = metrics.exposition()
+    body, content_type = catalogue.exposition()
     return web.Response(body=body, headers={"Content-Type": content_type})

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from realtime import metrics
+from realtime import catalogue
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.protocol import Code, Refused
@@ -253,7 +253,7 @@ async def test_transactions_are_measured_and_slow_ones_counted(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def counted(name: str, kind: str) -> float:
-        return metrics.REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0
+        return catalogue.REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0
 
     seconds, slow = "wayguard_db_transaction_seconds_count", "wayguard_db_slow_transactions_total"
     before = {(name, kind): counted(name, kind) for name in (seconds, slow) for kind in ("read", "write")}

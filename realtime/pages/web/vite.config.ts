@@ -4,6 +4,8 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 
 import { defineConfig, type Plugin } from "vite";
 
+import { driveApp } from "./drive.build.ts";
+
 const CACHE = "node_modules/.cache/basemap";
 const OUT = "../static";
 
@@ -42,6 +44,6 @@ export default defineConfig(({ command, mode }) => ({
     reportCompressedSize: false,
     rolldownOptions: { input: readdirSync(".").filter((name) => name.endsWith(".html")) },
   },
-  plugins: [compressed()],
+  plugins: [driveApp(OUT), compressed()],
   test: { include: ["tests/**/*.test.ts"], environment: "node" },
 }));

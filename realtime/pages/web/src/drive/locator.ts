@@ -1,0 +1,131 @@
+/** What the device says: where it is, how full its battery is, and that its screen must stay on. */
+import type { Fix } from "./outbox";
+import { consider, everyMs, gaitOf, type Battery, type Gait, type Pace } from "./rate";
+
+export type Trouble = "denied" | "unavailable";
+
+export interface LocatorEvents {
+  /** A point to keep. */
+  take(fix: Fix): void;
+  /** Whatever is shown may have changed. */
+  changed(): void;
+  sos(): boolean;
+}
+
+interface BatteryManager extends EventTarget {
+  level: number;
+  charging: boolean;
+}
+
+/** A watch that is silent for this many of its intervals is asked outright. */
+const PATIENCE = 1.5;
+const FIX_TIMEOUT_MS = 20_000;
+
+export class Locator {
+  /** The newest fix, taken or not. */
+  newest: Fix | null = null;
+  trouble: Trouble | null = null;
+  battery: Battery = { pct: null, charging: false };
+  private pace: Pace = { last: null, movedMs: null };
+  private watchId: number | null = null;
+  private timer = 0;
+  private askedMs = 0;
+
+  constructor(private readonly events: LocatorEvents) {
+    void this.followBattery();
+  }
+
+  get gait(): Gait {
+    return gaitOf(this.pace, Date.now());
+  }
+
+  start(): void {
+    if (this.watchId !== null || !("geolocation" in navigator)) return;
+    this.pace = { last: null, movedMs: null };
+    const options: PositionOptions = { enableHighAccuracy: true, maximumAge: 0, timeout: FIX_TIMEOUT_MS };
+    this.watchId = navigator.geolocation.watchPosition((position) => this.heard(position), (error) => this.failed(error), options);
+    this.timer = window.setInterval(() => this.askWhenSilent(options), 1_000);
+  }
+
+  stop(): void {
+    if (this.watchId !== null) navigator.geolocation.clearWatch(this.watchId);
+    window.clearInterval(this.timer);
+    this.watchId = null;
+  }
+
+  private heard(position: GeolocationPosition): void {
+    const fix = fixOf(position, this.battery.pct);
+    this.newest = fix;
+    this.trouble = null;
+    const { take, pace } = consider(this.pace, fix, this.battery, this.events.sos());
+    this.pace = pace;
+    if (take) this.events.take(fix);
+    this.events.changed();
+  }
+
+  private failed(error: GeolocationPositionError): void {
+    const trouble = error.code === error.PERMISSION_DENIED ? "denied" : "unavailable";
+    // No fix in time is said only when there is none that is recent: in a garage it comes and goes.
+    if (trouble === "unavailable" && this.newest !== null && Date.now() - this.newest[0] < 2 * FIX_TIMEOUT_MS) return;
+    this.trouble = trouble;
+    this.events.changed();
+  }
+
+  /** Browsers report changes: who stands still hears nothing, but is still there. */
+  private askWhenSilent(options: PositionOptions): void {
+    const now = Date.now();
+    const every = everyMs(this.gait, this.battery, this.events.sos());
+    if (now - Math.max(this.newest?.[0] ?? 0, this.askedMs) < every * PATIENCE) return;
+    this.askedMs = now;
+    navigator.geolocation.getCurrentPosition((position) => this.heard(position), () => undefined, options);
+  }
+
+  private async followBattery(): Promise<void> {
+    const { getBattery } = navigator as Navigator & { getBattery?: () => Promise<BatteryManager> };
+    const battery = await getBattery?.call(navigator).catch(() => null);
+    if (!battery) return;
+    const read = (): void => {
+      this.battery = { pct: Math.round(battery.level * 100), charging: battery.charging };
+    };
+    for (const event of ["levelchange", "chargingchange"]) battery.addEventListener(event, read);
+    read();
+  }
+}
+
+/** The browser's position as a point; what it does not know is null. */
+export function fixOf({ coords, timestamp }: GeolocationPosition, batteryPct: number | null): Fix {
+  const known = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? value : null);
+  return [
+    Math.round(timestamp),
+    coords.latitude,
+    coords.longitude,
+    known(coords.speed),
+    known(coords.heading),
+    known(coords.accuracy),
+    known(coords.altitude),
+    batteryPct,
+  ];
+}
+
+/** Keeps the screen on while wanted; the browser lets go whenever the page is hidden. */
+export class Awake {
+  private wanted = false;
+  private lock: WakeLockSentinel | null = null;
+
+  constructor() {
+    document.addEventListener("visibilitychange", () => void this.hold());
+  }
+
+  want(wanted: boolean): void {
+    if (this.wanted === wanted) return;
+    this.wanted = wanted;
+    if (wanted) void this.hold();
+    else void this.lock?.release();
+  }
+
+  private async hold(): Promise<void> {
+    if (!this.wanted || document.visibilityState !== "visible" || !("wakeLock" in navigator)) return;
+    // A battery saver may refuse: then the screen goes off as it always did.
+    this.lock = await navigator.wakeLock.request("screen").catch(() => null);
+  }
+}

@@ -1,0 +1,229 @@
+"""The server of the driver's app, small enough to read: the pages, `/driver`, and what the app asks by HTTP.
+
+Journeys are kept as the protocol wants them (docs/PROTOCOL.md): seqs 1..n or a refusal. Faults have names: `lose_acks`,
+`keep_out`, `no_socket`, `deaf`.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+import socketio
+from aiohttp import web
+
+from realtime.pages.routes import add_pages
+from realtime.settings import Settings
+from tests.pages.fake import Point, now_ms, refusal, refused
+
+Json = dict[str, Any]
+SECRET = "s" * 32
+
+
+def token(driver: str = "d1", expires_in_s: int = 30 * 86_400) -> str:
+    """A token as the app reads it; the fake server knows those it has handed out."""
+    claims = {"driver": driver, "vendors": ["north"], "exp": now_ms() // 1_000 + expires_in_s}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
+@dataclass
+class Journey:
+    journey_id: str
+    destination: Any
+    points: list[Point] = field(default_factory=list)
+    ended: Json | None = None
+
+
+@dataclass
+class FakeDriverServer:
+    """State that a test reads and writes."""
+
+    journeys: dict[str, Journey] = field(default_factory=dict)
+    presses: list[tuple[str, Json]] = field(default_factory=list)
+    """Each press taken, and by which way."""
+    alert: Json | None = None
+    state_of_new: Json = field(default_factory=lambda: {"state": "active"})
+    cancels: list[str] = field(default_factory=list)
+    timers: list[tuple[str, Json]] = field(default_factory=list)
+    pairings: dict[str, str] = field(default_factory=dict)
+    auths: list[Json] = field(default_factory=list)
+    by_http: int = 0
+    port: int = 0
+    lose_acks: int = 0
+    """Named fault: so many batches are stored, and their answers lost with the connection."""
+    keep_out: Json | None = None
+    """Named fault: nobody gets in by socket, for this reason; for an SOS they do when it is `token_expired`."""
+    no_socket: bool = False
+    """Named fault: the socket is dead, HTTP is not."""
+    deaf: bool = False
+    """Named fault: no SOS is answered."""
+
+    def __post_init__(self) -> None:
+        self.sio = socketio.AsyncServer(async_mode="aiohttp", namespaces=["/driver"], ping_interval=5, ping_timeout=5)
+        self.sids: set[str] = set()
+        for name, act in {
+            "connect": self._connect,
+            "disconnect": self._disconnect,
+            "journey:start": self._start,
+            "positions": self._positions,
+            "journey:end": self._end,
+            "sos": self._sos,
+            "sos:cancel": self._cancel,
+            "sos:state": self._state,
+        }.items():
+            self.sio.on(name, act, namespace="/driver")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def seqs(self) -> list[list[Any]]:
+        """The stored seqs of each journey."""
+        return [[point[0] for point in journey.points] for journey in self.journeys.values()]
+
+    # --- what a test does
+
+    async def start(self) -> None:
+        app = web.Application()
+        self.sio.attach(app)
+        add_pages(app, Settings())
+        app.router.add_post("/api/v1/positions", self._http_positions)
+        app.router.add_post("/api/v1/sos", self._http_sos)
+        app.router.add_post("/api/v1/pairings/redeem", self._http_redeem)
+        app.router.add_post("/api/v1/timers{rest:.*}", self._http_timer)
+        app.router.add_get("/api/v1/probe", self._http_probe)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        await self.cut()
+        await self.sio.shutdown()
+        await self._runner.cleanup()
+
+    async def cut(self) -> None:
+        """Named fault: every connection ends, without a word."""
+        for sid in list(self.sids):
+            await self.sio.disconnect(sid, namespace="/driver")
+
+    async def tell(self, **changes: Any) -> None:
+        """The alert changes, and the phone is told."""
+        assert self.alert is not None
+        self.alert |= changes | {"version": self.alert["version"] + 1}
+        await self.sio.emit("sos:update", self.alert, namespace="/driver")
+
+    # --- the app's socket
+
+    async def _connect(self, sid: str, _environ: Json, auth: Any) -> None:
+        auth = auth if isinstance(auth, dict) else {}
+        self.auths.append(auth)
+        if self.no_socket:
+            raise refused(refusal("unavailable", "no socket by the test", retryable=True))
+        if self.keep_out is not None:
+            if not (auth.get("sos") and self.keep_out["code"] == "token_expired"):
+                raise refused(self.keep_out)
+            await self.sio.emit("sos:only", self.keep_out, to=sid, namespace="/driver")
+        self.sids.add(sid)
+
+    async def _disconnect(self, sid: str, *_reason: Any) -> None:
+        self.sids.discard(sid)
+
+    async def _start(self, _sid: str, payload: Json) -> Json:
+        if self.keep_out is not None:
+            return {"ok": False, "error": self.keep_out}
+        client_id = payload["client_journey_id"]
+        made = Journey(f"01890000-0000-7000-8000-{len(self.journeys) + 1:012}", payload.get("destination"))
+        journey = self.journeys.setdefault(client_id, made)
+        answer = {"ok": True, "journey_id": journey.journey_id, "next_seq": len(journey.points) + 1}
+        return answer if journey.ended is None else answer | {"last_seq": journey.ended["last_seq"]}
+
+    async def _positions(self, sid: str, payload: Json) -> Json:
+        answer = self._store(payload)
+        if self.lose_acks > 0 and answer["ok"]:
+            self.lose_acks -= 1
+            await self.sio.disconnect(sid, namespace="/driver")
+            await asyncio.sleep(0.2)
+        return answer
+
+    def _store(self, payload: Json) -> Json:
+        journey = self._journey(payload["journey_id"])
+        if journey is None:
+            return {"ok": False, "error": refusal("not_found", "no such journey")}
+        for point in payload["points"]:
+            n = len(journey.points)
+            if point[0] > n + 1:
+                return {"ok": False, "error": refusal("expected_seq", "a hole", retryable=True) | {"expected": n + 1}}
+            if point[0] == n + 1:
+                journey.points.append(point)
+            elif journey.points[point[0] - 1] != point:
+                return {"ok": False, "error": refusal("conflict", "other content") | {"conflicts": [point[0]]}}
+        return {"ok": True, "through": len(journey.points), "voided": []}
+
+    async def _end(self, _sid: str, payload: Json) -> Json:
+        journey = self._journey(payload["journey_id"])
+        assert journey is not None
+        journey.ended = journey.ended or payload
+        return {"ok": True}
+
+    def _journey(self, journey_id: str) -> Journey | None:
+        return next((one for one in self.journeys.values() if one.journey_id == journey_id), None)
+
+    # --- SOS
+
+    async def _sos(self, _sid: str, payload: Json) -> Json | None:
+        return self._press("socket", payload)
+
+    def _press(self, way: str, payload: Json) -> Json | None:
+        if self.deaf:
+            return None
+        self.presses.append((way, payload))
+        if self.alert is None or self.alert["state"] in ("cancelled", "resolved"):
+            told = {"acknowledged_by": None, "responders": [], "reached_at": None, "exhausted": False, "told": []}
+            alert_id = f"0b5b7d1e-1c1b-5c5e-8f0a-{len(self.presses):012}"
+            view = {"alert_id": alert_id, "sos_id": payload["sos_id"], "version": 1, "pending_until": None}
+            self.alert = view | told | self.state_of_new
+        return {"ok": True, "durability": "committed"} | {key: self.alert[key] for key in ("alert_id", "state")}
+
+    async def _cancel(self, _sid: str, payload: Json) -> Json:
+        assert self.alert is not None
+        self.cancels.append(payload["pin"])
+        if payload["pin"] != "1234":
+            return {"ok": False, "error": refusal("forbidden", "pin is wrong")}
+        self.alert["state"] = "cancelled"
+        self.alert["version"] += 1
+        return {"ok": True, "state": "cancelled"}
+
+    async def _state(self, _sid: str, _payload: Json) -> Json:
+        return {"ok": True, "sos": self.alert}
+
+    # --- HTTP
+
+    async def _http_positions(self, request: web.Request) -> web.Response:
+        self.by_http += 1
+        return _answered(self._store(await request.json()))
+
+    async def _http_sos(self, request: web.Request) -> web.Response:
+        answer = self._press("http", await request.json())
+        if answer is None:
+            return _answered({"ok": False, "error": refusal("unavailable", "deaf by the test", retryable=True)})
+        return _answered(answer)
+
+    async def _http_redeem(self, request: web.Request) -> web.Response:
+        given = self.pairings.pop((await request.json())["code"], None)
+        if given is None:
+            return _answered({"ok": False, "error": refusal("not_found", "no such code")})
+        who = {"driver": "d1", "vendor": "north", "tenant": "demo", "expires_at": now_ms() + 30 * 86_400_000}
+        return _answered({"ok": True, "token": given, **who})
+
+    async def _http_timer(self, request: web.Request) -> web.Response:
+        self.timers.append((request.match_info["rest"], await request.json()))
+        return _answered({"ok": True})
+
+    async def _http_probe(self, _request: web.Request) -> web.Response:
+        return _answered({"ok": True})
+
+
+def _answered(answer: Json) -> web.Response:
+    return web.json_response(answer, status=200 if answer["ok"] else 409)

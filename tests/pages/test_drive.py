@@ -1,0 +1,355 @@
+"""The driver's app in a real Chromium that is moved, cut off, reloaded and closed."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, BrowserContext
+
+from tests.pages.conftest import WEB, Tab, open_tab
+from tests.pages.fake import refusal, until
+from tests.pages.fake_driver import FakeDriverServer, token
+
+LAT, LON = 53.4084, -2.9916
+CUT_OFF = ("ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_REFUSED", "Failed to load resource", "WebSocket connection")
+AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+async def driver_server(pages_built: None) -> AsyncIterator[FakeDriverServer]:
+    server = FakeDriverServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def phone(browser: Browser, driver_server: FakeDriverServer) -> AsyncIterator[Tab]:
+    """A phone that knows where it is; at the end nothing may have been complained of but that it was cut off."""
+    context = await phone_context(browser, driver_server)
+    tab = await open_tab(context, driver_server.url)
+    tab.expected = CUT_OFF
+    yield tab
+    await context.close()
+    assert tab.outside == []
+    assert tab.unexpected() == []
+
+
+async def phone_context(browser: Browser, server: FakeDriverServer, **more: object) -> BrowserContext:
+    place = {"latitude": LAT, "longitude": LON, "accuracy": 8}
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, geolocation=place, **more)
+    await context.grant_permissions(["geolocation"], origin=server.url)
+    return context
+
+
+async def paired(tab: Tab, server: FakeDriverServer) -> None:
+    await tab.page.goto(f"{server.url}/drive#token={token()}")
+    await tab.until("s.screen === 'home' && s.line === 'live'")
+
+
+async def driving(tab: Tab, server: FakeDriverServer, where: str = "Depot") -> None:
+    await paired(tab, server)
+    await tab.page.get_by_label("Where to?").fill(where)
+    await tab.page.get_by_role("button", name="Start journey").click()
+    await tab.until("s.screen === 'going' && s.points >= 1")
+
+
+async def moved(tab: Tab, steps: int, first: int = 1) -> None:
+    """Each step is far enough to be taken at once or, while moving, when the next one is due."""
+    for step in range(first, first + steps):
+        before = (await tab.state())["points"]
+        await tab.page.context.set_geolocation({"latitude": LAT + step * 0.001, "longitude": LON, "accuracy": 8})
+        await tab.until("s.points > a", before)
+
+
+async def held(tab: Tab, name: str, ms: int = 1_700) -> None:
+    button = tab.page.get_by_role("button", name=name)
+    await button.hover()
+    await tab.page.mouse.down()
+    await tab.page.wait_for_timeout(ms)
+    await tab.page.mouse.up()
+
+
+SOS = "SOS: press and hold to call for help"
+SILENT = "Silent SOS: press and hold"
+
+
+async def test_a_code_pairs_once_and_leaves_the_address(phone: Tab, driver_server: FakeDriverServer) -> None:
+    driver_server.pairings["CODE-123"] = token()
+    asked: list[str] = []
+    phone.page.on("request", lambda request: asked.append(request.url))
+    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.until("s.screen === 'home' && s.driver === 'd1' && s.line === 'live'")
+    assert phone.page.url == f"{driver_server.url}/drive"
+    assert not [url for url in asked if "CODE-123" in url]
+    await phone.page.reload()
+    await phone.until("s.screen === 'home' && s.line === 'live'")
+    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.page.get_by_text("This code does not work.").wait_for()
+    await phone.page.get_by_role("button", name="Back").click()
+    await phone.until("s.screen === 'home'")
+
+
+async def test_a_journey_goes_up_point_by_point_and_is_ended(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    await moved(phone, 3)
+    await phone.until("s.unsafe === 0 && s.points >= 4")
+    await phone.page.get_by_text("points are safe").wait_for()
+    await phone.page.get_by_role("button", name="End journey").click()
+    await phone.page.get_by_role("button", name="End it").click()
+    await phone.until("s.screen === 'home' && s.journeys === 0")
+    (journey,) = driver_server.journeys.values()
+    assert journey.destination == {"name": "Depot"}
+    assert [point[0] for point in journey.points] == list(range(1, len(journey.points) + 1))
+    assert journey.points[0][2:4] == [LAT, LON]
+    assert journey.ended is not None
+    assert journey.ended["last_seq"] == len(journey.points)
+
+
+async def test_what_was_driven_without_a_network_survives_a_reload_and_goes_up_in_order(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await driving(phone, driver_server)
+    await phone.until("s.unsafe === 0")
+    await phone.page.evaluate("navigator.serviceWorker.ready")
+    await phone.page.context.set_offline(True)
+    await driver_server.cut()
+    await moved(phone, 3)
+    await phone.page.get_by_text("not safe yet").wait_for()
+    kept = (await phone.state())["unsafe"]
+    assert kept >= 3
+    await phone.page.reload()
+    await phone.until("s.screen === 'going' && s.unsafe >= a", kept)
+    await moved(phone, 2, first=4)
+    driver_server.lose_acks = 1
+    await phone.page.context.set_offline(False)
+    await phone.until("s.unsafe === 0 && s.line === 'live'")
+    total = (await phone.state())["points"]
+    assert driver_server.seqs() == [list(range(1, total + 1))]
+
+
+async def test_a_journey_begun_without_a_network_is_told_later(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await paired(phone, driver_server)
+    await phone.page.context.set_offline(True)
+    await driver_server.cut()
+    await phone.page.get_by_label("Where to?").fill("<img src=x onerror=alert(1)>\u202e")
+    await phone.page.get_by_label("Check in").select_option("900")
+    await phone.page.get_by_role("button", name="Start journey").click()
+    await phone.until("s.points >= 1 && s.unsafe >= 1")
+    await phone.page.get_by_text("nobody would be told").wait_for()
+    await phone.page.get_by_text("<img src=x onerror=alert(1)>").wait_for()
+    await phone.page.context.set_offline(False)
+    await phone.until("s.unsafe === 0 && !s.timers_pending")
+    (rest, timer), *_ = driver_server.timers
+    (journey,) = driver_server.journeys.values()
+    assert (rest, timer["kind"], timer["every_s"], timer["journey_id"]) == ("", "check_in", 900, journey.journey_id)
+    await phone.page.get_by_role("button", name="I'm fine").click()
+    await phone.until("!s.timers_pending")
+    assert driver_server.timers[-1][0] == "/check-in"
+
+
+async def test_it_sends_by_http_while_the_socket_is_dead(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    await phone.until("s.unsafe === 0")
+    driver_server.no_socket = True
+    await driver_server.cut()
+    await moved(phone, 2)
+    await phone.until("s.unsafe === 0 && s.line !== 'live'")
+    assert driver_server.by_http > 0
+    assert driver_server.seqs() == [list(range(1, (await phone.state())["points"] + 1))]
+
+
+async def test_it_starts_without_a_network(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await paired(phone, driver_server)
+    await phone.page.evaluate("navigator.serviceWorker.ready")
+    await driver_server.stop()
+    await phone.page.reload()
+    await phone.until("s.screen === 'home'")
+    cached = await phone.page.evaluate(
+        "async () => (await Promise.all((await caches.keys()).map(async (n) => (await (await caches.open(n)).keys())"
+        ".map((r) => new URL(r.url).pathname)))).flat()"
+    )
+    assert "/drive" in cached
+    assert not [path for path in cached if path.startswith(("/api", "/socket.io", "/s/")) or "maplibre" in path]
+    await driver_server.start()
+    await phone.until("s.line === 'live'")
+
+
+async def test_two_tabs_are_one_driver(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    other = await open_tab(phone.page.context, driver_server.url)
+    await other.page.goto(f"{driver_server.url}/drive")
+    await other.page.get_by_role("heading", name="Open in another tab").wait_for()
+    assert len(driver_server.sids) == 1
+    await other.page.get_by_role("button", name="Go on here").click()
+    await other.until("s.screen === 'going' && s.line === 'live'")
+    await phone.page.get_by_role("heading", name="Open in another tab").wait_for()
+    await moved(other, 2)
+    await other.until("s.unsafe === 0")
+    await other.page.close()
+    await phone.until("s.screen === 'going' && s.line === 'live'")
+    total = (await phone.state())["points"]
+    assert driver_server.seqs() == [list(range(1, total + 1))]
+
+
+async def test_an_sos_is_held_sent_by_both_ways_and_shows_who_comes(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    await phone.until("s.unsafe === 0")
+    await held(phone, SOS, ms=500)
+    assert (await phone.state())["sos"] is None
+    await held(phone, SOS)
+    await phone.until("s.sos?.shown === 'active'")
+    await until(lambda: {way for way, _ in driver_server.presses} == {"socket", "http"})
+    press = driver_server.presses[0][1]
+    assert len({payload["sos_id"] for _, payload in driver_server.presses}) == 1
+    assert press["point"][2:4] == [LAT, LON]
+    assert press["journey_id"] == next(iter(driver_server.journeys.values())).journey_id
+    await phone.page.get_by_text("It is safely stored.").wait_for()
+    await driver_server.tell(reached_at=1, told=[["Mum", "sms", "delivered"]])
+    await phone.page.get_by_text("text · delivered").wait_for()
+    await driver_server.tell(state="acknowledged", acknowledged_by="Mum", responders=[["Mum", 600]])
+    await phone.page.get_by_role("heading", name="Mum is on it").wait_for()
+    await phone.page.get_by_text("in 10 min").wait_for()
+    await phone.page.reload()
+    await phone.until("s.sos?.shown === 'acknowledged'")
+    await driver_server.tell(state="resolved")
+    await phone.page.get_by_role("heading", name="It is over").wait_for()
+    await phone.page.get_by_role("button", name="Close").click()
+    await phone.until("s.sos === null && s.screen === 'going'")
+
+
+async def test_an_sos_without_a_network_is_kept_over_a_reload_and_taken_once(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await driving(phone, driver_server)
+    await phone.page.get_by_role("button", name="Settings").click()
+    await phone.page.get_by_label("Name").fill("Mum")
+    await phone.page.get_by_label("Number", exact=True).fill("+44 7700 900 123")
+    await phone.page.get_by_role("button", name="Add", exact=True).click()
+    await phone.page.get_by_role("button", name="Close").click()
+    await phone.page.evaluate("navigator.serviceWorker.ready")
+    await phone.page.context.set_offline(True)
+    await driver_server.cut()
+    await held(phone, SOS)
+    await phone.page.get_by_role("heading", name="Not sent yet").wait_for()
+    assert await phone.page.get_by_role("link", name="Call 112").get_attribute("href") == "tel:112"
+    text = await phone.page.get_by_role("link", name="Text Mum").get_attribute("href")
+    assert text is not None
+    assert text.startswith("sms:+447700900123?&body=")
+    assert "53.40840%2C%20-2.99160" in text
+    await phone.page.reload()
+    await phone.page.get_by_role("heading", name="Not sent yet").wait_for()
+    assert driver_server.presses == []
+    await phone.page.context.set_offline(False)
+    await phone.until("s.sos?.shown === 'active'")
+    assert len({payload["sos_id"] for _, payload in driver_server.presses}) == 1
+    auth = driver_server.auths[-1]
+    assert auth["sos"] is True
+
+
+async def test_a_countdown_is_stopped_by_the_pin_alone(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await paired(phone, driver_server)
+    until_ms = await phone.page.evaluate("Date.now() + 60000")
+    driver_server.state_of_new = {"state": "pending", "pending_until": until_ms}
+    await held(phone, SOS)
+    await phone.until("s.sos?.shown === 'pending'")
+    await phone.page.locator(".countdown").get_by_text("5").wait_for()
+    for pin in ("9999", "1234"):
+        await phone.page.get_by_label("PIN").fill(pin)
+        await phone.page.get_by_role("button", name="Cancel SOS").click()
+        if pin == "9999":
+            await phone.page.get_by_text("This PIN is wrong.").wait_for()
+    await phone.page.get_by_role("heading", name="Cancelled").wait_for()
+    assert driver_server.cancels == ["9999", "1234"]
+    # Nothing of what was before stays to be read: not who was told, nor how it went on.
+    await driver_server.tell(state="cancelled", told=[["Mum", "sms", "delivered"]], reached_at=1)
+    await phone.page.wait_for_timeout(300)
+    assert await phone.page.get_by_text("Mum").count() == 0
+
+
+async def test_a_silent_sos_leaves_no_sign_but_one(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    await held(phone, SILENT)
+    await phone.until("s.sos?.shown === 'active'")
+    assert driver_server.presses[0][1]["silent"] is True
+    assert (await phone.state())["screen"] == "going"
+    await phone.page.get_by_role("button", name="Note sent").click()
+    await phone.page.get_by_role("heading", name="SOS sent").wait_for()
+
+
+async def test_the_keyboard_and_a_screen_reader_can_call_for_help(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await paired(phone, driver_server)
+    button = phone.page.get_by_role("button", name=SOS)
+    await button.focus()
+    await phone.page.keyboard.press("Enter")
+    await phone.page.get_by_role("heading", name="Call for help now?").wait_for()
+    await phone.page.keyboard.press("Escape")
+    assert (await phone.state())["sos"] is None
+    await button.evaluate("(element) => element.click()")
+    await phone.page.get_by_role("button", name="Send SOS").click()
+    await phone.until("s.sos?.shown === 'active'")
+
+
+async def test_an_expired_access_keeps_the_points_and_lets_an_sos_through(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await driving(phone, driver_server)
+    await phone.until("s.unsafe === 0")
+    driver_server.keep_out = refusal("token_expired", "the token is over")
+    await driver_server.cut()
+    await phone.page.get_by_text("Access has ended.").wait_for()
+    await moved(phone, 1)
+    await held(phone, SOS)
+    await phone.until("s.sos?.shown === 'active'")
+    await until(lambda: "socket" in {way for way, _ in driver_server.presses} or len(driver_server.sids) == 1)
+    assert (await phone.state())["access"] == "expired"
+
+
+async def test_unpairing_says_what_would_be_lost_and_forgets_all(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await driving(phone, driver_server)
+    await phone.page.context.set_offline(True)
+    await driver_server.cut()
+    await moved(phone, 1)
+    await phone.page.get_by_role("button", name="Settings").click()
+    await phone.page.get_by_role("button", name="Unpair this phone").click()
+    await phone.page.get_by_text("not safe yet and would be lost").wait_for()
+    await phone.page.context.set_offline(False)
+    await phone.page.get_by_role("button", name="Forget everything").click()
+    await phone.until("s.screen === 'pair' && s.driver === null")
+    left = await phone.page.evaluate(
+        "() => new Promise((done) => { const open = indexedDB.open('wayguard-drive'); open.onsuccess = async () => {"
+        " const db = open.result; const names = [...db.objectStoreNames]; const all = db.transaction(names); const counts ="
+        " await Promise.all(names.map((n) => new Promise((r) => { const c = all.objectStore(n).count(); c.onsuccess = () =>"
+        " r(c.result); }))); done(counts.reduce((a, b) => a + b, 0)); }; })"
+    )
+    assert left == 0
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "en-GB"), ("light", "ar-EG")])
+async def test_axe_finds_nothing(browser: Browser, driver_server: FakeDriverServer, scheme: str, locale: str) -> None:
+    context = await phone_context(browser, driver_server, color_scheme=scheme, locale=locale, bypass_csp=True)
+    tab = await open_tab(context, driver_server.url)
+    await tab.page.goto(f"{driver_server.url}/drive")
+    await tab.until("s.screen === 'pair'")
+    await without_faults(tab)
+    await paired(tab, driver_server)
+    await without_faults(tab)
+    await tab.page.locator("form.start button[type=submit]").click()
+    await tab.until("s.screen === 'going' && s.unsafe === 0 && s.points >= 1")
+    await without_faults(tab)
+    await tab.page.locator("header.top .round").click()
+    await without_faults(tab)
+    await tab.page.locator("dialog.menu header .round").click()
+    await tab.page.locator(".hold.loud").evaluate("(element) => element.click()")
+    await tab.page.locator("dialog.asked .big").first.click()
+    await tab.until("s.sos?.shown === 'active'")
+    await driver_server.tell(told=[["Mum", "sms", "delivered"]], reached_at=1)
+    await without_faults(tab)
+    await context.close()
+    assert tab.unexpected() == []
+
+
+async def without_faults(tab: Tab) -> None:
+    if not await tab.page.evaluate("'axe' in window"):
+        await tab.page.add_script_tag(path=str(AXE))
+    found = await tab.page.evaluate("async () => (await axe.run()).violations.map((v) => [v.id, v.nodes.map((n) => n.html)])")
+    assert found == []

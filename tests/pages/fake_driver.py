@@ -94,9 +94,17 @@ class FakeDriverServer:
         app.router.add_get("/api/v1/probe", self._http_probe)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await site.start()
+        await self.come_back()
+
+    async def come_back(self) -> None:
+        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await self._site.start()
         self.port = self._runner.addresses[0][1]
+
+    async def go_away(self) -> None:
+        """Named fault: nobody listens any more."""
+        await self._site.stop()
+        await self.cut()
 
     async def stop(self) -> None:
         await self.cut()

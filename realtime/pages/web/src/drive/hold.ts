@@ -7,6 +7,7 @@ import { make, say } from "../common/dom";
 export const HOLD_MS = 1_500;
 
 export interface HoldWords {
+  /** What a screen reader adds. */
   label: string;
   title: string;
   hint: string;
@@ -26,9 +27,10 @@ export class HoldButton {
     private readonly held: () => void,
     private readonly ask: () => void,
   ) {
-    this.hint = make("span", "hint-line", words.hint, { "aria-hidden": "true" });
-    const title = make("b", "", words.title, { "aria-hidden": "true" });
-    this.element = make("button", `hold ${className}`, [make("i", "fill"), title, this.hint], { type: "button", "aria-label": words.label });
+    this.hint = make("span", "hint-line", words.hint);
+    const more = make("span", "", words.label, { id: `hold-${className}`, hidden: "" });
+    const parts = [make("i", "fill"), make("b", "", words.title), this.hint, more];
+    this.element = make("button", `hold ${className}`, parts, { type: "button", "aria-describedby": more.id });
     const { element } = this;
     element.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;

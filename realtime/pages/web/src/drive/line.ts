@@ -115,7 +115,8 @@ export class DriverLine {
     window.clearTimeout(guard);
     this.attempt = 0;
     this.connections++;
-    this.refusal = null;
+    // What it is limited by may have been said before the connection was.
+    if (!this.limited) this.refusal = null;
     this.become("live");
     this.events.up();
   }

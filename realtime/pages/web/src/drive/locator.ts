@@ -1,6 +1,6 @@
 /** What the device says: where it is, how full its battery is, and that its screen must stay on. */
 import type { Fix } from "./outbox";
-import { consider, everyMs, gaitOf, type Battery, type Gait, type Pace } from "./rate";
+import { consider, everyMs, gaitOf, heldIsDue, type Battery, type Gait, type Pace } from "./rate";
 
 export type Trouble = "denied" | "unavailable";
 
@@ -42,9 +42,10 @@ export class Locator {
   start(): void {
     if (this.watchId !== null || !("geolocation" in navigator)) return;
     this.pace = { last: null, movedMs: null };
+    this.newest = null;
     const options: PositionOptions = { enableHighAccuracy: true, maximumAge: 0, timeout: FIX_TIMEOUT_MS };
     this.watchId = navigator.geolocation.watchPosition((position) => this.heard(position), (error) => this.failed(error), options);
-    this.timer = window.setInterval(() => this.askWhenSilent(options), 1_000);
+    this.timer = window.setInterval(() => this.tick(options), 1_000);
   }
 
   stop(): void {
@@ -69,6 +70,15 @@ export class Locator {
     if (trouble === "unavailable" && this.newest !== null && Date.now() - this.newest[0] < 2 * FIX_TIMEOUT_MS) return;
     this.trouble = trouble;
     this.events.changed();
+  }
+
+  private tick(options: PositionOptions): void {
+    const { newest, pace } = this;
+    if (newest && heldIsDue(pace, newest, this.battery, this.events.sos(), Date.now())) {
+      this.pace = { ...pace, last: newest };
+      this.events.take(newest);
+    }
+    this.askWhenSilent(options);
   }
 
   /** Browsers report changes: who stands still hears nothing, but is still there. */

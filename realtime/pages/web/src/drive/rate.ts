@@ -67,6 +67,13 @@ export function consider(pace: Pace, fix: Fix, battery: Battery, sos: boolean): 
   return { take, pace: { last: take ? fix : pace.last, movedMs } };
 }
 
+/** Whether a fix that came too early to be taken is to be taken now: browsers report changes, so it may be the last for long. */
+export function heldIsDue(pace: Pace, held: Fix, battery: Battery, sos: boolean, nowMs: number): boolean {
+  if (pace.last === null) return true;
+  const fresh = held[0] > pace.last[0];
+  return fresh && nowMs - pace.last[0] >= everyMs(gaitOf(pace, nowMs), battery, sos);
+}
+
 function metresBetween(a: Fix, b: Fix): number {
   const lat = (b[1] - a[1]) * METRES_A_DEGREE;
   const turn = ((b[2] - a[2] + 540) % 360) - 180;

@@ -208,7 +208,7 @@ async def test_an_sos_is_held_sent_by_both_ways_and_shows_who_comes(phone: Tab, 
     await phone.page.get_by_text("text · delivered").wait_for()
     await driver_server.tell(state="acknowledged", acknowledged_by="Mum", responders=[["Mum", 600]])
     await phone.page.get_by_role("heading", name="is on it").wait_for()
-    await phone.page.get_by_text("in 10 min").wait_for()
+    await phone.page.get_by_text("10 min").wait_for()
     await phone.page.reload()
     await phone.until("s.sos?.shown === 'acknowledged'")
     await driver_server.tell(state="resolved")

@@ -116,7 +116,7 @@ export class SosView {
     if (this.links.dataset["key"] === key) return;
     this.links.dataset["key"] = key;
     this.links.replaceChildren(...links.map(({ href, text, className }) => make("a", className, text, { href })));
-    if (help.helpers.length === 0) this.links.append(make("p", "answer", words.say("sos.text.add")));
+    if (help.helpers.length === 0) this.links.append(make("p", "why", words.say("sos.text.add")));
   }
 
   private async cancel(): Promise<void> {

@@ -1,7 +1,7 @@
 """The server of the driver's app, small enough to read: the pages, `/driver`, and what the app asks by HTTP.
 
-Journeys are kept as the protocol wants them (docs/PROTOCOL.md): seqs 1..n or a refusal. Faults have names: `lose_acks`,
-`keep_out`, `no_socket`, `deaf`.
+Journeys are kept as the protocol wants them (docs/PROTOCOL.md): seqs 1..n or a refusal. Faults have
+names: `lose_acks`, `keep_out`, `no_socket`, `deaf`.
 """
 
 import asyncio
@@ -52,14 +52,16 @@ class FakeDriverServer:
     lose_acks: int = 0
     """Named fault: so many batches are stored, and their answers lost with the connection."""
     keep_out: Json | None = None
-    """Named fault: nobody gets in by socket, for this reason; for an SOS they do when it is `token_expired`."""
+    """Named fault: nobody gets in by socket, for this reason; with `token_expired` an SOS does."""
     no_socket: bool = False
     """Named fault: the socket is dead, HTTP is not."""
     deaf: bool = False
     """Named fault: no SOS is answered."""
 
     def __post_init__(self) -> None:
-        self.sio = socketio.AsyncServer(async_mode="aiohttp", namespaces=["/driver"], ping_interval=5, ping_timeout=5)
+        self.sio = socketio.AsyncServer(
+            async_mode="aiohttp", namespaces=["/driver"], ping_interval=5, ping_timeout=5
+        )
         self.sids: set[str] = set()
         for name, act in {
             "connect": self._connect,
@@ -162,11 +164,17 @@ class FakeDriverServer:
         for point in payload["points"]:
             n = len(journey.points)
             if point[0] > n + 1:
-                return {"ok": False, "error": refusal("expected_seq", "a hole", retryable=True) | {"expected": n + 1}}
+                return {
+                    "ok": False,
+                    "error": refusal("expected_seq", "a hole", retryable=True) | {"expected": n + 1},
+                }
             if point[0] == n + 1:
                 journey.points.append(point)
             elif journey.points[point[0] - 1] != point:
-                return {"ok": False, "error": refusal("conflict", "other content") | {"conflicts": [point[0]]}}
+                return {
+                    "ok": False,
+                    "error": refusal("conflict", "other content") | {"conflicts": [point[0]]},
+                }
         return {"ok": True, "through": len(journey.points), "voided": []}
 
     async def _end(self, _sid: str, payload: Json) -> Json:
@@ -188,11 +196,19 @@ class FakeDriverServer:
             return None
         self.presses.append((way, payload))
         if self.alert is None or self.alert["state"] in ("cancelled", "resolved"):
-            told = {"acknowledged_by": None, "responders": [], "reached_at": None, "exhausted": False, "told": []}
+            told = {
+                "acknowledged_by": None,
+                "responders": [],
+                "reached_at": None,
+                "exhausted": False,
+                "told": [],
+            }
             alert_id = f"0b5b7d1e-1c1b-5c5e-8f0a-{len(self.presses):012}"
             view = {"alert_id": alert_id, "sos_id": payload["sos_id"], "version": 1, "pending_until": None}
             self.alert = view | told | self.state_of_new
-        return {"ok": True, "durability": "committed"} | {key: self.alert[key] for key in ("alert_id", "state")}
+        return {"ok": True, "durability": "committed"} | {
+            key: self.alert[key] for key in ("alert_id", "state")
+        }
 
     async def _cancel(self, _sid: str, payload: Json) -> Json:
         assert self.alert is not None
@@ -215,7 +231,9 @@ class FakeDriverServer:
     async def _http_sos(self, request: web.Request) -> web.Response:
         answer = self._press("http", await request.json())
         if answer is None:
-            return _answered({"ok": False, "error": refusal("unavailable", "deaf by the test", retryable=True)})
+            return _answered(
+                {"ok": False, "error": refusal("unavailable", "deaf by the test", retryable=True)}
+            )
         return _answered(answer)
 
     async def _http_redeem(self, request: web.Request) -> web.Response:

@@ -10,8 +10,27 @@ from tests.pages.fake import refusal, until
 from tests.pages.fake_driver import FakeDriverServer, token
 
 LAT, LON = 53.4084, -2.9916
-CUT_OFF = ("ERR_INTERNET_DISCONNECTED", "ERR_CONNECTION_REFUSED", "Failed to load resource", "WebSocket connection")
+CUT_OFF = (
+    "ERR_INTERNET_DISCONNECTED",
+    "ERR_CONNECTION_REFUSED",
+    "Failed to load resource",
+    "WebSocket connection",
+)
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+
+CACHED_PATHS = """async () => {
+  const stores = await Promise.all((await caches.keys()).map((name) => caches.open(name)));
+  const requests = await Promise.all(stores.map((store) => store.keys()));
+  return requests.flat().map((request) => new URL(request.url).pathname);
+}"""
+ENTRIES_LEFT = """async () => {
+  const answer = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
+  const db = await answer(indexedDB.open("wayguard-drive"));
+  const names = [...db.objectStoreNames];
+  const all = db.transaction(names);
+  const counts = await Promise.all(names.map((name) => answer(all.objectStore(name).count())));
+  return counts.reduce((sum, count) => sum + count, 0);
+}"""
 
 
 @pytest.fixture
@@ -24,7 +43,7 @@ async def driver_server(pages_built: None) -> AsyncIterator[FakeDriverServer]:
 
 @pytest.fixture
 async def phone(browser: Browser, driver_server: FakeDriverServer) -> AsyncIterator[Tab]:
-    """A phone that knows where it is; at the end nothing may have been complained of but that it was cut off."""
+    """A phone that knows where it is; it may complain of having been cut off, and of nothing else."""
     context = await phone_context(browser, driver_server)
     tab = await open_tab(context, driver_server.url)
     tab.expected = CUT_OFF
@@ -57,7 +76,9 @@ async def moved(tab: Tab, steps: int, first: int = 1) -> None:
     """Each step is far enough to be taken at once or, while moving, when the next one is due."""
     for step in range(first, first + steps):
         before = (await tab.state())["points"]
-        await tab.page.context.set_geolocation({"latitude": LAT + step * 0.001, "longitude": LON, "accuracy": 8})
+        await tab.page.context.set_geolocation(
+            {"latitude": LAT + step * 0.001, "longitude": LON, "accuracy": 8}
+        )
         await tab.until("s.points > a", before)
 
 
@@ -89,7 +110,9 @@ async def test_a_code_pairs_once_and_leaves_the_address(phone: Tab, driver_serve
     await phone.until("s.screen === 'home'")
 
 
-async def test_a_journey_goes_up_point_by_point_and_is_ended(phone: Tab, driver_server: FakeDriverServer) -> None:
+async def test_a_journey_goes_up_point_by_point_and_is_ended(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
     await driving(phone, driver_server)
     await moved(phone, 3)
     await phone.until("s.unsafe === 0 && s.points >= 4")
@@ -127,7 +150,9 @@ async def test_what_was_driven_without_a_network_survives_a_reload_and_goes_up_i
     assert driver_server.seqs() == [list(range(1, total + 1))]
 
 
-async def test_a_journey_begun_without_a_network_is_told_later(phone: Tab, driver_server: FakeDriverServer) -> None:
+async def test_a_journey_begun_without_a_network_is_told_later(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
     await paired(phone, driver_server)
     await phone.page.context.set_offline(True)
     await driver_server.cut()
@@ -141,7 +166,12 @@ async def test_a_journey_begun_without_a_network_is_told_later(phone: Tab, drive
     await phone.until("s.unsafe === 0 && !s.timers_pending")
     (rest, timer), *_ = driver_server.timers
     (journey,) = driver_server.journeys.values()
-    assert (rest, timer["kind"], timer["every_s"], timer["journey_id"]) == ("", "check_in", 900, journey.journey_id)
+    assert (rest, timer["kind"], timer["every_s"], timer["journey_id"]) == (
+        "",
+        "check_in",
+        900,
+        journey.journey_id,
+    )
     await phone.page.get_by_role("button", name="I'm fine").click()
     await phone.until("!s.timers_pending")
     assert driver_server.timers[-1][0] == "/check-in"
@@ -164,12 +194,11 @@ async def test_it_starts_without_a_network(phone: Tab, driver_server: FakeDriver
     await driver_server.go_away()
     await phone.page.reload()
     await phone.until("s.screen === 'home'")
-    cached = await phone.page.evaluate(
-        "async () => (await Promise.all((await caches.keys()).map(async (n) => (await (await caches.open(n)).keys())"
-        ".map((r) => new URL(r.url).pathname)))).flat()"
-    )
+    cached = await phone.page.evaluate(CACHED_PATHS)
     assert "/drive" in cached
-    assert not [path for path in cached if path.startswith(("/api", "/socket.io", "/s/")) or "maplibre" in path]
+    assert not [
+        path for path in cached if path.startswith(("/api", "/socket.io", "/s/")) or "maplibre" in path
+    ]
     await driver_server.come_back()
     await phone.until("s.line === 'live'")
 
@@ -191,7 +220,9 @@ async def test_two_tabs_are_one_driver(phone: Tab, driver_server: FakeDriverServ
     assert driver_server.seqs() == [list(range(1, total + 1))]
 
 
-async def test_an_sos_is_held_sent_by_both_ways_and_shows_who_comes(phone: Tab, driver_server: FakeDriverServer) -> None:
+async def test_an_sos_is_held_sent_by_both_ways_and_shows_who_comes(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
     await driving(phone, driver_server)
     await phone.until("s.unsafe === 0")
     await held(phone, SOS, ms=500)
@@ -276,7 +307,9 @@ async def test_a_silent_sos_leaves_no_sign_but_one(phone: Tab, driver_server: Fa
     await phone.page.get_by_role("heading", name="SOS sent").wait_for()
 
 
-async def test_the_keyboard_and_a_screen_reader_can_call_for_help(phone: Tab, driver_server: FakeDriverServer) -> None:
+async def test_the_keyboard_and_a_screen_reader_can_call_for_help(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
     await paired(phone, driver_server)
     button = phone.page.get_by_role("button", name=SOS, exact=True)
     await button.focus()
@@ -304,7 +337,9 @@ async def test_an_expired_access_keeps_the_points_and_lets_an_sos_through(
     assert (await phone.state())["access"] == "expired"
 
 
-async def test_unpairing_says_what_would_be_lost_and_forgets_all(phone: Tab, driver_server: FakeDriverServer) -> None:
+async def test_unpairing_says_what_would_be_lost_and_forgets_all(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
     await driving(phone, driver_server)
     await phone.page.context.set_offline(True)
     await driver_server.cut()
@@ -315,17 +350,13 @@ async def test_unpairing_says_what_would_be_lost_and_forgets_all(phone: Tab, dri
     await phone.page.context.set_offline(False)
     await phone.page.get_by_role("button", name="Forget everything").click()
     await phone.until("s.screen === 'pair' && s.driver === null")
-    left = await phone.page.evaluate(
-        "() => new Promise((done) => { const open = indexedDB.open('wayguard-drive'); open.onsuccess = async () => {"
-        " const db = open.result; const names = [...db.objectStoreNames]; const all = db.transaction(names); const counts ="
-        " await Promise.all(names.map((n) => new Promise((r) => { const c = all.objectStore(n).count(); c.onsuccess = () =>"
-        " r(c.result); }))); done(counts.reduce((a, b) => a + b, 0)); }; })"
-    )
-    assert left == 0
+    assert await phone.page.evaluate(ENTRIES_LEFT) == 0
 
 
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "en-GB"), ("light", "ar-EG")])
-async def test_axe_finds_nothing(browser: Browser, driver_server: FakeDriverServer, scheme: str, locale: str) -> None:
+async def test_axe_finds_nothing(
+    browser: Browser, driver_server: FakeDriverServer, scheme: str, locale: str
+) -> None:
     context = await phone_context(browser, driver_server, color_scheme=scheme, locale=locale, bypass_csp=True)
     tab = await open_tab(context, driver_server.url)
     await tab.page.goto(f"{driver_server.url}/drive")
@@ -351,5 +382,7 @@ async def test_axe_finds_nothing(browser: Browser, driver_server: FakeDriverServ
 async def without_faults(tab: Tab) -> None:
     if not await tab.page.evaluate("'axe' in window"):
         await tab.page.add_script_tag(path=str(AXE))
-    found = await tab.page.evaluate("async () => (await axe.run()).violations.map((v) => [v.id, v.nodes.map((n) => n.html)])")
+    found = await tab.page.evaluate(
+        "async () => (await axe.run()).violations.map((v) => [v.id, v.nodes.map((n) => n.html)])"
+    )
     assert found == []

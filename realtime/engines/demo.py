@@ -38,6 +38,8 @@ async def announce(plan: Plan, console: Console, settings: Settings) -> None:
         _say_outside(plan, console)
         return
     console.plain(f"  dispatcher  {url}/#token={token}")
+    phone = mint(settings, role="driver", tenant=TENANT, vendors=[VENDOR], driver="you", ttl_s=_WEEK_S)
+    console.plain(f"  driver      {url}/drive#token={phone}")
     link = await share_link(f"http://{local_host(plan.host)}:{plan.port}", token)
     if link is None:
         console.error("the demo fleet has no journey to share yet; see its lines above")

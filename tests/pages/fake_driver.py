@@ -12,7 +12,7 @@ import jwt
 import socketio
 from aiohttp import web
 
-from realtime.pages.routes import add_pages
+from realtime.pages.routes import STATIC, add_pages
 from realtime.settings import Settings
 from tests.pages.fake import Point, now_ms, refusal, refused
 
@@ -48,6 +48,8 @@ class FakeDriverServer:
     pairings: dict[str, str] = field(default_factory=dict)
     auths: list[Json] = field(default_factory=list)
     by_http: int = 0
+    build: int = 1
+    """Which build the service worker is of."""
     port: int = 0
     lose_acks: int = 0
     """Named fault: so many batches are stored, and their answers lost with the connection."""
@@ -88,12 +90,12 @@ class FakeDriverServer:
     async def start(self) -> None:
         app = web.Application()
         self.sio.attach(app)
+        app.router.add_get("/drive/sw.js", self._service_worker)
         add_pages(app, Settings())
         app.router.add_post("/api/v1/positions", self._http_positions)
         app.router.add_post("/api/v1/sos", self._http_sos)
         app.router.add_post("/api/v1/pairings/redeem", self._http_redeem)
         app.router.add_post("/api/v1/timers{rest:.*}", self._http_timer)
-        app.router.add_get("/api/v1/probe", self._http_probe)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
         await self.come_back()
@@ -247,8 +249,10 @@ class FakeDriverServer:
         self.timers.append((request.match_info["rest"], await request.json()))
         return _answered({"ok": True})
 
-    async def _http_probe(self, _request: web.Request) -> web.Response:
-        return _answered({"ok": True})
+    async def _service_worker(self, _request: web.Request) -> web.Response:
+        text = (STATIC / "sw.js").read_text() + f"\n// build {self.build}\n"
+        headers = {"Service-Worker-Allowed": "/drive", "Cache-Control": "no-cache"}
+        return web.Response(text=text, content_type="text/javascript", headers=headers)
 
 
 def _answered(answer: Json) -> web.Response:

@@ -203,6 +203,23 @@ async def test_it_starts_without_a_network(phone: Tab, driver_server: FakeDriver
     await phone.until("s.line === 'live'")
 
 
+async def test_a_new_build_waits_until_the_driver_reloads(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await driving(phone, driver_server)
+    await phone.page.evaluate("navigator.serviceWorker.ready")
+    await phone.until("s.unsafe === 0 && !s.update_ready")
+    await phone.page.reload()
+    await phone.until("s.screen === 'going'")
+    driver_server.build = 2
+    await phone.page.evaluate("navigator.serviceWorker.ready.then((one) => one.update())")
+    await phone.page.get_by_text("A new version is here").wait_for()
+    async with phone.page.expect_navigation():
+        await phone.page.get_by_role("button", name="Reload").click()
+    await phone.until("s.screen === 'going' && s.line === 'live' && !s.update_ready")
+    assert len(driver_server.journeys) == 1
+
+
 async def test_two_tabs_are_one_driver(phone: Tab, driver_server: FakeDriverServer) -> None:
     await driving(phone, driver_server)
     other = await open_tab(phone.page.context, driver_server.url)

@@ -25,7 +25,7 @@ async def instance(database_url: str, redis_url: str) -> AsyncIterator[Api]:
         auth_secret=secrets.token_hex(32),  # type: ignore[arg-type]
     )
     async with Instance.open(settings) as whole, served(whole.app) as url, aiohttp.ClientSession() as session:
-        yield Api(url, whole.db, Fakes(settings), session)
+        yield Api(url, whole.db, Fakes(settings), whole.sessions, session)
 
 
 async def when(ask: Callable[[], Awaitable[Reply]], fits: Callable[[Reply], bool]) -> Reply:

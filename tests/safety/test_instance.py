@@ -33,7 +33,7 @@ async def instance(database_url: str, redis_url: str, mail: MailServer) -> Async
         smtp_security="none",
     )
     async with Instance.open(settings) as whole, served(whole.app) as url, aiohttp.ClientSession() as session:
-        yield Api(url, whole.db, Fakes(settings), session)
+        yield Api(url, whole.db, Fakes(settings), whole.sessions, session)
 
 
 async def test_an_instance_takes_an_sos_by_http_too(instance: Api) -> None:

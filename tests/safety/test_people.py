@@ -50,7 +50,9 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
             served(instance.app) as url,
             aiohttp.ClientSession() as session,
         ):
-            yield World(Api(url, instance.db, Fakes(settings), session), instance, mail, mirror)
+            yield World(
+                Api(url, instance.db, Fakes(settings), instance.sessions, session), instance, mail, mirror
+            )
 
 
 async def test_a_contact_is_verified_by_the_code_in_a_real_mail(world: World) -> None:

@@ -32,9 +32,9 @@ def npm(*words: str) -> None:
 @pytest.fixture(scope="session")
 def pages_built() -> None:
     """The pages as their sources are now; built when a source is newer than what was built."""
-    index = STATIC / "index.html"
-    sources = [*WEB.glob("*.*"), *(WEB / "src").rglob("*"), *(WEB / "basemap").rglob("*")]
-    if index.exists() and index.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
+    built = STATIC / "console.html"
+    sources = [*WEB.glob("*.*"), *(WEB / "messages").iterdir(), *(WEB / "src").rglob("*"), *(WEB / "basemap").rglob("*")]
+    if built.exists() and built.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
     if not (WEB / "node_modules" / "vite").exists():
         npm("ci", "--no-audit", "--no-fund")

@@ -4,7 +4,7 @@ import { drainDelayMs, retryDelayMs } from "../src/common/backoff";
 import { closedWords, statusWords } from "../src/contact/contactwords";
 import { accuracyText, ageMs, agoText, seenThrough, speedText } from "../src/common/freshness";
 import { lines, stepFor } from "../src/map/graticule";
-import { shareOf, takeToken, tokenOf, vendorOf } from "../src/common/link";
+import { shareOf, tokenIn, tokenOf, vendorOf } from "../src/common/link";
 import { circle, Glide, headingBetween, metresBetween } from "../src/map/motion";
 import { Pace } from "../src/map/pace";
 import { line, passed } from "../src/map/way";
@@ -131,14 +131,8 @@ describe("graticule", () => {
 
 describe("links", () => {
   const place = (pathname: string, hash: string) => ({ pathname, hash });
-  it("takes a token from the fragment once, keeps it in the tab and cleans the address", () => {
-    const held = new Map<string, string>();
-    const storage = { getItem: (k: string) => held.get(k) ?? null, setItem: (k: string, v: string) => void held.set(k, v) };
-    let cleaned = 0;
-    expect(takeToken(place("/", "#token=a.b.c"), storage, () => (cleaned += 1))).toBe("a.b.c");
-    expect(takeToken(place("/", ""), storage, () => (cleaned += 1))).toBe("a.b.c");
-    expect(takeToken(place("/", "#token=d.e.f"), storage, () => (cleaned += 1))).toBe("d.e.f");
-    expect(cleaned).toBe(2);
+  it("finds the token in a pasted link, or alone", () => {
+    expect([tokenIn(" a.b.c\n"), tokenIn("http://x/console#token=a.b.c&vendor=n"), tokenIn("hello"), tokenIn("http://x/#a.b.c")]).toEqual(["a.b.c", "a.b.c", null, null]);
   });
   it("reads which vendor to watch first", () => {
     expect([vendorOf("#token=a.b.c&vendor=north"), vendorOf("#token=a.b.c")]).toEqual(["north", null]);

@@ -1,6 +1,5 @@
 /** What a link carries: a dispatcher's token or a contact's share, in the fragment, which no server or log ever sees. */
 
-const TOKEN_KEY = "wayguard.token";
 const JWT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const PLAIN = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -15,28 +14,16 @@ export function tokenOf(hash: string): string | null {
   return token !== null && JWT.test(token) ? token : null;
 }
 
+/** The token in what somebody pasted: the token itself, or the whole link that ends in it. */
+export function tokenIn(pasted: string): string | null {
+  const at = pasted.indexOf("#");
+  const given = pasted.trim();
+  return at >= 0 ? tokenOf(given.slice(given.indexOf("#"))) : JWT.test(given) ? given : null;
+}
+
 /** The vendor of `#token=…&vendor=…`: which one to watch first, for a token that names them all. */
 export function vendorOf(hash: string): string | null {
   return new URLSearchParams(hash.replace(/^#/, "")).get("vendor");
-}
-
-/**
- * Moves a token from the address bar to the tab's own storage, so that it is in no bookmark, screenshot or shared
- * address, and returns the one to use: a new link wins over what the tab held.
- */
-export function takeToken(
-  place: Place,
-  storage: Pick<Storage, "getItem" | "setItem">,
-  cleanAddress: () => void,
-): string | null {
-  const given = tokenOf(place.hash);
-  if (place.hash.includes("token=")) cleanAddress();
-  if (given !== null) storage.setItem(TOKEN_KEY, given);
-  return given ?? storage.getItem(TOKEN_KEY);
-}
-
-export function forgetToken(storage: Pick<Storage, "removeItem">): void {
-  storage.removeItem(TOKEN_KEY);
 }
 
 /** `{id}.{secret}` of `/s/{id}#{secret}`, or null when the link is not whole. */

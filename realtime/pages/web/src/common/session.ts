@@ -11,6 +11,7 @@ import { readAlert, type Alert } from "./alertwire";
 import { drainDelayMs, retryDelayMs } from "./backoff";
 import {
   isObject,
+  isRefusal,
   readFixes,
   readIdentity,
   readJourneyNews,
@@ -51,6 +52,8 @@ export interface Handlers {
   alert?(feed: string, alert: Alert): void;
   /** How many drivers are in each cell of an area seen from far away, as it came. */
   counts?(feed: string, raw: unknown): void;
+  /** A feed was answered with what is true now; told before the feed itself hears it. */
+  answered?(feed: string, snapshot: Snapshot): void;
 }
 
 const OPEN_TIMEOUT_MS = 12_000;
@@ -97,6 +100,12 @@ export class Session {
   /** The server's time, as well as we know it. */
   now(): number {
     return Date.now() + this.clockOffsetMs;
+  }
+
+  /** Which instance answers: a connection's id begins with its name. Null while there is no connection. */
+  get instance(): string | null {
+    const id = this.identified ? this.socket?.io.engine?.id : undefined;
+    return typeof id === "string" && id.includes(".") ? id.slice(0, id.indexOf(".")) : null;
   }
 
   start(): void {
@@ -270,6 +279,7 @@ export class Session {
         this.heard();
         watched.answered = true;
         watched.asking = false;
+        this.handlers.answered?.(name, snapshot);
         watched.feed.snapshot(snapshot, askedMs);
         if (watched.again) {
           watched.again = false;
@@ -358,8 +368,4 @@ export class Session {
     this.state = state;
     this.handlers.state(state);
   }
-}
-
-function isRefusal(error: unknown): error is Refusal {
-  return isObject(error) && typeof error["code"] === "string" && typeof error["retryable"] === "boolean";
 }

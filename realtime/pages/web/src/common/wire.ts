@@ -44,6 +44,8 @@ export interface Refusal {
   message: string;
   retryable: boolean;
   retryAfterS: number | null;
+  /** Of a conflict: the named reason, where the server gives one. */
+  reason?: string;
 }
 
 export interface JourneyHead {
@@ -138,7 +140,9 @@ export function readJourneyNews(raw: unknown): JourneyNews | null {
 /** An error object, in an ack, in CONNECT_ERROR's data or in `closing`. */
 export function readRefusal(raw: unknown): Refusal {
   const error = isObject(raw) ? raw : {};
+  const reason = text(error["reason"]);
   return {
+    ...(reason === null ? {} : { reason }),
     code: text(error["code"]) ?? "unknown",
     message: text(error["message"]) ?? "",
     retryable: error["retryable"] !== false,
@@ -150,6 +154,11 @@ export function readRefusal(raw: unknown): Refusal {
 function readHead(head: Json): JourneyHead {
   const ended = number(head["ended_ms"]) !== null || head["expired"] === true;
   return { driver: text(head["driver"]), ended, raw: head };
+}
+
+/** Whether something that was thrown is the server's refusal. */
+export function isRefusal(error: unknown): error is Refusal {
+  return isObject(error) && typeof error["code"] === "string" && typeof error["retryable"] === "boolean";
 }
 
 /** The answer to `watch`. Throws the Refusal when it is a refusal. */

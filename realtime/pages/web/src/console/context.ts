@@ -4,7 +4,7 @@ import type { Api } from "../common/api";
 import type { Config } from "../common/config";
 import type { Formats } from "../common/format";
 import type { Handlers, Session } from "../common/session";
-import type { Identity } from "../common/wire";
+import { isRefusal, type Identity } from "../common/wire";
 import type { Words } from "../common/words";
 import type en from "../../messages/console.en.json";
 
@@ -33,6 +33,11 @@ export class Topic<T> {
   }
 }
 
+export interface LookAt {
+  readonly lat: number;
+  readonly lon: number;
+}
+
 export interface Context {
   readonly session: Session;
   readonly api: Api;
@@ -42,8 +47,14 @@ export interface Context {
   readonly identity: Topic<Identity | null>;
   /** The vendors that are looked at, of those that may be. */
   readonly vendors: Topic<readonly string[]>;
+  /** Whether those are all there are, also those to come: then no feed needs to name them. */
+  readonly allVendors: Topic<boolean>;
   /** The driver that is chosen on the map, in the list or by an alert. */
   readonly chosen: Topic<string | null>;
+  /** A place that the map is asked to show, by an alert of a driver who may be nowhere on it. */
+  readonly place: Topic<LookAt | null>;
+  /** How many drivers are shown; null while nobody says. The map sets it. */
+  readonly drivers: Topic<number | null>;
   /** Every alert known by id, open or lately closed; a new map with every change. */
   readonly alerts: Topic<ReadonlyMap<string, Alert>>;
   /** Hears what the line brings, beside the other parts. */
@@ -52,7 +63,21 @@ export interface Context {
   tell(text: string): void;
 }
 
+/** Where a part may put its elements: the map's field, the list's column, and what lies over the map. */
+export interface Places {
+  readonly map: HTMLElement;
+  readonly side: HTMLElement;
+  readonly panel: HTMLElement;
+}
+
 /** A part of the console: an element that is placed once, and keeps itself current. */
 export interface Part {
   readonly element: HTMLElement;
+}
+
+/** What went wrong, in words: of a refusal its own, of anything else that it did. */
+export function explained(words: ConsoleWords, error: unknown): string {
+  if (!isRefusal(error)) return words.say("error.unknown", { code: "?" });
+  const named = error.reason === undefined ? null : words.find(`desk.refused.${error.reason}`);
+  return named ?? words.find(`error.${error.code}`) ?? words.say("error.unknown", { code: error.code });
 }

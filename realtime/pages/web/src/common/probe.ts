@@ -14,12 +14,19 @@ declare global {
   }
 }
 
-export function expose(state: () => unknown, at: Probe["at"]): void {
+const lent: { state: () => object; at: Probe["at"] }[] = [];
+
+/** What one part of a page adds to what its page exposes. */
+export function lend(state: () => object, at: Probe["at"]): void {
+  lent.push({ state, at });
+}
+
+export function expose(state: () => unknown, at: Probe["at"] = () => null): void {
   window.__wayguard = {
     get state() {
-      return state();
+      return lent.length ? Object.assign({}, state(), ...lent.map((part) => part.state())) : state();
     },
-    at,
+    at: (id) => lent.reduce<ReturnType<Probe["at"]>>((found, part) => found ?? part.at(id), at(id)),
   };
 }
 

@@ -1,62 +1,75 @@
 /**
- * The newest position of every driver of the watched vendors, and who is there.
+ * What is known of every driver of the vendors looked at: the newest position, who is there, since when and why.
  *
- * A snapshot is the whole truth of its feed at the moment it was asked for; what arrived as an event after that
- * moment is newer than it. Nothing here knows a map or a clock: `nowMs` is the server's time as the page knows it.
+ * Two sources feed it, and neither is trusted over the other but by age: events of the line, and the list that is asked for every few
+ * seconds. Of two positions of a driver the newer stands. No map and no clock here: `nowMs` is the server's time as the page knows it.
  */
 import { ageMs, freshness, orderMs, type Freshness } from "../common/freshness";
-import { isPlaced, type Fix, type JourneyNews, type PlacedPoint, type Presence, type Snapshot } from "../common/wire";
+import { isObject, number, text } from "../common/read";
+import { isPlaced, readPoint, readPresence, type Fix, type JourneyNews, type PlacedPoint, type Presence } from "../common/wire";
 
 export interface Driver {
   id: string;
-  feed: string;
+  /** null until the list has said so: the line does not. */
+  vendor: string | null;
   journey: string;
-  point: PlacedPoint;
+  /** null: connected, and has sent nothing yet. */
+  point: PlacedPoint | null;
+  /** When the position came to the server, as early as is known. */
   seenMs: number;
   journeyEnded: boolean;
 }
 
-export interface Counts {
-  drivers: number;
-  fresh: number;
-  silent: number;
+/** A row of `GET /api/v1/vendors/{vendor}/positions`. */
+export interface Listed {
+  driver: string;
+  journey: string;
+  point: PlacedPoint | null;
+  receivedMs: number | null;
+  presence: Presence | null;
 }
 
 export class Fleet {
   readonly drivers = new Map<string, Driver>();
   private readonly presence = new Map<string, Presence & { heardMs: number }>();
 
-  /** Makes the feed as the snapshot says, save for what came in as an event since `askedMs`. Returns changed ids. */
-  restore(snapshot: Snapshot, askedMs: number, nowMs: number): string[] {
-    const named = new Set(snapshot.fixes.map((fix) => fix.driver));
-    const gone: string[] = [];
-    for (const driver of this.drivers.values()) {
-      const older = driver.feed === snapshot.feed && driver.seenMs < askedMs;
-      if (older && !named.has(driver.id)) gone.push(driver.id);
-    }
-    for (const id of gone) this.drivers.delete(id);
-    for (const [driver, presence] of snapshot.presence) {
-      if ((this.presence.get(driver)?.heardMs ?? 0) < askedMs) this.hear(driver, presence, askedMs);
-    }
-    return [...gone, ...this.accept(snapshot.feed, snapshot.fixes, nowMs)];
-  }
-
-  /** Takes positions of a feed; of two of a driver the newer stands. Returns the ids that changed. */
-  accept(feed: string, fixes: readonly Fix[], nowMs: number): string[] {
+  /** Takes positions of the line. Returns the ids that changed. */
+  accept(fixes: readonly Fix[], nowMs: number): string[] {
     const changed: string[] = [];
     for (const { driver, journey, point } of fixes) {
-      if (!isPlaced(point)) continue;
-      const held = this.drivers.get(driver);
-      if (held && !isNewer(point, journey, held, nowMs)) continue;
-      const journeyEnded = held?.journey === journey && held.journeyEnded;
-      this.drivers.set(driver, { id: driver, feed, journey, point, seenMs: nowMs, journeyEnded });
-      changed.push(driver);
+      if (isPlaced(point) && this.place(driver, journey, point, nowMs)) changed.push(driver);
     }
     return changed;
   }
 
-  hear(driver: string, presence: Presence, nowMs: number): void {
-    this.presence.set(driver, { ...presence, heardMs: nowMs });
+  /** Takes a page of a vendor's list that was asked for at `askedMs`. Returns the ids whose position changed. */
+  take(vendor: string, rows: readonly Listed[], askedMs: number): string[] {
+    const changed: string[] = [];
+    for (const { driver, journey, point, receivedMs, presence } of rows) {
+      if (point && this.place(driver, journey, point, receivedMs ?? askedMs)) changed.push(driver);
+      let held = this.drivers.get(driver);
+      if (!held) {
+        held = { id: driver, vendor, journey, point: null, seenMs: askedMs, journeyEnded: false };
+        this.drivers.set(driver, held);
+      }
+      held.vendor = vendor;
+      if (presence && (this.presence.get(driver)?.heardMs ?? 0) < askedMs) this.hear(driver, presence, askedMs);
+    }
+    return changed;
+  }
+
+  /** Forgets drivers of a vendor that its whole list, asked for at `askedMs`, did not name. Returns them. */
+  forgetUnlisted(vendor: string, named: ReadonlySet<string>, askedMs: number): string[] {
+    return this.forget((driver) => driver.vendor === vendor && !named.has(driver.id) && driver.seenMs < askedMs);
+  }
+
+  /** Forgets everybody who is not of these vendors. Returns them. */
+  keepVendors(vendors: readonly string[]): string[] {
+    return this.forget((driver) => driver.vendor === null || !vendors.includes(driver.vendor));
+  }
+
+  hear(driver: string, presence: Presence, atMs: number): void {
+    this.presence.set(driver, { ...presence, heardMs: atMs });
   }
 
   journey(news: JourneyNews): void {
@@ -68,30 +81,60 @@ export class Fleet {
     return this.presence.get(driver) ?? null;
   }
 
-  ageOf(driver: Driver, nowMs: number): number {
-    return ageMs(nowMs, driver.point.tMs, driver.seenMs);
+  /** The age of the position; null when there is none. */
+  ageOf(driver: Driver, nowMs: number): number | null {
+    return driver.point && ageMs(nowMs, driver.point.tMs, driver.seenMs);
   }
 
   freshnessOf(driver: Driver, nowMs: number, staleAfterMs: number): Freshness {
-    return freshness(this.ageOf(driver, nowMs), this.presence.get(driver.id)?.state ?? null, staleAfterMs);
+    const age = this.ageOf(driver, nowMs) ?? Infinity;
+    return freshness(age, this.presence.get(driver.id)?.state ?? null, staleAfterMs);
   }
 
-  counts(nowMs: number, staleAfterMs: number): Counts {
-    let fresh = 0;
-    for (const driver of this.drivers.values()) {
-      if (this.freshnessOf(driver, nowMs, staleAfterMs) === "fresh") fresh += 1;
+  private place(id: string, journey: string, point: PlacedPoint, seenMs: number): boolean {
+    const held = this.drivers.get(id);
+    if (held?.point) {
+      const same = held.journey === journey && held.point.seq === point.seq && held.point.tMs === point.tMs;
+      if (same) held.seenMs = Math.min(held.seenMs, seenMs);
+      if (same || !isNewer(point, journey, seenMs, held, held.point)) return false;
     }
-    return { drivers: this.drivers.size, fresh, silent: this.drivers.size - fresh };
+    const journeyEnded = held?.journey === journey && held.journeyEnded;
+    if (held) Object.assign(held, { journey, point, seenMs, journeyEnded });
+    else this.drivers.set(id, { id, vendor: null, journey, point, seenMs, journeyEnded });
+    return true;
   }
 
-  clear(): void {
-    this.drivers.clear();
-    this.presence.clear();
+  private forget(unwanted: (driver: Driver) => boolean): string[] {
+    const gone = [...this.drivers.values()].filter(unwanted).map((driver) => driver.id);
+    for (const id of gone) {
+      this.drivers.delete(id);
+      this.presence.delete(id);
+    }
+    return gone;
   }
 }
 
-function isNewer(point: PlacedPoint, journey: string, held: Driver, nowMs: number): boolean {
-  const order = orderMs(point.tMs, nowMs) - orderMs(held.point.tMs, held.seenMs);
+function isNewer(point: PlacedPoint, journey: string, seenMs: number, held: Driver, known: PlacedPoint): boolean {
+  const order = orderMs(point.tMs, seenMs) - orderMs(known.tMs, held.seenMs);
   if (order !== 0) return order > 0;
-  return journey !== held.journey || point.seq > held.point.seq;
+  return journey !== held.journey || point.seq > known.seq;
+}
+
+/** The rows of a page; what has another shape is left out. */
+export function readListed(raw: unknown): Listed[] {
+  if (!Array.isArray(raw)) return [];
+  const rows: Listed[] = [];
+  for (const entry of raw) {
+    const driver = isObject(entry) ? text(entry["driver"]) : null;
+    if (!isObject(entry) || driver === null) continue;
+    const point = readPoint(entry["point"]);
+    rows.push({
+      driver,
+      journey: text(entry["journey_id"]) ?? "",
+      point: point && isPlaced(point) ? point : null,
+      receivedMs: number(entry["received_ms"]),
+      presence: readPresence(entry["presence"]),
+    });
+  }
+  return rows;
 }

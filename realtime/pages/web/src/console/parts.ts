@@ -1,6 +1,70 @@
 /** The fleet's parts of the console: the map, the list of drivers, and what is known of the one that is chosen. */
-import type { Context, Places } from "./context";
+import "./fleet.css";
 
-export function mountFleet(_context: Context, _places: Places): void {
-  // Without a map the desk still serves.
+import { Cost } from "./areacost";
+import type { AreaWatch } from "./areawatch";
+import type { Context, Places } from "./context";
+import { DriverPanel } from "./driver";
+import { FleetModel } from "./fleetmodel";
+import { FleetList } from "./list";
+import { ListPoll } from "./listpoll";
+import { lend } from "../common/probe";
+
+const SECOND_MS = 1_000;
+
+export function mountFleet(context: Context, places: Places): void {
+  const cost = new Cost();
+  const model = new FleetModel(context);
+  let area: AreaWatch | null = null;
+  const panel = new DriverPanel(context, model, () => area);
+  const list = new FleetList(context, model, () => area?.frameAll());
+  const poll = new ListPoll(context, model, () => {
+    area?.frameOnce();
+    second();
+  });
+  const second = (): void =>
+    cost.measure(() => {
+      area?.second();
+      list.update();
+      panel.update();
+      context.drivers.set(model.fleet.drivers.size);
+    });
+  places.side.append(list.element);
+  places.panel.append(panel.element);
+  context.vendors.listen(() => poll.start());
+  document.addEventListener("visibilitychange", () => !document.hidden && poll.start());
+  poll.start();
+  window.setInterval(second, SECOND_MS);
+  lend(
+    () => ({ ...probe(context, model), ...(area?.map.probe() ?? {}), ...panel.probe(), map_ready: area?.isReady ?? false, rounds: poll.rounds }),
+    (id) => area?.map.at(id) ?? null,
+  );
+  // The map is the heavy part of the page: the list and the desk do not wait for it.
+  void import("./areawatch").then((loaded) => {
+    area = new loaded.AreaWatch(context, places, model, panel, cost);
+  });
+}
+
+function probe(context: Context, model: FleetModel): object {
+  const drivers = [...model.fleet.drivers.values()].map((driver) => [
+    driver.id,
+    {
+      vendor: driver.vendor,
+      lat: driver.point?.lat,
+      lon: driver.point?.lon,
+      seq: driver.point?.seq,
+      journey: driver.journey,
+      freshness: model.freshnessOf(driver),
+      age_ms: model.fleet.ageOf(driver, model.now()),
+      on_map: model.isOnMap(driver.id),
+    },
+  ]);
+  return {
+    chosen: context.chosen.get(),
+    drivers: Object.fromEntries(drivers),
+    mode: model.board.mode,
+    shown: model.board.shown.size,
+    cells: [...model.board.cells.values()],
+    alarmed: [...model.alarmed.keys()],
+  };
 }

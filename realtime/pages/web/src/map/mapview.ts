@@ -152,7 +152,7 @@ export class MapView {
   }
 
   /** A font the style can draw: ours when it has no glyphs of its own, else one it uses itself. */
-  private font(): string[] | null {
+  font(): string[] | null {
     if (!this.map.getStyle().glyphs) return FONT;
     for (const layer of this.map.getStyle().layers) {
       const font: unknown = layer.type === "symbol" ? layer.layout?.["text-font"] : null;

@@ -6,6 +6,16 @@ export interface Place {
   headingDeg: number | null;
 }
 
+/** From one place to another in `durationMs`; a heading turns in the first third (`HEADING_TURNS`). */
+export interface Leg {
+  from: Place;
+  to: Place;
+  startMs: number;
+  durationMs: number;
+}
+
+/** A marker has turned to where it goes when it has come a third of its way. */
+export const HEADING_TURNS = 3;
 const LONGEST_GLIDE_MS = 3_000;
 const SHORTEST_GLIDE_MS = 120;
 /** Farther than this between two fixes is a jump, not a movement; gliding there would show places nobody was at. */
@@ -48,12 +58,17 @@ export class Glide {
     return {
       lon: wrapLon(this.from.lon + shortestTurn(this.from.lon, this.to.lon) * done),
       lat: this.from.lat + (this.to.lat - this.from.lat) * done,
-      headingDeg: turn(this.from.headingDeg, this.to.headingDeg, Math.min(1, done * 3)),
+      headingDeg: turn(this.from.headingDeg, this.to.headingDeg, Math.min(1, done * HEADING_TURNS)),
     };
   }
 
   isMoving(nowMs: number): boolean {
     return this.progress(nowMs) < 1;
+  }
+
+  /** The way itself, for whoever glides along it without asking every frame. */
+  leg(): Leg {
+    return { from: this.from, to: this.to, startMs: this.startMs, durationMs: this.durationMs };
   }
 
   private progress(nowMs: number): number {

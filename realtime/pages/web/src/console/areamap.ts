@@ -1,0 +1,226 @@
+/** The console's map: markers on a canvas of their own, counts, the chosen driver's way and accuracy, the camera. */
+import { Cells } from "./areacells";
+import type { Cost } from "./areacost";
+import { Names } from "./areanames";
+import type { Cell } from "./area";
+import type { Formats } from "../common/format";
+import type { Freshness } from "../common/freshness";
+import { stillWished } from "../common/dom";
+import { currentTheme, onTheme, PALETTES } from "../common/theme";
+import type { PlacedPoint } from "../common/wire";
+import { accuracyFeature } from "../map/markerfeature";
+import { ACCURACY } from "../map/markers";
+import { MapView, type Padding } from "../map/mapview";
+import { iconCell } from "../map/spriteatlas";
+import { RANK, type Look } from "../map/spriterecord";
+import { Sprites } from "../map/sprites";
+import { iconScale, project, spriteView, type Looked } from "../map/spriteview";
+import { Troupe, type Spot } from "../map/troupe";
+import { Way } from "../map/way";
+
+const NAMES_EVERY_MS = 1_000;
+const REACH_PX = 22;
+/** The way and the accuracy are the map's own to draw, which costs; nobody sees them move more often. */
+const CHOSEN_EVERY_MS = 100;
+
+export interface MapEvents {
+  /** The map has come to rest somewhere else. */
+  rested(): void;
+  clicked(id: string | null): void;
+  dragged(): void;
+}
+
+/** What is drawn of the chosen driver beside the marker. */
+export interface Chosen {
+  id: string;
+  points: readonly PlacedPoint[];
+  accuracyM: number | null;
+  freshness: Freshness;
+}
+
+export class FleetMap {
+  readonly view: MapView;
+  readonly troupe: Troupe;
+  readonly way: Way;
+  private readonly sprites: Sprites;
+  private readonly names: Names;
+  private readonly cells: Cells;
+  private drawn = -1;
+  private dirty = true;
+  private namesAtMs = 0;
+  private chosen: Chosen | null = null;
+  private chosenAtMs = 0;
+  private pointer: { x: number; y: number } | null = null;
+
+  constructor(place: HTMLElement, styleUrl: string, formats: Formats, private readonly cost: Cost, private readonly events: MapEvents) {
+    this.view = new MapView(place, styleUrl);
+    const family = getComputedStyle(document.body).fontFamily;
+    this.sprites = new Sprites(PALETTES[currentTheme()], alarmColour(), family, () => this.names.forget());
+    this.sprites.canvas.className = "sprites";
+    this.view.map.getCanvas().after(this.sprites.canvas);
+    this.troupe = new Troupe(this.sprites.markers, this.sprites.names);
+    this.troupe.wind(performance.now());
+    this.names = new Names(this.troupe, this.sprites);
+    this.cells = new Cells(this.view, formats);
+    this.way = new Way(this.view);
+    this.listen();
+    onTheme(() => {
+      this.sprites.paint(PALETTES[currentTheme()], alarmColour());
+      this.names.forget();
+      this.cells.paint();
+      this.dirty = true;
+    });
+  }
+
+  start(): void {
+    const frame = (atMs: number): void => {
+      this.cost.measure(() => this.frame(atMs));
+      this.cost.frame();
+      window.requestAnimationFrame(frame);
+    };
+    window.requestAnimationFrame(frame);
+  }
+
+  get looked(): Looked {
+    const { map } = this.view;
+    const { lng, lat } = map.getCenter();
+    const { clientWidth, clientHeight } = map.getContainer();
+    return { lon: lng, lat, zoom: map.getZoom(), width: clientWidth || 1, height: clientHeight || 1 };
+  }
+
+  put(id: string, place: Spot, look: Look): void {
+    this.troupe.aim(id, place, look, performance.now(), stillWished() || document.hidden);
+    this.dirty = true;
+  }
+
+  dress(id: string, look: Look): void {
+    const before = this.troupe.writes;
+    this.troupe.dress(id, look);
+    this.dirty ||= this.troupe.writes > before;
+  }
+
+  drop(id: string): void {
+    this.names.hide(id);
+    this.troupe.drop(id);
+    this.dirty = true;
+  }
+
+  count(cells: Iterable<Cell>): void {
+    this.cells.put(cells);
+  }
+
+  choose(chosen: Chosen | null): void {
+    const other = chosen?.id !== this.chosen?.id;
+    if (other || (!chosen?.points.length && this.chosen?.points.length)) this.way.clear();
+    if (other) this.view.put(ACCURACY, []);
+    this.chosen = chosen;
+    this.dirty = true;
+  }
+
+  /** Where a marker is on the screen now, in CSS pixels. */
+  at(id: string): { x: number; y: number } | null {
+    const place = this.troupe.at(id, performance.now());
+    return place && project(this.looked, place.lon, place.lat);
+  }
+
+  /** The marker at a point of the screen, with a finger's tolerance; those that are marked before others. */
+  markerAt(point: { x: number; y: number }): string | null {
+    const looked = this.looked;
+    const now = performance.now();
+    const reach = Math.max(12, REACH_PX * iconScale(looked.zoom));
+    let best: { id: string; score: number } | null = null;
+    for (const actor of this.troupe.actors.values()) {
+      const place = actor.glide.at(now);
+      const { x, y } = project(looked, place.lon, place.lat);
+      const far = Math.hypot(x - point.x, y - point.y);
+      if (far > reach) continue;
+      const score = actor.look.rank * 4 - far;
+      if (!best || score > best.score) best = { id: actor.id, score };
+    }
+    return best?.id ?? null;
+  }
+
+  frameAll(places: readonly { lon: number; lat: number }[], padding: Padding, instantly: boolean): void {
+    this.view.frame(places, padding, instantly);
+  }
+
+  private listen(): void {
+    const { map } = this.view;
+    map.keyboard.disableRotation();
+    const fit = (): void => {
+      const { width, height } = this.looked;
+      this.sprites.resize(width, height);
+      this.dirty = true;
+    };
+    fit();
+    map.on("resize", fit);
+    // The map has drawn itself elsewhere: the markers go with it in the same frame.
+    map.on("move", () => (this.dirty = true));
+    map.on("render", () => this.dirty && this.cost.measure(() => this.draw(performance.now())));
+    map.on("moveend", () => {
+      this.namesAtMs = 0;
+      this.events.rested();
+    });
+    map.on("dragstart", () => this.events.dragged());
+    map.on("click", (event) => {
+      const id = this.markerAt(event.point);
+      const cell = id === null ? this.cells.at(event.point) : null;
+      if (cell) map.easeTo({ center: [cell.lon, cell.lat], zoom: map.getZoom() + 2, duration: stillWished() ? 0 : 500 });
+      else this.events.clicked(id);
+    });
+    map.on("mousemove", (event) => (this.pointer = event.point));
+  }
+
+  private frame(atMs: number): void {
+    const now = performance.now();
+    if (this.pointer) {
+      const over = this.markerAt(this.pointer) !== null || this.cells.at(this.pointer) !== null;
+      this.view.map.getCanvas().style.cursor = over ? "pointer" : "";
+      this.pointer = null;
+    }
+    if (now - this.namesAtMs > NAMES_EVERY_MS && this.troupe.actors.size) {
+      this.namesAtMs = now;
+      this.names.choose(this.looked, now);
+      this.dirty = true;
+    }
+    if (!this.dirty && !this.troupe.anyMoves(now) && this.drawn >= this.troupe.movesUntilMs) return;
+    if (this.view.map.isMoving() && this.drawn >= atMs) return;
+    this.draw(now);
+  }
+
+  private draw(now: number): void {
+    this.dirty = false;
+    this.drawn = now;
+    this.troupe.wind(now);
+    this.sprites.draw(spriteView(this.looked, now, this.troupe.epochMs));
+    if (this.chosen && now - this.chosenAtMs > CHOSEN_EVERY_MS) this.drawChosen(this.chosen, now);
+  }
+
+  private drawChosen({ id, points, accuracyM, freshness }: Chosen, now: number): void {
+    const place = this.troupe.at(id, now);
+    if (!place) return;
+    this.chosenAtMs = now;
+    this.view.put(ACCURACY, accuracyFeature(place, accuracyM, freshness));
+    if (points.length) this.way.draw(points, place, now);
+  }
+
+  probe(): object {
+    return {
+      markers: this.troupe.actors.size,
+      writes: this.troupe.writes,
+      handed: this.sprites.markers.handed,
+      script_ms: this.cost.figures(),
+      frames: this.cost.frames,
+    };
+  }
+}
+
+/** How a driver is drawn. A heading of somebody who stands still says nothing. */
+export function lookOf(point: PlacedPoint, freshness: Freshness, chosen: boolean, alarmed: boolean): Look {
+  const turns = freshness === "fresh" && (point.speedMps ?? 1) > 0.4;
+  return { cell: iconCell(freshness, false), rank: chosen || alarmed ? RANK.marked : RANK[freshness], turns, chosen, alarmed };
+}
+
+function alarmColour(): string {
+  return getComputedStyle(document.documentElement).getPropertyValue("--alarm").trim() || "#b3202a";
+}

@@ -1,0 +1,194 @@
+/** Ties the map to the model: asks for what it shows, puts markers where drivers are, keeps the camera on whom it follows. */
+import { areaRequest } from "./area";
+import type { Cost } from "./areacost";
+import { FleetMap, lookOf } from "./areamap";
+import type { Context, Places, Topic } from "./context";
+import type { FleetModel } from "./fleetmodel";
+import type { Moment, Replay } from "./replay";
+import { ReplayMap } from "./replaymap";
+import type { JourneyFeed } from "../common/journeyfeed";
+import type { Snapshot } from "../common/wire";
+import type { Padding } from "../map/mapview";
+
+const AREA = "area";
+const MARGIN_PX = 48;
+
+export interface Watched {
+  readonly follows: Topic<boolean>;
+  /** The chosen driver's journey as it grows; null while there is none. */
+  journey(): JourneyFeed | null;
+}
+
+export class AreaWatch {
+  readonly map: FleetMap;
+  private readonly replay: ReplayMap;
+  private ready = false;
+  private watching = false;
+  private framed = false;
+
+  constructor(
+    private readonly context: Context,
+    private readonly places: Places,
+    private readonly model: FleetModel,
+    private readonly chosen: Watched,
+    cost: Cost,
+  ) {
+    this.map = new FleetMap(places.map, context.config.mapStyleUrl, context.formats, cost, {
+      rested: () => this.watching && context.session.rewatch(AREA),
+      clicked: (id) => context.chosen.set(id),
+      dragged: () => chosen.follows.set(false),
+    });
+    this.replay = new ReplayMap(this.map.view);
+    this.map.start();
+    void this.map.view.ready.then(() => {
+      this.ready = true;
+      this.watch();
+      this.everybody();
+      this.map.count(model.board.cells.values());
+    });
+    model.onMove((ids) => ids.forEach((id) => this.sync(id, true)));
+    context.vendors.listen(() => this.vendorsChanged());
+    context.chosen.listen(() => this.everybody());
+    context.place.listen((place) => place && this.look(place));
+    chosen.follows.listen((follows) => follows && this.follow());
+    context.hear({
+      counts: (feed, raw) => {
+        if (feed === AREA && model.board.counted(raw)) this.map.count(model.board.cells.values());
+      },
+    });
+  }
+
+  get isReady(): boolean {
+    return this.ready;
+  }
+
+  /** Ages grow by themselves. */
+  second(): void {
+    for (const id of [...this.map.troupe.actors.keys()]) this.sync(id, false);
+    this.drawChosen();
+  }
+
+  /** The first time that it is known where everybody is, all are shown. */
+  frameOnce(): void {
+    if (this.framed || !this.ready || this.map.view.moved) return;
+    this.framed = this.frameAll(true);
+  }
+
+  frameAll(instantly = false): boolean {
+    const places = [];
+    for (const { point } of this.model.fleet.drivers.values()) if (point) places.push(point);
+    this.map.frameAll(places, this.padding(), instantly);
+    return places.length > 0;
+  }
+
+  /** Moves the map so far that a driver can be seen; from far away, near enough to be told apart. */
+  reveal(id: string): void {
+    const place = this.map.troupe.at(id, performance.now());
+    if (place) this.look(place);
+  }
+
+  look(place: { lat: number; lon: number }): void {
+    const view = this.map.view;
+    if (view.map.getZoom() < 9 || !view.sees(place)) view.frame([place], this.padding());
+    else view.reveal(place, this.padding());
+  }
+
+  /** Shows a journey as it was, in place of what is live; null: live again. */
+  lookBack(stretches: Replay["stretches"] | null): void {
+    this.map.choose(null);
+    if (stretches) this.replay.show(stretches, this.padding());
+    else {
+      this.replay.hide();
+      this.drawChosen();
+    }
+  }
+
+  showMoment(moment: Moment): void {
+    this.replay.at(moment, this.padding());
+  }
+
+  /** What panels cover of the map, whichever side they are on. */
+  padding(): Padding {
+    const whole = this.places.map.getBoundingClientRect();
+    const padding: Padding = { top: MARGIN_PX, bottom: MARGIN_PX, left: MARGIN_PX, right: MARGIN_PX };
+    for (const element of [this.places.side, this.places.panel]) {
+      const box = element.getBoundingClientRect();
+      if (!box.width || !box.height || box.width > whole.width * 0.6) continue;
+      if (box.left + box.right < whole.left + whole.right) padding.left = Math.max(padding.left, box.right - whole.left + MARGIN_PX);
+      else padding.right = Math.max(padding.right, whole.right - box.left + MARGIN_PX);
+    }
+    return padding;
+  }
+
+  private watch(): void {
+    const vendors = this.context.vendors.get();
+    this.watching = vendors.length > 0;
+    if (!this.watching) return this.context.session.unwatch(AREA);
+    this.context.session.watch({
+      name: AREA,
+      request: () => this.request(),
+      snapshot: (snapshot) => this.answered(snapshot),
+      refused: () => (this.watching = false),
+    });
+  }
+
+  private request(): Record<string, unknown> {
+    const bounds = this.map.view.map.getBounds();
+    const box = { south: bounds.getSouth(), west: bounds.getWest(), north: bounds.getNorth(), east: bounds.getEast() };
+    return areaRequest(box, this.map.view.map.getZoom(), this.context.allVendors.get() ? null : this.context.vendors.get());
+  }
+
+  private answered(snapshot: Snapshot): void {
+    for (const [driver, presence] of snapshot.presence) this.model.fleet.hear(driver, presence, this.model.now());
+    this.model.changed(this.model.board.answer(snapshot));
+    this.map.count(this.model.board.cells.values());
+  }
+
+  private vendorsChanged(): void {
+    const gone = this.model.board.clear();
+    this.model.tell([...gone, ...this.model.fleet.keepVendors(this.context.vendors.get())]);
+    this.map.count([]);
+    this.framed = false;
+    if (this.ready) this.watch();
+  }
+
+  private everybody(): void {
+    for (const id of [...this.map.troupe.actors.keys()]) this.sync(id, false);
+    const chosen = this.context.chosen.get();
+    for (const id of [...this.model.alarmed.keys(), ...(chosen === null ? [] : [chosen])]) this.sync(id, false);
+    this.drawChosen();
+  }
+
+  /** Makes one marker what the model says; `moved`: its position may be new. */
+  private sync(id: string, moved: boolean): void {
+    const driver = this.model.fleet.drivers.get(id);
+    if (!driver?.point || !this.model.isOnMap(id)) return this.map.drop(id);
+    const { point } = driver;
+    const chosen = this.context.chosen.get() === id;
+    const look = lookOf(point, this.model.freshnessOf(driver), chosen, this.model.alarmed.has(id));
+    const actor = this.map.troupe.actors.get(id);
+    const there = actor && actor.last.lon === point.lon && actor.last.lat === point.lat && actor.tMs === point.tMs;
+    if (there) return this.map.dress(id, look);
+    if (!moved && actor) return this.map.dress(id, look);
+    this.map.put(id, point, look);
+    if (chosen && this.chosen.follows.get()) this.follow();
+  }
+
+  private follow(): void {
+    const id = this.context.chosen.get();
+    const driver = id === null ? undefined : this.model.fleet.drivers.get(id);
+    if (!driver?.point) return;
+    const { view } = this.map;
+    if (view.map.getZoom() < 12) view.frame([driver.point], this.padding());
+    else view.follow(driver.point, this.padding());
+  }
+
+  private drawChosen(): void {
+    if (this.replay.isOn) return;
+    const id = this.context.chosen.get();
+    const driver = id === null ? undefined : this.model.fleet.drivers.get(id);
+    if (!driver?.point) return this.map.choose(null);
+    const points = this.chosen.journey()?.log.placed ?? [];
+    this.map.choose({ id: driver.id, points, accuracyM: driver.point.accuracyM, freshness: this.model.freshnessOf(driver) });
+  }
+}

@@ -1,0 +1,115 @@
+/** What the map, the list and the driver's panel have in common: the fleet, who is on the map, and how each is doing now. */
+import { AreaBoard } from "./area";
+import type { Context } from "./context";
+import { Fleet, type Driver } from "./fleet";
+import type { Row } from "./fleetlist";
+import { isOpen, type Alert, type Severity } from "../common/alertwire";
+import { seenThrough, type Freshness } from "../common/freshness";
+import type { Fix } from "../common/wire";
+
+const WORST: readonly Severity[] = ["notice", "warning", "critical"];
+
+/** What hears of changes; `ids` are those whose position is new, or who came or went. */
+export type Moved = (ids: readonly string[]) => void;
+
+export class FleetModel {
+  readonly fleet = new Fleet();
+  readonly board = new AreaBoard();
+  /** The open alerts of each driver, the worst first. */
+  readonly alarmed = new Map<string, Alert[]>();
+  private readonly listeners = new Set<Moved>();
+  private downSinceMs: number | null = null;
+
+  constructor(readonly context: Context) {
+    context.hear({
+      state: ({ kind }) => {
+        if (kind === "live") this.downSinceMs = null;
+        else this.downSinceMs ??= Date.now();
+      },
+      positions: (feed, fixes, left) => {
+        if (feed === "area") this.changed(this.board.moved(fixes, left));
+        else if (feed.startsWith("driver:")) this.accept(fixes);
+      },
+      presence: (_feed, driver, presence) => {
+        this.fleet.hear(driver, presence, this.now());
+        this.tell([driver]);
+      },
+      journey: (_feed, news) => this.fleet.journey(news),
+    });
+    context.alerts.listen((alerts) => this.alertsChanged(alerts));
+    this.alertsChanged(context.alerts.get());
+  }
+
+  now(): number {
+    return this.context.session.now();
+  }
+
+  onMove(listener: Moved): void {
+    this.listeners.add(listener);
+  }
+
+  /** Takes what the area says: who is on the map now, and where. */
+  changed(change: { fixes: readonly Fix[]; left: readonly string[] }): void {
+    this.fleet.accept(change.fixes, this.now());
+    this.tell([...change.fixes.map((fix) => fix.driver), ...change.left]);
+  }
+
+  accept(fixes: readonly Fix[]): void {
+    this.tell(this.fleet.accept(fixes, this.now()));
+  }
+
+  tell(ids: readonly string[]): void {
+    if (ids.length) for (const listener of this.listeners) listener(ids);
+  }
+
+  /** Who is chosen or in an alert is always on the map, wherever the map looks. */
+  isOnMap(id: string): boolean {
+    return this.board.shown.has(id) || this.alarmed.has(id) || this.context.chosen.get() === id;
+  }
+
+  freshnessOf(driver: Driver): Freshness {
+    const state = this.fleet.freshnessOf(driver, this.now(), this.context.config.staleAfterMs);
+    return seenThrough(state, this.downMs());
+  }
+
+  rowOf(driver: Driver): Row {
+    return {
+      id: driver.id,
+      freshness: this.freshnessOf(driver),
+      ageMs: this.fleet.ageOf(driver, this.now()),
+      speedMps: driver.point?.speedMps ?? null,
+      batteryPct: driver.point?.batteryPct ?? null,
+      onJourney: driver.journey !== "" && !driver.journeyEnded,
+      alert: this.alarmed.get(driver.id)?.[0]?.severity ?? null,
+    };
+  }
+
+  /** For how long nothing has been heard over a line that is not up. */
+  private downMs(): number {
+    if (this.downSinceMs === null) return 0;
+    return Date.now() - Math.max(this.downSinceMs, this.context.session.lastHeardMs ?? 0);
+  }
+
+  private alertsChanged(alerts: ReadonlyMap<string, Alert>): void {
+    const before = [...this.alarmed.keys()];
+    this.alarmed.clear();
+    for (const alert of alerts.values()) {
+      if (!isOpen(alert)) continue;
+      const held = this.alarmed.get(alert.driver);
+      if (held) held.push(alert);
+      else this.alarmed.set(alert.driver, [alert]);
+      this.placeByAlert(alert);
+    }
+    for (const held of this.alarmed.values()) held.sort((a, b) => WORST.indexOf(b.severity) - WORST.indexOf(a.severity));
+    this.tell([...new Set([...before, ...this.alarmed.keys()])]);
+  }
+
+  /** Where somebody was when they called for help, when nothing newer is known. */
+  private placeByAlert({ driver, journey, place, pressedMs }: Alert): void {
+    if (!place) return;
+    const { lat, lon, accuracyM, batteryPct } = place;
+    const tMs = place.tMs ?? pressedMs;
+    const point = { seq: 0, tMs, lat, lon, accuracyM, batteryPct, speedMps: null, headingDeg: null };
+    this.fleet.accept([{ driver, journey: journey ?? "", point }], tMs);
+  }
+}

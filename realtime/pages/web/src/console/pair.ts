@@ -1,0 +1,72 @@
+/** Pairing a driver's phone: a code to scan, good for a few minutes and one use. */
+import { explained, type Context } from "./context";
+import { Dialog } from "./dialog";
+import { onceShown } from "./share";
+import { make } from "../common/dom";
+import { number, text } from "../common/read";
+
+const NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._~@:+\\-]{0,63}";
+
+/** `driver` null: somebody new, whose vendor and id are asked for. */
+export class PairDialog {
+  private readonly dialog: Dialog;
+  private readonly made = make("div", "share-made", [], { hidden: "", "aria-live": "polite" });
+
+  constructor(
+    private readonly context: Context,
+    private readonly driver: { id: string; vendor: string } | null,
+  ) {
+    const { words } = context;
+    this.dialog = new Dialog(words, driver ? words.say("pair.title", { driver: driver.id }) : words.say("pair.title.new"));
+    this.dialog.body.append(make("p", "", words.say("pair.what")), this.makeForm(), this.made);
+  }
+
+  open(): void {
+    this.dialog.open();
+  }
+
+  private makeForm(): HTMLFormElement {
+    const { words } = this.context;
+    const go = make("button", "primary", words.say("pair.make"), { type: "submit" });
+    const form = make("form", "pair-form", [...(this.driver ? [] : this.fields()), make("div", "dialog-actions", [go])]);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (go.disabled) return;
+      go.disabled = true;
+      const wish = new FormData(form);
+      const id = this.driver?.id ?? String(wish.get("driver")).trim();
+      const vendor = this.driver?.vendor ?? String(wish.get("vendor"));
+      const name = String(wish.get("name") ?? "").trim();
+      void this.create({ vendor, driver: id, ...(name ? { name } : {}) }).finally(() => (go.disabled = false));
+    });
+    return form;
+  }
+
+  private fields(): HTMLElement[] {
+    const { words, vendors } = this.context;
+    const vendor = make("select", "", [], { name: "vendor", required: "" });
+    for (const name of vendors.get()) vendor.append(make("option", "", name, { value: name }));
+    const id = make("input", "", [], { name: "driver", required: "", maxlength: "64", pattern: NAME_PATTERN, autocomplete: "off", spellcheck: "false", dir: "ltr" });
+    const name = make("input", "", [], { name: "name", maxlength: "80", autocomplete: "off" });
+    const field = (label: string, input: HTMLElement, hint = ""): HTMLElement =>
+      make("label", "field", [make("span", "", label), input, ...(hint ? [make("small", "", hint)] : [])]);
+    return [
+      field(words.say("pair.vendor"), vendor),
+      field(words.say("pair.driver"), id, words.say("pair.driver.hint")),
+      field(words.say("pair.name"), name, words.say("pair.name.hint")),
+    ];
+  }
+
+  private async create(wish: Record<string, string>): Promise<void> {
+    const { api, words } = this.context;
+    this.dialog.blame("");
+    try {
+      const answer = await api.post("/api/v1/pairings", wish);
+      const url = text(answer["url"]) ?? "";
+      this.made.replaceChildren(...onceShown(this.context, url, number(answer["expires_at"]) ?? 0, words.say("pair.qr")));
+      this.made.hidden = false;
+    } catch (error) {
+      this.dialog.blame(explained(words, error));
+    }
+  }
+}

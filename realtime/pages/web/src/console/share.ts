@@ -1,0 +1,145 @@
+/** Links to a driver's journey: made, shown once, listed with who looked, taken back. */
+import { explained, type Context } from "./context";
+import { askFor, Dialog } from "./dialog";
+import { qrDrawing } from "./shareqr";
+import { programText, readShares, stateOf, type ShareLink } from "./sharewire";
+import { make, say } from "../common/dom";
+import { number, text } from "../common/read";
+import { clean } from "../common/words";
+
+const HOUR_S = 3_600;
+const DURATIONS_S = [HOUR_S, 4 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S, 7 * 24 * HOUR_S] as const;
+const USUAL_S = 4 * HOUR_S;
+const LOOKS_SHOWN = 5;
+
+export class ShareDialog {
+  private readonly dialog: Dialog;
+  private readonly made = make("div", "share-made", [], { hidden: "", "aria-live": "polite" });
+  private readonly list = make("ul", "share-list");
+
+  constructor(
+    private readonly context: Context,
+    private readonly journey: string,
+    driver: string,
+  ) {
+    const { words } = context;
+    this.dialog = new Dialog(words, words.say("share.title", { driver }), true);
+    this.dialog.body.append(this.makeForm(), this.made, make("h3", "", words.say("share.links")), this.list);
+  }
+
+  open(): void {
+    this.dialog.open();
+    void this.refresh();
+  }
+
+  private makeForm(): HTMLFormElement {
+    const { words, formats } = this.context;
+    const scopes = (["live", "journey"] as const).map((scope) =>
+      make("label", "choice", [
+        make("input", "", [], { type: "radio", name: "scope", value: scope, ...(scope === "live" ? { checked: "" } : {}) }),
+        make("span", "", [make("b", "", words.say(`share.scope.${scope}`)), make("small", "", words.say(`share.scope.${scope}.what`))]),
+      ]),
+    );
+    const long = make("select", "", [], { name: "expires_in_s", "aria-label": words.say("share.duration") });
+    for (const seconds of DURATIONS_S) long.append(make("option", "", formats.duration(seconds * 1_000), { value: String(seconds) }));
+    long.value = String(USUAL_S);
+    const go = make("button", "primary", words.say("share.make"), { type: "submit" });
+    const choices = make("fieldset", "choices", [make("legend", "", words.say("share.scope")), ...scopes]);
+    const form = make("form", "share-form", [choices, make("div", "share-go", [make("label", "", [make("span", "", words.say("share.duration")), long]), go])]);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (go.disabled) return;
+      go.disabled = true;
+      const wish = new FormData(form);
+      void this.create(String(wish.get("scope")), Number(wish.get("expires_in_s"))).finally(() => (go.disabled = false));
+    });
+    return form;
+  }
+
+  private async create(scope: string, expiresInS: number): Promise<void> {
+    const { api, words } = this.context;
+    this.dialog.blame("");
+    try {
+      const answer = await api.post(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares`, { scope, expires_in_s: expiresInS });
+      this.made.replaceChildren(...onceShown(this.context, text(answer["url"]) ?? "", number(answer["expires_at"]) ?? 0, words.say("share.qr")));
+      this.made.hidden = false;
+      await this.refresh();
+    } catch (error) {
+      this.dialog.blame(explained(words, error));
+    }
+  }
+
+  private async refresh(): Promise<void> {
+    const { api, words } = this.context;
+    try {
+      const answer = await api.get(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares?limit=100`);
+      const links = readShares(answer["shares"]);
+      this.list.replaceChildren(...links.map((link) => this.entry(link)));
+      if (!links.length) this.list.append(make("li", "detail", words.say("share.none")));
+    } catch (error) {
+      this.dialog.blame(explained(words, error));
+    }
+  }
+
+  private entry(link: ShareLink): HTMLElement {
+    const { words, formats, session } = this.context;
+    const now = session.now();
+    const state = stateOf(link, now);
+    const when = { open: link.expiresMs, expired: link.expiresMs, revoked: link.revokedMs ?? 0 }[state];
+    const about = make("p", "share-about", [
+      make("b", "", words.say(`share.scope.${link.scope}`)),
+      make("span", "detail", words.say(`share.state.${state}`, { at: formats.clock(when, now) })),
+    ]);
+    const by = make("p", "detail", words.say("share.made_by", { who: clean(link.createdBy, 60), at: formats.clock(link.createdMs, now) }));
+    const looks = link.looks.slice(0, LOOKS_SHOWN).map((look) =>
+      make("li", "", words.say("share.look", { n: look.times, program: programText(look.program), address: look.address, ago: formats.ago(now - look.lastMs) })),
+    );
+    const seen = looks.length ? make("ul", "share-looks", looks) : make("p", "detail", words.say("share.unseen"));
+    const entry = make("li", `share-entry ${state}`, [make("div", "", [about, by, seen])]);
+    if (state === "open") {
+      const revoke = make("button", "plain danger", words.say("share.revoke"), { type: "button" });
+      revoke.addEventListener("click", () => this.revoke(link));
+      entry.append(revoke);
+    }
+    return entry;
+  }
+
+  private revoke(link: ShareLink): void {
+    const { api, words } = this.context;
+    askFor({
+      words,
+      title: words.say("share.revoke.title"),
+      content: [make("p", "", words.say("share.revoke.what"))],
+      action: words.say("share.revoke"),
+      danger: true,
+      act: async () => {
+        await api.delete(`/api/v1/shares/${encodeURIComponent(link.id)}`);
+        await this.refresh();
+      },
+      explain: (error) => explained(words, error),
+    });
+  }
+}
+
+/** A secret address as it may be shown this once: to copy, and to be read by a phone. */
+export function onceShown(context: Context, url: string, expiresMs: number, label: string): Node[] {
+  const { words, formats, session } = context;
+  const field = make("input", "share-url", [], { readonly: "", "aria-label": words.say("share.link"), dir: "ltr", spellcheck: "false" });
+  field.value = url;
+  field.addEventListener("focus", () => field.select());
+  const copy = make("button", "primary", words.say("copy"), { type: "button" });
+  copy.addEventListener("click", () => void copied(field).then((done) => say(copy, words.say(done ? "copied" : "copy"))));
+  const until = make("p", "detail", words.say("share.once", { at: formats.clock(expiresMs, session.now()) }));
+  return [qrDrawing(url, label), make("div", "share-copy", [make("div", "", [field, copy]), until])];
+}
+
+/** Copies what a field holds; where the browser does not let us, it is selected for whoever copies by hand. */
+async function copied(field: HTMLInputElement): Promise<boolean> {
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+    return true;
+  } catch {
+    return false;
+  }
+}

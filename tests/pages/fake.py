@@ -75,11 +75,15 @@ class FakeServer:
         app = web.Application()
         self.sio.attach(app)
         add_pages(app, Settings(**settings))
+        self.add_routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
+
+    def add_routes(self, app: web.Application) -> None:
+        """For whoever serves more than pages and feeds."""
 
     async def stop(self) -> None:
         await self.cut()

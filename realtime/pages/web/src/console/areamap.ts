@@ -2,7 +2,7 @@
 import { Cells } from "./areacells";
 import type { Cost } from "./areacost";
 import { Names } from "./areanames";
-import type { Cell } from "./area";
+import type { Bounds, Cell } from "./area";
 import type { Formats } from "../common/format";
 import type { Freshness } from "../common/freshness";
 import { stillWished } from "../common/dom";
@@ -86,6 +86,13 @@ export class FleetMap {
     const { lng, lat } = map.getCenter();
     const { clientWidth, clientHeight } = map.getContainer();
     return { lon: lng, lat, zoom: map.getZoom(), width: clientWidth || 1, height: clientHeight || 1 };
+  }
+
+  /** What is in view, as the area feed wants to know it. */
+  looksAt(): { bounds: Bounds; zoom: number } {
+    const bounds = this.view.map.getBounds();
+    const box = { south: bounds.getSouth(), west: bounds.getWest(), north: bounds.getNorth(), east: bounds.getEast() };
+    return { bounds: box, zoom: this.view.map.getZoom() };
   }
 
   put(id: string, place: Spot, look: Look): void {

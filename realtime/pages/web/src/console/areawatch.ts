@@ -1,5 +1,5 @@
 /** Ties the map to the model: asks for what it shows, puts markers where drivers are, keeps the camera on whom it follows. */
-import { areaRequest } from "./area";
+import type { AreaFeed } from "./areafeed";
 import type { Cost } from "./areacost";
 import { FleetMap, lookOf } from "./areamap";
 import type { Context, Places, Topic } from "./context";
@@ -7,10 +7,8 @@ import type { FleetModel } from "./fleetmodel";
 import type { Moment, Replay } from "./replay";
 import { ReplayMap } from "./replaymap";
 import type { JourneyFeed } from "../common/journeyfeed";
-import type { Snapshot } from "../common/wire";
 import type { Padding } from "../map/mapview";
 
-const AREA = "area";
 const MARGIN_PX = 48;
 
 export interface Watched {
@@ -23,7 +21,6 @@ export class AreaWatch {
   readonly map: FleetMap;
   private readonly replay: ReplayMap;
   private ready = false;
-  private watching = false;
   private framed = false;
 
   constructor(
@@ -31,10 +28,11 @@ export class AreaWatch {
     private readonly places: Places,
     private readonly model: FleetModel,
     private readonly chosen: Watched,
+    feed: AreaFeed,
     cost: Cost,
   ) {
     this.map = new FleetMap(places.map, context.config.mapStyleUrl, context.formats, cost, {
-      rested: () => this.watching && context.session.rewatch(AREA),
+      rested: () => this.ready && feed.look(this.map.looksAt()),
       clicked: (id) => context.chosen.set(id),
       dragged: () => chosen.follows.set(false),
     });
@@ -42,20 +40,16 @@ export class AreaWatch {
     this.map.start();
     void this.map.view.ready.then(() => {
       this.ready = true;
-      this.watch();
+      feed.look(this.map.looksAt());
       this.everybody();
       this.map.count(model.board.cells.values());
     });
+    feed.onCounts(() => this.map.count(model.board.cells.values()));
     model.onMove((ids) => ids.forEach((id) => this.sync(id, true)));
-    context.vendors.listen(() => this.vendorsChanged());
+    context.vendors.listen(() => (this.framed = false));
     context.chosen.listen(() => this.everybody());
     context.place.listen((place) => place && this.look(place));
     chosen.follows.listen((follows) => follows && this.follow());
-    context.hear({
-      counts: (feed, raw) => {
-        if (feed === AREA && model.board.counted(raw)) this.map.count(model.board.cells.values());
-      },
-    });
   }
 
   get isReady(): boolean {
@@ -118,38 +112,6 @@ export class AreaWatch {
       else padding.right = Math.max(padding.right, whole.right - box.left + MARGIN_PX);
     }
     return padding;
-  }
-
-  private watch(): void {
-    const vendors = this.context.vendors.get();
-    this.watching = vendors.length > 0;
-    if (!this.watching) return this.context.session.unwatch(AREA);
-    this.context.session.watch({
-      name: AREA,
-      request: () => this.request(),
-      snapshot: (snapshot) => this.answered(snapshot),
-      refused: () => (this.watching = false),
-    });
-  }
-
-  private request(): Record<string, unknown> {
-    const bounds = this.map.view.map.getBounds();
-    const box = { south: bounds.getSouth(), west: bounds.getWest(), north: bounds.getNorth(), east: bounds.getEast() };
-    return areaRequest(box, this.map.view.map.getZoom(), this.context.allVendors.get() ? null : this.context.vendors.get());
-  }
-
-  private answered(snapshot: Snapshot): void {
-    for (const [driver, presence] of snapshot.presence) this.model.fleet.hear(driver, presence, this.model.now());
-    this.model.changed(this.model.board.answer(snapshot));
-    this.map.count(this.model.board.cells.values());
-  }
-
-  private vendorsChanged(): void {
-    const gone = this.model.board.clear();
-    this.model.tell([...gone, ...this.model.fleet.keepVendors(this.context.vendors.get())]);
-    this.map.count([]);
-    this.framed = false;
-    if (this.ready) this.watch();
   }
 
   private everybody(): void {

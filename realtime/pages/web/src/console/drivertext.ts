@@ -8,7 +8,9 @@ import { clean } from "../common/words";
 /** "Connected since 14:03 · heard again": what the server says of the line to the driver, since when, and why. */
 export function presenceText(words: ConsoleWords, formats: Formats, presence: Presence | null, nowMs: number): string {
   if (!presence) return words.say("driver.presence.unknown");
-  const said = presence.reason === null ? null : (words.find(`presence.${presence.reason}`) ?? clean(presence.reason, 40));
+  // That somebody is connected because they connected needs no saying.
+  const plain = presence.reason === null || (presence.state === "online" && presence.reason === "connected");
+  const said = plain ? null : (words.find(`presence.${presence.reason}`) ?? clean(presence.reason ?? "", 40));
   const state = words.say(`driver.presence.${presence.state}`);
   const since = presence.sinceMs === null ? null : formats.clock(presence.sinceMs, nowMs);
   if (since === null) return said === null ? state : words.say("driver.presence.why", { state, reason: said });

@@ -2,6 +2,7 @@
 import "./fleet.css";
 
 import { Cost } from "./areacost";
+import { AreaFeed } from "./areafeed";
 import type { AreaWatch } from "./areawatch";
 import type { Context, Places } from "./context";
 import { DriverPanel } from "./driver";
@@ -15,15 +16,14 @@ const SECOND_MS = 1_000;
 export function mountFleet(context: Context, places: Places): void {
   const cost = new Cost();
   const model = new FleetModel(context);
+  const feed = new AreaFeed(context, model);
   let area: AreaWatch | null = null;
   const panel = new DriverPanel(context, model, () => area);
   const list = new FleetList(context, model, () => area?.frameAll());
-  const poll = new ListPoll(context, model, () => {
-    area?.frameOnce();
-    second();
-  });
+  const poll = new ListPoll(context, model, () => second());
   const second = (): void =>
     cost.measure(() => {
+      if (poll.rounds > 0) area?.frameOnce();
       area?.second();
       list.update();
       panel.update();
@@ -40,9 +40,11 @@ export function mountFleet(context: Context, places: Places): void {
     (id) => area?.map.at(id) ?? null,
   );
   // The map is the heavy part of the page: the list and the desk do not wait for it.
-  void import("./areawatch").then((loaded) => {
-    area = new loaded.AreaWatch(context, places, model, panel, cost);
-  });
+  import("./areawatch")
+    .then((loaded) => {
+      area = new loaded.AreaWatch(context, places, model, panel, feed, cost);
+    })
+    .catch(() => context.tell(context.words.say("shell.no_map")));
 }
 
 function probe(context: Context, model: FleetModel): object {

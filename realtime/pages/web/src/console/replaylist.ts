@@ -81,7 +81,7 @@ export class JourneyList {
     const now = session.now();
     const lasted = journey.endedMs === null ? words.say("replay.state.open") : formats.duration(journey.endedMs - journey.startedMs);
     const what = words.say("replay.entry", { n: journey.points, lasted });
-    const open = make("button", "journey", [
+    const open = make("button", "plain journey", [
       make("b", "", formats.clock(journey.startedMs, now)),
       make("span", "detail", journey.vehicle ? [what, " · ", make("bdi", "", clean(journey.vehicle, 40))] : what),
     ], { type: "button" });

@@ -1,74 +1,97 @@
 import { describe, expect, it } from "vitest";
 
-import { Fleet } from "../src/console/fleet";
-import { readFixes, readSnapshot, type Snapshot } from "../src/common/wire";
+import { Fleet, readListed, type Listed } from "../src/console/fleet";
+import { readFixes } from "../src/common/wire";
 
-const FEED = "vendor:north";
 const T = 1_700_000_000_000;
 
 const fix = (driver: string, t: number, seq = 1, journey = "j1"): unknown => [driver, journey, [seq, t, 53.4, -2.9]];
-const snapshot = (fixes: unknown[], presence: Record<string, unknown> = {}): Snapshot =>
-  readSnapshot({ ok: true, feed: FEED, snapshot: { positions: fixes, presence, alerts: [] } });
+const listed = (driver: string, t: number | null, receivedMs = t, seq = 1): Listed => readListed([
+  {
+    driver,
+    journey_id: "j1",
+    point: t === null ? null : [seq, t, 53.4, -2.9],
+    received_ms: receivedMs,
+    presence: { state: "online", since_ms: T, reason: "connected" },
+  },
+])[0]!;
 
 describe("the fleet", () => {
   it("keeps the newer of two positions, whichever comes last", () => {
     const fleet = new Fleet();
-    fleet.accept(FEED, readFixes([fix("d1", T + 5_000, 6)]), T + 6_000);
-    expect(fleet.accept(FEED, readFixes([fix("d1", T, 1)]), T + 7_000)).toEqual([]);
-    expect(fleet.drivers.get("d1")?.point.seq).toBe(6);
+    fleet.accept(readFixes([fix("d1", T + 5_000, 6)]), T + 6_000);
+    expect(fleet.accept(readFixes([fix("d1", T, 1)]), T + 7_000)).toEqual([]);
+    expect(fleet.take("north", [listed("d1", T, T, 1)], T + 8_000)).toEqual([]);
+    expect(fleet.drivers.get("d1")).toMatchObject({ vendor: "north", point: { seq: 6 } });
   });
 
   it("is not stuck on a phone clock that once ran ahead", () => {
     const fleet = new Fleet();
-    fleet.accept(FEED, readFixes([fix("d1", T + 3_600_000, 1)]), T);
-    expect(fleet.accept(FEED, readFixes([fix("d1", T + 1_000, 2)]), T + 1_200)).toEqual(["d1"]);
+    fleet.accept(readFixes([fix("d1", T + 3_600_000, 1)]), T);
+    expect(fleet.accept(readFixes([fix("d1", T + 1_000, 2)]), T + 1_200)).toEqual(["d1"]);
   });
 
   it("does not call a fix from the future fresh for ever", () => {
     const fleet = new Fleet();
-    fleet.accept(FEED, readFixes([fix("d1", T + 3_600_000)]), T);
+    fleet.accept(readFixes([fix("d1", T + 3_600_000)]), T);
     const driver = fleet.drivers.get("d1")!;
     expect(fleet.freshnessOf(driver, T + 10_000, 60_000)).toBe("fresh");
     expect(fleet.freshnessOf(driver, T + 61_000, 60_000)).toBe("stale");
   });
 
-  it("makes an old position of a snapshot stale at once", () => {
+  it("learns from the list that a position came longer ago than the line told it", () => {
     const fleet = new Fleet();
-    fleet.restore(snapshot([fix("d1", T - 300_000)]), T, T + 50);
-    expect(fleet.freshnessOf(fleet.drivers.get("d1")!, T + 60, 60_000)).toBe("stale");
+    fleet.accept(readFixes([fix("d1", T + 3_600_000)]), T); // a clock that runs ahead hides its age
+    fleet.take("north", [listed("d1", T + 3_600_000, T - 120_000)], T + 1_000);
+    expect(fleet.freshnessOf(fleet.drivers.get("d1")!, T + 1_000, 60_000)).toBe("stale");
   });
 
-  it("believes the server that a driver is stale or offline, and online does not make an old fix fresh", () => {
+  it("makes an old position of the list stale at once", () => {
     const fleet = new Fleet();
-    fleet.restore(snapshot([fix("d1", T), fix("d2", T), fix("d3", T)], {
-      d1: { state: "stale", since_ms: T, reason: null },
-      d2: { state: "offline", since_ms: T, reason: "closed" },
-      d3: { state: "online", since_ms: T, reason: null },
-    }), T, T);
-    const of = (id: string, now: number): string => fleet.freshnessOf(fleet.drivers.get(id)!, now, 60_000);
-    expect([of("d1", T), of("d2", T), of("d3", T), of("d3", T + 60_001)]).toEqual(["stale", "offline", "fresh", "stale"]);
-    expect(fleet.counts(T, 60_000)).toEqual({ drivers: 3, fresh: 1, silent: 2 });
+    fleet.take("north", [listed("d1", T - 300_000)], T);
+    expect(fleet.freshnessOf(fleet.drivers.get("d1")!, T, 60_000)).toBe("stale");
   });
 
-  it("forgets who is not in a new snapshot, but not who reported since it was asked for", () => {
+  it("knows somebody who is connected and has sent nothing yet", () => {
     const fleet = new Fleet();
-    fleet.accept(FEED, readFixes([fix("gone", T), fix("stays", T)]), T);
-    fleet.accept(FEED, readFixes([fix("new", T + 900)]), T + 1_000);
-    expect(fleet.restore(snapshot([fix("stays", T)]), T + 500, T + 1_100)).toEqual(["gone"]);
-    expect([...fleet.drivers.keys()].sort()).toEqual(["new", "stays"]);
+    fleet.take("north", [listed("d1", null)], T);
+    const driver = fleet.drivers.get("d1")!;
+    expect([driver.point, fleet.ageOf(driver, T), fleet.freshnessOf(driver, T, 60_000)]).toEqual([null, null, "stale"]);
   });
 
-  it("does not let an older snapshot undo an event's presence", () => {
+  it("does not let the list undo a presence that was heard after it was asked for", () => {
     const fleet = new Fleet();
-    fleet.hear("d1", { state: "offline", sinceMs: T, reason: null }, T + 100);
-    fleet.restore(snapshot([], { d1: { state: "online", since_ms: T } }), T, T + 200);
+    fleet.take("north", [listed("d1", T)], T);
+    fleet.hear("d1", { state: "offline", sinceMs: T, reason: "lost" }, T + 500);
+    fleet.take("north", [listed("d1", T)], T + 400);
     expect(fleet.presenceOf("d1")?.state).toBe("offline");
+    fleet.take("north", [listed("d1", T)], T + 900);
+    expect(fleet.presenceOf("d1")?.state).toBe("online");
   });
 
-  it("survives ids made to hurt", () => {
+  it("forgets whom the whole list does not name, save who was heard since", () => {
     const fleet = new Fleet();
-    fleet.accept(FEED, readFixes([fix("__proto__", T), fix("constructor", T), fix("<img onerror=x>", T)]), T);
-    expect(fleet.drivers.size).toBe(3);
-    expect(fleet.presenceOf("toString")).toBeNull();
+    fleet.take("north", [listed("gone", T), listed("new", T)], T);
+    fleet.take("south", [listed("other", T)], T);
+    fleet.accept(readFixes([fix("new", T + 2_000, 2)]), T + 2_000);
+    expect(fleet.forgetUnlisted("north", new Set(), T + 1_000)).toEqual(["gone"]);
+    expect(fleet.keepVendors(["south"])).toEqual(["new"]);
+    expect([...fleet.drivers.keys()]).toEqual(["other"]);
+  });
+
+  it("knows when a journey has ended, and forgets that with the next one", () => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T)]), T);
+    fleet.journey({ journey: "j1", driver: "d1", state: "ended" });
+    fleet.accept(readFixes([fix("d1", T + 1_000, 2)]), T + 1_000);
+    expect(fleet.drivers.get("d1")?.journeyEnded).toBe(true);
+    fleet.accept(readFixes([fix("d1", T + 2_000, 1, "j2")]), T + 2_000);
+    expect(fleet.drivers.get("d1")).toMatchObject({ journey: "j2", journeyEnded: false });
+  });
+
+  it("leaves out rows of another shape", () => {
+    expect(readListed([1, null, { driver: 3 }, { driver: "d1", point: ["x"] }])).toEqual([
+      { driver: "d1", journey: "", point: null, receivedMs: null, presence: null },
+    ]);
   });
 });

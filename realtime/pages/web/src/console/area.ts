@@ -99,3 +99,8 @@ export function areaRequest(bounds: Bounds, zoom: number, vendors: readonly stri
 }
 
 const rounded = (degrees: number): number => Math.round(degrees * 1e6) / 1e6;
+
+/** The circle of a count: ten times as many are a step wider, so that one is still seen and a thousand fits. */
+export function radiusPx(count: number): number {
+  return Math.round(14 + 6 * Math.log10(Math.max(1, count)));
+}

@@ -1,7 +1,7 @@
 /** The counts of an area seen from far away: a circle a cell with its number, the bigger the more. */
 import type { GeoJSONSource, LayerSpecification } from "maplibre-gl";
 
-import type { Cell } from "./area";
+import { radiusPx, type Cell } from "./area";
 import type { Formats } from "../common/format";
 import { currentTheme, PALETTES } from "../common/theme";
 import { FONT } from "../map/basemap";
@@ -85,9 +85,4 @@ export class Cells {
     ];
     for (const layer of layers) this.view.map.addLayer(layer);
   }
-}
-
-/** Ten times as many are half as wide again: area tells, and one is still seen. */
-export function radiusPx(count: number): number {
-  return Math.round(14 + 6 * Math.log10(Math.max(1, count)));
 }

@@ -11,10 +11,11 @@ import type { PlacedPoint } from "../common/wire";
 import { accuracyFeature } from "../map/markerfeature";
 import { ACCURACY } from "../map/markers";
 import { MapView, type Padding } from "../map/mapview";
-import { iconCell } from "../map/spriteatlas";
+import { Pace } from "../map/pace";
+import { STATES } from "../map/spriteatlas";
 import { RANK, type Look } from "../map/spriterecord";
 import { Sprites } from "../map/sprites";
-import { iconScale, project, spriteView, type Looked } from "../map/spriteview";
+import { iconScale, project, type Looked } from "../map/spriteview";
 import { Troupe, type Spot } from "../map/troupe";
 import { Way } from "../map/way";
 
@@ -45,6 +46,7 @@ export class FleetMap {
   private readonly sprites: Sprites;
   private readonly names: Names;
   private readonly cells: Cells;
+  private readonly pace = new Pace();
   private drawn = -1;
   private dirty = true;
   private namesAtMs = 0;
@@ -55,11 +57,10 @@ export class FleetMap {
   constructor(place: HTMLElement, styleUrl: string, formats: Formats, private readonly cost: Cost, private readonly events: MapEvents) {
     this.view = new MapView(place, styleUrl);
     const family = getComputedStyle(document.body).fontFamily;
-    this.sprites = new Sprites(PALETTES[currentTheme()], alarmColour(), family, () => this.names.forget());
+    this.sprites = new Sprites(PALETTES[currentTheme()], alarmColour(), family);
     this.sprites.canvas.className = "sprites";
     this.view.map.getCanvas().after(this.sprites.canvas);
-    this.troupe = new Troupe(this.sprites.markers, this.sprites.names);
-    this.troupe.wind(performance.now());
+    this.troupe = new Troupe(this.sprites.records);
     this.names = new Names(this.troupe, this.sprites);
     this.cells = new Cells(this.view, formats);
     this.way = new Way(this.view);
@@ -156,7 +157,7 @@ export class FleetMap {
     map.keyboard.disableRotation();
     const fit = (): void => {
       const { width, height } = this.looked;
-      this.sprites.resize(width, height);
+      if (this.sprites.resize(width, height)) this.names.forget();
       this.dirty = true;
     };
     fit();
@@ -191,15 +192,15 @@ export class FleetMap {
       this.dirty = true;
     }
     if (!this.dirty && !this.troupe.anyMoves(now) && this.drawn >= this.troupe.movesUntilMs) return;
-    if (this.view.map.isMoving() && this.drawn >= atMs) return;
+    if (!this.pace.isDue(now) || (this.view.map.isMoving() && this.drawn >= atMs)) return;
     this.draw(now);
   }
 
   private draw(now: number): void {
     this.dirty = false;
     this.drawn = now;
-    this.troupe.wind(now);
-    this.sprites.draw(spriteView(this.looked, now, this.troupe.epochMs));
+    this.sprites.draw(this.looked, now);
+    this.pace.ran(now, performance.now());
     if (this.chosen && now - this.chosenAtMs > CHOSEN_EVERY_MS) this.drawChosen(this.chosen, now);
   }
 
@@ -215,7 +216,8 @@ export class FleetMap {
     return {
       markers: this.troupe.actors.size,
       writes: this.troupe.writes,
-      handed: this.sprites.markers.handed,
+      drawn: this.sprites.drawn,
+      updates: this.pace.updates,
       script_ms: this.cost.figures(),
       frames: this.cost.frames,
     };
@@ -225,7 +227,7 @@ export class FleetMap {
 /** How a driver is drawn. A heading of somebody who stands still says nothing. */
 export function lookOf(point: PlacedPoint, freshness: Freshness, chosen: boolean, alarmed: boolean): Look {
   const turns = freshness === "fresh" && (point.speedMps ?? 1) > 0.4;
-  return { cell: iconCell(freshness, false), rank: chosen || alarmed ? RANK.marked : RANK[freshness], turns, chosen, alarmed };
+  return { icon: STATES.indexOf(freshness), rank: chosen || alarmed ? RANK.marked : RANK[freshness], turns, chosen, alarmed };
 }
 
 function alarmColour(): string {

@@ -1,69 +1,80 @@
-/** The pictures that markers are drawn from: icons and rings in one sheet, names in another. */
+/**
+ * The pictures that markers are drawn from. Every icon is there at the size and in the direction it is drawn, so that a marker is
+ * a copy of pixels: cheap also on a machine without a graphics card.
+ */
 import type { Palette } from "../common/theme";
-import { icons, ICON_SCALE } from "./markers";
+import { icons } from "./markers";
 
-export const CELL_PX = 64;
-const COLUMNS = 4;
-const ROWS = 2;
-export const ICON_GRID: readonly [number, number, number] = [COLUMNS, 1 / COLUMNS, 1 / ROWS];
+export const STATES = ["fresh", "stale", "offline"] as const;
+/** Directions an arrow is drawn in. */
+export const DIRECTIONS = 48;
+const BOX_PX = 42;
+const COLUMNS = 9;
 
-const STATES = ["fresh", "stale", "offline"] as const;
-export const RING_CHOSEN = 6;
-export const RING_ALARM = 7;
-
-/** The cell of an icon: one for each state, with and without a heading. */
-export function iconCell(state: (typeof STATES)[number], heading: boolean): number {
-  return STATES.indexOf(state) * 2 + (heading ? 1 : 0);
+export interface Sheet {
+  canvas: HTMLCanvasElement;
+  /** Side of a picture, in pixels of the device. */
+  side: number;
 }
 
-export function iconSheet(palette: Palette, alarm: string): HTMLCanvasElement {
-  const sheet = blank(COLUMNS * CELL_PX * ICON_SCALE, ROWS * CELL_PX * ICON_SCALE);
-  const pen = sheet.getContext("2d")!;
-  const made = icons(palette);
-  const corner = (cell: number): [number, number] => [(cell % COLUMNS) * CELL_PX, Math.floor(cell / COLUMNS) * CELL_PX];
-  for (const state of STATES) {
-    for (const heading of [false, true]) {
-      const image = made.get(`${state}-${heading ? "heading" : "plain"}`)!;
-      const [x, y] = corner(iconCell(state, heading));
-      const inset = (CELL_PX * ICON_SCALE - image.width) / 2;
-      pen.putImageData(image, x * ICON_SCALE + inset, y * ICON_SCALE + inset);
-    }
-  }
-  pen.scale(ICON_SCALE, ICON_SCALE);
-  drawChosen(pen, palette, corner(RING_CHOSEN));
-  drawAlarm(pen, palette, alarm, corner(RING_ALARM));
-  return sheet;
+/** The picture of an icon: without an arrow one a state, with one (only who is fresh has it) one a direction. */
+export function cellOf(icon: number, headingDeg: number): number {
+  if (Number.isNaN(headingDeg)) return icon;
+  const direction = Math.round((headingDeg / 360) * DIRECTIONS);
+  return STATES.length + (((direction % DIRECTIONS) + DIRECTIONS) % DIRECTIONS);
 }
 
-function drawChosen(pen: CanvasRenderingContext2D, palette: Palette, [x, y]: [number, number]): void {
-  ringAt(pen, x, y, 19, 1.5, palette.fresh);
+export function cornerOf(cell: number, side: number): [number, number] {
+  return [(cell % COLUMNS) * side, Math.floor(cell / COLUMNS) * side];
+}
+
+/** All icons, `scale` pixels of the device a pixel of the drawing. */
+export function iconSheet(palette: Palette, scale: number): Sheet {
+  const side = Math.ceil(BOX_PX * scale);
+  const cells = STATES.length + DIRECTIONS;
+  const canvas = blank(COLUMNS * side, Math.ceil(cells / COLUMNS) * side);
+  const pen = canvas.getContext("2d")!;
+  pen.imageSmoothingQuality = "high";
+  const pictures = new Map([...icons(palette)].map(([name, image]) => [name, pictureOf(image)]));
+  const draw = (cell: number, picture: HTMLCanvasElement, turn: number): void => {
+    const [x, y] = cornerOf(cell, side);
+    const size = (picture.width / 2) * scale;
+    pen.setTransform(1, 0, 0, 1, x + side / 2, y + side / 2);
+    pen.rotate(turn);
+    pen.drawImage(picture, -size / 2, -size / 2, size, size);
+  };
+  STATES.forEach((state, cell) => draw(cell, pictures.get(`${state}-plain`)!, 0));
+  const arrow = pictures.get("fresh-heading")!;
+  for (let n = 0; n < DIRECTIONS; n += 1) draw(STATES.length + n, arrow, (n / DIRECTIONS) * 2 * Math.PI);
+  return { canvas, side };
+}
+
+/** The ring of whoever is chosen. */
+export function drawChosen(pen: CanvasRenderingContext2D, x: number, y: number, scale: number, palette: Palette): void {
+  ring(pen, x, y, 19 * scale, 1.5 * scale, palette.fresh);
   pen.globalAlpha = 0.18;
   pen.fillStyle = palette.fresh;
   pen.fill();
   pen.globalAlpha = 1;
 }
 
-/** Two rings and a badge: it is told from any other marker without its colour too. */
-function drawAlarm(pen: CanvasRenderingContext2D, palette: Palette, alarm: string, [x, y]: [number, number]): void {
-  ringAt(pen, x, y, 18, 6, palette.ring);
-  ringAt(pen, x, y, 18, 3, alarm);
-  ringAt(pen, x, y, 23, 1.5, alarm);
-  const [badgeX, badgeY] = [x + CELL_PX / 2 + 17, y + CELL_PX / 2 - 17];
-  pen.beginPath();
-  pen.arc(badgeX, badgeY, 8.5, 0, 2 * Math.PI);
+/** The sign of whoever is in an alert: two rings and a badge, told from any other marker without its colour too. */
+export function drawAlarm(pen: CanvasRenderingContext2D, x: number, y: number, scale: number, palette: Palette, alarm: string): void {
+  ring(pen, x, y, 18 * scale, 6 * scale, palette.ring);
+  ring(pen, x, y, 18 * scale, 3 * scale, alarm);
+  ring(pen, x, y, 23 * scale, 1.5 * scale, alarm);
+  const [badgeX, badgeY] = [x + 17 * scale, y - 17 * scale];
+  ring(pen, badgeX, badgeY, 8.5 * scale, 1.5 * scale, palette.ring);
   pen.fillStyle = alarm;
   pen.fill();
-  pen.lineWidth = 1.5;
-  pen.strokeStyle = palette.ring;
-  pen.stroke();
   pen.fillStyle = palette.ring;
-  pen.fillRect(badgeX - 1, badgeY - 5, 2, 6);
-  pen.fillRect(badgeX - 1, badgeY + 2.5, 2, 2);
+  pen.fillRect(badgeX - scale, badgeY - 5 * scale, 2 * scale, 6 * scale);
+  pen.fillRect(badgeX - scale, badgeY + 2.5 * scale, 2 * scale, 2 * scale);
 }
 
-function ringAt(pen: CanvasRenderingContext2D, x: number, y: number, radius: number, width: number, colour: string): void {
+function ring(pen: CanvasRenderingContext2D, x: number, y: number, radius: number, width: number, colour: string): void {
   pen.beginPath();
-  pen.arc(x + CELL_PX / 2, y + CELL_PX / 2, radius, 0, 2 * Math.PI);
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
   pen.lineWidth = width;
   pen.strokeStyle = colour;
   pen.stroke();
@@ -71,46 +82,50 @@ function ringAt(pen: CanvasRenderingContext2D, x: number, y: number, radius: num
 
 export const NAME_WIDTH_PX = 168;
 export const NAME_HEIGHT_PX = 18;
-const NAME_COLUMNS = 4;
 export const NAME_SLOTS = 96;
-export const NAME_GRID: readonly [number, number, number] = [NAME_COLUMNS, 1 / NAME_COLUMNS, NAME_COLUMNS / NAME_SLOTS];
-export const NAME_SHEET_PX: readonly [number, number] = [
-  NAME_COLUMNS * NAME_WIDTH_PX * ICON_SCALE,
-  (NAME_SLOTS / NAME_COLUMNS) * NAME_HEIGHT_PX * ICON_SCALE,
-];
+const NAME_COLUMNS = 4;
 
-/** The corner of a slot in the sheet of names, in its own pixels. */
-export function nameCorner(slot: number): [number, number] {
-  const column = slot % NAME_COLUMNS;
-  return [column * NAME_WIDTH_PX * ICON_SCALE, Math.floor(slot / NAME_COLUMNS) * NAME_HEIGHT_PX * ICON_SCALE];
-}
+/** Names as pictures, each written once and then only copied. */
+export class NameSheet {
+  readonly canvas: HTMLCanvasElement;
+  private readonly pen: CanvasRenderingContext2D;
 
-/** Writes names, one at a time, on a canvas of its own that is read by whoever asked. */
-export class NamePen {
-  readonly canvas = blank(NAME_WIDTH_PX * ICON_SCALE, NAME_HEIGHT_PX * ICON_SCALE);
-  private readonly pen = this.canvas.getContext("2d", { willReadFrequently: true })!;
-
-  constructor(private readonly family: string) {
-    this.pen.scale(ICON_SCALE, ICON_SCALE);
-    this.pen.textAlign = "center";
-    this.pen.textBaseline = "middle";
-    this.pen.lineJoin = "round";
+  constructor(
+    private readonly family: string,
+    readonly scale: number,
+  ) {
+    this.canvas = blank(Math.ceil(NAME_COLUMNS * NAME_WIDTH_PX * scale), Math.ceil((NAME_SLOTS / NAME_COLUMNS) * NAME_HEIGHT_PX * scale));
+    this.pen = this.canvas.getContext("2d")!;
   }
 
-  /** Draws `text`; returns how wide it came out, in CSS pixels. */
-  write(text: string, palette: Palette, faint: boolean): number {
+  /** The corner of a slot, in CSS pixels. */
+  corner(slot: number): [number, number] {
+    return [(slot % NAME_COLUMNS) * NAME_WIDTH_PX, Math.floor(slot / NAME_COLUMNS) * NAME_HEIGHT_PX];
+  }
+
+  write(slot: number, text: string, palette: Palette, faint: boolean): void {
     const { pen } = this;
-    pen.clearRect(0, 0, NAME_WIDTH_PX, NAME_HEIGHT_PX);
+    const [x, y] = this.corner(slot);
+    pen.setTransform(this.scale, 0, 0, this.scale, 0, 0);
+    pen.clearRect(x, y, NAME_WIDTH_PX, NAME_HEIGHT_PX);
     pen.font = `600 12px ${this.family}`;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.lineJoin = "round";
     pen.globalAlpha = faint ? 0.75 : 1;
     pen.strokeStyle = palette.labelHalo;
     pen.lineWidth = 3;
-    const [x, y] = [NAME_WIDTH_PX / 2, NAME_HEIGHT_PX / 2];
-    pen.strokeText(text, x, y, NAME_WIDTH_PX - 6);
+    const place = [x + NAME_WIDTH_PX / 2, y + NAME_HEIGHT_PX / 2, NAME_WIDTH_PX - 6] as const;
+    pen.strokeText(text, ...place);
     pen.fillStyle = palette.label;
-    pen.fillText(text, x, y, NAME_WIDTH_PX - 6);
-    return Math.min(NAME_WIDTH_PX, pen.measureText(text).width + 6);
+    pen.fillText(text, ...place);
   }
+}
+
+function pictureOf(image: ImageData): HTMLCanvasElement {
+  const canvas = blank(image.width, image.height);
+  canvas.getContext("2d")!.putImageData(image, 0, 0);
+  return canvas;
 }
 
 function blank(width: number, height: number): HTMLCanvasElement {

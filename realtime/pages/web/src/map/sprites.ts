@@ -1,208 +1,115 @@
 /**
- * Thousands of moving markers: a canvas of our own over the map. Each marker is a record that the graphics card glides by itself, so
- * that script touches a marker when something about it changes and not once a frame.
+ * Thousands of moving markers on a canvas of their own over the map: the map itself does not draw anew when they move, nothing is
+ * handed to a worker, and a frame costs a copy of pixels for each marker that is in view.
  */
-import { HIGH_DPR } from "./spriteview";
-import { CELL_PX, ICON_GRID, iconSheet, NAME_GRID, NAME_HEIGHT_PX, NAME_SHEET_PX, NAME_WIDTH_PX, nameCorner, NamePen, RING_ALARM, RING_CHOSEN } from "./spriteatlas";
-import { RANK, RECORD_BYTES, RECORD_FLOATS } from "./spriterecord";
-import { spriteProgram, type Uniforms } from "./spriteshader";
-import type { SpriteView } from "./spriteview";
 import type { Palette } from "../common/theme";
+import { worldPx } from "./mercator";
+import { cellOf, cornerOf, drawAlarm, drawChosen, iconSheet, NAME_HEIGHT_PX, NAME_WIDTH_PX, NameSheet, type Sheet } from "./spriteatlas";
+import { RANK, Records, type Shown } from "./spriterecord";
+import { iconScale, lookedAt, type Looked } from "./spriteview";
 
-/** Records of one kind, in memory and on the card; only what changed is handed over. */
-class Records {
-  data = new Float32Array(256 * RECORD_FLOATS);
-  count = 0;
-  /** Records handed to the card so far. */
-  handed = 0;
-  private low = Infinity;
-  private high = -1;
-  private bufferBytes = 0;
-  private buffer: WebGLBuffer | null = null;
-  private array: WebGLVertexArrayObject | null = null;
-
-  reserve(count: number): void {
-    if (count * RECORD_FLOATS > this.data.length) {
-      const bigger = new Float32Array(Math.max(count, this.data.length / RECORD_FLOATS * 2) * RECORD_FLOATS);
-      bigger.set(this.data);
-      this.data = bigger;
-    }
-    this.count = count;
-  }
-
-  touched(index: number): void {
-    this.low = Math.min(this.low, index);
-    this.high = Math.max(this.high, index);
-  }
-
-  begin(gl: WebGL2RenderingContext): void {
-    this.buffer = gl.createBuffer();
-    this.array = gl.createVertexArray();
-    this.bufferBytes = 0;
-    gl.bindVertexArray(this.array);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffer);
-    for (let place = 0; place < 4; place += 1) {
-      gl.enableVertexAttribArray(place);
-      gl.vertexAttribPointer(place, 4, gl.FLOAT, false, RECORD_BYTES, place * 16);
-      gl.vertexAttribDivisor(place, 1);
-    }
-  }
-
-  /** Hands over what changed, and makes these the records that are drawn next. */
-  bind(gl: WebGL2RenderingContext): void {
-    gl.bindVertexArray(this.array);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffer);
-    if (this.bufferBytes !== this.data.byteLength) {
-      gl.bufferData(gl.ARRAY_BUFFER, this.data, gl.DYNAMIC_DRAW);
-      this.bufferBytes = this.data.byteLength;
-      this.handed += this.count;
-    } else if (this.high >= this.low) {
-      const length = this.high - this.low + 1;
-      gl.bufferSubData(gl.ARRAY_BUFFER, this.low * RECORD_BYTES, this.data, this.low * RECORD_FLOATS, length * RECORD_FLOATS);
-      this.handed += length;
-    }
-    this.low = Infinity;
-    this.high = -1;
-  }
-}
+/** Finer than this no eye sees, and every pixel costs. */
+const HIGH_DPR = 2;
+const NAME_BELOW_PX = 15;
+const MARGIN_PX = 60;
+/** Icons are drawn in so many sizes between the smallest and the biggest. */
+const SIZES = 20;
 
 export class Sprites {
   readonly canvas = document.createElement("canvas");
-  readonly markers = new Records();
-  readonly names = new Records();
-  private readonly gl: WebGL2RenderingContext;
-  private program: WebGLProgram | null = null;
-  private uniforms!: Uniforms;
-  private iconTexture: WebGLTexture | null = null;
-  private nameTexture: WebGLTexture | null = null;
-  private readonly pen: NamePen;
+  readonly records = new Records();
+  /** Markers drawn so far, in all frames. */
+  drawn = 0;
+  private readonly pen = this.canvas.getContext("2d")!;
+  private dpr = 1;
+  private sheet: Sheet | null = null;
+  private sheetSize = 0;
+  private names: NameSheet;
+  private readonly shown: Shown = { x: 0, y: 0, icon: 0, heading: NaN, rank: 0, chosen: false, alarmed: false, slot: -1 };
 
-  /** `restored`: the card lost everything and is ready again; names have to be written anew. */
-  constructor(private palette: Palette, private alarm: string, family: string, private readonly restored: () => void) {
-    const gl = this.canvas.getContext("webgl2", { antialias: false, depth: false, stencil: false, premultipliedAlpha: true });
-    if (!gl) throw new Error("markers need WebGL 2");
-    this.gl = gl;
-    this.pen = new NamePen(family);
-    this.canvas.addEventListener("webglcontextlost", (event) => {
-      event.preventDefault();
-      this.program = null;
-    });
-    this.canvas.addEventListener("webglcontextrestored", () => {
-      this.begin();
-      this.restored();
-    });
-    this.begin();
+  constructor(private palette: Palette, private alarm: string, private readonly family: string) {
+    this.names = new NameSheet(family, 1);
   }
 
   paint(palette: Palette, alarm: string): void {
     this.palette = palette;
     this.alarm = alarm;
-    if (this.program) this.drawIcons();
+    this.sheet = null;
   }
 
-  resize(width: number, height: number): void {
-    const scale = Math.min(HIGH_DPR, window.devicePixelRatio || 1);
-    const [w, h] = [Math.round(width * scale), Math.round(height * scale)];
-    if (this.canvas.width !== w) this.canvas.width = w;
-    if (this.canvas.height !== h) this.canvas.height = h;
+  /** Fits the canvas to the map; returns whether names have to be written anew, at another resolution. */
+  resize(width: number, height: number): boolean {
+    const dpr = Math.min(HIGH_DPR, window.devicePixelRatio || 1);
+    this.canvas.width = Math.round(width * dpr);
+    this.canvas.height = Math.round(height * dpr);
+    const other = dpr !== this.dpr || dpr !== this.names.scale;
+    if (other) {
+      this.names = new NameSheet(this.family, dpr);
+      this.sheet = null;
+    }
+    this.dpr = dpr;
+    return other;
   }
 
-  /** Writes a name into a slot; returns how wide it is in CSS pixels. */
-  write(slot: number, text: string, faint: boolean): number {
-    const { gl } = this;
-    const width = this.pen.write(text, this.palette, faint);
-    if (!this.program) return width;
-    const [x, y] = nameCorner(slot);
-    gl.bindTexture(gl.TEXTURE_2D, this.nameTexture);
-    gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
-    gl.texSubImage2D(gl.TEXTURE_2D, 0, x, y, gl.RGBA, gl.UNSIGNED_BYTE, this.pen.canvas);
-    return width;
+  write(slot: number, text: string, faint: boolean): void {
+    this.names.write(slot, text, this.palette, faint);
   }
 
-  draw(view: SpriteView): void {
-    const { gl, uniforms: u } = this;
-    if (!this.program) return;
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT);
-    gl.useProgram(this.program);
-    gl.uniform4f(u.eye, ...view.eye);
-    gl.uniform2f(u.scale, ...view.scale);
-    gl.uniform2f(u.pixel, ...view.pixel);
-    gl.uniform1f(u.now, view.nowS);
-    this.drawMarkers(view.iconScale);
-    this.drawNames();
+  draw(looked: Looked, nowMs: number): void {
+    const { pen, records } = this;
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    const sheet = this.sheetFor(looked.zoom);
+    const view = lookedAt(looked);
+    const world = worldPx(looked.zoom);
+    for (let rank: number = RANK.offline; rank <= RANK.marked; rank += 1) {
+      for (let index = 0; index < records.count; index += 1) {
+        if (records.rankAt(index) !== rank) continue;
+        const { shown } = this;
+        records.read(index, nowMs, shown);
+        let dx = shown.x - view.x;
+        dx -= Math.floor(dx + 0.5);
+        const x = looked.width / 2 + dx * world;
+        const y = looked.height / 2 + (shown.y - view.y) * world;
+        if (x < -MARGIN_PX || y < -MARGIN_PX || x > looked.width + MARGIN_PX || y > looked.height + MARGIN_PX) continue;
+        this.put(sheet, x * this.dpr, y * this.dpr);
+      }
+    }
+    this.nameAll(looked, nowMs, view, world);
   }
 
-  private drawMarkers(scale: number): void {
-    const { gl, uniforms: u } = this;
-    this.markers.bind(gl);
-    if (!this.markers.count) return;
-    gl.bindTexture(gl.TEXTURE_2D, this.iconTexture);
-    gl.uniform1f(u.names, 0);
-    for (const rank of [RANK.offline, RANK.stale, RANK.fresh]) this.pass(rank, 0, CELL_PX * scale, 0);
-    this.pass(0, 1, CELL_PX, RING_CHOSEN);
-    this.pass(0, 2, CELL_PX, RING_ALARM);
-    this.pass(RANK.marked, 0, CELL_PX * Math.max(scale, 0.75), 0);
+  private put(sheet: Sheet, x: number, y: number): void {
+    const { pen, shown, palette } = this;
+    if (shown.chosen) drawChosen(pen, x, y, this.dpr, palette);
+    if (shown.alarmed) drawAlarm(pen, x, y, this.dpr, palette, this.alarm);
+    const { side } = sheet;
+    const [sx, sy] = cornerOf(cellOf(shown.icon, shown.heading), side);
+    // Whole pixels: the picture is copied as it is.
+    pen.drawImage(sheet.canvas, sx, sy, side, side, Math.round(x - side / 2), Math.round(y - side / 2), side, side);
+    this.drawn += 1;
   }
 
-  private pass(rank: number, ring: number, size: number, cell: number): void {
-    const { gl, uniforms: u } = this;
-    // Icons fill two thirds of their cell: less to paint for a machine that paints without a graphics card.
-    const part = ring ? 1 : 0.66;
-    gl.uniform1f(u.rank, rank);
-    gl.uniform1f(u.ring, ring);
-    gl.uniform4f(u.quad, size * part, size * part, 0, 0);
-    gl.uniform4f(u.grid, ...ICON_GRID, cell);
-    gl.uniform1f(u.part, part);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.markers.count);
+  /** Names lie above all markers. */
+  private nameAll(looked: Looked, nowMs: number, view: { x: number; y: number }, world: number): void {
+    const { pen, records, shown, names, dpr } = this;
+    const [width, height] = [NAME_WIDTH_PX * dpr, NAME_HEIGHT_PX * dpr];
+    for (let index = 0; index < records.count; index += 1) {
+      if (records.slotAt(index) < 0) continue;
+      records.read(index, nowMs, shown);
+      let dx = shown.x - view.x;
+      dx -= Math.floor(dx + 0.5);
+      const x = (looked.width / 2 + dx * world) * dpr;
+      const y = (looked.height / 2 + (shown.y - view.y) * world) * dpr;
+      const [sx, sy] = names.corner(shown.slot);
+      pen.drawImage(names.canvas, sx * dpr, sy * dpr, width, height, Math.round(x - width / 2), Math.round(y + NAME_BELOW_PX * dpr), width, height);
+    }
   }
 
-  private drawNames(): void {
-    const { gl, uniforms: u } = this;
-    this.names.bind(gl);
-    if (!this.names.count) return;
-    gl.bindTexture(gl.TEXTURE_2D, this.nameTexture);
-    gl.uniform1f(u.names, 1);
-    gl.uniform1f(u.rank, 0);
-    gl.uniform1f(u.ring, 0);
-    gl.uniform1f(u.part, 1);
-    gl.uniform4f(u.quad, NAME_WIDTH_PX, NAME_HEIGHT_PX, 0, 24);
-    gl.uniform4f(u.grid, ...NAME_GRID, 0);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.names.count);
-  }
-
-  private begin(): void {
-    const { gl } = this;
-    const made = spriteProgram(gl);
-    this.program = made.program;
-    this.uniforms = made.uniforms;
-    this.markers.begin(gl);
-    this.names.begin(gl);
-    gl.disable(gl.DEPTH_TEST);
-    gl.enable(gl.BLEND);
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    this.iconTexture = this.texture();
-    this.drawIcons();
-    this.nameTexture = this.texture();
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, ...NAME_SHEET_PX, 0, gl.RGBA, gl.UNSIGNED_BYTE, null);
-  }
-
-  private texture(): WebGLTexture {
-    const { gl } = this;
-    const texture = gl.createTexture();
-    gl.bindTexture(gl.TEXTURE_2D, texture);
-    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
-    return texture;
-  }
-
-  private drawIcons(): void {
-    const { gl } = this;
-    gl.bindTexture(gl.TEXTURE_2D, this.iconTexture);
-    gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, true);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, iconSheet(this.palette, this.alarm));
-    gl.generateMipmap(gl.TEXTURE_2D);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+  private sheetFor(zoom: number): Sheet {
+    const size = Math.round(iconScale(zoom) * SIZES) / SIZES;
+    if (!this.sheet || this.sheetSize !== size) {
+      this.sheet = iconSheet(this.palette, size * this.dpr);
+      this.sheetSize = size;
+    }
+    return this.sheet;
   }
 }

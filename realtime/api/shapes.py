@@ -59,6 +59,13 @@ class PositionsQuery(Struct, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=5_000, description="drivers on a page at most")] = 1_000
 
 
+class VendorsQuery(Struct, forbid_unknown_fields=True):
+    """Which page of the vendors."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=500, description="vendors on a page at most")] = 100
+
+
 class JourneysQuery(Struct, forbid_unknown_fields=True):
     """Which journeys; all filters narrow."""
 
@@ -154,6 +161,14 @@ class DriverPosition(Struct):
         | None
     )
     presence: Presence | None
+
+
+class Vendors(Struct, kw_only=True):
+    """A page of vendors in the order of their ids."""
+
+    ok: Ok = True
+    vendors: list[str]
+    next_cursor: str | None
 
 
 class VendorPositions(Struct, kw_only=True):

@@ -73,6 +73,17 @@ SOS: Final[Sequence[AnyOperation]] = (
 
 API: Final[Sequence[AnyOperation]] = (
     Operation(
+        id="list_vendors",
+        method="GET",
+        path="/api/v1/vendors",
+        summary="The vendors the caller oversees.",
+        handler=vendors.list_vendors,
+        path_shape=shapes.NoPath,
+        query_shape=shapes.VendorsQuery,
+        body_shape=shapes.NoBody,
+        answer=shapes.Vendors,
+    ),
+    Operation(
         id="vendor_positions",
         method="GET",
         path="/api/v1/vendors/{vendor}/positions",

@@ -1,4 +1,4 @@
-"""Where the drivers of a vendor are now."""
+"""Which vendors there are, and where the drivers of one are now."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,34 @@ from realtime.api.operation import Call
 from realtime.api.shapes import (
     DriverPosition,
     NoBody,
+    NoPath,
     PositionsQuery,
     Presence,
     VendorPath,
     VendorPositions,
+    Vendors,
+    VendorsQuery,
 )
 from realtime.protocol import Code, Refused
+from realtime.store import identity
 
 _CURSOR = "driver"
+_VENDOR_CURSOR = "vendor"
+
+
+async def list_vendors(call: Call[NoPath, VendorsQuery, NoBody]) -> Vendors:
+    """Those that the caller's claim names, or all of the tenant, in the order of their ids."""
+    query, principal = call.query, call.principal
+    if principal.role not in access.OVERSEERS:
+        raise Refused(Code.FORBIDDEN, "vendors are listed for who oversees them")
+    after = "" if query.cursor is None else cursor.unpack(_VENDOR_CURSOR, query.cursor)
+    if principal.vendors is None:
+        found = await identity.vendors_after(call.context.db, principal.tenant, after, query.limit + 1)
+    else:
+        found = sorted(vendor for vendor in principal.vendors if vendor > after)
+    page = found[: query.limit]
+    following = cursor.pack(_VENDOR_CURSOR, page[-1]) if len(found) > len(page) else None
+    return Vendors(vendors=page, next_cursor=following)
 
 
 async def positions(call: Call[VendorPath, PositionsQuery, NoBody]) -> VendorPositions:

@@ -44,3 +44,12 @@ async def vendors_of(db: Database, tenant: str, limit: int) -> list[str]:
     async with db.reader(tenant) as connection:
         rows = await connection.fetch(_SQL["vendors_of"], tenant, limit)
     return [row["vendor_id"] for row in rows]
+
+
+async def vendors_after(db: Database, tenant: str, after: str, limit: int) -> list[str]:
+    """Up to ``limit`` vendors of ``tenant`` whose ids come after ``after``, in their order. Raises
+    Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(_SQL["vendors_after"], tenant, after, limit)
+    return [row["vendor_id"] for row in rows]

@@ -76,6 +76,7 @@ async def test_every_operation_answers_as_documented(api: Api) -> None:
         ("get", "/readyz", "/readyz", {"token": None}),
         ("get", "/metrics", "/metrics", {"token": None}),
         ("get", "/api/v1/openapi.json", "/api/v1/openapi.json", {"token": None}),
+        ("get", "/api/v1/vendors", "/api/v1/vendors", {}),
         ("get", "/api/v1/vendors/{vendor}/positions", "/api/v1/vendors/north/positions", {}),
         ("get", "/api/v1/journeys", "/api/v1/journeys?limit=1", {}),
         ("get", made, f"/api/v1/journeys/{journey}", {}),

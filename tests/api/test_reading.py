@@ -86,6 +86,19 @@ async def test_a_vendor_outside_the_claim_is_forbidden_whether_it_exists_or_not(
 
 
 # --- journeys
+async def test_vendors_are_listed_by_page_and_only_the_callers(api: Api) -> None:
+    names = [f"v{n}" for n in range(5)]
+    await identity.ensure_vendors(api.db, "t1", names)
+    await identity.ensure_vendors(api.db, "t2", ["theirs"])
+    assert await all_pages(api, "/api/v1/vendors", "vendors") == names
+    named = api.token("dispatcher", ["v3", "v1", "unheard-of"])
+    first = (await api.get("/api/v1/vendors?limit=2", named)).json
+    assert first["vendors"] == ["unheard-of", "v1"]
+    rest = (await api.get(f"/api/v1/vendors?limit=2&cursor={first['next_cursor']}", named)).json
+    assert rest == {"ok": True, "vendors": ["v3"], "next_cursor": None}
+    assert (await api.get("/api/v1/vendors", api.token("driver", ["v1"], driver="d1"))).code == "forbidden"
+
+
 async def test_journeys_come_newest_first_in_pages_each_once(api: Api) -> None:
     made = [str(await api.journey(driver=f"d{n % 3}")) for n in range(5)]
     found = [journey["journey_id"] for journey in await all_pages(api, "/api/v1/journeys", "journeys")]

@@ -23,6 +23,9 @@ SELECT vendor_id FROM drivers WHERE driver_id = $1
 -- name: vendors_of
 SELECT vendor_id FROM vendors WHERE tenant_id = $1 ORDER BY vendor_id LIMIT $2
 
+-- name: vendors_after
+SELECT vendor_id FROM vendors WHERE tenant_id = $1 AND vendor_id > $2 ORDER BY vendor_id LIMIT $3
+
 -- name: ensure_driver
 -- Whoever is there already stays with their vendor.
 WITH tenant AS (

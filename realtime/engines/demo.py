@@ -37,7 +37,7 @@ async def announce(plan: Plan, console: Console, settings: Settings) -> None:
         console.plain("tokens: wayguard token --role dispatcher --tenant TENANT")
         _say_outside(plan, console)
         return
-    console.plain(f"  dispatcher  {url}/#token={token}")
+    console.plain(f"  dispatcher  {url}/console#token={token}")
     phone = mint(settings, role="driver", tenant=TENANT, vendors=[VENDOR], driver="you", ttl_s=_WEEK_S)
     console.plain(f"  driver      {url}/drive#token={phone}")
     link = await share_link(f"http://{local_host(plan.host)}:{plan.port}", token)

@@ -12,6 +12,7 @@ import pytest
 from geo.position import Point, void
 from realtime.api import points as points_api
 from realtime.protocol import Code
+from realtime.store import identity
 from tests.api.harness import Api, made_up, refused
 
 FORTY_THOUSAND = """

@@ -10,8 +10,11 @@ const TIMEOUT_MS = 15_000;
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export class Api {
-  /** `token`: a bearer token; null: the session cookie of this browser. */
-  constructor(private readonly token: string | null = null) {}
+  /** `token`: a bearer token; null: the session cookie of this browser. `cookies`: whether an answer may set or take some. */
+  constructor(
+    private readonly token: string | null = null,
+    private readonly cookies = token === null,
+  ) {}
 
   get(path: string): Promise<Json> {
     return this.ask("GET", path);
@@ -37,7 +40,7 @@ export class Api {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),
-        credentials: this.token === null ? "same-origin" : "omit",
+        credentials: this.cookies ? "same-origin" : "omit",
         cache: "no-store",
         signal: AbortSignal.timeout(TIMEOUT_MS),
       });

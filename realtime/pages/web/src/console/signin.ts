@@ -31,7 +31,7 @@ export function readMe(raw: Record<string, unknown>): Me {
 
 /** Exchanges a token for this browser's session. Throws the Refusal. */
 export async function exchange(token: string): Promise<Me> {
-  return readMe(await new Api(token).post("/api/v1/session"));
+  return readMe(await new Api(token, true).post("/api/v1/session"));
 }
 
 /** The words for why somebody is not, or no longer, signed in. */

@@ -68,7 +68,13 @@ class DeskServer(FleetServer):
             "pressed_at": now_ms(),
             "raised_at": now_ms(),
             "journey_id": None,
-            "place": {"lat": 53.4084, "lon": -2.9916, "accuracy_m": 12.0, "t_ms": now_ms(), "battery_pct": 64.0},
+            "place": {
+                "lat": 53.4084,
+                "lon": -2.9916,
+                "accuracy_m": 12.0,
+                "t_ms": now_ms(),
+                "battery_pct": 64.0,
+            },
             "message": "",
             "drill": False,
             "silent": False,
@@ -196,7 +202,9 @@ class DeskServer(FleetServer):
     async def _alert(self, request: web.Request) -> web.StreamResponse:
         alert = self.alerts.get(request.match_info["alert"])
         if alert is None:
-            return web.json_response({"ok": False, "error": refusal("not_found", "no such alert")}, status=404)
+            return web.json_response(
+                {"ok": False, "error": refusal("not_found", "no such alert")}, status=404
+            )
         attempts = self.attempts.get(alert["alert_id"], [])
         history = self.history.get(alert["alert_id"], [])
         return web.json_response({"ok": True, "alert": alert, "attempts": attempts, "history": history})
@@ -226,7 +234,9 @@ class DeskServer(FleetServer):
             "resolve": {"state": "resolved"} | closed,
             "false-alarm": {"state": "cancelled"} | closed,
         }
-        arrow = {"acknowledge": "H", "responders": "S", "notes": "V", "resolve": "L", "false-alarm": "K"}[what]
+        arrow = {"acknowledge": "H", "responders": "S", "notes": "V", "resolve": "L", "false-alarm": "K"}[
+            what
+        ]
         note = more.get("text") or more.get("note")
         self.history[alert_id].append(line(what, arrow, by="Ana", **({"note": note} if note else {})))
         return {"ok": True, "alert": await self.sos(alert_id, **change[what])}

@@ -27,7 +27,7 @@ async def server(pages_built: None) -> AsyncIterator[DeskServer]:
 
 @pytest.fixture
 async def tab(browser: Browser, server: DeskServer) -> AsyncIterator[Tab]:
-    """A fresh tab of a desk; nothing may have been complained of but refusals, which browsers do by themselves."""
+    """A fresh tab of a desk; nothing may be complained of but refusals, as browsers do by themselves."""
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
     tab = await open_tab(context, server.url)
     tab.expected = REFUSED
@@ -56,7 +56,9 @@ def card(page: Page, driver: str) -> Any:
 async def test_a_token_becomes_a_session_that_no_script_can_read(tab: Tab, server: DeskServer) -> None:
     page = await opened(tab, server)
     assert page.url == f"{server.url}/console"
-    held = await page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}, history.state])")
+    held = await page.evaluate(
+        "JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}, history.state])"
+    )
     assert server.token not in held and server.sessions[0] not in held
     await page.reload()
     await tab.until("s.connection === 'live'")
@@ -121,7 +123,9 @@ async def test_sessions_are_listed_ended_and_signed_out_of(tab: Tab, server: Des
     assert server.sessions == []
 
 
-async def test_vendors_are_picked_and_alerts_of_others_are_not_hidden_in_silence(tab: Tab, server: DeskServer) -> None:
+async def test_vendors_are_picked_and_alerts_of_others_are_not_hidden_in_silence(
+    tab: Tab, server: DeskServer
+) -> None:
     server.vendors = ["north", "south"]
     await server.sos("a1", driver="anna")
     await server.sos("a2", driver="basil", vendor="south")
@@ -233,7 +237,9 @@ async def test_sound_is_asked_for_and_stops_when_somebody_is_on_it(tab: Tab, ser
     await server.sos("a1", driver="anna")
     await tab.until("s.desk.sound.played >= 3")
     await page.wait_for_function("document.title.includes('anna')")
-    await server.sos("a1", state="acknowledged", acknowledged_by={"kind": "dispatcher", "id": "x", "name": "X"})
+    await server.sos(
+        "a1", state="acknowledged", acknowledged_by={"kind": "dispatcher", "id": "x", "name": "X"}
+    )
     await tab.until("s.desk.alerts.a1.state === 'acknowledged'")
     played = (await tab.state())["desk"]["sound"]["played"]
     await asyncio.sleep(2.6)  # longer than an alarm's pause
@@ -250,7 +256,9 @@ async def test_an_alert_that_no_event_told_is_found_by_the_list_and_a_closed_one
     await server.sos("a1", driver="anna")
     await server.cut()
     await card(page, "anna").wait_for()
-    await server.sos("a1", state="resolved", closed_at=now_ms(), closed_by={"kind": "contact", "id": "c", "name": "Cleo"})
+    await server.sos(
+        "a1", state="resolved", closed_at=now_ms(), closed_by={"kind": "contact", "id": "c", "name": "Cleo"}
+    )
     await server.cut()
     await page.get_by_text("Resolved by").wait_for()
     await page.get_by_text("No open alerts").wait_for()
@@ -278,7 +286,9 @@ async def test_what_is_over_is_in_the_history_by_driver_and_by_page(tab: Tab, se
     by = {"kind": "operator", "id": "o", "name": "Olga"}
     for number in range(30):
         driver = "odd" if number == 7 else f"d{number}"
-        await server.sos(f"a{number}", driver=driver, state="resolved", closed_at=now_ms() - 3_600_000, closed_by=by)
+        await server.sos(
+            f"a{number}", driver=driver, state="resolved", closed_at=now_ms() - 3_600_000, closed_by=by
+        )
     page = await opened(tab, server)
     await page.get_by_role("button", name="History").click()
     rows = page.locator(".past > .alert")
@@ -338,7 +348,11 @@ async def test_axe_finds_no_serious_fault(browser: Browser, server: DeskServer, 
     rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
     found = (await page.evaluate("(rules) => axe.run(document, rules)", rules))["violations"]
     serious = [
-        (fault["id"], [node["target"] for node in fault["nodes"]][:4], [node["failureSummary"] for node in fault["nodes"]][:2])
+        (
+            fault["id"],
+            [node["target"] for node in fault["nodes"]][:4],
+            [node["failureSummary"] for node in fault["nodes"]][:2],
+        )
         for fault in found
         if fault["impact"] in ("serious", "critical")
     ]
@@ -367,4 +381,3 @@ async def test_on_a_narrow_screen_one_thing_at_a_time(browser: Browser, server: 
     await tab.until("s.chosen === 'anna'")
     assert not await card(page, "anna").is_visible()
     await context.close()
-

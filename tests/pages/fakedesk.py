@@ -1,4 +1,4 @@
-"""The fake server as the alert desk sees it: sessions by cookie, alerts with their attempts, and what is done about them."""
+"""The fake server as the alert desk sees it: sessions by cookie, alerts with their attempts, and acts."""
 
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie

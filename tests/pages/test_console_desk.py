@@ -99,7 +99,6 @@ async def test_an_ended_session_forgets_everything_and_says_why(
     await server.sos("a1", driver="anna")
     page = await opened(tab, server)
     await card(page, "anna").wait_for()
-    server.sessions.clear()
     await server.close_with(code)
     await page.get_by_text(said).wait_for()
     assert await tab.state() == {"page": "signin"}

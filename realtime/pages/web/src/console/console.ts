@@ -55,7 +55,7 @@ class Console {
     };
     this.shell = new Shell(words, me, { sessions: () => showSessions(this.context), signOut: () => void this.signOut() });
     this.feed = new DeskFeed(this.context, (refusal) => this.end(refusal.code));
-    this.desk = new Desk(this.context, this.feed, (text) => this.shell.tellUrgently(text), (place) => this.shell.front(place));
+    this.desk = new Desk(this.context, this.feed, (text, urgently) => this.shell.announce(text, urgently), (place) => this.shell.front(place));
     this.health = new Health(this.context, () => this.context.alerts.get().size > 0 || (this.context.drivers.get() ?? 0) > 0);
     this.picker = new VendorPicker(this.context, vendor);
     this.shell.desk.append(this.desk.element);

@@ -41,16 +41,16 @@ export class Desk implements Part {
   private readonly history: History;
   private readonly tabs: readonly [HTMLButtonElement, HTMLButtonElement];
 
-  /** `urgent`: says something aloud to who cannot see it. */
   constructor(
     private readonly context: Context,
     private readonly feed: DeskFeed,
-    urgent: (text: string) => void,
+    /** Says something to who cannot see it. */
+    announce: (text: string, urgently: boolean) => void,
     /** Brings the desk, or the map, to the front where only one of them fits. */
     private readonly front: (place: "desk" | "map") => void,
   ) {
     const { words } = context;
-    this.call = new DeskCall(words, (alert) => this.pick(alert.id, true), (text, loud) => (loud ? urgent(text) : context.tell(text)));
+    this.call = new DeskCall(words, (alert) => this.pick(alert.id, true), announce);
     this.soundButton = button(words.say("desk.sound"), ICON.sound, () => void this.turnSound(!this.call.sound.isOn));
     this.bellButton = button(words.say("desk.notify"), ICON.bell, () => void this.turnBell(!this.call.notifies));
     const keys = button(words.say("desk.keys"), ICON.keys, () => showKeys(words));
@@ -99,7 +99,8 @@ export class Desk implements Part {
     const { open, drills, closed, elsewhere } = ordered(all, this.mine());
     const here = [...open, ...drills, ...closed];
     const nowMs = this.context.session.now();
-    for (const [id, card] of this.cards) if (!here.some((alert) => alert.id === id)) this.drop(id, card);
+    const shown = new Set(here.map((alert) => alert.id));
+    for (const [id, card] of this.cards) if (!shown.has(id)) this.drop(id, card);
     for (const alert of here) this.cardOf(alert).update(alert, nowMs);
     this.place(this.open, open);
     this.place(this.drills, drills);
@@ -167,9 +168,8 @@ export class Desk implements Part {
   // --- one of them
 
   private inOrder(): string[] {
-    return [this.open, this.drills, this.closed].flatMap((list) =>
-      [...list.children].map((element) => [...this.cards].find(([, card]) => card.element === element)?.[0] ?? ""),
-    );
+    const ids = new Map<Element, string>([...this.cards].map(([id, card]) => [card.element, id]));
+    return [this.open, this.drills, this.closed].flatMap((list) => [...list.children].map((element) => ids.get(element) ?? ""));
   }
 
   private pick(id: string | null, focus: boolean): void {

@@ -20,7 +20,7 @@ export function confirmAct(context: Context, what: Exclude<Act, "acknowledge">, 
   const lead = words.find(`desk.ask.${what}`);
   askFor({
     words,
-    title: words.say(`desk.act.${what}`),
+    title: words.say(`desk.act.${what}`).replace("…", ""),
     content: [about, ...warning, ...(lead ? [make("p", "", lead)] : []), ...fieldsOf(context, what)],
     action: words.say(`desk.do.${what}`),
     danger: what === "resolve" || what === "false_alarm",

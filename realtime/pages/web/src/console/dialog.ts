@@ -21,6 +21,7 @@ export class Dialog {
   open(): void {
     document.body.append(this.element);
     this.element.showModal();
+    this.body.querySelector<HTMLElement>("input, select, textarea")?.focus();
   }
 
   close(): void {

@@ -1,7 +1,8 @@
 /** The health strip: the line, how old what comes is, who answers, how many are shown. Says so when it knows nothing. */
 import { LineSigns } from "../common/chrome";
-import { make, say, show } from "../common/dom";
+import { make, say } from "../common/dom";
 import type { Context, Part } from "./context";
+import { AREA } from "./deskfeed";
 import { Delay } from "./healthdelay";
 
 export class Health implements Part {
@@ -30,7 +31,8 @@ export class Health implements Part {
   start(): void {
     const { session } = this.context;
     this.context.hear({
-      positions: (_feed, fixes) => {
+      positions: (feed, fixes) => {
+        if (feed !== AREA) return; // a journey's log may be catching up with what is old
         let newest = -Infinity;
         for (const { point } of fixes) if (point.tMs !== null && point.tMs > newest) newest = point.tMs;
         if (newest > -Infinity) this.delay.add(session.now(), newest);
@@ -53,7 +55,6 @@ export class Health implements Part {
     const shown = drivers.get();
     say(this.drivers, shown === null ? "–" : formats.number(shown));
     say(this.instance, (live && session.instance) || "–");
-    show(this.element, true);
   }
 
   probe(): unknown {

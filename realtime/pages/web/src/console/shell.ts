@@ -18,6 +18,7 @@ export class Shell {
   private readonly tabs = new Map<Tab, HTMLButtonElement>();
   private readonly polite = make("p", "told", [], { role: "status" });
   private readonly urgent = make("p", "unseen", [], { role: "alert" });
+  private readonly calm = make("p", "unseen", [], { role: "status" });
   private readonly badge = make("span", "badge", [], { hidden: "" });
   private toldTimer = 0;
 
@@ -35,7 +36,7 @@ export class Shell {
     });
     const bar = make("header", "bar-top", [make("h1", "", [brand()]), this.strip, this.tools, this.menu(words, me, acts)]);
     const work = make("main", "work", [this.places.side, make("div", "map-place", [this.places.map, this.places.panel]), this.desk]);
-    this.element = make("div", "console", [skip, bar, work, this.nav(words), this.polite, this.urgent]);
+    this.element = make("div", "console", [skip, bar, work, this.nav(words), this.polite, this.urgent, this.calm]);
     this.front("desk");
   }
 
@@ -63,8 +64,9 @@ export class Shell {
     this.toldTimer = window.setTimeout(() => say(this.polite, ""), TOLD_MS);
   }
 
-  tellUrgently(text: string): void {
-    say(this.urgent, text);
+  /** For who does not see the desk; `urgently` interrupts. */
+  announce(text: string, urgently: boolean): void {
+    say(urgently ? this.urgent : this.calm, text);
   }
 
   private menu(words: ConsoleWords, me: Me, acts: { sessions(): void; signOut(): void }): HTMLElement {

@@ -54,18 +54,22 @@ async def test_the_fleet_moves_on_the_map_and_a_contact_sees_the_way(
     async with fleet(world):
         dispatcher = await open_tab(context, world.cluster.url)
         token = world.token(ttl_s=3600)
-        await dispatcher.page.goto(f"{world.cluster.url}/#token={token}&vendor={world.vendor}")
+        await dispatcher.page.goto(f"{world.cluster.url}/console#token={token}&vendor={world.vendor}")
         await dispatcher.until("s.connection === 'live' && s.map_ready", timeout_s=60.0)
         await dispatcher.until("Object.keys(s.drivers).length === a", DRIVERS, timeout_s=60.0)
         seqs = {name: held["seq"] for name, held in (await dispatcher.state())["drivers"].items()}
         await dispatcher.until(
             "Object.entries(a).every(([name, seq]) => s.drivers[name].seq > seq + 3)", seqs, timeout_s=60.0
         )
-        before = {name: held["shown"] for name, held in (await dispatcher.state())["drivers"].items()}
-        await dispatcher.until(
-            "Object.entries(a).some(([n, p]) => s.drivers[n].shown.lat !== p.lat)", before, timeout_s=60.0
-        )
         await dispatcher.page.get_by_role("button", name="Show all drivers").click()
+        before = await dispatcher.page.evaluate(
+            "(names) => Object.fromEntries(names.map((n) => [n, window.__wayguard.at(n)]))", list(seqs)
+        )
+        await dispatcher.until(
+            "Object.entries(a).some(([n, p]) => p && Math.abs(window.__wayguard.at(n)?.x - p.x) > 1)",
+            before,
+            timeout_s=60.0,
+        )
         await dispatcher.page.screenshot(path=pictures / "dispatcher.png")
 
         found = (await world.call("GET", f"/api/v1/journeys?vendor={world.vendor}"))["journeys"]

@@ -98,9 +98,9 @@ class DeskServer(FleetServer):
                 await self.sio.emit("alert", ("area", alert), to=sid, namespace="/watch")
         return alert
 
-    def attempt(self, alert_id: str, number: int, **change: Any) -> None:
+    def attempt(self, alert_id: str, which: int, **change: Any) -> None:
         """A message to somebody, new or further than it was."""
-        attempt_id = f"{alert_id}-{number}"
+        attempt_id = f"{alert_id}-{which}"
         known = {
             "attempt_id": attempt_id,
             "purpose": "alert",

@@ -77,7 +77,7 @@ export class Shell {
     };
     const who = make("p", "me", [make("bdi", "", clean(me.name, 60)), make("span", "detail", words.find(`shell.role.${me.role}`) ?? clean(me.role, 20))]);
     const menu = make("details", "menu", [
-      make("summary", "", [make("bdi", "", clean(me.name, 24) || words.say("shell.menu"))], { "aria-label": words.say("shell.menu") }),
+      make("summary", "", [make("bdi", "", clean(me.name, 24) || words.say("shell.menu"))], { "aria-label": `${words.say("shell.menu")}: ${clean(me.name, 24)}` }),
       make("div", "popover", [
         who,
         make("div", "row", [languageSelect(words), themeButton(words)]),

@@ -135,9 +135,7 @@ class FleetServer(FakeServer):
         if "driver" in wish:
             self.watches.append(wish)
             driver = wish["driver"]
-            held = [
-                [driver, *latest[driver]] for latest in self.latest.values() if driver in latest
-            ]
+            held = [[driver, *latest[driver]] for latest in self.latest.values() if driver in latest]
             return await self._join(sid, f"driver:{driver}", held, {})
         return await super()._watch(sid, payload)
 
@@ -224,10 +222,20 @@ class FleetServer(FakeServer):
         return answer
 
     async def _session(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"ok": True, "name": "desk", "role": "dispatcher", "tenant": "demo", "expires_at": now_ms() + 3_600_000})
+        return web.json_response(
+            {
+                "ok": True,
+                "name": "desk",
+                "role": "dispatcher",
+                "tenant": "demo",
+                "expires_at": now_ms() + 3_600_000,
+            }
+        )
 
     async def _vendor_names(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"ok": True, "vendors": self.vendors or sorted(self.latest), "next_cursor": None})
+        return web.json_response(
+            {"ok": True, "vendors": self.vendors or sorted(self.latest), "next_cursor": None}
+        )
 
     async def _positions(self, request: web.Request) -> web.StreamResponse:
         latest = self.latest.get(request.match_info["vendor"], {})
@@ -240,7 +248,11 @@ class FleetServer(FakeServer):
                 "point": latest[driver][1],
                 "received_ms": latest[driver][1][1],
                 "age_ms": 0,
-                "presence": {"state": self.presence.get(driver, "online"), "since_ms": now_ms() - 60_000, "reason": "connected"},
+                "presence": {
+                    "state": self.presence.get(driver, "online"),
+                    "since_ms": now_ms() - 60_000,
+                    "reason": "connected",
+                },
             }
             for driver in sorted(latest)[begin:end]
         ]
@@ -267,7 +279,15 @@ class FleetServer(FakeServer):
         wish = await request.json()
         share_id = f"share-{len(self.made) + 1}"
         expires = now_ms() + wish["expires_in_s"] * 1_000
-        entry = {"id": share_id, "scope": wish["scope"], "created_at": now_ms(), "created_by": "desk", "expires_at": expires, "revoked_at": None, "views": []}
+        entry = {
+            "id": share_id,
+            "scope": wish["scope"],
+            "created_at": now_ms(),
+            "created_by": "desk",
+            "expires_at": expires,
+            "revoked_at": None,
+            "views": [],
+        }
         self.made.insert(0, entry)
         url = f"https://track.example/s/{share_id}#secret-of-{share_id}"
         return web.json_response({"ok": True, "id": share_id, "url": url, "expires_at": expires}, status=201)
@@ -284,10 +304,20 @@ class FleetServer(FakeServer):
     async def _pair(self, request: web.Request) -> web.StreamResponse:
         self.pairings.append(await request.json())
         url = "https://track.example/drive#pair=pJ3r0yq8sW1xkU5tB7nD2mC9vL4zQ6hE"
-        return web.json_response({"ok": True, "url": url, "jti": "0f", "expires_at": now_ms() + 600_000}, status=201)
+        return web.json_response(
+            {"ok": True, "url": url, "jti": "0f", "expires_at": now_ms() + 600_000}, status=201
+        )
 
 
-def point(seq: int, lat: float, lon: float, *, t_ms: int | None = None, speed_mps: float = 8.0, battery_pct: float = 81.0) -> Point:
+def point(
+    seq: int,
+    lat: float,
+    lon: float,
+    *,
+    t_ms: int | None = None,
+    speed_mps: float = 8.0,
+    battery_pct: float = 81.0,
+) -> Point:
     return [seq, now_ms() if t_ms is None else t_ms, lat, lon, speed_mps, 45.0, 12.0, None, battery_pct]
 
 

@@ -56,6 +56,10 @@ export class AreaWatch {
     return this.ready;
   }
 
+  get isFramed(): boolean {
+    return this.framed;
+  }
+
   /** Ages grow by themselves. */
   second(): void {
     for (const id of [...this.map.troupe.actors.keys()]) this.sync(id, false);
@@ -77,7 +81,7 @@ export class AreaWatch {
 
   /** Moves the map so far that a driver can be seen; from far away, near enough to be told apart. */
   reveal(id: string): void {
-    const place = this.map.troupe.at(id, performance.now());
+    const place = this.map.troupe.at(id, performance.now()) ?? this.model.fleet.drivers.get(id)?.point;
     if (place) this.look(place);
   }
 

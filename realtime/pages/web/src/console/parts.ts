@@ -40,7 +40,7 @@ export function mountFleet(context: Context, places: Places): void {
   window.setInterval(second, SECOND_MS);
   window.setTimeout(() => window.setInterval(() => cost.measure(() => lookAgain()), SECOND_MS), SECOND_MS / 2);
   lend(
-    () => ({ ...probe(context, model), ...(area?.map.probe() ?? {}), ...panel.probe(), map_ready: area?.isReady ?? false, rounds: poll.rounds }),
+    () => ({ ...probe(context, model), ...(area?.map.probe() ?? {}), ...panel.probe(), map_ready: area?.isReady ?? false, framed: area?.isFramed ?? false, rounds: poll.rounds }),
     (id) => area?.map.at(id) ?? null,
   );
   // The map is the heavy part of the page: the list and the desk do not wait for it.

@@ -30,12 +30,12 @@ export class ReplayPanel {
     private readonly area: () => AreaWatch | null,
     private readonly closed: () => void,
   ) {
-    const { words, formats } = context;
+    const { words } = context;
     this.play = make("button", "primary replay-play", words.say("replay.play"), { type: "button" });
     this.play.addEventListener("click", () => this.toggle());
     const speeds = make("div", "replay-speeds", [], { role: "group", "aria-label": words.say("replay.speed") });
     for (const speed of SPEEDS) {
-      const choice = make("button", "toggle", words.say("replay.times", { times: formats.number(speed) }), { type: "button", "aria-pressed": "false" });
+      const choice = make("button", "toggle", words.say("replay.times", { times: speed }), { type: "button", "aria-pressed": "false" });
       choice.addEventListener("click", () => this.setSpeed(speed));
       this.speeds.set(speed, choice);
       speeds.append(choice);

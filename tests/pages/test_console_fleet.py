@@ -138,7 +138,10 @@ async def test_a_click_on_a_marker_chooses_and_markers_glide(tab: Tab, server: F
     await tab.page.evaluate(
         """() => {
             window.seen = new Set();
-            const look = () => { window.seen.add(Math.round(window.__wayguard.at('d1').y * 10)); requestAnimationFrame(look); };
+            const look = () => {
+                window.seen.add(Math.round(window.__wayguard.at('d1').y * 10));
+                requestAnimationFrame(look);
+            };
             look();
         }"""
     )
@@ -167,7 +170,10 @@ async def test_with_less_movement_wished_for_markers_jump(browser: Browser, serv
     await tab.page.evaluate(
         """() => {
             window.seen = new Set();
-            const look = () => { window.seen.add(window.__wayguard.at('d1').y); requestAnimationFrame(look); };
+            const look = () => {
+                window.seen.add(window.__wayguard.at('d1').y);
+                requestAnimationFrame(look);
+            };
             look();
         }"""
     )
@@ -190,7 +196,10 @@ async def test_follow_keeps_the_driver_in_view_until_the_map_is_dragged(
         await server.move({"d1": point(step, LAT + step * 0.03, LON)})
         await tab.until("s.drivers.d1.seq === a", step)
         await tab.page.wait_for_function(
-            "() => { const at = window.__wayguard.at('d1'); return at && at.y > 0 && at.y < 750 && at.x > 0 && at.x < 600; }"
+            """() => {
+                const { x, y } = window.__wayguard.at('d1') ?? { x: -1, y: -1 };
+                return y > 0 && y < 750 && x > 0 && x < 600;
+            }"""
         )
     box = await tab.page.locator(".map-field").bounding_box()
     assert box is not None
@@ -241,7 +250,8 @@ async def test_the_list_has_everybody_finds_sorts_and_filters(tab: Tab, server: 
 
 async def names(tab: Tab) -> list[str]:
     script = """() => [...document.querySelectorAll('.driver-row')]
-        .sort((a, b) => a.getAttribute('aria-posinset') - b.getAttribute('aria-posinset')).map((row) => row.dataset.id)"""
+        .sort((a, b) => a.getAttribute('aria-posinset') - b.getAttribute('aria-posinset'))
+        .map((row) => row.dataset.id)"""
     told: list[str] = await tab.page.evaluate(script)
     return told
 

@@ -1,4 +1,4 @@
-"""The fake server as a console sees it: session, vendors, area and driver feeds, the HTTP API of the fleet."""
+"""The fake server as a console sees it: session, area and driver feeds, the HTTP API of the fleet."""
 
 import asyncio
 import math

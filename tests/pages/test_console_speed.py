@@ -146,7 +146,7 @@ async def test_an_hour_of_fixes_leaves_nothing_behind(
 
 @pytest.mark.long
 async def test_script_time_of_a_frame(browser: Browser, crowd: tuple[FleetServer, Crowd]) -> None:
-    """Prints what docs/BENCHMARKS.md tells; judged by whoever reads it, on a machine that does nothing else."""
+    """Prints what docs/BENCHMARKS.md tells; judged by whoever reads it, on an idle machine."""
     server, drivers = crowd
     tab = await opened(browser, server)
     session = await tab.page.context.new_cdp_session(tab.page)

@@ -111,7 +111,11 @@ export class AreaWatch {
     const padding: Padding = { top: MARGIN_PX, bottom: MARGIN_PX, left: MARGIN_PX, right: MARGIN_PX };
     for (const element of [this.places.side, this.places.panel]) {
       const box = element.getBoundingClientRect();
-      if (!box.width || !box.height || box.width > whole.width * 0.6) continue;
+      if (!box.width || !box.height || (box.height > whole.height * 0.9 && box.width > whole.width * 0.9)) continue;
+      if (box.width > whole.width * 0.6) {
+        padding.bottom = Math.max(padding.bottom, whole.bottom - box.top + MARGIN_PX / 2);
+        continue;
+      }
       if (box.left + box.right < whole.left + whole.right) padding.left = Math.max(padding.left, box.right - whole.left + MARGIN_PX);
       else padding.right = Math.max(padding.right, whole.right - box.left + MARGIN_PX);
     }

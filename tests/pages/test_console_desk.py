@@ -235,7 +235,7 @@ async def test_sound_is_asked_for_and_stops_when_somebody_is_on_it(tab: Tab, ser
     await tab.until("s.desk.sound.ready && s.desk.sound.played === 1")  # the click is confirmed by a chime
     await server.sos("a1", driver="anna")
     await tab.until("s.desk.sound.played >= 3")
-    await page.wait_for_function("() => document.title.includes('anna')")
+    await page.wait_for_function("() => document.title.includes('silas')")
     await server.sos(
         "a1", state="acknowledged", acknowledged_by={"kind": "dispatcher", "id": "x", "name": "X"}
     )

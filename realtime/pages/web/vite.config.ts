@@ -21,7 +21,7 @@ function compressed(): Plugin {
     for (const entry of readdirSync(folder, { withFileTypes: true })) {
       const path = join(folder, entry.name);
       if (entry.isDirectory()) visit(path);
-      else if (!/\.(gz|br)$/.test(path) && statSync(path).size > WORTH_BYTES) {
+      else if (!/\.(gz|br|png)$/.test(path) && statSync(path).size > WORTH_BYTES) {
         writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
         writeFileSync(`${path}.br`, brotliCompressSync(readFileSync(path)));
       }

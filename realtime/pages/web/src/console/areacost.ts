@@ -1,6 +1,7 @@
 /** What the map's and the list's own script costs between two frames, so that it can be judged on the machine it runs on. */
 
-const KEPT = 4_096;
+/** Frames that are looked back at: some ten seconds. */
+const KEPT = 512;
 
 export class Cost {
   frames = 0;
@@ -22,10 +23,6 @@ export class Cost {
     this.costs[this.frames % KEPT] = this.since;
     this.frames += 1;
     this.since = 0;
-  }
-
-  forget(): void {
-    this.frames = 0;
   }
 
   /** Of the latest frames, in ms. */

@@ -46,6 +46,8 @@ export class FleetMap {
   private readonly sprites: Sprites;
   private readonly names: Names;
   private readonly cells: Cells;
+  /** Asked once: asking for every marker was a tenth of what a frame costs. */
+  private readonly still = window.matchMedia("(prefers-reduced-motion: reduce)");
   private readonly pace = new Pace();
   private drawn = -1;
   private dirty = true;
@@ -97,7 +99,7 @@ export class FleetMap {
   }
 
   put(id: string, place: Spot, look: Look): void {
-    this.troupe.aim(id, place, look, performance.now(), stillWished() || document.hidden);
+    this.troupe.aim(id, place, look, performance.now(), this.still.matches || document.hidden);
     this.dirty = true;
   }
 

@@ -23,7 +23,8 @@ function compressed(): Plugin {
       if (entry.isDirectory()) visit(path);
       else if (!/\.(gz|br|png)$/.test(path) && statSync(path).size > WORTH_BYTES) {
         writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
-        writeFileSync(`${path}.br`, brotliCompressSync(readFileSync(path)));
+        // Brotli takes long: it pays for what everybody waits for, and not for a thousand tiles.
+        if (/\.(m?js|css)$/.test(path)) writeFileSync(`${path}.br`, brotliCompressSync(readFileSync(path)));
       }
     }
   };

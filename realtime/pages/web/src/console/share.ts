@@ -12,6 +12,14 @@ const DURATIONS_S = [HOUR_S, 4 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S, 7 * 24 * HOUR
 const USUAL_S = 4 * HOUR_S;
 const LOOKS_SHOWN = 5;
 
+/** The body of the request that makes a link. */
+interface Wish {
+  scope: string;
+  expires_in_s: number;
+  name: string;
+  may_answer: boolean;
+}
+
 export class ShareDialog {
   private readonly dialog: Dialog;
   private readonly made = make("div", "share-made", [], { hidden: "", "aria-live": "polite" });
@@ -45,22 +53,35 @@ export class ShareDialog {
     long.value = String(USUAL_S);
     const go = make("button", "primary", words.say("share.make"), { type: "submit" });
     const choices = make("fieldset", "choices", [make("legend", "", words.say("share.scope")), ...scopes]);
-    const form = make("form", "share-form", [choices, make("div", "share-go", [make("label", "", [make("span", "", words.say("share.duration")), long]), go])]);
+    const holder = make("input", "", [], { name: "holder", maxlength: "200", autocomplete: "off", "aria-label": words.say("share.holder") });
+    const answers = make("input", "", [], { type: "checkbox", name: "may_answer", "aria-label": words.say("share.answers") });
+    answers.addEventListener("change", () => (holder.required = answers.checked));
+    const whom = make("div", "share-whom", [
+      make("label", "field", [make("span", "", words.say("share.holder")), holder]),
+      make("label", "choice", [answers, make("span", "", [make("b", "", words.say("share.answers")), make("small", "", words.say("share.answers.what"))])]),
+    ]);
+    const form = make("form", "share-form", [choices, whom, make("div", "share-go", [make("label", "", [make("span", "", words.say("share.duration")), long]), go])]);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (go.disabled) return;
       go.disabled = true;
-      const wish = new FormData(form);
-      void this.create(String(wish.get("scope")), Number(wish.get("expires_in_s"))).finally(() => (go.disabled = false));
+      const given = new FormData(form);
+      const wish = {
+        scope: String(given.get("scope")),
+        expires_in_s: Number(given.get("expires_in_s")),
+        name: clean(holder.value),
+        may_answer: answers.checked,
+      };
+      void this.create(wish).finally(() => (go.disabled = false));
     });
     return form;
   }
 
-  private async create(scope: string, expiresInS: number): Promise<void> {
+  private async create(wish: Wish): Promise<void> {
     const { api, words } = this.context;
     this.dialog.blame("");
     try {
-      const answer = await api.post(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares`, { scope, expires_in_s: expiresInS });
+      const answer = await api.post(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares`, wish);
       this.made.replaceChildren(...onceShown(this.context, text(answer["url"]) ?? "", number(answer["expires_at"]) ?? 0, words.say("share.qr")));
       this.made.hidden = false;
       await this.refresh();
@@ -90,6 +111,8 @@ export class ShareDialog {
       make("b", "", words.say(`share.scope.${link.scope}`)),
       make("span", "detail", words.say(`share.state.${state}`, { at: formats.clock(when, now) })),
     ]);
+    if (link.holder) about.append(make("bdi", "", clean(link.holder, 60)));
+    if (link.mayAnswer) about.append(make("span", "tag", words.say("share.answers")));
     const by = make("p", "detail", words.say("share.made_by", { who: clean(link.createdBy, 60), at: formats.clock(link.createdMs, now) }));
     const looks = link.looks.slice(0, LOOKS_SHOWN).map((look) =>
       make("li", "", words.say("share.look", { n: look.times, program: programText(look.program), address: look.address, ago: formats.ago(now - look.lastMs) })),

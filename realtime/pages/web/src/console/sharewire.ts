@@ -11,6 +11,9 @@ export interface Look {
 export interface ShareLink {
   id: string;
   scope: "live" | "journey";
+  /** Who was given it; empty when nobody was named. */
+  holder: string;
+  mayAnswer: boolean;
   createdMs: number;
   createdBy: string;
   expiresMs: number;
@@ -27,6 +30,8 @@ export function readShares(raw: unknown): ShareLink[] {
     links.push({
       id,
       scope: entry["scope"] === "journey" ? "journey" : "live",
+      holder: text(entry["name"]) ?? "",
+      mayAnswer: entry["may_answer"] === true,
       createdMs: number(entry["created_at"]) ?? 0,
       createdBy: text(entry["created_by"]) ?? "",
       expiresMs: number(entry["expires_at"]) ?? 0,

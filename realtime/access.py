@@ -11,6 +11,7 @@ vendors, an empty set none. Nothing here ever crosses a tenant.
 | admin      | as a dispatcher                       | shares them, revokes tokens, erases drivers |
 | service    | as a dispatcher                       | shares them, revokes tokens, erases drivers |
 | share      | the one journey or alert it was given | nothing; no HTTP API at all                 |
+| (answering)| the same, alerts as a contact does    | answers that alert, or those of the journey |
 | (contact)  | the alert of its answer link          | answers that alert                          |
 
 A link to an alert is made, listed and revoked by overseers, never by the driver: see `may_share_alert`.
@@ -24,7 +25,8 @@ vendors see and end the tenant's. An overseer pairs a phone with a driver of its
 phone then is that driver.
 
 Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors; admins and
-services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``.
+services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``, and so is a
+share that was made to answer.
 """
 
 from typing import Final
@@ -192,7 +194,8 @@ def may_see_alert(
 ) -> bool:
     """Whether an alert of (``tenant``, ``vendor``, ``driver``) may be seen.
 
-    A link to the alert sees it whole; a link to its journey sees that there is one.
+    A link to the alert sees it whole; a link to its journey sees that there is one, and whole if it may
+    answer.
     """
     if tenant != principal.tenant:
         return False
@@ -203,17 +206,38 @@ def may_see_alert(
         return False
     if grant.alert_id is not None:
         return grant.alert_id == str(alert_id)
-    return journey_id is not None and grant.journey_id == str(journey_id)
+    # The phone names the journey of an alert, so it is compared whose that is.
+    own = grant.driver in (None, driver)
+    return own and journey_id is not None and grant.journey_id == str(journey_id)
 
 
-def may_answer_alert(principal: Principal, tenant: str, vendor: str, alert_id: UUID) -> bool:
-    """Whether an alert may be acknowledged, resolved, noted: by overseers, and by a contact who was asked."""
-    if tenant != principal.tenant:
-        return False
-    if principal.role == SHARE:
-        grant = principal.share
-        return grant is not None and grant.contact_id is not None and grant.alert_id == str(alert_id)
-    return may_watch_vendor(principal, vendor)
+def may_answer_alert(
+    principal: Principal,
+    tenant: str,
+    vendor: str,
+    driver: str,
+    alert_id: UUID,
+    journey_id: UUID | None,
+    raised_ms: int,
+) -> bool:
+    """Whether an alert may be acknowledged, resolved, noted: by overseers, and by who holds a link to do so.
+
+    A link to a journey that its driver made answers what was raised since: whoever has taken the phone would
+    end the alert by it otherwise.
+    """
+    grant = principal.share
+    if grant is not None:
+        answers = may_answer(principal) and raised_ms >= grant.answers_from_ms
+        return answers and may_see_alert(principal, tenant, vendor, driver, alert_id, journey_id)
+    return tenant == principal.tenant and may_watch_vendor(principal, vendor)
+
+
+def may_answer(principal: Principal) -> bool:
+    """Whether the holder of a link may answer what it opens, and is told what such a one needs: who was told,
+    the number to call. A share that looks is told neither.
+    """
+    grant = principal.share
+    return grant is not None and grant.contact_id is not None
 
 
 def may_raise_for(principal: Principal, vendor: str) -> bool:

@@ -116,7 +116,16 @@ class Admission:
         share = await shares.resolve(self._db, share_id, secret)
         if share is None:
             raise _no_share()
-        grant = ShareGrant(share.share_id, _text(share.journey_id), share.scope, _text(share.alert_id))
+        grant = ShareGrant(
+            share_id=share.share_id,
+            journey_id=_text(share.journey_id),
+            scope=share.scope,
+            alert_id=_text(share.alert_id),
+            contact_id=f"share:{share.share_id}" if share.holder else None,
+            name=share.holder,
+            driver=share.driver,
+            answers_from_ms=share.answers_from_ms,
+        )
         return Principal(
             sub=f"share:{share.share_id}",
             role="share",

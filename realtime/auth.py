@@ -33,7 +33,9 @@ class ShareGrant:
     """What a link opens: one journey, live only or whole; or one alert, and its journey, live only or from
     the press on.
 
-    The answer link of a contact has ``contact_id`` and no ``share_id``, and may answer the alert.
+    With a ``contact_id`` it may answer the alert, or the journey's raised since ``answers_from_ms``: the
+    answer link of a contact, which has no ``share_id``, and a share that was made so. ``driver``: whose the
+    journey is, where that was looked up.
     """
 
     share_id: str
@@ -42,6 +44,8 @@ class ShareGrant:
     alert_id: str | None = None
     contact_id: str | None = None
     name: str = ""
+    driver: str | None = None
+    answers_from_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,12 +203,13 @@ class Instance:
 
     def _make_app(self) -> web.Application:
         app = web.Application()
-        sos = SosEvents(self.intake, self.news, Told(self._alerts_db, self.standby.cases), wall_clock_ms)
+        told = Told(self._alerts_db, self.standby.cases)
+        sos = SosEvents(self.intake, self.news, told, wall_clock_ms)
         driver_events = DriverEvents(
             self.db, self.positions, self.publisher, self.presence, self.limiter, wall_clock_ms, sos
         )
         self.answering = Answering(self.intake, wall_clock_ms)
-        alerts = AlertWatch(self.hub, self.news, self.answering, self.gateway.principal_of)
+        alerts = AlertWatch(self.hub, self.news, self.answering, self.gateway.principal_of, told)
         self._watch_events = watch_events = WatchEvents(
             self.db, self.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms, alerts
         )

@@ -19,7 +19,6 @@ from alerts.alert import (
     State,
 )
 from alerts.answer import Answer, read_token
-from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.policy import Contact
 from alerts.ports import Applied
@@ -31,12 +30,10 @@ from realtime.auth import Principal, ShareGrant
 from realtime.protocol import Code, Refused
 from realtime.safety.answering import MAX_TEXT_CHARS, clean
 from realtime.safety.ports import Intake
-from realtime.safety.told import rows
+from realtime.safety.told import persons, rows
 
 LINK: Final = "link"
 CANNOT: Final = "cannot help"
-_PERSONAL: Final = frozenset({Channel.PUSH, Channel.SMS, Channel.CALL, Channel.EMAIL})
-"""Channels that tell a person something."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -212,7 +209,7 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
         map_url="" if place is None else map_url(place.lat, place.lon),
         status=_status(alert, mine, texts),
         button=_button(alert, mine, texts),
-        told=tuple(row for row in rows(tuple(case.attempts.values()), case.copy) if row[1] in _PERSONAL),
+        told=persons(rows(tuple(case.attempts.values()), case.copy)),
         coming=tuple(_coming(r.actor.name, r.eta_s) for r in alert.responders if r.actor.name),
         texts=texts,
     )

@@ -11,7 +11,15 @@ from realtime import access
 from realtime.api.operation import Call
 from realtime.api.scopes import driver_of, scope_of
 from realtime.api.shapes import Done, NoBody, NoQuery
-from realtime.api.shapes_people import DriverPath, ErasureProof, PinsBody, SafetyBody, SafetyView
+from realtime.api.shapes_people import (
+    DriverPath,
+    ErasureProof,
+    PinsBody,
+    ProfileBody,
+    ProfileView,
+    SafetyBody,
+    SafetyView,
+)
 from realtime.protocol import Code, Refused
 from realtime.safety import addresses
 from realtime.store import identity, safety_settings
@@ -29,6 +37,34 @@ async def put_safety(call: Call[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
     await _made(call)
     await safety_settings.describe(call.context.db, call.principal.tenant, call.path.driver, name, language)
     return await _view(call)
+
+
+async def get_profile(call: Call[DriverPath, NoQuery, NoBody]) -> ProfileView:
+    """The number is masked for a dispatcher, as those of the driver's contacts are."""
+    await driver_of(call, call.path.driver)
+    return _profile(call, await _profile_of(call))
+
+
+async def put_profile(call: Call[DriverPath, NoQuery, ProfileBody]) -> ProfileView:
+    """A number is left by the driver, or by an admin for them."""
+    name = addresses.name_of(call.body.name)
+    countries = call.context.settings.phone_countries
+    phone = None if call.body.phone is None else addresses.phone_of(call.body.phone, countries)
+    await _made(call)
+    if not access.sees_addresses(call.principal, call.path.driver):
+        raise Refused(Code.FORBIDDEN, "a driver's number is not yours to set")
+    given = safety_settings.Profile(name, phone)
+    await safety_settings.set_profile(call.context.db, call.principal.tenant, call.path.driver, given)
+    return _profile(call, given)
+
+
+async def _profile_of(call: Call[DriverPath, NoQuery, Any]) -> safety_settings.Profile:
+    return await safety_settings.profile(call.context.db, call.principal.tenant, call.path.driver)
+
+
+def _profile(call: Call[DriverPath, NoQuery, Any], found: safety_settings.Profile) -> ProfileView:
+    whole = access.sees_addresses(call.principal, call.path.driver)
+    return ProfileView(name=found.name, phone=found.phone if whole else addresses.masked(found.phone))
 
 
 async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:

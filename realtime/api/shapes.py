@@ -123,6 +123,10 @@ class ShareRequest(Struct, forbid_unknown_fields=True):
         ),
     ]
     expires_in_s: Annotated[int, Meta(ge=1, le=MAX_SHARE_S, description="seconds from now, at most 30 days")]
+    may_answer: Annotated[
+        bool, Meta(description="whether its holder may answer alerts; `name` says who that is then")
+    ] = False
+    name: Annotated[str, Meta(max_length=200, description="who is given the link")] = ""
 
 
 class Revocation(Struct, forbid_unknown_fields=True):
@@ -263,6 +267,8 @@ class Share(Struct):
     expires_at: int
     lasts_until: Annotated[int, Meta(description="`expires_at`, or later: an open SOS keeps a link good")]
     revoked_at: int | None
+    may_answer: bool
+    name: Annotated[str, Meta(description="who was given it, when it may answer")]
     views: list[ShareView]
 
 

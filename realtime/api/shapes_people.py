@@ -145,6 +145,16 @@ class SafetyBody(Struct, forbid_unknown_fields=True):
     language: Text = "en"
 
 
+class ProfileBody(Struct, forbid_unknown_fields=True):
+    """Who the driver is to whoever holds a link that answers."""
+
+    name: Text
+    phone: Annotated[
+        Text | None,
+        Meta(description="a number to be called at; nobody but holders of answering links see it"),
+    ] = None
+
+
 class PinsBody(Struct, forbid_unknown_fields=True):
     """Both PINs at once; null takes one away. Nobody can read them, nor whether there is a duress PIN."""
 
@@ -275,6 +285,14 @@ class SafetyView(Struct, kw_only=True):
     name: str
     language: str
     cancel_pin_set: bool
+
+
+class ProfileView(Struct, kw_only=True):
+    """What the driver is called, and the number, masked for who dispatches."""
+
+    ok: Ok = True
+    name: str
+    phone: str | None
 
 
 class DeviceView(Struct):

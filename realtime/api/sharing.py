@@ -22,6 +22,7 @@ from realtime.api.shapes import (
 from realtime.api.shapes_alerts import AlertPath
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused
+from realtime.safety import addresses
 from realtime.safety.answering import Answering, actor_of
 from realtime.store import journeys, shares
 
@@ -33,7 +34,16 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
     """The link, its secret in the fragment: shown here, stored hashed, never shown again."""
     journey = await _shareable(call)
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
-    made = await shares.create(db, journey.tenant, journey.journey_id, scope, expires_ms, call.principal.sub)
+    made = await shares.create(
+        db,
+        journey.tenant,
+        journey.journey_id,
+        scope,
+        expires_ms,
+        call.principal.sub,
+        _holder(call.body),
+        new_only=call.principal.role == access.DRIVER,
+    )
     return _new(call, *made, expires_ms)
 
 
@@ -43,7 +53,9 @@ async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> Ne
     by = actor_of(call.principal)
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
     try:
-        made = await shares.create_to_alert(db, alert.tenant, alert.alert_id, scope, expires_ms, by)
+        made = await shares.create_to_alert(
+            db, alert.tenant, alert.alert_id, scope, expires_ms, by, _holder(call.body)
+        )
     except Refused as refused:
         if refused.code is not Code.NOT_FOUND:
             raise
@@ -103,6 +115,15 @@ async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
     return journey
 
 
+def _holder(body: ShareRequest) -> str:
+    """Who is given a link that answers; nobody, of one that only looks. Raises Refused(invalid)."""
+    if body.may_answer:
+        return addresses.name_of(body.name)
+    if body.name:
+        raise Refused(Code.INVALID, "name is given to a link that may answer")
+    return ""
+
+
 def _expires_ms(call: Call[Any, Any, ShareRequest]) -> int:
     return call.context.now_ms() + call.body.expires_in_s * 1_000
 
@@ -137,6 +158,8 @@ def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:
         expires_at=share.expires_ms,
         lasts_until=lasts_ms,
         revoked_at=share.revoked_ms,
+        may_answer=share.holder != "",
+        name=share.holder,
         views=[
             ShareView(view.address, view.user_agent, view.first_ms, view.at_ms, view.times)
             for view in share.views

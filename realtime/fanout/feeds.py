@@ -139,6 +139,51 @@ class ConflatedFeed:
         self.owed.pop(member, None)
 
 
+class BesideFeed(ConflatedFeed):
+    """One kind of one key of a board, told to the members of another feed under its name, ``told_as``.
+
+    ``is_over``: nothing is told any more.
+    """
+
+    def __init__(
+        self, namespace: str, told_as: str, board: Board, key: str, kind: str, is_over: Callable[[], bool]
+    ) -> None:
+        super().__init__(namespace, told_as, board, key, "")
+        self.label = beside(told_as)
+        self.kind = kind_of(self.label)
+        self._only = kind
+        self._is_over = is_over
+
+    def take(self, kind: str, items: Sequence[Item], limit_bytes: int, at_ms: int) -> None:
+        if kind == self._only and not self._is_over():
+            super().take(kind, items, limit_bytes, at_ms)
+
+    def snapshot(self) -> list[bytes]:
+        """What is true now."""
+        return [] if self._is_over() else self._of_kind(0)
+
+    def announce(self, kind: str, choose: Choice) -> None:
+        """Its members hear of it by the feed that this one stands beside."""
+
+    def pay(self, member: EngineSocket) -> None:
+        owed = self.owed.pop(member)
+        for fragment in [] if self._is_over() else self._of_kind(owed):
+            member.write(self._events.of(self._only, fragment))
+
+    def _of_kind(self, version: int) -> list[bytes]:
+        return [
+            part
+            for kind, parts in self.board.since(version, self.key)
+            if kind == self._only
+            for part in parts
+        ]
+
+
+def beside(label: str) -> str:
+    """The name of the feed that stands beside ``label``."""
+    return f"beside:{label}"
+
+
 class LogFeed:
     """Members that want every entry of a log once and in order, each from where it is.
 

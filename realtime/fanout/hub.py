@@ -5,8 +5,9 @@ merge what came meanwhile. After any doubt the truth is read again the same way.
 """
 
 import asyncio
+import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from realtime.fanout import frames
@@ -18,7 +19,7 @@ from realtime.fanout.channel import Channel, LogEnd, Observer, Origin
 from realtime.fanout.channels import Channels
 from realtime.fanout.endings import end
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import Choice, ConflatedFeed, Feed, LogFeed
+from realtime.fanout.feeds import BesideFeed, Choice, ConflatedFeed, Feed, LogFeed, beside
 from realtime.fanout.grid import Region, Space
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.log import LogState
@@ -166,6 +167,38 @@ class Hub:
                 self._touch(channel)
             more = through < channel.state.through
             return LogJoin([item.fragment for item in items], through, more, dict(channel.notes))
+
+    async def join_beside(
+        self,
+        label: str,
+        channel_name: str,
+        key: str,
+        kind: str,
+        member: EngineSocket,
+        log_name: str,
+        ends: Collection[str],
+    ) -> list[bytes]:
+        """Tell ``member``, which watches the log ``log_name`` as ``label``, of ``kind`` of ``key`` too, under
+        that name. What is true now. Once the log has a note of a key in ``ends``, nothing is told any more.
+        """
+        async with self._channels.open(channel_name, self._open_board) as channel:
+            assert isinstance(channel.state, Board)
+            feed = channel.feeds.get(beside(label))
+            if feed is None:
+                is_over = functools.partial(self._has_note, log_name, ends)
+                feed = BesideFeed(self._namespace, label, channel.state, key, kind, is_over)
+                channel.add(feed)
+            assert isinstance(feed, BesideFeed)
+            snapshot = feed.snapshot()
+            if self._memberships.feed(label, member) is None:  # it has left meanwhile
+                self._forget_empty(Membership(feed, (channel,)))
+            elif self._memberships.admit(Membership(feed, (channel,)), member):
+                feed.members.add(member)
+            return snapshot
+
+    def _has_note(self, channel_name: str, keys: Collection[str]) -> bool:
+        channel = self._channels.find(channel_name)
+        return channel is None or any(key in channel.notes for key in keys)
 
     async def join_area(
         self,

@@ -7,7 +7,7 @@ from realtime.fanout.area import AreaFeed
 from realtime.fanout.channel import Channel
 from realtime.fanout.channels import Channels
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import Feed
+from realtime.fanout.feeds import BesideFeed, Feed, beside
 
 
 class Membership(NamedTuple):
@@ -35,8 +35,9 @@ class Memberships:
         return membership.feed if membership is not None else None
 
     def labels(self, member: EngineSocket) -> list[str]:
-        """What ``member`` watches."""
-        return list(self._of.get(member, ()))
+        """What ``member`` watches; what stands beside that is not named."""
+        watched = self._of.get(member, {}).items()
+        return [label for label, membership in watched if not isinstance(membership.feed, BesideFeed)]
 
     def admit(self, new: Membership, member: EngineSocket) -> bool:
         """Note the membership; False for one that is going. A feed watched before is begun anew."""
@@ -53,11 +54,14 @@ class Memberships:
         return True
 
     def leave(self, label: str, member: EngineSocket) -> bool:
-        """End a membership; False when there was none."""
-        membership = self._of.get(member, {}).pop(label, None)
+        """End a membership, and what stands beside it; False when there was none."""
+        labels = self._of.get(member, {})
+        membership = labels.pop(label, None)
         if membership is None:
             return False
         self._end(membership, member)
+        if (other := labels.pop(beside(label), None)) is not None:
+            self._end(other, member)
         return True
 
     def drop(self, member: EngineSocket) -> None:

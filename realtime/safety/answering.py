@@ -46,6 +46,12 @@ class Answering:
             raise Refused(Code.NOT_FOUND, "no such alert")
         return alert
 
+    async def answerable(self, principal: Principal, alert_id: UUID) -> Alert:
+        """The alert, which they may answer. Raises Refused: not_found, forbidden."""
+        alert = await self.visible(principal, alert_id)
+        _must_answer(principal, alert)
+        return alert
+
     async def acknowledge(self, principal: Principal, alert_id: UUID, how: How) -> Alert:
         """They are on it; again is a sign of life."""
         return await self._do(principal, alert_id, lambda actor: Acknowledged(actor, how))
@@ -82,9 +88,7 @@ class Answering:
         return await self._do(principal, alert_id, added)
 
     async def _do(self, principal: Principal, alert_id: UUID, event_of: Callable[[Actor], Any]) -> Alert:
-        alert = await self.visible(principal, alert_id)
-        if not access.may_answer_alert(principal, alert.tenant, alert.vendor, alert.alert_id):
-            raise Refused(Code.FORBIDDEN, "this alert is not yours to answer")
+        alert = await self.answerable(principal, alert_id)
         applied = await self._intake.apply(principal.tenant, alert.alert_id, event_of(actor_of(principal)))
         if applied is None:
             raise Refused(Code.NOT_FOUND, "no such alert")
@@ -96,6 +100,19 @@ class Answering:
                 state=applied.alert.state,
             )
         return applied.alert
+
+
+def _must_answer(principal: Principal, alert: Alert) -> None:
+    if not access.may_answer_alert(
+        principal,
+        alert.tenant,
+        alert.vendor,
+        alert.driver,
+        alert.alert_id,
+        alert.journey_id,
+        alert.raised_ms,
+    ):
+        raise Refused(Code.FORBIDDEN, "this alert is not yours to answer")
 
 
 def actor_of(principal: Principal) -> Actor:

@@ -5,17 +5,19 @@ from typing import Final, Protocol
 from uuid import UUID
 
 from alerts.alert import Alert
-from alerts.attempt import Attempt, Purpose, Status
+from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Case
 from alerts.policy import PolicyCopy
 from realtime.protocol import Refused
-from realtime.store import alert_reads
+from realtime.store import alert_reads, safety_settings
 from realtime.store.database import Database
+from realtime.store.safety_settings import Profile
 
 log = logging.getLogger(__name__)
 
 _ORDER: Final = {status: rank for rank, status in enumerate(Status)}
 _FAILED: Final = -1
+_PERSONAL: Final = frozenset({Channel.PUSH, Channel.SMS, Channel.CALL, Channel.EMAIL})
 
 Row = tuple[str, str, str]
 """Name, channel and status of the message that came furthest."""
@@ -34,6 +36,13 @@ class Told:
     def __init__(self, db: Database, local: LocalCases | None = None) -> None:
         self._db = db
         self._local = local
+
+    async def driver(self, alert: Alert) -> Profile:
+        """What its driver is called, and their number; empty when it cannot be known now."""
+        try:
+            return await safety_settings.profile(self._db, alert.tenant, alert.driver)
+        except Refused:
+            return Profile()
 
     async def of(self, alert: Alert) -> tuple[Row, ...]:
         """A row each contact and channel; nothing when it cannot be known now."""
@@ -61,6 +70,11 @@ def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:
         (names.get(contact, contact), channel, attempt.status.value)
         for (contact, channel), attempt in best.items()
     )
+
+
+def persons(told: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Those of ``told`` that tell a person something: what other contacts are shown."""
+    return tuple(row for row in told if row[1] in _PERSONAL)
 
 
 def _rank(attempt: Attempt) -> int:

@@ -194,15 +194,24 @@ def driver_view(alert: Alert) -> AlertView:
 
 def view_for(principal: Principal, alert: Alert) -> AlertView:
     """What ``principal``, who may see ``alert``, sees of it."""
-    return _view_of(principal)(alert)
+    return _view_of(principal, alert)(alert)
 
 
-def _view_of(principal: Principal) -> Callable[[Alert], AlertView]:
+def _view_of(principal: Principal, alert: Alert) -> Callable[[Alert], AlertView]:
     if principal.role == access.DRIVER:
         return driver_view
     if principal.share is None:
         return operator_view
-    return glimpse if principal.share.alert_id is None else contact_view
+    whole = principal.share.alert_id is not None or access.may_answer_alert(
+        principal,
+        alert.tenant,
+        alert.vendor,
+        alert.driver,
+        alert.alert_id,
+        alert.journey_id,
+        alert.raised_ms,
+    )
+    return contact_view if whole else glimpse
 
 
 class Rendered:
@@ -226,7 +235,7 @@ class Rendered:
 
     def bytes_for(self, principal: Principal) -> bytes:
         """What ``principal`` sees of it."""
-        view = _view_of(principal)
+        view = _view_of(principal, self.alert)
         if view not in self._made:
             self._made[view] = json_bytes(view(self.alert))
         return self._made[view]

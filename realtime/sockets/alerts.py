@@ -16,6 +16,7 @@ from realtime.live.channels import journey_channel, vendor_channel
 from realtime.protocol import Refused, alert_uuid
 from realtime.safety.answering import Answering, How
 from realtime.safety.news import AlertNews
+from realtime.safety.told import Told, persons
 from realtime.safety.views import Rendered, is_open
 from realtime.sockets.connection import Connection
 from realtime.sockets.events import Answer, decoded, later
@@ -24,7 +25,7 @@ EVENT: Final = "alert"
 
 
 class AlertAsked(Struct):
-    """``alert:ack``."""
+    """``alert:ack`` and ``alert:told``."""
 
     alert_id: str
 
@@ -60,11 +61,13 @@ class AlertWatch:
         news: AlertNews,
         answering: Answering,
         principal_of: Callable[[EngineSocket], Principal | None],
+        told: Told,
     ) -> None:
         self._hub = hub
         self._news = news
         self._answering = answering
         self._principal_of = principal_of
+        self._told = told
         self._watching: dict[UUID, set[Connection]] = {}
         self._following: dict[UUID, dict[Connection, str]] = {}
         news.listen(self._on_change)
@@ -77,6 +80,7 @@ class AlertWatch:
             "alert:note": self._on_note,
             "alert:respond": self._on_respond,
             "alert:false_alarm": self._on_false_alarm,
+            "alert:told": self._on_told,
         }
 
     # --- changes
@@ -214,6 +218,23 @@ class AlertWatch:
         alert_id = alert_uuid(asked.alert_id)
         work = self._answering.respond(connection.principal, alert_id, asked.name, asked.eta_s)
         self._later(connection, answer, work)
+
+    def _on_told(self, connection: Connection, payload: Raw, answer: Answer) -> None:
+        alert_id = alert_uuid(decoded(payload, AlertAsked).alert_id)
+        later(connection, answer, self._who_was_told(connection.principal, alert_id))
+
+    async def _who_was_told(self, principal: Principal, alert_id: UUID) -> bytes:
+        alert = await self._answering.answerable(principal, alert_id)
+        told = await self._told.of(alert)
+        driver = await self._told.driver(alert)
+        answer: dict[str, Any] = {
+            "ok": True,
+            "told": told if principal.share is None else persons(told),
+            "name": driver.name,
+        }
+        if principal.share is not None:  # who dispatches sees no private number
+            answer["phone"] = driver.phone
+        return frames.json_bytes(answer)
 
     def _later(self, connection: Connection, answer: Answer, work: Awaitable[Alert]) -> None:
         async def done() -> bytes:

@@ -4,21 +4,17 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
 from msgspec import Raw
 
 from alerts.alert import Alert
 from realtime import access
 from realtime.auth import Principal
-from realtime.fanout import frames
 from realtime.fanout.hub import Hub, LogJoin
 from realtime.live.channels import (
     ENDED,
     EXPIRED,
-    POSITIONS,
     PRESENCE,
     journey_channel,
-    presences,
     vendor_channel,
 )
 from realtime.protocol import (
@@ -33,16 +29,18 @@ from realtime.protocol import (
     shown,
 )
 from realtime.safety.views import is_open
+from realtime.sockets import snapshots
 from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
-from realtime.store import identity, journeys, points, shares
+from realtime.store import identity, journeys, points, shares, trip
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/watch"
 VENDORS_REMEMBERED: Final = 10_000
+_OVER: Final = (ENDED, EXPIRED)
 
 
 class WatchEvents:
@@ -116,9 +114,10 @@ class WatchEvents:
         if principal.share is not None:
             who["journey_id"] = self._alerts.journey_of_link(principal)
             who["scope"] = principal.share.scope
+            who["may_answer"] = access.may_answer(principal)
+            who["name"] = principal.share.name
             if principal.share.alert_id is not None:
                 who["alert_id"] = principal.share.alert_id
-                who["may_answer"] = principal.share.contact_id is not None
         answer(who)
 
     def _on_unwatch(self, connection: Connection, payload: Raw, answer: Answer) -> None:
@@ -163,7 +162,7 @@ class WatchEvents:
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, None, connection.socket)
         self._stay_out_if_left(connection, label)
-        return _board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
+        return snapshots.board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
 
     async def _watch_driver(self, connection: Connection, driver: str) -> bytes:
         principal = connection.principal
@@ -174,7 +173,7 @@ class WatchEvents:
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join_board(channel, label, driver, connection.socket)
         self._stay_out_if_left(connection, label)
-        return _board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
+        return snapshots.board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
 
     async def _watch_journey(self, connection: Connection, journey_id: UUID, since_seq: int) -> bytes:
         principal = connection.principal
@@ -197,7 +196,24 @@ class WatchEvents:
         if for_a_while is not None and not self._alerts.follow(connection, for_a_while, label):
             self._hub.leave(label, connection.socket)  # the alert was closed while the feed was joined
             raise _no_journey()
-        return _log_answer(label, joined, head, self._alerts.of_journey(principal, journey_id))
+        about = await trip.get(self._db, principal.tenant, journey_id)
+        there = await self._presence_beside(connection, label, head, joined)
+        journey = snapshots.journey_of(joined, head, about, access.may_answer(principal))
+        return snapshots.log_answer(
+            label, joined, journey, there, self._alerts.of_journey(principal, journey_id)
+        )
+
+    async def _presence_beside(
+        self, connection: Connection, label: str, head: journeys.JourneyHead, joined: LogJoin
+    ) -> list[bytes]:
+        """Whether the driver is there, told in the journey's feed until the journey is over."""
+        if head.ended_ms is not None or not joined.notes.keys().isdisjoint(_OVER):
+            return []
+        log = journey_channel(head.tenant, head.journey_id)
+        vendor = vendor_channel(head.tenant, head.vendor)
+        return await self._hub.join_beside(
+            label, vendor, head.driver, PRESENCE, connection.socket, log, _OVER
+        )
 
     async def _let_see(self, principal: Principal, head: journeys.JourneyHead) -> Alert | None:
         """Refuse who may not see the journey. The alert, where that is what the viewer's link is to."""
@@ -253,38 +269,3 @@ def _label_of(request: FeedRequest) -> str:
         raise Refused(Code.INVALID, "feed names not exactly one of vendor, driver, journey, area and alert")
     kind, value = named[0]
     return f"{kind}:{value}" if isinstance(value, str) else kind
-
-
-def _board_answer(label: str, snapshot: dict[str, list[bytes]], alerts: bytes) -> bytes:
-    return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":%s}}' % (
-        frames.json_bytes(label),
-        frames.listed(snapshot.get(POSITIONS, ())),
-        presences(snapshot.get(PRESENCE, ())),
-        alerts,
-    )
-
-
-def _log_answer(label: str, joined: LogJoin, head: journeys.JourneyHead, alerts: bytes) -> bytes:
-    # The head was read before the join: an end that came in between was told to the others, and not to us.
-    closing = joined.notes.get(EXPIRED) or joined.notes.get(ENDED)
-    ended_ms = head.ended_ms
-    if ended_ms is None and closing is not None:
-        ended_ms = msgspec.json.decode(closing)["at_ms"]
-    journey = {
-        "driver": head.driver,
-        "vendor": head.vendor,
-        "created_ms": head.created_ms,
-        "ended_ms": ended_ms,
-        "expired": head.expired or EXPIRED in joined.notes,
-    }
-    return (
-        b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
-        b'"snapshot":{"positions":%s,"presence":{},"alerts":%s}}'
-    ) % (
-        frames.json_bytes(label),
-        joined.through,
-        b"true" if joined.more else b"false",
-        frames.json_bytes(journey),
-        frames.listed(joined.fragments),
-        alerts,
-    )

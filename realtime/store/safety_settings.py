@@ -1,6 +1,6 @@
-"""What a driver sets for themselves: name and language for the messages, the PINs' hashes."""
+"""What a driver sets for themselves: name, language of the messages, a number to call, the PINs' hashes."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from alerts.policy import Pins
 from realtime.protocol import Code, Refused
@@ -21,6 +21,26 @@ async def get(db: Database, tenant: str, driver: str) -> Safety:
     if row is None:
         return Safety()
     return Safety(row["name"], row["language"], Pins(row["cancel_pin"], row["duress_pin"]))
+
+
+class Profile(NamedTuple):
+    """What the driver is called; ``phone``, in E.164, is for holders of a link that answers."""
+
+    name: str = ""
+    phone: str | None = None
+
+
+async def profile(db: Database, tenant: str, driver: str) -> Profile:
+    """The driver's profile; empty when there is none. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["profile"], tenant, driver)
+    return Profile() if row is None else Profile(row["name"], row["phone"])
+
+
+async def set_profile(db: Database, tenant: str, driver: str, given: Profile) -> None:
+    """Set name and number; the driver must be known. Raises Refused(unavailable)."""
+    async with db.writer() as connection:
+        await connection.execute(_SQL["set_profile"], tenant, driver, given.name, given.phone)
 
 
 async def describe(db: Database, tenant: str, driver: str, name: str, language: str) -> None:

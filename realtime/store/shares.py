@@ -38,7 +38,8 @@ _SQL = load("shares")
 class Share(Struct, frozen=True):
     """An open share: whoever holds it may see the journey, or the alert and, while that is open, its journey.
 
-    ``expires_ms``: until when, as far as is known by now; an open alert moves it on.
+    ``expires_ms``: until when, as far as is known by now; an open alert moves it on. ``driver``: whose it is.
+    ``holder``: who was given it, when it may answer alerts raised since ``answers_from_ms``; else empty.
     """
 
     share_id: str
@@ -47,6 +48,9 @@ class Share(Struct, frozen=True):
     alert_id: UUID | None
     scope: Scope
     expires_ms: int
+    driver: str = ""
+    holder: str = ""
+    answers_from_ms: int = 0
 
 
 class View(Struct, frozen=True):
@@ -71,35 +75,54 @@ class ShareRecord(Struct, frozen=True):
     expires_ms: int
     lasts_ms: int
     revoked_ms: int | None
+    holder: str
     views: list[View]
 
 
 async def create(
-    db: Database, tenant: str, journey_id: UUID, scope: Scope, expires_ms: int, created_by: str
+    db: Database,
+    tenant: str,
+    journey_id: UUID,
+    scope: Scope,
+    expires_ms: int,
+    created_by: str,
+    holder: str = "",
+    *,
+    new_only: bool = False,
 ) -> tuple[str, str]:
     """Share a journey; return (share id, secret), both of ``A-Za-z0-9_-``. The secret cannot be had again.
 
+    ``holder``: who is given it and may answer the journey's alerts, with ``new_only`` those that are raised
+    from now on; empty for one that only looks.
+
     Raises Refused: not_found when ``tenant`` has no such journey, unavailable.
     """
-    return await _create(db, "create", tenant, journey_id, scope, expires_ms, created_by)
+    return await _create(db, "create", tenant, journey_id, scope, expires_ms, holder, new_only, created_by)
 
 
 async def create_to_alert(
-    db: Database, tenant: str, alert_id: UUID, scope: Scope, expires_ms: int, by: Actor
+    db: Database, tenant: str, alert_id: UUID, scope: Scope, expires_ms: int, by: Actor, holder: str = ""
 ) -> tuple[str, str]:
     """Share an alert, as `create` does a journey; it is told in the alert's history.
 
     Raises Refused: not_found when ``tenant`` has no such alert in the database, unavailable.
     """
     history = (_json(by), MADE)
-    return await _create(db, "create_to_alert", tenant, alert_id, scope, expires_ms, by.id, *history)
+    return await _create(db, "create_to_alert", tenant, alert_id, scope, expires_ms, holder, by.id, *history)
 
 
 async def _create(
-    db: Database, query: str, tenant: str, of: UUID, scope: Scope, expires_ms: int, *more: str
+    db: Database,
+    query: str,
+    tenant: str,
+    of: UUID,
+    scope: Scope,
+    expires_ms: int,
+    holder: str,
+    *more: str | bool,
 ) -> tuple[str, str]:
     share_id, secret = secrets.token_urlsafe(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
-    given = (tenant, of, share_id, scope, _hashed(secret), expires_ms, *more)
+    given = (tenant, of, share_id, scope, _hashed(secret), expires_ms, holder != "", holder, *more)
     async with db.writer() as connection:
         made = await connection.fetchval(_SQL[query], *given)
     if made is None:
@@ -117,7 +140,10 @@ async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
     if row is None or not right:
         return None
     to = (_uuid(row["journey_id"]), _uuid(row["alert_id"]))
-    return Share(row["share_id"], row["tenant_id"], *to, row["scope"], row["lasts_ms"])
+    holder = (_holder(row), row["answers_from_ms"])
+    return Share(
+        row["share_id"], row["tenant_id"], *to, row["scope"], row["lasts_ms"], row["driver_id"], *holder
+    )
 
 
 async def list_of_journey(db: Database, tenant: str, journey_id: UUID) -> list[ShareRecord]:
@@ -191,10 +217,16 @@ async def _records(connection: asyncpg.Connection, rows: list[asyncpg.Record]) -
             expires_ms=row["expires_ms"],
             lasts_ms=row["lasts_ms"],
             revoked_ms=row["revoked_ms"],
+            holder=_holder(row),
             views=views[row["share_id"]],
         )
         for row in rows
     ]
+
+
+def _holder(row: asyncpg.Record) -> str:
+    holder: str = row["holder"] if row["may_answer"] else ""
+    return holder
 
 
 def _uuid(value: Any) -> UUID | None:

@@ -25,6 +25,7 @@ async def people_drives(api: Api) -> list[Drive]:
     device = {"push_token": "a-push-token", "platform": "web"}
     kept = (await api.call("POST", "/api/v1/devices", json=device)).json["device_id"]
     driver = api.token("driver", ["north"], driver="d1")
+    profile = {"token": driver, "json": {"name": "Ada", "phone": "+442079460958"}}
     pins = {"token": driver, "json": {"cancel": "1234", "duress": None}}
     return [
         ("post", base, base, {"json": new | {"name": "Bo"}}),
@@ -39,6 +40,8 @@ async def people_drives(api: Api) -> list[Drive]:
         ("delete", "/api/v1/policies/{kind}", "/api/v1/policies/sos?vendor=north", {}),
         ("put", "/api/v1/drivers/{driver}/safety", "/api/v1/drivers/d1/safety", {"json": {"name": "Ada"}}),
         ("get", "/api/v1/drivers/{driver}/safety", "/api/v1/drivers/d1/safety", {}),
+        ("put", "/api/v1/drivers/{driver}/profile", "/api/v1/drivers/d1/profile", profile),
+        ("get", "/api/v1/drivers/{driver}/profile", "/api/v1/drivers/d1/profile", {}),
         ("put", "/api/v1/drivers/{driver}/pins", "/api/v1/drivers/d1/pins", pins),
         ("post", "/api/v1/devices", "/api/v1/devices", {"json": device}),
         ("get", "/api/v1/devices", "/api/v1/devices", {}),

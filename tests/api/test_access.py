@@ -73,7 +73,7 @@ def test_a_link_to_an_alert_sees_its_journey_until_the_end_and_an_answer_link_lo
         assert access.may_see_journey_of_alert(link, "t1", OTHER, True)
         assert access.may_see_journey_of_alert(link, "t1", OTHER, False) == is_contact
         assert access.leaves_at_the_end(link) == (not is_contact)
-        assert access.may_answer_alert(link, "t1", "north", OTHER) == is_contact
+        assert access.may_answer_alert(link, "t1", "north", "d1", OTHER, JOURNEY, 1) == is_contact
         assert not access.may_see_journey_of_alert(link, "t1", JOURNEY, True)
         assert not access.may_see_journey_of_alert(link, "t2", OTHER, True)
     for who in EVERYONE:
@@ -85,6 +85,24 @@ def test_overseers_share_alerts_of_their_vendors_and_nobody_else_does() -> None:
         assert access.may_share_alert(who, "t1", "north") == (who.role in access.OVERSEERS), who.role
         assert not access.may_share_alert(who, "t2", "north")
     assert not access.may_share_alert(principal("dispatcher", {"north"}), "t1", "south")
+
+
+def test_a_share_answers_its_journeys_alerts_when_it_was_made_to_and_no_others() -> None:
+    answering = ShareGrant("s1", str(JOURNEY), "journey", None, "share:s1", "Ana", "d1", 100)
+    looking = ShareGrant("s1", str(JOURNEY), "journey", None, None, "", "d1")
+    cases = [
+        ("t1", "d1", JOURNEY, 100, True),
+        ("t1", "d1", JOURNEY, 99, False),  # raised before the link was made
+        ("t1", "d2", JOURNEY, 100, False),  # another driver's, whose phone names this journey
+        ("t1", "d1", OTHER, 100, False),
+        ("t1", "d1", None, 100, False),
+        ("t2", "d1", JOURNEY, 100, False),
+    ]
+    for tenant, driver, journey, raised_ms, answers in cases:
+        asked = (tenant, "north", driver, OTHER, journey, raised_ms)
+        assert access.may_answer_alert(principal("share", set(), share=answering), *asked) == answers, asked
+        assert not access.may_answer_alert(principal("share", set(), share=looking), *asked)
+    assert not access.may_answer_alert(DRIVER, "t1", "north", "d1", OTHER, JOURNEY, 100)
 
 
 def test_a_live_share_sees_no_past() -> None:

@@ -61,7 +61,7 @@ async def history(db: Database, alert_id: UUID) -> list[tuple[str, str, dict[str
 async def test_a_share_opens_with_its_secret_only(db: Database) -> None:
     head = await begin(db)
     share_id, secret = await shares.create(db, "t1", head.journey_id, "live", LATER, "dispatcher-1")
-    expected = Share(share_id, "t1", head.journey_id, None, "live", LATER)
+    expected = Share(share_id, "t1", head.journey_id, None, "live", LATER, "d1")
     assert await shares.resolve(db, share_id, secret) == expected
     other_id, other_secret = await shares.create(db, "t1", head.journey_id, "journey", LATER, "dispatcher-1")
     assert other_id != share_id
@@ -159,7 +159,7 @@ async def test_a_share_of_an_alert_opens_it_and_its_journey_while_it_is_open(db:
     head = await begin(db)
     alert_id = await put_alert(db, head.journey_id)
     share_id, secret = await shares.create_to_alert(db, "t1", alert_id, "live", LATER, ANN)
-    expected = Share(share_id, "t1", head.journey_id, alert_id, "live", LATER)
+    expected = Share(share_id, "t1", head.journey_id, alert_id, "live", LATER, "d1")
     assert await shares.resolve(db, share_id, secret) == expected
     (listed,) = await shares.list_of_alert(db, "t1", alert_id)
     assert (listed.share_id, listed.created_by, listed.alert_id, listed.journey_id) == (
@@ -185,8 +185,9 @@ async def test_the_history_of_an_alert_tells_of_its_links_and_holds_no_secret(db
     assert not await shares.revoke(db, "t1", share_id, bob)
     assert await shares.resolve(db, share_id, secret) is None
     told = await history(db, alert_id)
+    made = {"share": share_id, "scope": "journey", "expires_at": LATER, "may_answer": False}
     assert told == [
-        ("ann", "share made", {"share": share_id, "scope": "journey", "expires_at": LATER}),
+        ("ann", "share made", made),
         ("bob", "share revoked", {"share": share_id}),
     ]
     assert secret not in str(told)

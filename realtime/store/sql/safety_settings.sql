@@ -6,6 +6,14 @@ INSERT INTO driver_safety (tenant_id, driver_id, name, language) VALUES ($1, $2,
 ON CONFLICT (tenant_id, driver_id) DO UPDATE
     SET name = excluded.name, language = excluded.language, updated_ms = now_ms()
 
+-- name: profile
+SELECT name, phone FROM driver_safety WHERE tenant_id = $1 AND driver_id = $2
+
+-- name: set_profile
+INSERT INTO driver_safety (tenant_id, driver_id, name, phone) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant_id, driver_id) DO UPDATE
+    SET name = excluded.name, phone = excluded.phone, updated_ms = now_ms()
+
 -- name: set_pins
 INSERT INTO driver_safety (tenant_id, driver_id, cancel_pin, duress_pin) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, driver_id) DO UPDATE

@@ -1,6 +1,7 @@
 -- name: create
-INSERT INTO shares (share_id, tenant_id, journey_id, scope, secret_sha256, expires_ms, created_by)
-SELECT $3, j.tenant_id, j.journey_id, $4, $5, $6, $7
+INSERT INTO shares (share_id, tenant_id, journey_id, scope, secret_sha256, expires_ms, may_answer, holder,
+                    answers_from_ms, created_by)
+SELECT $3, j.tenant_id, j.journey_id, $4, $5, $6, $7, $8, CASE WHEN $9 THEN now_ms() ELSE 0 END, $10
 FROM journeys j
 WHERE j.tenant_id = $1 AND j.journey_id = $2
 RETURNING share_id
@@ -8,44 +9,49 @@ RETURNING share_id
 -- name: create_to_alert
 -- With its line in the history of the alert.
 WITH made AS (
-    INSERT INTO shares (share_id, tenant_id, alert_id, scope, secret_sha256, expires_ms, created_by)
-    SELECT $3, a.tenant_id, a.alert_id, $4, $5, $6, $7
+    INSERT INTO shares (share_id, tenant_id, alert_id, scope, secret_sha256, expires_ms, may_answer, holder,
+                        created_by)
+    SELECT $3, a.tenant_id, a.alert_id, $4, $5, $6, $7, $8, $9
     FROM alerts a
     WHERE a.tenant_id = $1 AND a.alert_id = $2
-    RETURNING share_id, alert_id, scope, expires_ms
+    RETURNING share_id, alert_id, scope, expires_ms, may_answer
 ), noted AS (
     INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
-    SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $8::json, $9,
-           json_build_object('share', m.share_id, 'scope', m.scope, 'expires_at', m.expires_ms)
+    SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $10::json, $11,
+           json_build_object('share', m.share_id, 'scope', m.scope, 'expires_at', m.expires_ms,
+                             'may_answer', m.may_answer)
     FROM made m JOIN alerts a USING (alert_id)
 )
 SELECT share_id FROM made
 
 -- name: open
 -- The journey of an alert belongs to a link to it while the alert is open.
-SELECT s.share_id, s.tenant_id, s.alert_id, s.scope, s.secret_sha256, lasts_ms,
-       coalesce(s.journey_id, CASE WHEN a.closed_ms IS NULL THEN a.journey_id END) AS journey_id
+SELECT s.share_id, s.tenant_id, s.alert_id, s.scope, s.secret_sha256, lasts_ms, s.may_answer, s.holder,
+       s.answers_from_ms,
+       coalesce(s.journey_id, CASE WHEN a.closed_ms IS NULL OR s.may_answer THEN a.journey_id END) AS journey_id,
+       coalesce(a.driver_id, j.driver_id) AS driver_id
 FROM shares s
 LEFT JOIN alerts a USING (alert_id)
+LEFT JOIN journeys j ON j.journey_id = s.journey_id
 CROSS JOIN LATERAL share_lasts_ms(s, $2) AS lasts_ms
 WHERE s.share_id = $1 AND s.revoked_ms IS NULL AND lasts_ms > now_ms()
 
 -- name: of_journey
-SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
        share_lasts_ms(s, $2) AS lasts_ms
 FROM shares s
 WHERE journey_id = $1
 ORDER BY created_ms DESC, share_id
 
 -- name: of_alert
-SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
        share_lasts_ms(s, $2) AS lasts_ms
 FROM shares s
 WHERE alert_id = $1
 ORDER BY created_ms DESC, share_id
 
 -- name: get
-SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms,
+SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
        share_lasts_ms(s, $2) AS lasts_ms
 FROM shares s
 WHERE share_id = $1

@@ -1,0 +1,62 @@
+"""The answers to ``watch``: what is true now, as ready JSON."""
+
+from typing import Any
+
+import msgspec
+
+from realtime.fanout import frames
+from realtime.fanout.hub import LogJoin
+from realtime.live.channels import ENDED, EXPIRED, POSITIONS, PRESENCE, presences
+from realtime.store import journeys, trip
+
+
+def board_answer(label: str, snapshot: dict[str, list[bytes]], alerts: bytes) -> bytes:
+    """Of a vendor's or a driver's feed."""
+    return b'{"ok":true,"feed":%s,"snapshot":{"positions":%s,"presence":%s,"alerts":%s}}' % (
+        frames.json_bytes(label),
+        frames.listed(snapshot.get(POSITIONS, ())),
+        presences(snapshot.get(PRESENCE, ())),
+        alerts,
+    )
+
+
+def journey_of(
+    joined: LogJoin, head: journeys.JourneyHead, about: trip.Trip, may_answer: bool
+) -> dict[str, Any]:
+    """What is told of a journey beside its points."""
+    # The head was read before the join: an end that came in between was told to the others, and not to us.
+    closing = joined.notes.get(EXPIRED) or joined.notes.get(ENDED)
+    ended_ms = head.ended_ms
+    if ended_ms is None and closing is not None:
+        ended_ms = msgspec.json.decode(closing)["at_ms"]
+    journey: dict[str, Any] = {
+        "driver": head.driver,
+        "name": about.name,
+        "vendor": head.vendor,
+        "created_ms": head.created_ms,
+        "ended_ms": ended_ms,
+        "expired": head.expired or EXPIRED in joined.notes,
+        "destination": about.destination,
+        "arrive_by": about.arrive_by_ms,
+    }
+    if may_answer:
+        journey["phone"] = about.phone
+    return journey
+
+
+def log_answer(
+    label: str, joined: LogJoin, journey: dict[str, Any], there: list[bytes], alerts: bytes
+) -> bytes:
+    """Of a journey's feed; ``there``: whether its driver is."""
+    return (
+        b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
+        b'"snapshot":{"positions":%s,"presence":%s,"alerts":%s}}'
+    ) % (
+        frames.json_bytes(label),
+        joined.through,
+        b"true" if joined.more else b"false",
+        frames.json_bytes(journey),
+        frames.listed(joined.fragments),
+        presences(there),
+        alerts,
+    )

@@ -5,6 +5,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
 import { driveApp } from "./drive.build.ts";
+import { emergencyTable } from "./emergency/build.mjs";
 
 const CACHE = "node_modules/.cache/basemap";
 const OUT = "../static";
@@ -45,6 +46,6 @@ export default defineConfig(({ command, mode }) => ({
     reportCompressedSize: false,
     rolldownOptions: { input: readdirSync(".").filter((name) => name.endsWith(".html")) },
   },
-  plugins: [driveApp(OUT), compressed()],
+  plugins: [emergencyTable(), driveApp(OUT), compressed()],
   test: { include: ["tests/**/*.test.ts"], environment: "node" },
 }));

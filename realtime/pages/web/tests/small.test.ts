@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 
 import { drainDelayMs, retryDelayMs } from "../src/common/backoff";
-import { closedWords, statusWords } from "../src/contact/contactwords";
 import { accuracyText, ageMs, agoText, seenThrough, speedText } from "../src/common/freshness";
 import { lines, stepFor } from "../src/map/graticule";
 import { shareOf, tokenIn, tokenOf, vendorOf } from "../src/common/link";
@@ -167,19 +166,5 @@ describe("the wire", () => {
   it("tells all vendors from none", () => {
     expect(readIdentity({ ok: true, vendors: "*", now_ms: 1 }).vendors).toBeNull();
     expect(readIdentity({ ok: true, vendors: [], now_ms: 1 }).vendors).toEqual([]);
-  });
-});
-
-describe("what a contact is told", () => {
-  it("says live only when it is", () => {
-    const base = { freshness: "fresh", ageMs: 3_000, live: true, ended: false } as const;
-    expect(statusWords(base)[0]).toBe("Live");
-    for (const other of [{ live: false }, { freshness: "stale" }, { freshness: "offline" }, { ended: true }] as const) {
-      expect(statusWords({ ...base, ...other })[0]).not.toBe("Live");
-    }
-  });
-  it("says what a closed link means", () => {
-    const titles = ["revoked", "token_expired", "unauthenticated"].map((code) => closedWords({ code, message: "", retryable: false, retryAfterS: null }).title);
-    expect(new Set(titles).size).toBe(3);
   });
 });

@@ -80,6 +80,8 @@ export interface Identity {
   /** Of a link to an alert: which, and whether whoever holds it may answer it. */
   alertId: string | null;
   mayAnswer: boolean;
+  /** Who was given a link that answers. */
+  holder: string;
   expiresAtMs: number | null;
   nowMs: number;
 }
@@ -197,6 +199,7 @@ export function readIdentity(raw: unknown): Identity {
     scope: scope === "live" || scope === "journey" ? scope : null,
     alertId: text(raw["alert_id"]),
     mayAnswer: raw["may_answer"] === true,
+    holder: text(raw["name"]) ?? "",
     expiresAtMs: number(raw["expires_at"]),
     nowMs: number(raw["now_ms"]) ?? Date.now(),
   };

@@ -1,0 +1,2 @@
+export const FALLBACK: string;
+export const NUMBERS: Record<string, string[]>;

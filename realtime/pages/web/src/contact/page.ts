@@ -1,0 +1,409 @@
+/** The page itself: holds what is known of one person, and has the sheet and the map show it. */
+import { isOpen, readAlert, type Alert } from "../common/alertwire";
+import { brand, button, languageSelect, LineSigns, notice, themeButton } from "../common/chrome";
+import type { Config } from "../common/config";
+import { ICONS, make, say, show } from "../common/dom";
+import { Formats } from "../common/format";
+import { ageMs, freshness, seenThrough, type Freshness } from "../common/freshness";
+import { usesMiles } from "../common/language";
+import { expose, journeyProbe } from "../common/probe";
+import { Session, type LinkState } from "../common/session";
+import type { Identity, PlacedPoint, Point, Presence, Refusal } from "../common/wire";
+import { clean } from "../common/words";
+import type { Padding } from "../map/mapview";
+import { Banner, type Act } from "./banner";
+import { Card } from "./card";
+import { closedWords, statusWords, type ContactWords } from "./contactwords";
+import type { MapSide } from "./mapside";
+import type { Emergency } from "./places";
+import { AlertFeed, TripFeed } from "./feeds";
+import { Hearsay, insist } from "./deeds";
+import { AlertBook } from "./sos";
+import { movement, readTrip, type Trip } from "./trip";
+
+const TOLD_EVERY_MS = 5_000;
+/** Where to and by when may change while one looks. */
+const TRIP_EVERY_MS = 60_000;
+const MAX_ALERTS = 5;
+const IDLE_MS = 4_000;
+const WIDE_PX = 720;
+
+export class ContactPage {
+  private readonly formats: Formats;
+  private readonly signs: LineSigns;
+  private readonly session: Session;
+  private readonly card: Card;
+  private readonly banner: Banner;
+  private readonly sheet = make("div", "sheet");
+  private readonly until = make("p", "until");
+  private readonly centre: HTMLButtonElement;
+  private readonly book = new AlertBook();
+  private readonly alertFeeds = new Map<string, AlertFeed>();
+  private identity: Identity | null = null;
+  private feed: TripFeed | null = null;
+  private trip: Trip | null = null;
+  private point: PlacedPoint | null = null;
+  private pointSeenMs = 0;
+  private presence: Presence | null = null;
+  private readonly hearsay: Hearsay;
+  private staleAfterMs = 60_000;
+  private ended = false;
+  private closed = false;
+  private map: MapSide | null = null;
+  private emergencyOf: ((place: { lat: number; lon: number }) => Emergency) | null = null;
+  private askedEmergency = false;
+
+  constructor(
+    share: string,
+    private readonly root: HTMLElement,
+    private readonly ground: HTMLElement,
+    private readonly config: Promise<Config>,
+    private readonly words: ContactWords,
+  ) {
+    this.formats = new Formats({ locale: words.locale, miles: usesMiles(navigator.languages) });
+    this.signs = new LineSigns(words, this.formats);
+    this.card = new Card(words, this.formats);
+    const id = share.slice(0, share.indexOf("."));
+    this.banner = new Banner(words, this.formats, id, (act, alert, more, trying) => this.act(act, alert, more, trying), (one) => {
+      this.book.hide(one);
+      this.retell();
+    });
+    this.centre = button(words.say("follow"), ICONS.centre, () => this.map?.centre());
+    this.hearsay = new Hearsay((alert) => this.session.request("alert:told", { alert_id: alert.id }));
+    this.session = new Session({ share }, {
+      state: (state) => this.lineChanged(state),
+      identified: (identity) => this.identified(identity),
+      positions: (feed, fixes) => {
+        if (feed === this.feed?.name) this.feed.positions(fixes);
+      },
+      presence: (feed, driver, presence) => {
+        if (feed === this.feed?.name && driver === this.feed.driver) this.presence = presence;
+        this.retell();
+      },
+      journey: (_feed, news) => {
+        if (news.journey !== this.feed?.journey) return;
+        this.ended = news.state !== "started";
+        this.retell();
+      },
+      alert: (_feed, alert) => this.heard(alert),
+    });
+    this.build();
+  }
+
+  start(): void {
+    this.session.start();
+    window.setInterval(() => this.retell(), 1_000);
+    window.setInterval(() => void this.askTold(), TOLD_EVERY_MS);
+    window.setInterval(() => {
+      if (this.feed && !this.ended && !document.hidden) this.session.rewatch(this.feed.name);
+    }, TRIP_EVERY_MS);
+    expose(() => this.probe(), () => this.map?.at() ?? null);
+    void this.config.then((config) => this.loadMap(config));
+  }
+
+  private build(): void {
+    const { words } = this;
+    document.title = words.say("title");
+    this.ground.setAttribute("aria-label", words.say("map"));
+    this.centre.classList.add("follow");
+    const tools = make("div", "tools", [languageSelect(words), themeButton(words)]);
+    const foot = make("footer", "", [this.until, make("div", "foot", [brand(), this.signs.chip, tools])]);
+    this.sheet.append(this.banner.element, this.card.element, foot);
+    this.root.replaceChildren(this.centre, this.sheet, this.signs.bar);
+    this.retell();
+    new ResizeObserver(() => this.resized()).observe(this.sheet);
+  }
+
+  private resized(): void {
+    document.documentElement.style.setProperty("--sheet", `${this.sheet.offsetHeight}px`);
+    this.map?.shifted();
+  }
+
+  private async loadMap(config: Config): Promise<void> {
+    this.staleAfterMs = config.staleAfterMs;
+    const { MapSide: Made } = await import("./mapside");
+    if (this.closed) return;
+    this.map = new Made(this.ground, config.mapStyleUrl, () => this.padding(), () => this.retell());
+    this.show();
+    window.setTimeout(() => this.loadEmergency(), IDLE_MS);
+  }
+
+  /** Numbers for every country: not before there is time for it, unless an alert is open. */
+  private loadEmergency(): void {
+    if (this.askedEmergency || this.closed) return;
+    this.askedEmergency = true;
+    import("./emergency").then(
+      ({ emergencyOf }) => {
+        this.emergencyOf = emergencyOf;
+        this.retell();
+      },
+      () => (this.askedEmergency = false), // asked for again with the next word of an alert
+    );
+  }
+
+  // --- what the server says
+
+  private identified(identity: Identity): void {
+    this.identity = identity;
+    if (identity.journeyId === null && identity.alertId === null) return this.shut(null);
+    if (identity.alertId !== null) this.watchAlert(identity.alertId);
+    if (identity.journeyId !== null && this.feed?.journey !== identity.journeyId) this.watchJourney(identity.journeyId);
+    this.retell();
+  }
+
+  private watchJourney(journey: string): void {
+    if (this.feed) this.session.unwatch(this.feed.name);
+    const feed = new TripFeed(
+      journey,
+      {
+        grew: (points) => this.grew(points),
+        heard: (presence) => (this.presence = presence),
+        gap: () => this.session.rewatch(feed.name),
+        ended: (ended) => (this.ended = ended),
+        startedOver: () => {
+          this.map?.forgetWay();
+          this.session.watch(feed);
+        },
+        refused: (refusal) => this.journeyRefused(refusal),
+      },
+      (snapshot) => {
+        this.trip = snapshot.journey && readTrip(snapshot.journey.raw);
+        for (const alert of snapshot.alerts) this.heard(alert);
+        this.retell();
+      },
+    );
+    this.feed = feed;
+    this.session.watch(feed);
+  }
+
+  /** A link to an alert shows the journey for a while; a link to a journey is nothing without it. */
+  private journeyRefused(refusal: Refusal): void {
+    if (this.identity?.alertId == null) return this.shut(refusal);
+    this.feed = null;
+    this.point = null;
+    this.presence = null;
+    this.ended = true;
+    this.map?.put(null);
+    this.retell();
+  }
+
+  private grew(points: readonly Point[]): void {
+    const placed = this.feed?.log.placed ?? [];
+    const last = placed[placed.length - 1];
+    if (!last || last === this.point || !points.some((point) => point.seq === last.seq)) return;
+    this.point = last;
+    this.pointSeenMs = this.session.now();
+    this.retell();
+  }
+
+  private heard(alert: Alert): void {
+    if (this.closed || !this.book.take(alert)) return;
+    this.watchAlert(alert.id);
+    if (isOpen(alert)) this.loadEmergency();
+    void this.askTold();
+    this.retell();
+  }
+
+  private watchAlert(id: string): void {
+    if (this.alertFeeds.has(id) || this.alertFeeds.size >= MAX_ALERTS) return;
+    const feed = new AlertFeed(id, (alert) => this.heard(alert), (gone, refusal) => {
+      this.alertFeeds.delete(gone);
+      this.book.drop(gone);
+      if (gone === this.identity?.alertId) this.shut(refusal);
+      else this.retell();
+    });
+    this.alertFeeds.set(id, feed);
+    this.session.watch(feed);
+  }
+
+  private async act(act: Act, alert: Alert, more: Record<string, unknown>, trying: () => void): Promise<void> {
+    try {
+      const now = await insist(() => this.session.request(`alert:${act}`, { alert_id: alert.id, ...more }), trying, () => this.closed);
+      const answered = readAlert(now["alert"]);
+      if (answered) this.heard(answered);
+    } catch (refusal) {
+      this.session.rewatch(`alert:${alert.id}`); // how it stands now
+      throw refusal;
+    }
+  }
+
+  private async askTold(): Promise<void> {
+    const alert = this.book.shown;
+    if (!alert || !this.identity?.mayAnswer || document.hidden || this.session.state.kind !== "live") return;
+    if ((await this.hearsay.ask(alert)) && !this.closed) this.retell();
+  }
+
+  // --- what is shown
+
+  private lineChanged(state: LinkState): void {
+    if (state.kind === "refused") this.shut(state.refusal);
+    else if (state.kind === "live") void this.askTold();
+    this.retell();
+  }
+
+  /** The link is no good (any more): nothing of the journey stays on the page or in its memory. */
+  private shut(refusal: Refusal | null): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.session.stop();
+    this.feed = null;
+    this.trip = null;
+    this.point = null;
+    this.presence = null;
+    this.hearsay.clear();
+    this.identity = null;
+    this.book.clear();
+    this.alertFeeds.clear();
+    this.banner.update(null);
+    this.card.clear();
+    this.map?.close();
+    document.title = this.words.say("brand");
+    const { title, lines } = closedWords(this.words, refusal);
+    this.root.replaceChildren(notice(title, ...lines));
+  }
+
+  private get name(): string {
+    const alert = this.book.shown;
+    const said = this.trip?.name || this.hearsay.name || this.feed?.driver || alert?.driver || "";
+    return clean(said, 80) || this.words.say("title");
+  }
+
+  /** Where they are: their last point; of an alert without a journey, where it was pressed. */
+  private get spot(): PlacedPoint | null {
+    if (this.point) return this.point;
+    const alert = this.book.shown;
+    const place = alert && isOpen(alert) ? alert.place : null;
+    if (!alert || !place) return null;
+    const { lat, lon, accuracyM, batteryPct } = place;
+    return { seq: 0, tMs: place.tMs ?? alert.pressedMs, lat, lon, speedMps: null, headingDeg: null, accuracyM, batteryPct };
+  }
+
+  private age(spot: PlacedPoint | null): number {
+    const seenMs = spot === this.point ? this.pointSeenMs : (spot?.tMs ?? 0);
+    return ageMs(this.session.now(), spot?.tMs ?? null, seenMs);
+  }
+
+  private freshness(spot: PlacedPoint | null): Freshness {
+    const state = freshness(this.age(spot), this.presence?.state ?? null, this.staleAfterMs);
+    return seenThrough(this.ended ? "offline" : state, this.signs.downMs(this.session));
+  }
+
+  private get live(): boolean {
+    return this.session.state.kind === "live" || this.signs.downMs(this.session) < 3_000;
+  }
+
+  private retell(): void {
+    if (this.closed) return;
+    const spot = this.spot;
+    this.signs.update(this.session, spot !== null);
+    show(this.centre, spot !== null && (this.map?.strayed ?? false));
+    this.tellPerson(spot);
+    this.tellAlert(spot);
+    this.tellLink();
+    this.show();
+  }
+
+  private tellPerson(spot: PlacedPoint | null): void {
+    const { words, live } = this;
+    const look = this.freshness(spot);
+    const nowMs = this.session.now();
+    let [state, sentence] = [words.say("state.waiting"), words.say("looking")];
+    if (spot) {
+      const situation = { freshness: look, ageMs: this.age(spot), live, ended: this.ended, presence: this.presence, nowMs };
+      [state, sentence] = statusWords(words, this.formats, situation);
+    } else if (this.identity && this.session.state.kind === "live") {
+      sentence = words.say(this.ended ? "away" : "none");
+    }
+    const placed = this.feed?.log.placed ?? [];
+    this.card.update({
+      name: this.name,
+      state,
+      look: live && spot ? look : "stale",
+      sentence,
+      point: spot,
+      fresh: look === "fresh",
+      movement: movement(placed, this.showsWay && placed[0]?.seq === 1),
+      trip: this.trip,
+      ended: this.ended,
+      nowMs,
+    });
+    document.title = spot ? words.say("title.person", { name: this.name, state }) : words.say("title");
+  }
+
+  private tellAlert(spot: PlacedPoint | null): void {
+    const alert = this.book.shown;
+    if (!alert) return this.banner.update(null);
+    this.banner.update({
+      alert,
+      name: this.name,
+      mayAnswer: this.identity?.mayAnswer ?? false,
+      told: this.hearsay.of(alert),
+      phone: this.trip?.phone ?? this.hearsay.phone,
+      emergency: spot && this.emergencyOf ? this.emergencyOf(spot) : null,
+      nowMs: this.session.now(),
+    });
+    if (!isOpen(alert)) return;
+    const kind = this.words.find(`alert.kind.${alert.kind}`) ?? this.words.say("alert.kind.sos");
+    document.title = this.words.say("title.sos", { kind, name: this.name });
+  }
+
+  private tellLink(): void {
+    const expires = this.identity?.expiresAtMs ?? null;
+    const made = this.identity?.holder ? [this.words.say("for", { name: this.identity.holder })] : [];
+    const until = expires === null ? [] : [this.words.say("until", { time: this.formats.clock(expires, this.session.now()) })];
+    say(this.until, [...made, ...until].join(" "));
+  }
+
+  private get showsWay(): boolean {
+    return this.identity?.scope === "journey";
+  }
+
+  private show(): void {
+    if (!this.map || this.closed) return;
+    const spot = this.spot;
+    if (!spot) return;
+    const way = this.showsWay && spot === this.point ? (this.feed?.log.placed ?? null) : null;
+    this.map.put({ point: spot, way, freshness: this.freshness(spot) });
+  }
+
+  private padding(): Padding {
+    const { width, height } = this.sheet.getBoundingClientRect();
+    const room = Math.round(window.innerHeight * 0.75); // a sheet that covers nearly all still leaves a strip
+    if (window.innerWidth < WIDE_PX) return { top: 70, right: 40, bottom: Math.min(height + 30, room), left: 40 };
+    const side = width + 56;
+    const rtl = document.documentElement.dir === "rtl";
+    return { top: 60, bottom: 60, right: rtl ? side : 60, left: rtl ? 60 : side };
+  }
+
+  private probe(): unknown {
+    const { feed, point, map } = this;
+    const driver = feed?.driver;
+    const alert = this.book.shown;
+    const entry = point && {
+      lat: point.lat,
+      lon: point.lon,
+      seq: point.seq,
+      t_ms: point.tMs,
+      journey: feed?.journey,
+      freshness: this.freshness(point),
+      age_ms: this.age(point),
+      shown: map?.shown() ?? null,
+    };
+    return {
+      page: "contact",
+      connection: this.session.state.kind,
+      connections: this.session.connections,
+      last_loss: this.session.lastLoss,
+      map_ready: map?.ready ?? false,
+      closed: this.closed,
+      ended: this.ended,
+      drivers: entry && driver ? { [driver]: entry } : {},
+      journeys: feed ? { [feed.journey]: journeyProbe(feed) } : {},
+      alert: alert && { id: alert.id, state: alert.state, version: alert.version },
+      told: alert && (this.hearsay.of(alert)?.length ?? null),
+      presence: this.presence,
+      emergency: this.emergencyOf !== null,
+      drawing: { updates: map?.pace.updates ?? 0, cost_ms: map?.pace.costMs ?? 0 },
+    };
+  }
+}

@@ -1,0 +1,4 @@
+declare module "virtual:emergency" {
+  const table: import("./places").Table;
+  export default table;
+}

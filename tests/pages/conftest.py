@@ -33,12 +33,8 @@ def npm(*words: str) -> None:
 def pages_built() -> None:
     """The pages as their sources are now; built when a source is newer than what was built."""
     built = STATIC / "console.html"
-    sources = [
-        *WEB.glob("*.*"),
-        *(WEB / "messages").iterdir(),
-        *(WEB / "src").rglob("*"),
-        *(WEB / "basemap").rglob("*"),
-    ]
+    rooms = ("messages", "src", "basemap", "emergency")
+    sources = [*WEB.glob("*.*"), *(path for room in rooms for path in (WEB / room).rglob("*"))]
     if built.exists() and built.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return
     if not (WEB / "node_modules" / "vite").exists():

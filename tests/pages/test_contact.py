@@ -1,12 +1,23 @@
 """A shared journey's page in a real Chromium."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tests.pages.conftest import Tab
 from tests.pages.fake import JOURNEY, FakeServer, Share
+from tests.pages.fakecontact import FakeContact
 
 LAT, LON = 53.4084, -2.9916
 MINE = JOURNEY.format(1)
+
+
+@pytest.fixture
+async def server(pages_built: None) -> AsyncIterator[FakeContact]:
+    server = FakeContact()
+    await server.start()
+    yield server
+    await server.stop()
 
 
 async def opened(tab: Tab, server: FakeServer, scope: str = "journey") -> Tab:
@@ -85,13 +96,14 @@ async def test_it_resumes_after_a_cut_where_it_was(tab: Tab, server: FakeServer)
     assert (held["seqs"], held["repeats"]) == ([1, 2, 3, 4, 5, 6, 7], 0)
 
 
-async def test_presence_is_told_in_words(tab: Tab, server: FakeServer) -> None:
+async def test_presence_is_told_in_words(tab: Tab, server: FakeContact) -> None:
     await walk(server, 1)
     await opened(tab, server)
     await tab.until("s.drivers.asha?.freshness === 'fresh'")
-    await server.say_presence("asha", "offline", f"journey:{MINE}")
+    await server.say_presence("asha", "offline", f"journey:{MINE}", reason="lost")
     pill = tab.page.locator(".pill")
     await pill.get_by_text("Not connected").wait_for()
+    await tab.page.get_by_text("Their phone lost its network at").wait_for()
     await server.say_presence("asha", "online", f"journey:{MINE}")
     await tab.until("s.drivers.asha.freshness === 'fresh'")
     await server.end(MINE, "asha")

@@ -1,0 +1,392 @@
+"""An alert on the contact's page in a real Chromium: what is shown, what a thumb can do, for everybody."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Locator, expect
+
+from realtime.pages.routes import STATIC
+from tests.pages.conftest import WEB, Tab, open_tab
+from tests.pages.fake import now_ms, refusal
+from tests.pages.fakecontact import FakeContact, Link
+
+LAT, LON = 53.4084, -2.9916
+HOSTILE = "<img src=x onerror=window.pwned=1>\u202e" + "n" * 1_000
+PHONE = {"width": 390, "height": 844}
+AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+async def server(pages_built: None) -> AsyncIterator[FakeContact]:
+    server = FakeContact(trip={"name": "Asha"})
+    server.shares["id1.secret1"] = Link(holder="Mum")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def phone(browser: Browser, server: FakeContact) -> AsyncIterator[Tab]:
+    """A phone held in one hand."""
+    context = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, locale="en-GB")
+    tab = await open_tab(context, server.url)
+    yield tab
+    await context.close()
+    assert tab.outside == []
+    assert tab.unexpected() == []
+
+
+async def opened(tab: Tab, server: FakeContact) -> Tab:
+    await server.report("asha", LAT, LON)
+    await tab.page.goto(f"{server.url}/s/id1#secret1")
+    await tab.until("s.connection === 'live' && s.drivers.asha")
+    return tab
+
+
+def named(tab: Tab, name: str, *, exact: bool = True) -> Locator:
+    return tab.page.get_by_role("button", name=name, exact=exact)
+
+
+async def test_a_contact_takes_an_alert_says_when_and_ends_it(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    alert_id = await server.press(message="flat tyre, strange man")
+    page = phone.page
+    await page.get_by_role("heading", name="Asha needs help").wait_for()
+    await page.get_by_text("flat tyre, strange man").wait_for()
+    await page.get_by_text("Nobody is on it yet.").wait_for()
+    assert "SOS" in await page.title()
+    assert await named(phone, "It is over").count() == 0, "who is not on it ends nothing"
+    await named(phone, "I’m on it").tap()
+    await page.get_by_text("You are on it since").wait_for()
+    await named(phone, "10 minutes").tap()
+    await page.get_by_text("You are on the way, there at about").wait_for()
+    await named(phone, "It is over").tap()
+    await page.get_by_text("Everyone who was told will hear it.").wait_for()
+    await named(phone, "No, go back").tap()
+    assert [act for act, _ in server.acts] == ["ack", "respond"]
+    await named(phone, "It is over").tap()
+    await named(phone, "Yes, they are safe").tap()
+    await page.get_by_role("heading", name="It is over").wait_for()
+    await page.get_by_text("You said that it is over").wait_for()
+    assert server.acts[1:] == [
+        ("respond", {"alert_id": alert_id, "eta_s": 600}),
+        ("resolve", {"alert_id": alert_id}),
+    ]
+    await named(phone, "Close this message").tap()
+    await expect(page.locator(".sos")).to_be_hidden()
+    await page.get_by_role("heading", name="Asha").wait_for()
+
+
+async def test_a_false_alarm_is_called_off_by_who_is_on_it(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    await server.press()
+    await named(phone, "I’m on it").tap()
+    await named(phone, "False alarm").tap()
+    await named(phone, "Yes, a false alarm").tap()
+    await phone.page.get_by_role("heading", name="False alarm").wait_for()
+    assert [act for act, _ in server.acts] == ["ack", "false_alarm"]
+
+
+async def test_what_others_do_is_shown_as_it_comes(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    alert_id = await server.press()
+    page = phone.page
+    server.told = [["Ben", "sms", "delivered"], ["Ana", "call", "failed"]]
+    ben = {"kind": "contact", "id": "c9", "name": "Ben"}
+    await server.change(alert_id, state="acknowledged", acknowledged_by=ben, acknowledged_at=now_ms())
+    await page.get_by_text("Ben is on it since").wait_for()
+    await page.get_by_text("Ben, text, delivered").or_(page.get_by_text("Ben: text, delivered")).wait_for()
+    await page.get_by_text("Ana: call, failed").wait_for()
+    await named(phone, "I’m on it too").wait_for()
+    await server.change(alert_id, responders=[{"person": ben, "at": now_ms(), "eta_s": 300}])
+    await page.get_by_text("Ben is on the way, there at about").wait_for()
+    await server.change(
+        alert_id, state="cancelled", closed_by={"kind": "driver", "id": "", "name": ""}, closed_at=now_ms()
+    )
+    await page.get_by_text("Asha has called it off, at").wait_for()
+    assert await page.locator("a[href^='tel:']").count() == 0
+
+
+async def test_the_emergency_number_is_that_of_the_place(phone: Tab, server: FakeContact) -> None:
+    server.trip["phone"] = "+442079460958"
+    await opened(phone, server)
+    await server.press()
+    number = phone.page.locator("a[href='tel:999']")
+    await number.get_by_text("Call 999").wait_for()
+    await number.get_by_text("The emergency number where they are.").wait_for()
+    them = phone.page.locator("a[href='tel:+442079460958']")
+    assert "Call" in await them.inner_text() and "Asha" in await them.inner_text()
+    await server.report("asha", 40.7128, -74.006)
+    await phone.page.locator("a[href='tel:911']").wait_for()
+
+
+async def test_a_silent_alert_offers_no_call_to_them(phone: Tab, server: FakeContact) -> None:
+    server.trip["phone"] = "+442079460958"
+    await opened(phone, server)
+    await server.press(silent=True)
+    await phone.page.get_by_text("Please do not call them").wait_for()
+    assert await phone.page.locator("a[href='tel:+442079460958']").count() == 0
+    await phone.page.locator("a[href='tel:999']").wait_for()
+
+
+async def test_a_tap_in_a_dead_zone_gets_through_later(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    await server.press()
+    server.deaf = True
+    await named(phone, "I’m on it").tap()
+    await phone.page.get_by_text("No connection. Still trying…").wait_for()
+    server.deaf = False
+    await phone.page.get_by_text("You are on it since").wait_for()
+    assert [act for act, _ in server.acts] == ["ack"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("conflict", "Things have moved on meanwhile."), ("forbidden", "This link cannot answer this alert.")],
+)
+async def test_a_refusal_is_said_kindly(phone: Tab, server: FakeContact, code: str, said: str) -> None:
+    await opened(phone, server)
+    await server.press()
+    server.refuse["ack"] = refusal(code, "no")
+    await named(phone, "I’m on it").tap()
+    await phone.page.get_by_text(said).wait_for()
+
+
+async def test_a_state_that_moved_while_away_is_shown(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    alert_id = await server.press()
+    await named(phone, "I’m on it").wait_for()
+    server.keep_out = True
+    await server.cut()
+    server.alerts[alert_id] |= {"state": "resolved", "version": 9, "closed_at": now_ms()}
+    server.keep_out = False
+    await phone.page.get_by_role("heading", name="It is over").wait_for()
+    await phone.until("s.alert.version === 9 && s.connection === 'live'")
+
+
+async def test_a_link_that_looks_offers_nothing_but_calls(phone: Tab, server: FakeContact) -> None:
+    server.shares["id1.secret1"] = Link()
+    await opened(phone, server)
+    await server.press()
+    await phone.page.get_by_text("This link is for looking.").wait_for()
+    await phone.page.locator("a[href='tel:999']").wait_for()
+    assert await phone.page.locator(".actions button").count() == 0
+    assert (await phone.state())["told"] is None
+
+
+async def test_a_drill_is_marked(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    await server.press(drill=True)
+    await phone.page.get_by_text("This is an exercise. Nobody is in danger.").wait_for()
+    await phone.page.get_by_text("Drill · SOS").wait_for()
+
+
+async def test_an_alerts_link_without_a_journey_shows_where_it_was_pressed(
+    phone: Tab, server: FakeContact
+) -> None:
+    alert_id = await server.press(journey_id=None)
+    server.shares["id1.secret1"] = Link(journey="", holder="Mum", alert=alert_id)
+    whoami = server._whoami
+
+    async def no_journey(sid: str, *rest: Any) -> dict[str, Any]:
+        return await whoami(sid, *rest) | {"journey_id": None}
+
+    server.sio.on("whoami", no_journey, namespace="/watch")
+    await phone.page.goto(f"{server.url}/s/id1#secret1")
+    await phone.page.get_by_role("heading", name="Asha needs help").wait_for()
+    await named(phone, "Open in maps").wait_for()
+    await named(phone, "I’m on it").tap()
+    await phone.page.get_by_text("You are on it since").wait_for()
+    await server.change(alert_id, state="resolved", closed_at=now_ms())
+    await phone.page.get_by_role("heading", name="It is over").wait_for()
+    await expect(named(phone, "Open in maps")).to_be_hidden()
+
+
+async def test_revoking_while_an_alert_is_open_forgets_it_too(phone: Tab, server: FakeContact) -> None:
+    server.trip["phone"] = "+442079460958"
+    await opened(phone, server)
+    await server.press(message="help me please")
+    await phone.page.get_by_text("help me please").wait_for()
+    server.shares.clear()
+    await server.close_with("revoked")
+    await phone.page.get_by_role("heading", name="This link has been switched off").wait_for()
+    content = await phone.page.content()
+    assert not [
+        word for word in ("Asha", "asha", "help me please", "+442079460958", "tel:") if word in content
+    ]
+    assert (await phone.state())["alert"] is None
+
+
+async def test_hostile_names_and_words_do_nothing(phone: Tab, server: FakeContact) -> None:
+    server.trip |= {
+        "name": HOSTILE,
+        "phone": "javascript:alert(1)",
+        "destination": {"name": HOSTILE, "lat": 1e9, "lon": {}},
+        "arrive_by": "<b>",
+    }
+    server.told = [[HOSTILE, "<b>", "<i>"], ["x"]]
+    await opened(phone, server)
+    evil = {"kind": "contact", "id": "c", "name": HOSTILE}
+    coming = [{"person": evil, "at": now_ms(), "eta_s": -5}]
+    await server.press(message=HOSTILE, kind="<svg>", acknowledged_by=evil, responders=coming)
+    await phone.page.locator(".told li").first.wait_for()
+    assert await phone.page.evaluate(
+        "() => window.pwned === undefined && !document.querySelector('main img')"
+    )
+    assert await phone.page.locator("a[href^='javascript']").count() == 0
+    title = await phone.page.locator("#sos-title").inner_text()
+    assert "\u202e" not in title and len(title) < 200
+    widths = "() => [document.documentElement, document.querySelector('.sheet')].map((e) => e.scrollWidth)"
+    page, sheet = await phone.page.evaluate(widths)
+    assert max(page, sheet) <= PHONE["width"], "nothing runs out of the side"
+
+
+async def test_open_in_maps_asks_an_app_at_the_tap_and_the_web_only_by_its_own_button(
+    phone: Tab, server: FakeContact
+) -> None:
+    phone.expected = ("Failed to launch",)
+    await opened(phone, server)
+    asked: list[str] = []
+    phone.page.on("request", lambda request: asked.append(request.url))
+    await expect(phone.page.get_by_text("Did no map open?")).to_be_hidden()
+    await named(phone, "Open in maps").tap()
+    await phone.page.get_by_text("Did no map open?").wait_for()
+    opened_web = "window.open = (...args) => { window.asked = args; return null; }"
+    await phone.page.evaluate(opened_web)
+    await named(phone, "Open in the browser (OpenStreetMap)").tap()
+    url, target, features = await phone.page.evaluate("() => window.asked")
+    assert url.startswith("https://www.openstreetmap.org/") and (target, features) == (
+        "_blank",
+        "noopener,noreferrer",
+    )
+    phone.outside = [one for one in phone.outside if not one.startswith("geo:")]
+    assert not [one for one in asked if "53.4" in one and not one.startswith("geo:")]
+    assert "53.4" not in phone.page.url
+
+
+async def test_where_to_by_when_and_since_when_are_told(phone: Tab, server: FakeContact) -> None:
+    server.trip |= {
+        "destination": {"name": "Pier Head", "lat": 53.4, "lon": -3.0},
+        "arrive_by": now_ms() + 1_800_000,
+    }
+    for step in range(3):
+        await server.report(
+            "asha",
+            LAT + step * 0.0001,
+            LON,
+            t_ms=now_ms() - (3 - step) * 60_000,
+            speed_mps=0.1,
+            battery_pct=9,
+        )
+    await opened(phone, server)
+    facts = phone.page.locator(".facts")
+    await facts.get_by_text("Pier Head", exact=False).wait_for()
+    await facts.get_by_text("9%, low").wait_for()
+    await facts.get_by_text("Moving since").wait_for()
+
+
+# --- for everybody
+
+
+@pytest.mark.parametrize("language", ["en-GB", "ar-EG"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", ["quiet", "active", "mine", "over", "closed"])
+async def test_axe_finds_no_fault(
+    browser: Browser, server: FakeContact, language: str, scheme: Any, state: str
+) -> None:
+    context = await browser.new_context(
+        viewport=PHONE, locale=language, color_scheme=scheme, reduced_motion="reduce"
+    )
+    tab = await open_tab(context, server.url)
+    server.told = [["Ben", "sms", "delivered"]]
+    server.trip["phone"] = "+442079460958"
+    await opened(tab, server)
+    if state in ("active", "mine", "over"):
+        alert_id = await server.press(message="help", silent=state == "mine", drill=state == "over")
+        me = {"kind": "contact", "id": "share:id1", "name": "Mum"}
+        if state == "mine":
+            await server.change(alert_id, state="acknowledged", acknowledged_by=me, acknowledged_at=now_ms())
+        if state == "over":
+            await server.change(alert_id, state="resolved", closed_by=me, closed_at=now_ms())
+        version = server.alerts[alert_id]["version"]
+        await tab.until("s.alert?.version === a && s.told !== null", version)
+    if state == "closed":
+        await server.close_with("revoked")
+        await tab.until("s.closed")
+    await tab.page.evaluate(AXE.read_text())
+    found = await tab.page.evaluate(
+        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+    )
+    assert [(one["id"], one["impact"], one["nodes"][0]["html"][:160]) for one in found] == []
+    assert await tab.page.evaluate("() => document.documentElement.dir") == (
+        "rtl" if language[:2] == "ar" else "ltr"
+    )
+    await context.close()
+    assert tab.unexpected() == []
+
+
+async def test_every_target_is_big_enough_for_a_thumb_and_large_text_fits(
+    phone: Tab, server: FakeContact
+) -> None:
+    server.trip |= {"phone": "+442079460958", "name": "Asha Kiplagat-Worthington"}
+    await opened(phone, server)
+    await server.press(message="help")
+    await named(phone, "I’m on it").tap()
+    await named(phone, "10 minutes").wait_for()
+    script = """() => [...document.querySelectorAll('main button, main a, main select')]
+      .filter((e) => e.offsetParent !== null).map((e) => [e.textContent, e.getBoundingClientRect()])
+      .filter(([, r]) => r.width < 44 || r.height < 44).map(([t, r]) => [t, r.width, r.height])"""
+    assert await phone.page.evaluate(script) == []
+    await phone.page.evaluate("() => (document.documentElement.style.fontSize = '200%')")
+    cut = """() => [...document.querySelectorAll('.sheet *')].map((e) => [e.tagName, e.getBoundingClientRect()])
+      .filter(([, r]) => r.right > innerWidth + 1 || r.left < -1).map(([name]) => name)"""
+    assert await phone.page.evaluate(cut) == []
+    scroll = """() => { const s = document.querySelector('.sheet'); s.scrollTop = 1e6;
+      return s.scrollTop + s.clientHeight >= s.scrollHeight - 2; }"""
+    assert await phone.page.evaluate(scroll), "all of it can be scrolled to"
+
+
+async def test_by_keyboard_alone_an_alert_is_taken_and_the_focus_stays_in_it(
+    tab: Tab, server: FakeContact
+) -> None:
+    await opened(tab, server)
+    await server.press()
+    await named(tab, "I’m on it").focus()
+    await tab.page.keyboard.press("Enter")
+    await tab.page.get_by_text("You are on it since").wait_for()
+    inside = "() => document.querySelector('.sos').contains(document.activeElement)"
+    await tab.page.wait_for_function(inside)
+
+
+async def test_the_table_of_numbers_waits_until_it_is_wanted(phone: Tab, server: FakeContact) -> None:
+    asked: list[str] = []
+    phone.page.on("request", lambda request: asked.append(request.url))
+    await opened(phone, server)
+    assert not [url for url in asked if "emergency" in url], "not before the page is up"
+    await server.press()
+    await phone.until("s.emergency")
+    assert len([url for url in asked if "emergency" in url]) == 1
+
+
+def test_the_page_is_light_before_its_map() -> None:
+    """The scripts that share.html itself asks for, compressed."""
+    asked = re.findall(r'"/pages/(assets/[^"]+\.js)"', (STATIC / "share.html").read_text())
+    sizes = {name: _compressed(STATIC / name) for name in asked}
+    assert sizes and sum(sizes.values()) < 40_000, sizes
+    assert not [name for name in asked if "mapside" in name or "emergency" in name]
+
+
+def _compressed(path: Path) -> int:
+    brotli = path.with_name(path.name + ".br")
+    return (brotli if brotli.exists() else path).stat().st_size
+
+
+async def test_nothing_blinks(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    await server.press()
+    await named(phone, "I’m on it").wait_for()
+    moving = "() => document.getAnimations().filter((a) => a.playState === 'running').length"
+    assert await phone.page.evaluate(moving) == 0

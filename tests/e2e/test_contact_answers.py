@@ -11,7 +11,6 @@ from tests.e2e.world import World, now_ms
 from tests.pages.conftest import browser, open_tab, pages_built
 
 __all__ = ["browser", "pages_built"]  # fixtures, found by their names here
-PHONE = {"width": 390, "height": 844}
 
 
 async def test_a_contact_takes_an_sos_and_the_drivers_phone_hears_who_it_is(
@@ -38,7 +37,9 @@ async def test_a_contact_takes_an_sos_and_the_drivers_phone_hears_who_it_is(
         wish = {"scope": "journey", "expires_in_s": 600, "may_answer": True, "name": "Mum"}
         link = await world.call("POST", f"/api/v1/journeys/{journey}/shares", json=wish)
 
-        context = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, locale="en-GB")
+        context = await browser.new_context(
+            viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale="en-GB"
+        )
         tab = await open_tab(context, world.cluster.url)
         await tab.page.goto(link["url"])
         await tab.until("s.connection === 'live' && s.map_ready && s.drivers.ada", timeout_s=60.0)

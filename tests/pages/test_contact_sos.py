@@ -341,7 +341,8 @@ async def test_every_target_is_big_enough_for_a_thumb_and_large_text_fits(
       .filter(([, r]) => r.width < 44 || r.height < 44).map(([t, r]) => [t, r.width, r.height])"""
     assert await phone.page.evaluate(script) == []
     await phone.page.evaluate("() => (document.documentElement.style.fontSize = '200%')")
-    cut = """() => [...document.querySelectorAll('.sheet *')].map((e) => [e.tagName, e.getBoundingClientRect()])
+    cut = """() => [...document.querySelectorAll('.sheet *')]
+      .map((e) => [e.tagName, e.getBoundingClientRect()])
       .filter(([, r]) => r.right > innerWidth + 1 || r.left < -1).map(([name]) => name)"""
     assert await phone.page.evaluate(cut) == []
     scroll = """() => { const s = document.querySelector('.sheet'); s.scrollTop = 1e6;

@@ -61,10 +61,12 @@ export class MapSide {
   /** What is true now; a new point is glided to. */
   put(subject: Subject | null): void {
     const before = this.subject?.point ?? null;
+    if (subject === null && before === null) return;
     this.subject = subject;
     this.dirty = true;
     if (subject === null) return this.wipe();
-    if (subject.point !== before) {
+    const { seq, tMs } = subject.point;
+    if (seq !== before?.seq || tMs !== before.tMs) {
       this.stage.aim(PERSON, placeOf(subject.point), performance.now(), stillWished() || document.hidden);
     }
     this.frameOnce();

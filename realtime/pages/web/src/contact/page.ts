@@ -4,29 +4,26 @@ import { brand, button, languageSelect, LineSigns, notice, themeButton } from ".
 import type { Config } from "../common/config";
 import { ICONS, make, say, show } from "../common/dom";
 import { Formats } from "../common/format";
-import { ageMs, freshness, seenThrough, type Freshness } from "../common/freshness";
+import type { Freshness } from "../common/freshness";
 import { usesMiles } from "../common/language";
 import { expose, journeyProbe } from "../common/probe";
 import { Session, type LinkState } from "../common/session";
-import type { Identity, PlacedPoint, Point, Presence, Refusal } from "../common/wire";
+import type { Identity, PlacedPoint, Point, Refusal } from "../common/wire";
 import { clean } from "../common/words";
-import type { Padding } from "../map/mapview";
 import { Banner, type Act } from "./banner";
 import { Card } from "./card";
 import { closedWords, statusWords, type ContactWords } from "./contactwords";
-import type { MapSide } from "./mapside";
-import type { Emergency } from "./places";
 import { AlertFeed, TripFeed } from "./feeds";
 import { Hearsay, insist } from "./deeds";
+import { Ground } from "./ground";
 import { AlertBook } from "./sos";
-import { movement, readTrip, type Trip } from "./trip";
+import { Person } from "./person";
+import { movement, readTrip } from "./trip";
 
 const TOLD_EVERY_MS = 5_000;
 /** Where to and by when may change while one looks. */
 const TRIP_EVERY_MS = 60_000;
 const MAX_ALERTS = 5;
-const IDLE_MS = 4_000;
-const WIDE_PX = 720;
 
 export class ContactPage {
   private readonly formats: Formats;
@@ -41,22 +38,15 @@ export class ContactPage {
   private readonly alertFeeds = new Map<string, AlertFeed>();
   private identity: Identity | null = null;
   private feed: TripFeed | null = null;
-  private trip: Trip | null = null;
-  private point: PlacedPoint | null = null;
-  private pointSeenMs = 0;
-  private presence: Presence | null = null;
+  private readonly person = new Person();
   private readonly hearsay: Hearsay;
-  private staleAfterMs = 60_000;
-  private ended = false;
   private closed = false;
-  private map: MapSide | null = null;
-  private emergencyOf: ((place: { lat: number; lon: number }) => Emergency) | null = null;
-  private askedEmergency = false;
+  private readonly ground: Ground;
 
   constructor(
     share: string,
     private readonly root: HTMLElement,
-    private readonly ground: HTMLElement,
+    container: HTMLElement,
     private readonly config: Promise<Config>,
     private readonly words: ContactWords,
   ) {
@@ -68,7 +58,9 @@ export class ContactPage {
       this.book.hide(one);
       this.retell();
     });
-    this.centre = button(words.say("follow"), ICONS.centre, () => this.map?.centre());
+    this.ground = new Ground(container, this.sheet, () => this.retell());
+    container.setAttribute("aria-label", words.say("map"));
+    this.centre = button(words.say("follow"), ICONS.centre, () => this.ground.map?.centre());
     this.hearsay = new Hearsay((alert) => this.session.request("alert:told", { alert_id: alert.id }));
     this.session = new Session({ share }, {
       state: (state) => this.lineChanged(state),
@@ -77,12 +69,12 @@ export class ContactPage {
         if (feed === this.feed?.name) this.feed.positions(fixes);
       },
       presence: (feed, driver, presence) => {
-        if (feed === this.feed?.name && driver === this.feed.driver) this.presence = presence;
+        if (feed === this.feed?.name && driver === this.feed.driver) this.person.presence = presence;
         this.retell();
       },
       journey: (_feed, news) => {
         if (news.journey !== this.feed?.journey) return;
-        this.ended = news.state !== "started";
+        this.person.ended = news.state !== "started";
         this.retell();
       },
       alert: (_feed, alert) => this.heard(alert),
@@ -95,16 +87,18 @@ export class ContactPage {
     window.setInterval(() => this.retell(), 1_000);
     window.setInterval(() => void this.askTold(), TOLD_EVERY_MS);
     window.setInterval(() => {
-      if (this.feed && !this.ended && !document.hidden) this.session.rewatch(this.feed.name);
+      if (this.feed && !this.person.ended && !document.hidden) this.session.rewatch(this.feed.name);
     }, TRIP_EVERY_MS);
-    expose(() => this.probe(), () => this.map?.at() ?? null);
-    void this.config.then((config) => this.loadMap(config));
+    expose(() => this.probe(), () => this.ground.map?.at() ?? null);
+    void this.config.then((config) => {
+      this.person.staleAfterMs = config.staleAfterMs;
+      return this.ground.load(config);
+    });
   }
 
   private build(): void {
     const { words } = this;
     document.title = words.say("title");
-    this.ground.setAttribute("aria-label", words.say("map"));
     this.centre.classList.add("follow");
     const tools = make("div", "tools", [languageSelect(words), themeButton(words)]);
     const foot = make("footer", "", [this.until, make("div", "foot", [brand(), this.signs.chip, tools])]);
@@ -116,29 +110,7 @@ export class ContactPage {
 
   private resized(): void {
     document.documentElement.style.setProperty("--sheet", `${this.sheet.offsetHeight}px`);
-    this.map?.shifted();
-  }
-
-  private async loadMap(config: Config): Promise<void> {
-    this.staleAfterMs = config.staleAfterMs;
-    const { MapSide: Made } = await import("./mapside");
-    if (this.closed) return;
-    this.map = new Made(this.ground, config.mapStyleUrl, () => this.padding(), () => this.retell());
-    this.show();
-    window.setTimeout(() => this.loadEmergency(), IDLE_MS);
-  }
-
-  /** Numbers for every country: not before there is time for it, unless an alert is open. */
-  private loadEmergency(): void {
-    if (this.askedEmergency || this.closed) return;
-    this.askedEmergency = true;
-    import("./emergency").then(
-      ({ emergencyOf }) => {
-        this.emergencyOf = emergencyOf;
-        this.retell();
-      },
-      () => (this.askedEmergency = false), // asked for again with the next word of an alert
-    );
+    this.ground.map?.shifted();
   }
 
   // --- what the server says
@@ -157,17 +129,17 @@ export class ContactPage {
       journey,
       {
         grew: (points) => this.grew(points),
-        heard: (presence) => (this.presence = presence),
+        heard: (presence) => (this.person.presence = presence),
         gap: () => this.session.rewatch(feed.name),
-        ended: (ended) => (this.ended = ended),
+        ended: (ended) => (this.person.ended = ended),
         startedOver: () => {
-          this.map?.forgetWay();
+          this.ground.map?.forgetWay();
           this.session.watch(feed);
         },
         refused: (refusal) => this.journeyRefused(refusal),
       },
       (snapshot) => {
-        this.trip = snapshot.journey && readTrip(snapshot.journey.raw);
+        this.person.trip = snapshot.journey && readTrip(snapshot.journey.raw);
         for (const alert of snapshot.alerts) this.heard(alert);
         this.retell();
       },
@@ -180,26 +152,19 @@ export class ContactPage {
   private journeyRefused(refusal: Refusal): void {
     if (this.identity?.alertId == null) return this.shut(refusal);
     this.feed = null;
-    this.point = null;
-    this.presence = null;
-    this.ended = true;
-    this.map?.put(null);
+    this.person.leave();
     this.retell();
   }
 
   private grew(points: readonly Point[]): void {
-    const placed = this.feed?.log.placed ?? [];
-    const last = placed[placed.length - 1];
-    if (!last || last === this.point || !points.some((point) => point.seq === last.seq)) return;
-    this.point = last;
-    this.pointSeenMs = this.session.now();
+    this.person.took(points, this.feed?.log.placed ?? [], this.session.now());
     this.retell();
   }
 
   private heard(alert: Alert): void {
     if (this.closed || !this.book.take(alert)) return;
     this.watchAlert(alert.id);
-    if (isOpen(alert)) this.loadEmergency();
+    if (isOpen(alert)) this.ground.wantNumbers();
     void this.askTold();
     this.retell();
   }
@@ -247,16 +212,14 @@ export class ContactPage {
     this.closed = true;
     this.session.stop();
     this.feed = null;
-    this.trip = null;
-    this.point = null;
-    this.presence = null;
+    this.person.leave();
     this.hearsay.clear();
     this.identity = null;
     this.book.clear();
     this.alertFeeds.clear();
     this.banner.update(null);
     this.card.clear();
-    this.map?.close();
+    this.ground.close();
     document.title = this.words.say("brand");
     const { title, lines } = closedWords(this.words, refusal);
     this.root.replaceChildren(notice(title, ...lines));
@@ -264,28 +227,12 @@ export class ContactPage {
 
   private get name(): string {
     const alert = this.book.shown;
-    const said = this.trip?.name || this.hearsay.name || this.feed?.driver || alert?.driver || "";
+    const said = this.person.trip?.name || this.hearsay.name || this.feed?.driver || alert?.driver || "";
     return clean(said, 80) || this.words.say("title");
   }
 
-  /** Where they are: their last point; of an alert without a journey, where it was pressed. */
-  private get spot(): PlacedPoint | null {
-    if (this.point) return this.point;
-    const alert = this.book.shown;
-    const place = alert && isOpen(alert) ? alert.place : null;
-    if (!alert || !place) return null;
-    const { lat, lon, accuracyM, batteryPct } = place;
-    return { seq: 0, tMs: place.tMs ?? alert.pressedMs, lat, lon, speedMps: null, headingDeg: null, accuracyM, batteryPct };
-  }
-
-  private age(spot: PlacedPoint | null): number {
-    const seenMs = spot === this.point ? this.pointSeenMs : (spot?.tMs ?? 0);
-    return ageMs(this.session.now(), spot?.tMs ?? null, seenMs);
-  }
-
   private freshness(spot: PlacedPoint | null): Freshness {
-    const state = freshness(this.age(spot), this.presence?.state ?? null, this.staleAfterMs);
-    return seenThrough(this.ended ? "offline" : state, this.signs.downMs(this.session));
+    return this.person.freshness(spot, this.session.now(), this.signs.downMs(this.session));
   }
 
   private get live(): boolean {
@@ -294,25 +241,26 @@ export class ContactPage {
 
   private retell(): void {
     if (this.closed) return;
-    const spot = this.spot;
+    const spot = this.person.spot(this.book.shown);
     this.signs.update(this.session, spot !== null);
-    show(this.centre, spot !== null && (this.map?.strayed ?? false));
+    show(this.centre, spot !== null && (this.ground.map?.strayed ?? false));
     this.tellPerson(spot);
     this.tellAlert(spot);
     this.tellLink();
-    this.show();
+    const way = this.showsWay && spot === this.person.point ? (this.feed?.log.placed ?? null) : null;
+    this.ground.show(spot && { point: spot, way, freshness: this.freshness(spot) });
   }
 
   private tellPerson(spot: PlacedPoint | null): void {
     const { words, live } = this;
-    const look = this.freshness(spot);
     const nowMs = this.session.now();
+    const look = this.freshness(spot);
     let [state, sentence] = [words.say("state.waiting"), words.say("looking")];
     if (spot) {
-      const situation = { freshness: look, ageMs: this.age(spot), live, ended: this.ended, presence: this.presence, nowMs };
+      const situation = { freshness: look, ageMs: this.person.age(spot, nowMs), live, ended: this.person.ended, presence: this.person.presence, nowMs };
       [state, sentence] = statusWords(words, this.formats, situation);
     } else if (this.identity && this.session.state.kind === "live") {
-      sentence = words.say(this.ended ? "away" : "none");
+      sentence = words.say(this.person.ended ? "away" : "none");
     }
     const placed = this.feed?.log.placed ?? [];
     this.card.update({
@@ -323,8 +271,8 @@ export class ContactPage {
       point: spot,
       fresh: look === "fresh",
       movement: movement(placed, this.showsWay && placed[0]?.seq === 1),
-      trip: this.trip,
-      ended: this.ended,
+      trip: this.person.trip,
+      ended: this.person.ended,
       nowMs,
     });
     document.title = spot ? words.say("title.person", { name: this.name, state }) : words.say("title");
@@ -338,8 +286,8 @@ export class ContactPage {
       name: this.name,
       mayAnswer: this.identity?.mayAnswer ?? false,
       told: this.hearsay.of(alert),
-      phone: this.trip?.phone ?? this.hearsay.phone,
-      emergency: spot && this.emergencyOf ? this.emergencyOf(spot) : null,
+      phone: this.person.trip?.phone ?? this.hearsay.phone,
+      emergency: this.ground.emergency(spot),
       nowMs: this.session.now(),
     });
     if (!isOpen(alert)) return;
@@ -358,25 +306,10 @@ export class ContactPage {
     return this.identity?.scope === "journey";
   }
 
-  private show(): void {
-    if (!this.map || this.closed) return;
-    const spot = this.spot;
-    if (!spot) return;
-    const way = this.showsWay && spot === this.point ? (this.feed?.log.placed ?? null) : null;
-    this.map.put({ point: spot, way, freshness: this.freshness(spot) });
-  }
-
-  private padding(): Padding {
-    const { width, height } = this.sheet.getBoundingClientRect();
-    const room = Math.round(window.innerHeight * 0.75); // a sheet that covers nearly all still leaves a strip
-    if (window.innerWidth < WIDE_PX) return { top: 70, right: 40, bottom: Math.min(height + 30, room), left: 40 };
-    const side = width + 56;
-    const rtl = document.documentElement.dir === "rtl";
-    return { top: 60, bottom: 60, right: rtl ? side : 60, left: rtl ? 60 : side };
-  }
-
   private probe(): unknown {
-    const { feed, point, map } = this;
+    const { feed, person } = this;
+    const { map } = this.ground;
+    const { point } = person;
     const driver = feed?.driver;
     const alert = this.book.shown;
     const entry = point && {
@@ -386,7 +319,7 @@ export class ContactPage {
       t_ms: point.tMs,
       journey: feed?.journey,
       freshness: this.freshness(point),
-      age_ms: this.age(point),
+      age_ms: person.age(point, this.session.now()),
       shown: map?.shown() ?? null,
     };
     return {
@@ -396,13 +329,13 @@ export class ContactPage {
       last_loss: this.session.lastLoss,
       map_ready: map?.ready ?? false,
       closed: this.closed,
-      ended: this.ended,
+      ended: this.person.ended,
       drivers: entry && driver ? { [driver]: entry } : {},
       journeys: feed ? { [feed.journey]: journeyProbe(feed) } : {},
       alert: alert && { id: alert.id, state: alert.state, version: alert.version },
       told: alert && (this.hearsay.of(alert)?.length ?? null),
-      presence: this.presence,
-      emergency: this.emergencyOf !== null,
+      presence: this.person.presence,
+      emergency: this.ground.hasNumbers,
       drawing: { updates: map?.pace.updates ?? 0, cost_ms: map?.pace.costMs ?? 0 },
     };
   }

@@ -36,7 +36,7 @@ export class Banner {
   private readonly when = make("p", "when");
   private readonly drill = make("p", "drill", [], { hidden: "" });
   private readonly message = make("blockquote", "", [], { hidden: "", dir: "auto" });
-  private readonly who = make("ul", "lines", [], { role: "status" });
+  private readonly who = make("ul", "lines");
   private readonly note = make("p", "note", [], { role: "status", hidden: "" });
   private readonly actions = make("div", "actions");
   private readonly calls = make("div", "calls");
@@ -57,7 +57,7 @@ export class Banner {
   ) {
     this.head.append(this.sign, make("div", "", [this.kind, this.title, this.when]));
     say(this.doneTitle, words.say("sos.done"));
-    const body = make("div", "sos-body", [this.drill, this.message, this.who, this.actions, this.note, this.calls, this.doneTitle, this.done]);
+    const body = make("div", "sos-body", [this.drill, this.message, make("div", "", [this.who], { role: "status" }), this.actions, this.note, this.calls, this.doneTitle, this.done]);
     this.element.append(this.head, body);
   }
 

@@ -243,6 +243,7 @@ export class ContactPage {
     if (this.closed) return;
     const spot = this.person.spot(this.book.shown);
     this.signs.update(this.session, spot !== null);
+    show(this.signs.chip, this.session.state.kind !== "live"); // the pill says how live the person is
     show(this.centre, spot !== null && (this.ground.map?.strayed ?? false));
     this.tellPerson(spot);
     this.tellAlert(spot);

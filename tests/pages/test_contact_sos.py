@@ -288,6 +288,7 @@ async def test_where_to_by_when_and_since_when_are_told(phone: Tab, server: Fake
             battery_pct=9,
         )
     await opened(phone, server)
+    await server.report("asha", LAT, LON, battery_pct=9)
     facts = phone.page.locator(".facts")
     await facts.get_by_text(said("Pier Head")).wait_for()
     await facts.get_by_text(said("9%, low")).wait_for()

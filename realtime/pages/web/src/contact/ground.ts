@@ -71,7 +71,7 @@ export class Ground {
   private padding(): Padding {
     const { width, height } = this.sheet.getBoundingClientRect();
     const room = Math.round(window.innerHeight * 0.75); // a sheet that covers nearly all still leaves a strip
-    if (window.innerWidth < WIDE_PX) return { top: 70, right: 40, bottom: Math.min(height + 30, room), left: 40 };
+    if (window.innerWidth < WIDE_PX) return { top: 24, right: 40, bottom: Math.min(height + 40, room), left: 40 };
     const side = width + 56;
     const rtl = document.documentElement.dir === "rtl";
     return { top: 60, bottom: 60, right: rtl ? side : 60, left: rtl ? 60 : side };

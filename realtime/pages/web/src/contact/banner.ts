@@ -189,7 +189,7 @@ export class Banner {
 
   private button(act: string, label: string, look: string, tap: () => void): HTMLButtonElement {
     const made = make("button", `button ${look}`.trim(), label, { type: "button", "data-act": act });
-    made.disabled = this.busy;
+    made.setAttribute("aria-disabled", String(this.busy)); // not `disabled`: that would take the focus away
     made.addEventListener("click", tap);
     return made;
   }
@@ -225,7 +225,7 @@ export class Banner {
     this.busy = busy;
     this.drawn = "";
     this.element.setAttribute("aria-busy", String(busy));
-    for (const one of this.actions.querySelectorAll("button")) one.disabled = busy;
+    for (const one of this.actions.querySelectorAll("button")) one.setAttribute("aria-disabled", String(busy));
   }
 
   private tell(text: string | null): void {

@@ -281,6 +281,7 @@ export class ContactPage {
 
   private tellAlert(spot: PlacedPoint | null): void {
     const alert = this.book.shown;
+    this.sheet.classList.toggle("alarmed", alert !== null);
     if (!alert) return this.banner.update(null);
     this.banner.update({
       alert,

@@ -35,17 +35,15 @@ async def tab_of(browser: Browser, world: World, **options: Any) -> AsyncIterato
 async def signed_in(console: Tab, world: World) -> None:
     await console.page.goto(f"{world.cluster.url}/console#token={world.token(ttl_s=3600)}")
     await console.until("s.connection === 'live' && s.map_ready", timeout_s=LONG_S)
-    vendors = console.page.get_by_label("Vendors:", exact=False)
-    if await vendors.count():
-        await vendors.first.wait_for()
     await console.page.get_by_role("button", name="No sound").click()
 
 
-async def paired(console: Tab, phone: Tab, driver: str, name: str) -> None:
+async def paired(world: World, console: Tab, phone: Tab, driver: str, name: str) -> None:
     """The link behind the code that the console shows is opened on the phone."""
     page = console.page
     await page.get_by_role("button", name="Add a driver").click()
     dialog = page.get_by_role("dialog", name="Add a driver")
+    await dialog.get_by_label("Vendor").fill(world.vendor)
     await dialog.get_by_label("Driver’s id").fill(driver)
     await dialog.get_by_label("Name", exact=False).last.fill(name)
     await dialog.get_by_role("button", name="Make a code").click()
@@ -91,7 +89,7 @@ async def test_a_day_of_three_people(world: World, browser: Browser, pages_built
     ):
         await phone.page.context.grant_permissions(["geolocation"], origin=world.cluster.url)
         await signed_in(console, world)
-        await paired(console, phone, "ada", "Ada")
+        await paired(world, console, phone, "ada", "Ada")
 
         # She drives; the console and her mother see it.
         await phone.page.get_by_label("Where to?").fill("Pier Head")
@@ -135,7 +133,7 @@ async def test_a_day_of_three_people(world: World, browser: Browser, pages_built
         await mother.page.get_by_role("button", name="It is over").tap()
         await mother.page.get_by_role("button", name="Yes, they are safe").tap()
         await phone.page.get_by_role("heading", name="It is over").wait_for()
-        await desk.wait_for(state="detached")
+        await console.page.locator('.desk-now .alert[data-state="resolved"]').wait_for()
         await phone.page.get_by_role("button", name="Close").click()
 
         # The journey ends, and the console looks back at all of it.

@@ -35,7 +35,7 @@ export class PairDialog {
       go.disabled = true;
       const wish = new FormData(form);
       const id = this.driver?.id ?? String(wish.get("driver")).trim();
-      const vendor = this.driver?.vendor ?? String(wish.get("vendor"));
+      const vendor = this.driver?.vendor ?? String(wish.get("vendor")).trim();
       const name = String(wish.get("name") ?? "").trim();
       void this.create({ vendor, driver: id, ...(name ? { name } : {}) }).finally(() => (go.disabled = false));
     });
@@ -44,14 +44,18 @@ export class PairDialog {
 
   private fields(): HTMLElement[] {
     const { words, vendors } = this.context;
-    const vendor = make("select", "", [], { name: "vendor", required: "" });
-    for (const name of vendors.get()) vendor.append(make("option", "", name, { value: name }));
-    const id = make("input", "", [], { name: "driver", required: "", maxlength: "64", pattern: NAME_PATTERN, autocomplete: "off", spellcheck: "false", dir: "ltr" });
+    const plain = { required: "", maxlength: "64", pattern: NAME_PATTERN, autocomplete: "off", spellcheck: "false", dir: "ltr" };
+    // Typed, not picked: a tenant's first driver comes with its first vendor.
+    const vendor = make("input", "", [], { ...plain, name: "vendor", list: "pair-vendors" });
+    const known = make("datalist", "", vendors.get().map((name) => make("option", "", [], { value: name })), { id: "pair-vendors" });
+    vendor.value = vendors.get()[0] ?? "";
+    const id = make("input", "", [], { ...plain, name: "driver" });
     const name = make("input", "", [], { name: "name", maxlength: "80", autocomplete: "off" });
     const field = (label: string, input: HTMLElement, hint = ""): HTMLElement =>
       make("label", "field", [make("span", "", label), input, ...(hint ? [make("small", "", hint)] : [])]);
     return [
       field(words.say("pair.vendor"), vendor),
+      known,
       field(words.say("pair.driver"), id, words.say("pair.driver.hint")),
       field(words.say("pair.name"), name, words.say("pair.name.hint")),
     ];

@@ -17,6 +17,10 @@ from realtime.settings import Settings
 
 TENANT = "demo"
 VENDOR = "north"
+DRIVER = "sim-01"
+"""Whose journey is shared, and who raises the SOS: the first of the simulated fleet."""
+CONTACT = "Jo Reed"
+"""Who is told of it, and holds the link."""
 _WEEK_S = 7 * 86_400
 _ATTEMPTS = 60
 _SOS_ATTEMPTS = 180
@@ -94,11 +98,11 @@ async def share_link(base: str, token: str) -> str | None:
 
 
 def _make_link(base: str, token: str) -> str:
-    found = call("GET", f"{base}/api/v1/journeys?vendor={VENDOR}&limit=20", token)
+    found = call("GET", f"{base}/api/v1/journeys?vendor={VENDOR}&driver={DRIVER}&limit=20", token)
     journey = next((one["journey_id"] for one in found["journeys"] if one["state"] == "open"), None)
     if journey is None:
         raise LookupError("no journey is under way")
-    body = {"scope": "journey", "expires_in_s": _WEEK_S}
+    body = {"scope": "journey", "expires_in_s": _WEEK_S, "may_answer": True, "name": CONTACT}
     return str(call("POST", f"{base}/api/v1/journeys/{journey}/shares", token, body)["url"])
 
 

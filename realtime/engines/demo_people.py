@@ -13,13 +13,11 @@ from typing import Any
 from realtime.auth import Role, mint
 from realtime.engines import local
 from realtime.engines.console import Console
-from realtime.engines.demo import TENANT, VENDOR, call, outside_url, sent
+from realtime.engines.demo import CONTACT, DRIVER, TENANT, VENDOR, call, outside_url, sent
 from realtime.engines.plan import Plan, local_host
 
-DRIVER = "sim-01"
-"""Who raises the SOS: the first of the simulated fleet."""
 _CONTACT = {
-    "name": "Jo Reed",
+    "name": CONTACT,
     "phone": "+12025550143",
     "email": "jo.reed@wayguard.example",
     "time_zone": "Europe/London",

@@ -277,6 +277,22 @@ async def test_two_thousand_rows_are_reached_by_keyboard(tab: Tab, server: Fleet
 # --- the driver
 
 
+async def test_on_a_narrow_screen_who_is_picked_in_the_list_is_shown_on_the_map(
+    browser: Browser, server: FleetServer
+) -> None:
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-IE")
+    tab = await open_tab(context, server.url)
+    await some(server, "d1", "d2")
+    await opened(tab, server)
+    tabs = tab.page.get_by_role("navigation", name="What is shown")
+    await tabs.get_by_role("button", name="Drivers").click()
+    await row(tab, "d2").click()
+    await tab.until("s.chosen === 'd2'")
+    await tab.page.locator(".driver-card").wait_for()
+    assert not await row(tab, "d2").is_visible()
+    await context.close()
+
+
 async def test_the_panel_says_what_is_known_and_how_old_it_is(tab: Tab, server: FleetServer) -> None:
     await server.move(
         {"van-7": point(1, LAT, LON, speed_mps=12.5, battery_pct=64, t_ms=now_ms() - 300 * SECOND)}

@@ -69,6 +69,10 @@ class Console {
     this.health.start();
     this.picker.start();
     this.context.alerts.listen((alerts) => this.shell.count([...alerts.values()].filter((alert) => isOpen(alert) && !alert.drill).length));
+    this.context.chosen.listen((driver) => {
+      // Who picks somebody in the list wants to see them, and the list covers the map where both do not fit.
+      if (driver !== null && this.shell.shows === "side") this.shell.front("map");
+    });
     expose(() => this.probe(), () => null);
     this.context.session.start();
     void this.mountFleet();

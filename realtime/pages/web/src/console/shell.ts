@@ -46,6 +46,11 @@ export class Shell {
     this.tools.append(...tools);
   }
 
+  /** Which of the three is at the front, where only one of them fits. */
+  get shows(): Tab {
+    return this.element.dataset["tab"] as Tab;
+  }
+
   /** Brings one of the three to the front, where only one of them fits. */
   front(tab: Tab): void {
     this.element.dataset["tab"] = tab;

@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from alerts.attempt import Accepted, Attempt, Outcome, Purpose, Status
+from alerts.attempt import Accepted, Attempt, Channel, Outcome, Purpose, Status
 from alerts.case import Case
 from alerts.policy import Contact, PolicyCopy
 
@@ -12,6 +12,8 @@ _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
 _UNSENT: Final = _CLAIMABLE
 _ABSENT: Final = "absent"
+_ASKED: Final = frozenset({Channel.SMS, Channel.CALL})
+"""Ways whose provider can be asked whether it has a message."""
 
 
 def claim_ms(attempt: Attempt) -> int | None:
@@ -37,14 +39,20 @@ def leased(attempt: Attempt, by: str, until_ms: int) -> Attempt:
     return replace(attempt, lease_by=by, lease_until_ms=until_ms)
 
 
-def stood_in_for(case: Case, now_ms: int, lease_ms: int) -> Case:
+def stood_in_for(case: Case, now_ms: int, lease_ms: int, asked_ms: int) -> Case:
     """``case`` as who stands in for an absent ledger has it, who knows it as it was some seconds before.
 
     What was due then may have been sent, or is being sent by a process that cannot record it: it counts as
-    being sent for ``lease_ms`` and is looked up at the provider first.
+    being sent for ``lease_ms`` and is looked up at the provider first. Where that surely finds it,
+    ``asked_ms`` will do.
     """
+
+    def held_back(attempt: Attempt) -> Attempt:
+        until_ms = now_ms + (asked_ms if attempt.channel in _ASKED else lease_ms)
+        return replace(attempt, status=Status.SENDING, lease_by=_ABSENT, lease_until_ms=until_ms)
+
     held = {
-        key: replace(attempt, status=Status.SENDING, lease_by=_ABSENT, lease_until_ms=now_ms + lease_ms)
+        key: held_back(attempt)
         for key, attempt in case.attempts.items()
         if attempt.status is Status.SENDING or (attempt.status is Status.DUE and attempt.due_ms <= now_ms)
     }

@@ -61,7 +61,7 @@ class Earlier:
         first messages are on their way, and looked up before they are sent.
         """
         alert = self._news.get(press.tenant, alert_id_of(press.tenant, press.driver, press.sos_id))
-        return None if alert is None else stood_in_for(self._begun(alert), self._now_ms(), 0)
+        return None if alert is None else stood_in_for(self._begun(alert), self._now_ms(), 0, 0)
 
     def _begun(self, alert: Alert) -> Case:
         known = self._directory.of(alert.tenant, alert.vendor, alert.driver)

@@ -24,11 +24,14 @@ from realtime.store.open_cases import OpenCases
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 2.0
+AWAY_LOOK_S: Final = 0.5
 ASK_S: Final = 5.0
-AWAY_S: Final = 8.0
-"""Shorter absences are waited out: the steps of a policy wait longer, and what was sent is not known."""
+AWAY_S: Final = 4.0
+"""Shorter absences are waited out: what was sent is not known. Whom nobody has told yet waits for this."""
 LEASE_MS: Final = 30_000
 """What was being sent may still be; who stands in alone has waited for as long already."""
+ASKED_MS: Final = 1_000
+"""What had set out before Postgres went is at its provider by now, where that can be asked for it."""
 
 
 class Shadow:
@@ -83,7 +86,7 @@ class Shadow:
         for other in cases.values() if case is None else ():
             if (other.alert.tenant, other.alert.driver, other.alert.drill) == whose:
                 case = other
-        return None if case is None else stood_in_for(case, self._now_ms(), 0)
+        return None if case is None else stood_in_for(case, self._now_ms(), 0, 0)
 
     async def _stand_in(self) -> None:
         if self._open.cases:
@@ -91,8 +94,8 @@ class Shadow:
         for alert_id, case in list(self._open.cases.items()):
             if self._reach.is_up:
                 return
-            lease_ms = LEASE_MS if self._copies.is_up else 0
-            await self._local.adopt(stood_in_for(case, self._now_ms(), lease_ms))
+            lease_ms, asked_ms = (LEASE_MS, ASKED_MS) if self._copies.is_up else (0, 0)
+            await self._local.adopt(stood_in_for(case, self._now_ms(), lease_ms, asked_ms))
             await self._copies.turn(alert_id)
 
     async def _run(self) -> None:
@@ -103,4 +106,4 @@ class Shadow:
                 log.debug("the open alerts cannot be read")
             except Exception as error:  # its own text may quote a row
                 log.error("the open alerts cannot be kept up with: %s", type(error).__name__)
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_S if self._reach.is_up else AWAY_LOOK_S)

@@ -26,6 +26,8 @@ from tests.matrix.ledger import Sos
 from tests.matrix.outside import Outside
 from tests.matrix.phone import Phone
 
+BROUGHT_IN_S: Final = 60.0
+
 TENANT: Final = "matrix"
 VENDOR: Final = "north"
 POLICY: Final = Policy(
@@ -162,13 +164,21 @@ class World:
         return frozenset(str(row["alert_id"]) for row in rows)
 
     async def whole(self) -> None:
-        """Mend everything, and wait until all parts are there."""
+        """Mend everything, and wait until all parts are there and no journal has anything left to bring in:
+        else the next fault would come on top of this one.
+        """
         run = self.cluster.folder / "run"
         for name in self.cluster.workers:
             send_trap(run, name).unlink(missing_ok=True)
         clock_shift(run).write_text("0")
         self.outside.mend()
         await self.cluster.whole()
+        await until(self._is_brought_in, "every journal is in postgres", BROUGHT_IN_S)
+
+    async def _is_brought_in(self) -> bool:
+        names = (*self.cluster.instances, *self.cluster.workers)
+        waiting = [await self.cluster.metric(name, "wayguard_journal_waiting") for name in names]
+        return sum(waiting) == 0
 
 
 def driver_name(number: int) -> str:

@@ -64,8 +64,6 @@ class SmsNotifier:
         to = job.contact.phone
         if not to:
             return None
-        # No other message has it: links differ from attempt to attempt, and a code is a code.
-        mark = self._writer.link(job) or job.alert.message
 
         async def newest(client: Client) -> Any:
             return await client.messages.list_async(to=to, limit=LOOKED_AT, page_size=LOOKED_AT)
@@ -74,7 +72,7 @@ class SmsNotifier:
         if not isinstance(found, list):
             return Unsure(getattr(found, "reason", "unknown"))
         for one in found:
-            if mark in str(one.body or ""):
+            if self._writer.is_of(job, str(one.body or "")):
                 status = MESSAGE_STATUSES.get(str(one.status), Status.SENT)
                 return report(str(one.sid), status, str(one.status), one.error_code)
         return None if len(found) < LOOKED_AT else Unsure("too_many")

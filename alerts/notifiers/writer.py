@@ -22,6 +22,16 @@ class Geocoder(Protocol):
         """A line of address near WGS84 ``lat, lon``; None when there is none to be had. Never raises."""
 
 
+class LinkMaker(Protocol):
+    """`alerts.notifiers.links.Links`."""
+
+    def of(self, job: Job) -> str:
+        """The signed link for a job's contact. Asks nobody."""
+
+    def is_in(self, job: Job, text: str) -> bool:
+        """Whether ``text`` has a link that was made for the attempt of ``job``."""
+
+
 class Written(Struct, frozen=True):
     """A message in all its forms, and the link that is in it (empty for a code)."""
 
@@ -30,29 +40,34 @@ class Written(Struct, frozen=True):
 
 
 class Writer:
-    """Writes messages. ``link_of`` makes the signed link for a job's contact; it asks nobody."""
+    """Writes messages."""
 
     def __init__(
         self,
-        link_of: Callable[[Job], str],
+        links: LinkMaker,
         now_ms: Callable[[], int],
         geocoder: Geocoder | None = None,
         address_wait_s: float = ADDRESS_WAIT_S,
     ) -> None:
-        self._link_of = link_of
+        self._links = links
         self._now_ms = now_ms
         self._geocoder = geocoder
         self._address_wait_s = address_wait_s
 
     async def write(self, job: Job) -> Written:
         """The message of ``job``. Takes ``address_wait_s`` at most."""
-        link = self.link(job)
+        link = self._link(job)
         address = await self._address_of(job)
         return Written(render(job, link, address, self._now_ms()), link)
 
-    def link(self, job: Job) -> str:
-        """The link in the message of ``job``; empty for a code."""
-        return "" if job.attempt.purpose is Purpose.CODE else self._link_of(job)
+    def is_of(self, job: Job, text: str) -> bool:
+        """Whether ``text`` is the message of ``job``, whichever process wrote it: a code is a code."""
+        if job.attempt.purpose is Purpose.CODE:
+            return job.alert.message in text
+        return self._links.is_in(job, text)
+
+    def _link(self, job: Job) -> str:
+        return "" if job.attempt.purpose is Purpose.CODE else self._links.of(job)
 
     async def _address_of(self, job: Job) -> str | None:
         place = job.alert.place

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from alerts.answer import make_token
 from alerts.attempt import Channel
 from alerts.notifiers.call import CallNotifier
 from alerts.notifiers.email import EmailNotifier, Smtp
 from alerts.notifiers.fcm import Fcm
 from alerts.notifiers.firebase import service_account
 from alerts.notifiers.guarded import GuardedHttp, refusal_of_url
+from alerts.notifiers.links import Links
 from alerts.notifiers.push import Prune, PushNotifier
 from alerts.notifiers.sms import SmsNotifier
 from alerts.notifiers.socket import Announce, SocketNotifier
@@ -21,11 +21,6 @@ from alerts.places import NominatimGeocoder
 from alerts.policy import OPERATOR
 from alerts.ports import Job, Notifier
 from realtime.settings import Settings
-
-LINK_VALID_MS: Final = 7 * 86_400_000
-"""From when the alert was raised."""
-LINK_SPREAD_S: Final = 1 << 20
-"""Twelve days: what links to one alert differ in."""
 
 
 class WaysOut:
@@ -38,7 +33,8 @@ class WaysOut:
         self._geocoder: Final = geocoder
         self._key: Final = settings.alerts_key
         self._settings: Final = settings
-        self._writer: Final = Writer(self.link_of, now_ms, geocoder)
+        self.links: Final = Links(settings.alerts_key, settings.public_url)
+        self._writer: Final = Writer(self.links, now_ms, geocoder)
         self._now_ms: Final = now_ms
         made = (
             self._socket(announce),
@@ -51,18 +47,6 @@ class WaysOut:
         self.by_channel: Final[dict[Channel, Notifier]] = {
             one.channel: one for one in made if one is not None
         }
-
-    def link_of(self, job: Job) -> str:
-        """The link by which the contact of ``job`` answers; no two attempts have the same.
-
-        The attempt's own seconds at the end of its validity see to that: by its link a message whose reply
-        was lost is found again at the provider.
-        """
-        alert = job.alert
-        own_ms = job.attempt.attempt_id.int % LINK_SPREAD_S * 1000
-        until_ms = alert.raised_ms + LINK_VALID_MS + own_ms
-        token = make_token(self._key, alert.alert_id, job.contact.contact_id, until_ms)
-        return f"{self._settings.public_url.rstrip('/')}/a#{token}"
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -15,6 +15,18 @@ NOW_MS = 1_764_000_000_000
 LINK = "https://wayguard.example/a#" + "t" * 70
 
 
+class FixedLinks:
+    """The same link for everybody."""
+
+    def of(self, job: Job) -> str:
+        """`LINK`."""
+        return LINK
+
+    def is_in(self, job: Job, text: str) -> bool:
+        """Whether `LINK` is."""
+        return LINK in text
+
+
 def alert(**changes: Any) -> Alert:
     """An SOS pressed three minutes ago in Berlin."""
     made = Alert(

@@ -10,7 +10,7 @@ from alerts.attempt import Purpose
 from alerts.notifiers.writer import Writer
 from alerts.places import REST_S, NominatimGeocoder
 from realtime.outside.web import Fault, StandIn, Trouble
-from tests.alerts.jobs import LINK, NOW_MS, alert, job
+from tests.alerts.jobs import NOW_MS, FixedLinks, alert, job
 
 
 class Nominatim(StandIn):
@@ -97,7 +97,7 @@ async def test_a_slow_geocoder_costs_an_sos_its_address_and_no_more(
     geocoder: NominatimGeocoder, server: Nominatim
 ) -> None:
     server.may_answer.clear()
-    writer = Writer(lambda job: LINK, lambda: NOW_MS, geocoder, address_wait_s=0.05)
+    writer = Writer(FixedLinks(), lambda: NOW_MS, geocoder, address_wait_s=0.05)
     assert "Near" not in (await writer.write(job())).words.long
     server.may_answer.set()
     assert await geocoder.address_of(52.52, 13.405) == "Platz 52.52 , Berlin"
@@ -117,7 +117,7 @@ async def test_only_so_many_places_wait_for_an_answer(geocoder: NominatimGeocode
 async def test_nobody_is_asked_where_no_address_is_told(
     geocoder: NominatimGeocoder, server: Nominatim
 ) -> None:
-    writer = Writer(lambda job: LINK, lambda: NOW_MS, geocoder)
+    writer = Writer(FixedLinks(), lambda: NOW_MS, geocoder)
     await writer.write(job(of=alert(place=None)))
     await writer.write(job(purpose=Purpose.CLOSED))
     written = await writer.write(job(of=alert(message="482913"), purpose=Purpose.CODE))

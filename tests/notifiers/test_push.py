@@ -20,7 +20,7 @@ from alerts.notifiers.writer import Writer
 from alerts.words.language import AVAILABLE
 from realtime.outside.fcm import MESSAGE_BYTES, FcmServer
 from realtime.outside.web import Fault, Trouble
-from tests.alerts.jobs import LINK, NOW_MS, alert, contact, job
+from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
 
 pytestmark = pytest.mark.filterwarnings("ignore:Message.token is deprecated")
 PATIENT_S = 20.0
@@ -57,7 +57,7 @@ def devices() -> Devices:
 @pytest.fixture
 async def push(server: FcmServer, devices: Devices) -> AsyncIterator[PushNotifier]:
     fcm = Fcm(service_account(server.service_account()), base_url=server.url, timeout_s=PATIENT_S)
-    push = PushNotifier(fcm, Writer(lambda job: LINK, lambda: NOW_MS), devices.prune, lambda: NOW_MS)
+    push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
     yield push
     await push.close()
 
@@ -169,7 +169,7 @@ async def test_a_device_that_hangs_holds_up_no_other(push: PushNotifier, server:
 async def test_a_server_that_is_not_there_is_down(devices: Devices) -> None:
     async with FcmServer() as gone:
         fcm = Fcm(service_account(gone.service_account()), base_url=gone.url)
-        push = PushNotifier(fcm, Writer(lambda job: LINK, lambda: NOW_MS), devices.prune, lambda: NOW_MS)
+        push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
         assert isinstance(await push.send(to("phone"), PATIENT_S), Accepted)
     assert await push.send(to("phone"), PATIENT_S) == Retryable("no_connection", provider_down=True)
     await push.close()
@@ -218,7 +218,7 @@ async def test_the_longest_message_is_within_the_limit(language: str) -> None:
     long_one = alert(silent=True, drill=True, pressed_ms=NOW_MS - 10**11)
     for purpose in Purpose:
         what = job(of=long_one, to=whom, purpose=purpose, driver_name="म" * 60)
-        written = await Writer(lambda job: LINK, lambda: NOW_MS).write(what)
+        written = await Writer(FixedLinks(), lambda: NOW_MS).write(what)
         encoded = messaging._MessagingService.encode_message(message_of(what, written, "x" * 200, NOW_MS))
         assert len(msgspec.json.encode(encoded)) <= MESSAGE_BYTES
 

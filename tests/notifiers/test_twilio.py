@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from alerts.attempt import (
     Accepted,
@@ -23,7 +23,7 @@ from realtime.outside.twilio import Behaviour, TwilioServer
 from realtime.outside.twilio_words import MAGIC, heard
 from realtime.outside.web import Fault, Trouble
 from tests.alerts.jobs import alert, contact, job
-from tests.notifiers.twilios import HOOKS, PATIENT_S, call, link_of, sms
+from tests.notifiers.twilios import HOOKS, LINKS, PATIENT_S, call, sms
 
 Make = Callable[..., Notifier]
 BOTH = pytest.mark.parametrize(
@@ -45,7 +45,7 @@ async def test_a_text_has_the_link_and_says_how_to_answer(twilio: TwilioServer) 
     [sent] = twilio.messages
     assert told == Accepted(sent.sid, "queued")
     assert sent.to == "+4915112345678" and sent.sender == twilio.number
-    assert sent.text.endswith(link_of(what)) and "Reply 1" in sent.text
+    assert sent.text.endswith(LINKS.of(what)) and "Reply 1" in sent.text
 
 
 async def test_a_cry_for_help_is_valid_for_minutes_and_its_end_for_hours(twilio: TwilioServer) -> None:
@@ -254,6 +254,17 @@ async def test_another_text_of_the_same_alert_to_the_same_person_is_not_taken_fo
     await notifier.close()
 
 
+async def test_a_text_by_a_process_that_took_the_same_press_a_moment_later_is_found(
+    twilio: TwilioServer,
+) -> None:
+    notifier, theirs = sms(twilio), job()
+    await notifier.send(theirs, PATIENT_S)
+    ours = replace(theirs, alert=replace(theirs.alert, raised_ms=theirs.alert.raised_ms + 1_400))
+    found = await notifier.look_up(ours, PATIENT_S)
+    await notifier.close()
+    assert isinstance(found, StatusReport) and found.provider_id == twilio.messages[0].sid
+
+
 async def test_another_call_to_the_same_person_leaves_it_open(twilio: TwilioServer) -> None:
     notifier, what = call(twilio), job(channel=Channel.CALL)
     await notifier.send(what, PATIENT_S)
@@ -265,8 +276,8 @@ async def test_another_call_to_the_same_person_leaves_it_open(twilio: TwilioServ
 async def test_a_call_of_before_this_attempt_is_not_asked_about(twilio: TwilioServer) -> None:
     notifier, what = call(twilio), job(channel=Channel.CALL)
     await notifier.send(what, PATIENT_S)
-    later = msgspec.structs.replace(what.attempt, due_ms=twilio.phone_calls[0].made_ms + 3_600_000)
-    assert await notifier.look_up(msgspec.structs.replace(what, attempt=later), PATIENT_S) is None
+    later = replace(what.attempt, due_ms=twilio.phone_calls[0].made_ms + 3_600_000)
+    assert await notifier.look_up(replace(what, attempt=later), PATIENT_S) is None
     await notifier.close()
 
 
@@ -278,8 +289,8 @@ async def test_a_call_that_another_process_made_before_this_attempt_was_due_here
     await notifier.send(what, PATIENT_S)
     await twilio.settled()
     [made] = twilio.phone_calls
-    later = msgspec.structs.replace(what.attempt, due_ms=made.made_ms + 3_600_000)
-    found = await notifier.look_up(msgspec.structs.replace(what, attempt=later, elsewhere=True), PATIENT_S)
+    later = replace(what.attempt, due_ms=made.made_ms + 3_600_000)
+    found = await notifier.look_up(replace(what, attempt=later, elsewhere=True), PATIENT_S)
     await notifier.close()
     assert isinstance(found, StatusReport) and found.provider_id == made.sid
 

@@ -23,7 +23,7 @@ from alerts.policy import OPERATOR
 from alerts.ports import Job
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
-from tests.alerts.jobs import LINK, NOW_MS, alert, contact, job
+from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
 
 PATIENT_S = 20.0
 IMPATIENT_S = 0.5
@@ -55,7 +55,7 @@ async def strict() -> AsyncIterator[GuardedHttp]:
 
 def notifier(http: GuardedHttp, name: str = "bob") -> WebhookNotifier:
     return WebhookNotifier(
-        Writer(lambda job: LINK, lambda: NOW_MS), lambda job: secret_of(name), lambda: NOW_MS, http
+        Writer(FixedLinks(), lambda: NOW_MS), lambda job: secret_of(name), lambda: NOW_MS, http
     )
 
 
@@ -163,7 +163,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(http: GuardedHttp) -> No
 
 
 async def test_only_the_operator_may_be_inside(sink: Sink, http: GuardedHttp, strict: GuardedHttp) -> None:
-    writer = Writer(lambda job: LINK, lambda: NOW_MS)
+    writer = Writer(FixedLinks(), lambda: NOW_MS)
     one = WebhookNotifier(writer, lambda job: secret_of("bob"), lambda: NOW_MS, strict, http)
     url = sink.hook_url("bob")
     operator = job(to=contact(contact_id=OPERATOR, webhook_url=url))

@@ -1,25 +1,23 @@
 """Twilio's stand-in, and notifiers that speak to it."""
 
 from alerts.notifiers.call import CallNotifier
+from alerts.notifiers.links import Links
 from alerts.notifiers.sms import SmsNotifier
 from alerts.notifiers.twilio_http import Account
 from alerts.notifiers.writer import Writer
-from alerts.ports import Job
 from realtime.outside.twilio import TwilioServer
-from tests.alerts.jobs import LINK, NOW_MS
+from tests.alerts.jobs import NOW_MS
 
 PATIENT_S = 20.0
 HOOKS = "https://wayguard.example"
 
 
-def link_of(job: Job) -> str:
-    """A link that no other attempt has."""
-    return LINK + job.attempt.attempt_id.hex[-6:]
+LINKS = Links("k" * 32, "https://wayguard.example")
 
 
 def writer() -> Writer:
     """Writes without a geocoder."""
-    return Writer(link_of, lambda: NOW_MS)
+    return Writer(LINKS, lambda: NOW_MS)
 
 
 def account(server: TwilioServer, hooks_url: str = HOOKS, **changes: str) -> Account:

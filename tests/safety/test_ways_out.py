@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from alerts.alert import Alert
 from alerts.answer import read_token
 from alerts.attempt import Accepted, Channel, Permanent
+from alerts.notifiers.links import VALID_MS
 from alerts.notifiers.webhook import webhook_secret
 from alerts.words import render
 from alerts.words.gsm import segments
@@ -19,7 +20,7 @@ from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
 from realtime.outside.twilio import Behaviour, TwilioServer
-from realtime.safety.notifiers import LINK_VALID_MS, WaysOut
+from realtime.safety.notifiers import WaysOut
 from realtime.settings import Settings
 from tests.alerts.jobs import NOW_MS, contact, job
 
@@ -68,7 +69,7 @@ async def test_one_alert_goes_out_by_every_way_with_the_same_link() -> None:
         for channel in (Channel.SOCKET, Channel.PUSH, Channel.EMAIL, Channel.WEBHOOK):
             told = await ways.by_channel[channel].send(job(to=bob, channel=channel), PATIENT_S)
             assert isinstance(told, Accepted), channel
-        link = ways.link_of(job(to=bob))
+        link = ways.links.of(job(to=bob))
         await ways.close()
     assert link.startswith("https://wayguard.example/a#")
     assert fcm.pushes[0].message["data"]["link"] == link
@@ -108,11 +109,11 @@ async def test_a_messaging_service_makes_no_calls_unless_a_number_is_given_for_t
 
 async def test_links_of_two_attempts_differ_and_both_are_good() -> None:
     ways = ways_out()
-    links = {ways.link_of(job(attempt_id=UUID(int=n))) for n in (4, 5)}
+    links = {ways.links.of(job(attempt_id=UUID(int=n))) for n in (4, 5)}
     await ways.close()
     assert len(links) == 2
     for link in links:
-        answer = read_token(KEY, link.partition("#")[2], NOW_MS + LINK_VALID_MS - 200_000)
+        answer = read_token(KEY, link.partition("#")[2], NOW_MS + VALID_MS - 200_000)
         assert answer is not None and answer.alert_id == job().alert.alert_id
 
 
@@ -146,7 +147,7 @@ def test_a_real_link_leaves_room_for_the_message(language: str, silent: bool) ->
     ways = ways_out()
     what = job(to=contact(language=language))
     what = msgspec.structs.replace(what, alert=msgspec.structs.replace(what.alert, silent=silent))
-    link = ways.link_of(what)
+    link = ways.links.of(what)
     short = render(what, link, None, NOW_MS).short
     assert short.endswith(link) and "52.52000, 13.40500" in short and "Ana Lopez" in short
     assert segments(short) <= (4 if language == "hi" else 2)

@@ -20,8 +20,8 @@ from alerts.retry import settle
 from alerts.values import Alert, Press, State, worse
 
 __all__ = [
-    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "joined", "merged", "opened",
-    "reported", "settled",
+    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "has_news", "joined", "merged",
+    "opened", "reported", "settled",
 ]  # fmt: skip
 
 
@@ -144,6 +144,12 @@ def merged(ours: Case | None, theirs: Case, now_ms: int) -> Changes:
     if alert != ours.alert or course.touched():
         course.note_merged(theirs.alert, now_ms)
     return _done(course, now_ms)
+
+
+def has_news(theirs: Case, ours: Case, now_ms: int) -> bool:
+    """Whether bringing ``theirs`` into ``ours``, the same alert, would change that."""
+    mine = (ours.alert, ours.copy, ours.attempts)
+    return both(mine, (theirs.alert, theirs.copy, theirs.attempts), now_ms) != mine
 
 
 def _course(case: Case) -> Course:

@@ -59,6 +59,18 @@ def stood_in_for(case: Case, now_ms: int, lease_ms: int, asked_ms: int) -> Case:
     return replace(case, attempts=case.attempts | held)
 
 
+def without_held(case: Case) -> Case:
+    """``case`` without the attempts that `stood_in_for` held back and nobody has claimed since: of those who
+    stood in knows nothing that the ledger it stood in for does not.
+    """
+    left = {
+        key: attempt
+        for key, attempt in case.attempts.items()
+        if attempt.status is not Status.SENDING or attempt.lease_by != _ABSENT
+    }
+    return case if len(left) == len(case.attempts) else replace(case, attempts=left)
+
+
 def may_settle(stored: Attempt, claimed: Attempt, outcome: Outcome) -> bool:
     """Whether ``outcome`` counts: its lease still holds, or it says that the message was sent."""
     holds = (stored.lease_by, stored.lease_until_ms) == (claimed.lease_by, claimed.lease_until_ms)

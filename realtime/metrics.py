@@ -184,8 +184,8 @@ JOURNAL_OLDEST: Final = gauge(
 )
 JOURNAL_IMPORTED: Final = counters(
     "wayguard_journal_imported_total",
-    "alerts of the journal given to Postgres, by what it said",
-    outcome=("ok", "rejected"),
+    "alerts of the journal that went, by what Postgres said: ok is brought in, known is a copy it had all of",
+    outcome=("ok", "known", "rejected"),
 )
 COPIES_SEEN: Final = gauge(
     "wayguard_journal_copies", "alerts on the disks of other processes that this one has seen"

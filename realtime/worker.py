@@ -82,6 +82,7 @@ class Worker:
             self._announcer.announce,
             wall_clock_ms,
             is_online=online_in(self._state),
+            keep=lambda tried: self._standby.outcomes.keep(tried),
             journal=lambda: self._standby.importer.beat(),
         )
         self._standby = Standby(

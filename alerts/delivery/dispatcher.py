@@ -16,7 +16,7 @@ from typing import Final
 from alerts.attempt import Channel
 from alerts.delivery.breaker import BreakerState
 from alerts.delivery.meter import Meter, NoMeter
-from alerts.delivery.recorder import Keeper, Recorder
+from alerts.delivery.recorder import Keep, Recorder
 from alerts.delivery.trying import Bounds, tried
 from alerts.delivery.ways import Way, down
 from alerts.ports import Away, Job, Ledger
@@ -41,7 +41,7 @@ class Dispatcher:
 
     Dispatchers of several ledgers in one process share their ways: what one finds out of a provider, all
     know. ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``:
-    monotonic seconds, which go on while the process is frozen. ``keeper``: where outcomes go when the
+    monotonic seconds, which go on while the process is frozen. ``keep``: where outcomes go when the
     ledger is away. ``settling_s``: for how long nothing is done when the ledger is back, so that what was
     done without it can be brought in.
     """
@@ -58,7 +58,7 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         meter: Meter | None = None,
-        keeper: Keeper | None = None,
+        keep: Keep | None = None,
         settling_s: float = 0.0,
     ) -> None:
         self._ledger: Final = ledger
@@ -70,7 +70,7 @@ class Dispatcher:
         self._jitter: Final = jitter
         self._meter: Final = meter or NoMeter()
         self._ways: Final = ways
-        self._recorder: Final = Recorder(ledger, self._meter, jitter, keeper)
+        self._recorder: Final = Recorder(ledger, self._meter, jitter, keep)
         self._awake: Final = asyncio.Event()
         self._sending: Final[set[asyncio.Task[None]]] = set()
         self._settling_s: Final = settling_s

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from alerts.delivery.meter import Meter
 from alerts.delivery.trying import Tried
@@ -27,23 +27,20 @@ LONGEST_RETRY_S: Final = 5.0
 RECORD_TIMEOUT_S: Final = 15.0
 
 
-class Keeper(Protocol):
-    """Keeps outcomes on disk until the ledger is back: the journal of this process."""
-
-    async def keep(self, tried: Tried) -> bool:
-        """Whether it is safe there, and will reach the ledger some day."""
+Keep = Callable[[Tried], Awaitable[bool]]
+"""Keeps an outcome on disk until the ledger is back, in a journal; whether it is safe there."""
 
 
 class Recorder:
     """Records; `start` begins to try again what could not be."""
 
     def __init__(
-        self, ledger: Ledger, meter: Meter, jitter: Callable[[], float], keeper: Keeper | None = None
+        self, ledger: Ledger, meter: Meter, jitter: Callable[[], float], keep: Keep | None = None
     ) -> None:
         self._ledger: Final = ledger
         self._meter: Final = meter
         self._jitter: Final = jitter
-        self._keeper: Final = keeper
+        self._keep: Final = keep
         self._waiting: deque[tuple[Tried, int]] = deque()
         """With how often each was tried."""
         self._trying: tuple[Tried, int] | None = None
@@ -93,11 +90,11 @@ class Recorder:
         return True
 
     async def _journalled(self, tried: Tried) -> bool:
-        if self._keeper is None:
+        if self._keep is None:
             return False
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
-                return await self._keeper.keep(tried)
+                return await self._keep(tried)
         except Exception as error:
             log.error("an outcome cannot be journalled: %s", type(error).__name__)
             return False

@@ -58,6 +58,7 @@ class LocalLedger:
         self._jitter: Final = jitter
         self._heard: Final[OrderedDict[StatusReport, None]] = OrderedDict()
         self._down: frozenset[Channel] = frozenset()
+        self._doubted: Final[set[UUID]] = set()
         self.may_send: Callable[[], bool] = lambda: True
         """Whether anything may be claimed now."""
         self.unseen: Callable[[], Unseen | None] = lambda: None
@@ -183,7 +184,7 @@ class LocalLedger:
                 kept.case.alert,
                 contact_of(kept.case.copy, attempt.contact_id),
                 kept.case.copy,
-                elsewhere=self._unseen_of(kept, now_ms) is not None,
+                elsewhere=self._may_be_elsewhere(kept, now_ms),
             )
             for _, _, kept, attempt in found[:limit]
         ]
@@ -192,6 +193,10 @@ class LocalLedger:
             by_alert.setdefault(job.alert.alert_id, []).append(job)
         await _all([self._lease(alert_id, some, now_ms) for alert_id, some in by_alert.items()])
         return jobs
+
+    def _may_be_elsewhere(self, kept: Kept, now_ms: int) -> bool:
+        is_doubted = kept.case.alert.alert_id in self._doubted
+        return is_doubted or self._unseen_of(kept, now_ms) is not None
 
     def _unseen_of(self, kept: Kept, now_ms: int) -> Unseen | None:
         """Of a case that others may have; what was raised since they cannot be seen is ours alone."""
@@ -304,6 +309,11 @@ class LocalLedger:
         if kept is not None and kept.acting is not acting:
             await self._keeping.keep(kept, replace(kept, acting=acting), 0)
 
+    def doubt(self, alert_id: UUID) -> None:
+        """Another may have this press as well, and send of it: what is due is looked up first."""
+        if self.get(alert_id) is not None:
+            self._doubted.add(alert_id)
+
     def get(self, alert_id: UUID) -> Kept | None:
         """The case and what belongs to it, as the disk has it; by the id that a press promised, too."""
         found = self._shelf.planned(alert_id)
@@ -323,6 +333,7 @@ class LocalLedger:
 
     async def forget(self, alert_id: UUID) -> None:
         """Postgres has the case."""
+        self._doubted.discard(alert_id)
         await self._keeping.forget(alert_id)
 
     async def keep_report(self, report: StatusReport) -> None:

@@ -41,6 +41,10 @@ class Exchange:
         """Whether the others do not have it as it is."""
         return self._shown.get(kept.case.alert.alert_id) is not kept
 
+    def take_as_shown(self, kept: Kept) -> None:
+        """The others have it as it is without being shown it."""
+        self._shown[kept.case.alert.alert_id] = kept
+
     async def show(self, some: Sequence[Kept]) -> bool:
         """Show cases of ours; whether the others can have all of them now."""
         for kept in some:

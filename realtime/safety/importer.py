@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 POLL_S: Final = 1.0
 IMPORT_S: Final = 10.0
 """One case at most; then Postgres counts as away."""
+LOOK_AT: Final = 100
+"""So many copies are compared with Postgres at once."""
 REJECTED_S: Final = 30.0
 """A case that Postgres would not have is tried again after this; the others do not wait for it."""
 
@@ -75,11 +77,12 @@ class Importer:
 
     async def round(self) -> int:
         """Bring in all that waits; how many cases went. Raises Away when Postgres is."""
-        waiting = self._local.all()
         self._tell()
-        went = 0
-        for kept in waiting:
-            went += await self._bring(kept.case.alert.alert_id)
+        went = await self._let_go()
+        for kept in sorted(self._local.all(), key=_place):
+            alert_id = kept.case.alert.alert_id
+            if kept.presses or kept.acting or not self._copies.is_anothers(alert_id):
+                went += await self._bring(alert_id)
         for report in self._local.early():
             await self._reach.ask(lambda report=report: self._ledger.report(report), IMPORT_S)  # type: ignore[misc]
             await self._local.forget_report(report)
@@ -87,6 +90,33 @@ class Importer:
             await self._reach.ask(self._directory.hand_over, IMPORT_S)
         self._tell()
         return went
+
+    async def _let_go(self) -> int:
+        """Forget copies that Postgres has all of; how many. After an absence most are of alerts to which
+        nothing happened, or whose news another process has brought in: importing each would take long.
+        """
+        copies = [kept for kept in self._local.all() if not kept.presses]
+        went = 0
+        for at in range(0, len(copies), LOOK_AT):
+            some = {kept.case.alert.alert_id: kept for kept in copies[at : at + LOOK_AT]}
+            known = await self._reach.ask(
+                lambda some=some: self._ledger.known([(k.case, k.audit) for k in some.values()]),  # type: ignore[misc]
+                IMPORT_S,
+            )
+            gone = await asyncio.gather(*(self._forget(some[alert_id]) for alert_id in known))
+            await self._copies.withdraw(*(alert_id for alert_id in gone if alert_id is not None))
+            went += sum(alert_id is not None for alert_id in gone)
+        return went
+
+    async def _forget(self, kept: Kept) -> UUID | None:
+        """Forget a case that Postgres knows as ``kept``, unless it has changed; which it was."""
+        alert_id = kept.case.alert.alert_id
+        async with self._local.hold(alert_id) as found:
+            if found != kept:
+                return None
+            await self._local.forget(alert_id)
+        metrics.JOURNAL_IMPORTED.labels("known").inc()
+        return alert_id
 
     async def _bring(self, alert_id: UUID) -> bool:
         if self._rejected.get(alert_id, 0.0) > time.monotonic():
@@ -132,6 +162,11 @@ class Importer:
         metrics.JOURNAL_WAITING.set(beat.waiting)
         oldest_ms = beat.oldest_ms
         metrics.JOURNAL_OLDEST.set(0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000)
+
+
+def _place(kept: Kept) -> int:
+    """Who is brought in first: presses, which Postgres may have as well, then what was acted on."""
+    return 0 if kept.presses else 1 if kept.acting else 2
 
 
 def _since_ms(kept: Kept) -> int:

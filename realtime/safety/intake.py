@@ -37,7 +37,10 @@ ASK_S: Final = 1.0
 """How long Postgres may take for what somebody waits for; then the journal takes it."""
 RETRY_S: Final = 2.0
 UNSURE_S: Final = 2.0
-"""How long a press waits for its import when Postgres was there a moment ago and did not answer."""
+"""How long a press waits for its import when Postgres was there a moment ago and did not answer; and for as
+long again when it is there once more.
+"""
+LOOK_S: Final = 0.1
 
 
 class SafeIntake:
@@ -115,11 +118,17 @@ class SafeIntake:
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
         """Postgres may be only slow, and have this press, or have it from another process that the app asked
-        at the same time: then the import finds that out in `UNSURE_S`, and nobody is told twice.
+        at the same time: then the import finds that out in `UNSURE_S`, and nobody is told twice. What is sent
+        of it after all is looked up first.
         """
+        self._local.doubt(alert_id)
 
         async def turn() -> None:
             await asyncio.sleep(wait_s)
+            looks = int(UNSURE_S / LOOK_S)
+            while looks and self._reach.is_up and self._local.get(alert_id) is not None:
+                looks -= 1
+                await asyncio.sleep(LOOK_S)
             try:
                 if self._local.get(alert_id) is not None:
                     await self._copies.turn(alert_id)

@@ -1,7 +1,7 @@
 """Leases in Redis on alerts that wait in journals: who holds one acts (`realtime.safety.turns`)."""
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
 from realtime.fanout.redisurl import Client
@@ -34,9 +34,16 @@ class Leases:
             found += [None if one is None else one.decode() for one in await pipe.execute()]
         return found
 
-    async def take(self, alert_id: UUID) -> bool:
-        """Take one that nobody holds; whether it was so."""
-        return bool(await self._client.set(lease_key(alert_id), self._me, px=_LEASE_MS, nx=True))
+    async def take(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Take those that nobody holds; which they were."""
+        taken: set[UUID] = set()
+        for at in range(0, len(ids), CHUNK):
+            pipe = self._client.pipeline(transaction=False)
+            some = ids[at : at + CHUNK]
+            for alert_id in some:
+                pipe.set(lease_key(alert_id), self._me, px=_LEASE_MS, nx=True)
+            taken |= {one for one, won in zip(some, await pipe.execute(), strict=True) if won}
+        return taken
 
     async def renew(self, ids: Sequence[UUID]) -> None:
         """Hold on to those that are ours."""
@@ -46,8 +53,10 @@ class Leases:
                 pipe.pexpire(lease_key(alert_id), _LEASE_MS)
             await pipe.execute()
 
-    async def release(self, alert_id: UUID) -> None:
-        """Let go of one, if it is ours."""
-        held = cast("bytes | None", await self._client.get(lease_key(alert_id)))
-        if held == self._me.encode():
-            await self._client.delete(lease_key(alert_id))
+    async def release(self, ids: Sequence[UUID]) -> None:
+        """Let go of those, which are ours."""
+        for at in range(0, len(ids), CHUNK):
+            pipe = self._client.pipeline(transaction=False)
+            for alert_id in ids[at : at + CHUNK]:
+                pipe.delete(lease_key(alert_id))
+            await pipe.execute()

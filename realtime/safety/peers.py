@@ -21,6 +21,7 @@ from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.safety.alone import Alone
 from realtime.safety.copies import field_of
+from realtime.safety.deference import Deference
 from realtime.safety.exchange import Exchange
 from realtime.safety.leases import Leases
 from realtime.safety.turns import FROZEN_S, Turn, View, turn_of
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 SERVED: Final = "{sos:copies}:served"
 """Is there while a process says each second that it delivers alerts from Postgres."""
 SERVED_MS: Final = 4_000
+ANOTHER: Final = "another"
+"""Who was quicker; nobody is called so."""
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
 ROUND_S: Final = 3.0
@@ -64,6 +67,9 @@ class Peers:
         self._exchange: Final = Exchange(client, process, key)
         self._seen: Final = self._exchange.seen
         self._alone: Final = Alone(process, delivers=delivers, clock=clock)
+        self._deference: Final = Deference(clock)
+        self._holders: dict[UUID, str] = {}
+        """Of the leases that were held at the last look."""
         self._free_since: dict[UUID, float] = {}
         self._looked_s = clock()
         self._is_up = True
@@ -101,6 +107,21 @@ class Peers:
         """Whether it has looked round lately: who was frozen does so before it sends anything."""
         return self._clock() - self._looked_s <= FROZEN_S
 
+    def left_to_journals(self) -> list[UUID]:
+        """What is not to be sent from Postgres now: a journal has sent of it, or may, and still has it."""
+        ours = self._local.all()
+        waiting = [
+            kept for kept in (*ours, *(copy.kept for copy in self._seen)) if kept.acting or kept.presses
+        ]
+        acted = {kept.case.alert.alert_id for kept in ours if kept.acting}
+        pressed = {kept.case.alert.alert_id for kept in waiting}
+        acted |= pressed & self._holders.keys()
+        return self._deference.left(acted, pressed, is_stored=self._is_stored())
+
+    def is_anothers(self, alert_id: UUID) -> bool:
+        """Whether another process acts on it, and will bring it in."""
+        return self._holders.get(alert_id, self._me) != self._me
+
     # --- copies
 
     async def share(self, kept: Kept) -> bool:
@@ -114,19 +135,25 @@ class Peers:
             self._lost()
             return False
 
-    async def withdraw(self, alert_id: UUID) -> None:
-        """Postgres has it."""
-        self._free_since.pop(alert_id, None)
-        others = self._exchange.drop(alert_id)
+    def share_later(self, kept: Kept) -> None:
+        """The others have it from Postgres as well: they are shown it when something happens to it."""
+        self._exchange.take_as_shown(kept)
+
+    async def withdraw(self, *alert_ids: UUID) -> None:
+        """Postgres has them."""
+        others: dict[UUID, list[str]] = {}
+        for alert_id in alert_ids:
+            self._free_since.pop(alert_id, None)
+            others[alert_id] = self._exchange.drop(alert_id)
         try:
             async with asyncio.timeout(SHARE_S):
-                await self._exchange.hide(field_of(alert_id, self._me))
-                (holder,) = await self._leases.holders([alert_id])
-                if holder is None or holder == self._me:
-                    # What they knew was merged into ours. A copy of a process that is gone for good nobody
-                    # else would remove, and with Postgres away again it would be acted on, over long ago.
-                    await self._exchange.hide(*others)
-                await self._leases.release(alert_id)
+                await self._exchange.hide(*(field_of(alert_id, self._me) for alert_id in alert_ids))
+                holders = dict(zip(alert_ids, await self._leases.holders(alert_ids), strict=True))
+                # What they knew was merged into ours. A copy of a process that is gone for good nobody
+                # else would remove, and with Postgres away again it would be acted on, over long ago.
+                orphans = [one for one in alert_ids if holders[one] in (None, self._me)]
+                await self._exchange.hide(*(field for one in orphans for field in others[one]))
+                await self._leases.release([one for one in alert_ids if holders[one] == self._me])
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
 
@@ -152,25 +179,33 @@ class Peers:
 
     # --- turns
 
-    async def turn(self, alert_id: UUID) -> None:
-        """The press of a case of ours has come here: act on it, unless another does. Raises Away."""
-        kept = self._local.get(alert_id)
-        if kept is None:
-            return
-        holder: str | None = None
+    async def turn(self, *alert_ids: UUID) -> None:
+        """Cases of ours were pressed, or taken up: act on each, unless another does. Raises Away."""
+        found = {alert_id: kept for alert_id in alert_ids if (kept := self._local.get(alert_id)) is not None}
+        holders: dict[UUID, str | None] = {}
         if self._is_up:
             try:
                 async with asyncio.timeout(SHARE_S):
-                    (holder,) = await self._leases.holders([alert_id])
-                    view = View(True, holder, kept.acting, pressed=True)
-                    if turn_of(view, self._me) is Turn.TRY and not await self._leases.take(alert_id):
-                        holder = "another"
-                    elif holder is None:
-                        holder = self._me
+                    holders = await self._try(found)
             except (TimeoutError, *REDIS_FAULTS):
                 self._lost()
-        view = View(self._is_up, holder, kept.acting, pressed=True)
-        await self._local.act(kept.case.alert.alert_id, turn_of(view, self._me) is Turn.ACT)
+        turns = {
+            alert_id: turn_of(View(self._is_up, holders.get(alert_id), kept.acting, pressed=True), self._me)
+            for alert_id, kept in found.items()
+        }
+        acts = [
+            self._local.act(kept.case.alert.alert_id, turns[alert_id] is Turn.ACT)
+            for alert_id, kept in found.items()
+        ]
+        await asyncio.gather(*acts)
+
+    async def _try(self, found: Mapping[UUID, Kept]) -> dict[UUID, str | None]:
+        """Take the leases that are free; who holds each now."""
+        holders = dict(zip(found, await self._leases.holders(list(found)), strict=True))
+        views = {one: View(True, holders[one], kept.acting, pressed=True) for one, kept in found.items()}
+        free = [one for one, view in views.items() if turn_of(view, self._me) is Turn.TRY]
+        taken = await self._leases.take(free)
+        return holders | {one: self._me if one in taken else ANOTHER for one in free}
 
     async def beat(self) -> None:
         """Look round once: show, read, merge, take turns. Never raises for what is away."""
@@ -214,6 +249,7 @@ class Peers:
         if self._is_up:
             log.warning("redis does not take the copies: this process is alone with what it has")
         self._is_up = False
+        self._holders = {}
         self._free_since.clear()  # nobody could renew a lease meanwhile
 
     async def _trade(self) -> None:
@@ -245,6 +281,7 @@ class Peers:
         ids = self._known(ours)
         holders = dict(zip(ids, await self._leases.holders(ids), strict=True))
         now_s = self._clock()
+        self._holders = {alert_id: holder for alert_id, holder in holders.items() if holder is not None}
         self._free_since = {
             alert_id: self._free_since.get(alert_id, now_s)
             for alert_id, holder in holders.items()
@@ -262,7 +299,7 @@ class Peers:
                 await self._bring_home(alert_id)
                 continue
             if turn is Turn.TRY:
-                turn = Turn.ACT if await self._leases.take(alert_id) else Turn.REST
+                turn = Turn.ACT if await self._leases.take([alert_id]) else Turn.REST
             await self._follow(alert_id, turn, kept)
 
     async def _stand_in(self) -> None:

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from alerts.alert import Alert, Press
-from alerts.attempt import StatusReport
+from alerts.attempt import Outcome, StatusReport
 from alerts.case import Audit, Case
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Taken
+from alerts.ports import Applied, Job, Taken
 from realtime.store.hooks import Asked
 
 Heard = Callable[[Alert], None]
@@ -49,6 +49,10 @@ class Kept(Protocol):
         """As it stands."""
 
     @property
+    def acting(self) -> bool:
+        """Whether this process escalates it and sends its messages."""
+
+    @property
     def presses(self) -> tuple[Press, ...]:
         """All that went into it here."""
 
@@ -72,6 +76,9 @@ class Local(Protocol):
     async def look(self, alert_id: UUID) -> Case | None:
         """The case, if it is here; also by the id that a press promised before it joined."""
 
+    async def settle(self, job: Job, outcome: Outcome) -> None:
+        """What became of a claimed message of a case that is here."""
+
     async def report(self, report: StatusReport) -> bool:
         """A provider's later word; False when it speaks of nothing that is here."""
 
@@ -79,7 +86,10 @@ class Local(Protocol):
         """The person acted on this message."""
 
     async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Any:
-        """Bring another's copy in, to be acted upon by whoever does now."""
+        """Bring another's copy in, to be acted upon by whoever does now; the case as it is here then."""
+
+    def doubt(self, alert_id: UUID) -> None:
+        """Another may have its press as well, and send of it: what is due is looked up first."""
 
     def get(self, alert_id: UUID) -> Kept | None:
         """The case and what belongs to it."""
@@ -118,11 +128,17 @@ class Copies(Protocol):
     def stands_in(self) -> bool:
         """Whether neither they nor Postgres were seen for so long that all that is known is acted on here."""
 
+    def is_anothers(self, alert_id: UUID) -> bool:
+        """Whether another process acts on it, and will bring it in."""
+
     async def share(self, kept: Any) -> bool:
         """Show the others a case that is kept here; whether they can have it now. Bounded."""
 
-    async def withdraw(self, alert_id: UUID) -> None:
-        """Postgres has it."""
+    def share_later(self, kept: Any) -> None:
+        """The others have it from Postgres as well: they are shown it when something happens to it."""
+
+    async def withdraw(self, *alert_ids: UUID) -> None:
+        """Postgres has them."""
 
     def copy_of(self, alert_id: UUID) -> Kept | None:
         """A case by its id."""
@@ -133,8 +149,8 @@ class Copies(Protocol):
     def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
         """The driver's open case."""
 
-    async def turn(self, alert_id: UUID) -> None:
-        """A press has come here: act on its case here, unless another process does. Raises Away."""
+    async def turn(self, *alert_ids: UUID) -> None:
+        """Cases were pressed or taken up here: act on each here, unless another does. Raises Away."""
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:
         """The case of a message that a provider speaks of."""

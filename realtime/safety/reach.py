@@ -30,6 +30,8 @@ class Reach:
         self._on_back: Final = on_back
         self._is_up = db.is_up
         self._lost_s = -math.inf
+        self.losses = 0
+        """How often it was found to be away after it had been there."""
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -103,6 +105,7 @@ class Reach:
         if self._is_up:
             log.warning("postgres is not asked for alerts until it is back: %s", why)
             self._lost_s = time.monotonic()
+            self.losses += 1
         self._is_up = False
 
     async def _run(self) -> None:

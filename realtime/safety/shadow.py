@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from alerts.alert import Press, alert_id_of
+from alerts.attempt import Status, rank
 from alerts.case import Case
 from alerts.claims import stood_in_for
 from alerts.ports import Away
@@ -28,6 +29,8 @@ AWAY_LOOK_S: Final = 0.5
 ASK_S: Final = 5.0
 AWAY_S: Final = 4.0
 """Shorter absences are waited out: what was sent is not known. Whom nobody has told yet waits for this."""
+AT_ONCE: Final = 100
+"""So many are written to the disk and taken up together, those first of whom nobody was told."""
 LEASE_MS: Final = 30_000
 """What was being sent may still be; who stands in alone has waited for as long already."""
 ASKED_MS: Final = 1_000
@@ -45,7 +48,8 @@ class Shadow:
         self._local: Final = local
         self._copies: Final = copies
         self._now_ms: Final = now_ms
-        self._stands_in = False
+        self._stood_in = 0
+        """The absence in which it did."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -59,11 +63,10 @@ class Shadow:
     async def beat(self) -> None:
         """Read what is open; or, with Postgres away for long enough, stand in once. Raises Away."""
         if self._reach.is_up:
-            self._stands_in = False
             await self._reach.ask(self._open.look, ASK_S)
-        elif not self._stands_in and self._is_wanted:
+        elif self._stood_in != (absence := self._reach.losses) and self._is_wanted:
             await self._stand_in()
-            self._stands_in = True
+            self._stood_in = absence
 
     @property
     def _is_wanted(self) -> bool:
@@ -91,12 +94,21 @@ class Shadow:
     async def _stand_in(self) -> None:
         if self._open.cases:
             log.warning("%d open alerts go on without postgres", len(self._open.cases))
-        for alert_id, case in list(self._open.cases.items()):
+        waiting = sorted(self._open.cases.values(), key=_was_told)
+        for at in range(0, len(waiting), AT_ONCE):
             if self._reach.is_up:
                 return
-            lease_ms, asked_ms = (LEASE_MS, ASKED_MS) if self._copies.is_up else (0, 0)
-            await self._local.adopt(stood_in_for(case, self._now_ms(), lease_ms, asked_ms))
-            await self._copies.turn(alert_id)
+            some = waiting[at : at + AT_ONCE]
+            await asyncio.gather(*map(self._adopt, some))
+            await self._copies.turn(*(case.alert.alert_id for case in some))
+
+    async def _adopt(self, case: Case) -> None:
+        alert_id = case.alert.alert_id
+        is_ours = self._local.get(alert_id) is not None
+        lease_ms, asked_ms = (LEASE_MS, ASKED_MS) if self._copies.is_up else (0, 0)
+        kept = await self._local.adopt(stood_in_for(case, self._now_ms(), lease_ms, asked_ms))
+        if not is_ours:
+            self._copies.share_later(kept)
 
     async def _run(self) -> None:
         while True:
@@ -107,3 +119,8 @@ class Shadow:
             except Exception as error:  # its own text may quote a row
                 log.error("the open alerts cannot be kept up with: %s", type(error).__name__)
             await asyncio.sleep(LOOK_S if self._reach.is_up else AWAY_LOOK_S)
+
+
+def _was_told(case: Case) -> bool:
+    """Whether somebody was: a provider took a message."""
+    return any(rank(attempt.status) >= rank(Status.SENT) for attempt in case.attempts.values())

@@ -26,6 +26,7 @@ from realtime.safety.importer import Importer
 from realtime.safety.intake import SafeIntake
 from realtime.safety.meter import DeliveryMetrics
 from realtime.safety.news import AlertNews
+from realtime.safety.outcomes import Outcomes
 from realtime.safety.peers import Peers
 from realtime.safety.ports import Kept
 from realtime.safety.reach import Reach
@@ -107,9 +108,12 @@ class Standby:
         )
         local.may_send = self.peers.may_send
         local.unseen = self.peers.unseen
+        ledger.left_alone = self.peers.left_to_journals
         copies = self.peers
         operator = functools.partial(operator_of, settings)
-        self._shadow: Final = Shadow(self.reach, OpenCases(db), local, copies, now_ms)
+        open_cases = OpenCases(db)
+        self._shadow: Final = Shadow(self.reach, open_cases, local, copies, now_ms)
+        self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies)
         earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
         self.intake: Final = SafeIntake(
             self.reach, db, ledger, local, copies, directory, announcer, news, operator, earlier

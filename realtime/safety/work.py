@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.recorder import Keeper
+from alerts.delivery.recorder import Keep
 from alerts.delivery.ways import ways_of
 from alerts.notifiers.socket import Announce
 from realtime.safety import timers
@@ -43,7 +43,7 @@ class Job:
 class SafetyWork:
     """Starts with `start`; ends with `stop_delivering`, which lets messages on their way arrive, and `close`.
 
-    ``journal``: what waits on this process's disk. ``keeper``: where outcomes go with Postgres away.
+    ``journal``: what waits on this process's disk. ``keep``: where outcomes go with Postgres away.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SafetyWork:
         now_ms: Callable[[], int],
         *,
         is_online: IsOnline | None = None,
-        keeper: Keeper | None = None,
+        keep: Keep | None = None,
         journal: Callable[[], JournalBeat] = JournalBeat,
     ) -> None:
         self._db: Final = db
@@ -73,7 +73,7 @@ class SafetyWork:
             timeout_s=settings.delivery_timeout_s,
             clock=boot_clock,
             meter=DeliveryMetrics(now_ms),
-            keeper=keeper,
+            keep=keep,
             settling_s=SETTLING_S,
         )
         self._timers: Final = SafetyTimers(db, settings, is_online)

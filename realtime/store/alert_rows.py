@@ -1,7 +1,7 @@
 """A case of the alert engine as rows: loaded under its lock, and what changed of it kept."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -90,6 +90,21 @@ async def look_all(connection: asyncpg.Connection, alert_ids: Sequence[UUID]) ->
         attempt = attempt_of(row)
         attempts.setdefault(UUID(int=row["alert_id"].int), {})[attempt.attempt_id] = attempt
     return {alert.alert_id: Case(alert, copy, attempts[alert.alert_id]) for alert, copy in alerts}
+
+
+async def lacking(
+    connection: asyncpg.Connection, histories: Mapping[UUID, Sequence[Audit]]
+) -> frozenset[UUID]:
+    """The alerts of whose history there are lines that `keep_history` would write."""
+    kept: set[tuple[UUID, int, str, str]] = set()
+    wanted = [alert_id for alert_id, audit in histories.items() if audit]
+    for row in await connection.fetch(SQL["history_of_all"], wanted) if wanted else ():
+        kept.add((UUID(int=row["alert_id"].int), row["at_ms"], row["what"], row["actor"]))
+    return frozenset(
+        alert_id
+        for alert_id in wanted
+        if any((alert_id, e.at_ms, e.what, json(e.actor)) not in kept for e in histories[alert_id])
+    )
 
 
 async def keep(connection: asyncpg.Connection, before: Case | None, changes: Changes, now_ms: int) -> Changes:

@@ -14,7 +14,7 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
-from alerts.claims import contact_of
+from alerts.claims import contact_of, without_held
 from alerts.clocks import settled_into
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Job, Taken
@@ -80,7 +80,7 @@ async def import_case(
     their_now_ms: int | None,
 ) -> Alert:
     """Bring in what a journal kept; see `PostgresLedger.import_case`."""
-    theirs = case.alert
+    theirs, case = case.alert, without_held(case)
     await connection.execute(SQL["lock_driver"], theirs.tenant, theirs.driver)
     await connection.execute(SQL["ensure_driver"], theirs.tenant, theirs.vendor, theirs.driver)
     held = await _home(connection, case, presses)
@@ -139,10 +139,18 @@ async def find_sent(connection: asyncpg.Connection, report: StatusReport) -> tup
 
 
 async def claim(
-    connection: asyncpg.Connection, by: str, channels: Sequence[Channel], limit: int, lease_s: float
+    connection: asyncpg.Connection,
+    by: str,
+    channels: Sequence[Channel],
+    limit: int,
+    lease_s: float,
+    left_alone: Sequence[UUID] = (),
 ) -> list[Job]:
-    """Lease up to ``limit`` due attempts; what is stored is ``sending``, what is returned says what was."""
-    found = await connection.fetch(SQL["claimable"], [channel.value for channel in channels], limit)
+    """Lease up to ``limit`` due attempts, none of ``left_alone``'s; what is stored is ``sending``, what is
+    returned says what was.
+    """
+    given = ([channel.value for channel in channels], limit, list(left_alone))
+    found = await connection.fetch(SQL["claimable"], *given)
     jobs = [_job(row, by, int(lease_s * 1000)) for row in found]
     leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
     if leased:

@@ -18,7 +18,7 @@ from alerts import case as cases
 from alerts.alert import Alert, Press
 from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
-from alerts.claims import may_settle, of_provider
+from alerts.claims import may_settle, of_provider, without_held
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Away, Job, Taken
 from realtime.protocol import Code, Refused
@@ -52,6 +52,8 @@ class PostgresLedger:
         self._turns: Final = Turns()
         self._idle: Final = _Idle()
         self._down: frozenset[Channel] = frozenset()
+        self.left_alone: Callable[[], Sequence[UUID]] = tuple
+        """Alerts that are neither escalated nor sent from here now: journals have them."""
 
     # --- what happens to an alert
 
@@ -110,6 +112,23 @@ class PostgresLedger:
             lambda connection: steps.import_case(connection, case, presses, audit, their_now_ms)
         )
 
+    async def known(self, some: Sequence[tuple[Case, Sequence[Audit]]]) -> set[UUID]:
+        """Of those cases and histories the alerts of which everything is here. Locks and writes nothing."""
+        theirs = {case.alert.alert_id: case for case, _ in some}
+        histories = {case.alert.alert_id: audit for case, audit in some}
+
+        async def step(connection: asyncpg.Connection) -> set[UUID]:
+            ours = await rows.look_all(connection, list(theirs))
+            lacking = await rows.lacking(connection, histories)
+            now_ms = await connection.fetchval(SQL["clock"])
+            return {
+                alert_id
+                for alert_id in ours.keys() - lacking
+                if not cases.has_news(without_held(theirs[alert_id]), ours[alert_id], now_ms)
+            }
+
+        return await self._step(step)
+
     # --- escalation
 
     async def advance(self, limit: int, down: frozenset[Channel] = frozenset()) -> int:
@@ -118,10 +137,11 @@ class PostgresLedger:
         One that cannot be escalated is logged and put off, and is in nobody's way.
         """
         self._down = down
-        left_out = self._idle.among(down, time.monotonic())
+        idle, left_alone = self._idle.among(down, time.monotonic()), list(self.left_alone())
 
         async def due(connection: asyncpg.Connection) -> list[UUID]:
-            found = await connection.fetch(SQL["due_alerts"], [c.value for c in down], limit, left_out)
+            given = ([c.value for c in down], limit, idle, left_alone)
+            found = await connection.fetch(SQL["due_alerts"], *given)
             return [row["alert_id"] for row in found]
 
         changed = 0
@@ -162,7 +182,10 @@ class PostgresLedger:
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Lease due attempts, a cry for help first. A job's ``status`` is that before the claim."""
-        return await self._step(lambda connection: steps.claim(connection, by, channels, limit, lease_s))
+        left_alone = list(self.left_alone())
+        return await self._step(
+            lambda connection: steps.claim(connection, by, channels, limit, lease_s, left_alone)
+        )
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
         """Record what became of a claimed attempt.

@@ -161,6 +161,9 @@ def come_together(kind: Kind, common: list[Any], one: list[Any], other: list[Any
     assert cases.merged(merged, a, LATER).case == merged
     assert cases.merged(merged, b, LATER).case == merged
     assert cases.merged(a, a, LATER).case == cases.advanced(a, LATER).case
+    assert not cases.has_news(a, merged, LATER) and not cases.has_news(a, a, LATER)
+    if not cases.has_news(b, a, LATER):
+        assert merged == cases.advanced(a, LATER).case
     check(merged)
     for copy in (a, b):
         assert merged.alert.version >= copy.alert.version

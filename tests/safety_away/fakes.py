@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
-from alerts.attempt import Accepted, StatusReport
+from alerts.attempt import Accepted, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes
+from alerts.claims import may_settle
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Away, Taken
+from alerts.ports import Applied, Away, Job, Taken
 from realtime.store.hooks import Asked
 from tests.e2e.proxy import Proxy
 
@@ -56,6 +57,7 @@ class Kept(Struct, frozen=True):
     case: Case
     presses: tuple[Press, ...] = ()
     audit: tuple[Audit, ...] = ()
+    acting: bool = False
 
 
 class Journal:
@@ -64,6 +66,7 @@ class Journal:
     def __init__(self) -> None:
         self.kept: dict[UUID, Kept] = {}
         self.reports: list[StatusReport] = []
+        self.doubted: list[UUID] = []
         self.is_full = False
         self.dies_before_forgetting = False
 
@@ -102,6 +105,13 @@ class Journal:
                 return one.case
         return None
 
+    async def settle(self, job: Job, outcome: Outcome) -> None:
+        kept = self.kept[job.alert.alert_id]
+        if not may_settle(kept.case.attempts[job.attempt.attempt_id], job.attempt, outcome):
+            return
+        changes = cases.settled(kept.case, job.attempt.attempt_id, outcome, now_ms(), random.random)
+        self.kept[job.alert.alert_id] = Kept(changes.case, kept.presses, kept.audit + changes.audit)
+
     async def report(self, report: StatusReport) -> bool:
         for one in list(self.kept.values()):
             for attempt in one.case.attempts.values():
@@ -134,6 +144,9 @@ class Journal:
     @asynccontextmanager
     async def hold(self, alert_id: UUID) -> AsyncIterator[Kept | None]:
         yield self.kept.get(alert_id)
+
+    def doubt(self, alert_id: UUID) -> None:
+        self.doubted.append(alert_id)
 
     async def forget(self, alert_id: UUID) -> None:
         if self.dies_before_forgetting:
@@ -184,6 +197,8 @@ class Others:
         self.shared: dict[UUID, Any] = {}
         self.shown: dict[UUID, Kept] = {}
         self.turns: list[UUID] = []
+        self.later: list[UUID] = []
+        self.acted: set[UUID] = set()
 
     @property
     def is_up(self) -> bool:
@@ -193,13 +208,20 @@ class Others:
     def is_served(self) -> bool:
         return self.served
 
+    def is_anothers(self, alert_id: UUID) -> bool:
+        return alert_id in self.acted
+
     async def share(self, kept: Any) -> bool:
         if not self.away:
             self.shared[kept.case.alert.alert_id] = kept
         return not self.away
 
-    async def withdraw(self, alert_id: UUID) -> None:
-        self.shared.pop(alert_id, None)
+    def share_later(self, kept: Any) -> None:
+        self.later.append(kept.case.alert.alert_id)
+
+    async def withdraw(self, *alert_ids: UUID) -> None:
+        for alert_id in alert_ids:
+            self.shared.pop(alert_id, None)
 
     def copy_of(self, alert_id: UUID) -> Kept | None:
         return self.shown.get(alert_id)
@@ -214,8 +236,8 @@ class Others:
                 return kept
         return None
 
-    async def turn(self, alert_id: UUID) -> None:
-        self.turns.append(alert_id)
+    async def turn(self, *alert_ids: UUID) -> None:
+        self.turns += alert_ids
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:
         for kept in self.shown.values():

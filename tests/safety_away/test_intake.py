@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
+from alerts import case as cases
 from alerts.alert import Acknowledged, Actor, ActorKind, Alert, Noted, Press, State
 from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
@@ -34,7 +35,7 @@ from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from realtime.store.hooks import HookBook
 from realtime.store.open_cases import OpenCases
-from tests.alerts.ledger_contract import a_press
+from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Journal, Kept, Line, Others, now_ms
 from tests.store.people import put_contact, put_driver
@@ -352,3 +353,63 @@ async def test_who_says_stop_while_it_is_away_is_heeded_at_once_and_afterwards(p
     assert process.directory.unsaid == 0
     known = await process.intake.circumstances("t1", "north", "d1")
     assert PHONE not in [contact.phone for contact in known.contacts]
+
+
+async def test_a_press_that_postgres_may_have_as_well_is_doubted_and_one_of_a_long_absence_is_not(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.line.cut()
+    unsure = await process.intake.press(process.press())
+    assert process.journal.doubted == [unsure.alert.alert_id]
+    monkeypatch.setattr(intake_module, "UNSURE_S", 0.0)
+    await process.intake.press(process.press(driver="d2"))
+    assert process.journal.doubted == [unsure.alert.alert_id]
+
+
+async def test_a_press_waits_a_little_longer_for_its_import_when_postgres_is_back(process: Process) -> None:
+    process.line.cut()
+    taken = await process.intake.press(process.press())
+    process.line.mend()
+    assert await settled(process.reach.probe)
+    await asyncio.sleep(intake_module.UNSURE_S + 0.5)
+    assert process.others.turns == [], "it would be imported at any moment"
+    process.line.cut()
+    with pytest.raises(Away):
+        await process.reach.ask(process.ledger.anything_due, 1.0)
+    assert await settled(turned(process)), "nobody imports it now"
+    assert process.others.turns == [taken.alert.alert_id]
+
+
+def turned(process: Process) -> Callable[[], Any]:
+    async def look() -> bool:
+        return bool(process.others.turns)
+
+    return look
+
+
+async def test_copies_that_postgres_has_all_of_are_forgotten_without_an_import(process: Process) -> None:
+    taken = [await process.intake.press(process.press(driver=f"d{n}")) for n in range(3)]
+    before = [await process.ledger.look(one.alert.alert_id) for one in taken]
+    process.told.clear()
+    for case in before:
+        assert case is not None
+        await process.journal.adopt(case)
+    assert await process.importer.round() == 3
+    assert (process.journal.kept, process.told) == ({}, [])
+    assert [await process.ledger.look(one.alert.alert_id) for one in taken] == before
+
+
+async def test_news_of_an_alert_that_another_acts_on_is_left_to_that_one_unless_it_was_pressed_here(
+    process: Process,
+) -> None:
+    process.line.cut()
+    pressed = (await process.intake.press(process.press())).alert.alert_id
+    opened = cases.opened(process.press(driver="d2"), CIRCUMSTANCES, now_ms()).case
+    copied = opened.alert.alert_id
+    await process.journal.adopt(opened)
+    process.others.acted = {pressed, copied}
+    assert await process.back() == 1
+    assert list(process.journal.kept) == [copied]
+    process.others.acted = set()
+    assert await process.importer.round() == 1, "that one is gone"
+    assert process.journal.kept == {}

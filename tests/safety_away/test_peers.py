@@ -19,6 +19,7 @@ from realtime.fanout.redisurl import Client, client
 from realtime.safety import copies as copies_module
 from realtime.safety.alone import SETTLED_S
 from realtime.safety.copies import field_of
+from realtime.safety.deference import PRESSED_S
 from realtime.safety.exchange import BODIES, VERSIONS
 from realtime.safety.leases import lease_key
 from realtime.safety.peers import SERVED, Peers
@@ -270,6 +271,65 @@ async def test_who_was_frozen_while_it_looked_round_looks_again_before_it_sends(
     monkeypatch.undo()
     await scene.beats(one)
     assert await one.claimed() == 1
+
+
+async def test_who_delivers_from_postgres_leaves_what_a_journal_has_to_it(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    assert one.peers.left_to_journals() == [alert_id], "its own, at once"
+    await scene.beats(one, two)
+    assert two.peers.left_to_journals() == [alert_id], "another's, once it was seen"
+    one.stored = two.stored = True
+    await scene.beats(one, two)
+    two.peers.left_to_journals()
+    scene.clock.s += PRESSED_S
+    assert two.peers.left_to_journals() == [alert_id], "somebody acts on it"
+    async with one.local.hold(alert_id):
+        await one.local.forget(alert_id)
+    await one.peers.withdraw(alert_id)
+    await scene.beats(two)
+    assert one.peers.left_to_journals() == two.peers.left_to_journals() == []
+
+
+async def test_a_press_whose_process_is_gone_is_left_for_a_moment_only(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two)
+    await cast(Any, one.redis).delete(lease_key(alert_id))
+    two.stored = True
+    await scene.beats(two)
+    assert two.peers.left_to_journals() == [alert_id]
+    scene.clock.s += PRESSED_S
+    assert two.peers.left_to_journals() == []
+
+
+async def test_what_another_acts_on_is_known_until_that_one_lets_go(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    assert not two.peers.is_anothers(alert_id)
+    await scene.beats(one, two)
+    assert two.peers.is_anothers(alert_id) and not one.peers.is_anothers(alert_id)
+    await cast(Any, one.redis).delete(lease_key(alert_id))
+    await scene.beats(two)
+    assert not two.peers.is_anothers(alert_id)
+
+
+async def test_what_all_have_from_postgres_is_shown_by_who_acts_on_it_alone(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    opened = [cases.opened(a_press(START_MS, driver=f"d{n}"), CIRCUMSTANCES, START_MS).case for n in range(5)]
+    ids = [case.alert.alert_id for case in opened]
+    for process in (one, two):
+        for case in opened:
+            process.peers.share_later(await process.local.adopt(case))
+        await process.peers.turn(*ids)
+    await scene.beats(one, two)
+    assert len(one.peers._seen) == 0 and len(two.peers._seen) == 5
+    assert [one.acts_on(one_id) for one_id in ids] == [True] * 5
+    assert [two.acts_on(one_id) for one_id in ids] == [False] * 5
+    await two.local.apply(ids[0], Acknowledged(OPERATOR, "link"))
+    await scene.beats(two, one)
+    kept = one.local.get(ids[0])
+    assert kept is not None and kept.case.alert.state is State.ACKNOWLEDGED
 
 
 async def test_a_redis_that_hangs_holds_up_nothing(redis_url: str, tmp_path: Path) -> None:

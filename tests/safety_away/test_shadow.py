@@ -189,6 +189,39 @@ async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
     assert process.others.turns == [taken.alert.alert_id], "the last of them is gone"
 
 
+@pytest.mark.usefixtures("at_once")
+async def test_whom_nobody_was_told_of_is_taken_up_first(
+    process: Process, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadow_module, "AT_ONCE", 1)
+    told = [(await process.intake.press(process.press(driver=f"d{n}"))).alert.alert_id for n in (2, 3)]
+    for job in await process.ledger.claim("w1", tuple(Channel), 50, 30.0):
+        await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
+    untold = (await process.intake.press(process.press())).alert.alert_id
+    await shadow.beat()
+    await lose(process, shadow)
+    await shadow.beat()
+    assert process.others.turns[0] == untold and set(process.others.turns[1:]) == set(told)
+    assert set(process.others.later) == {untold, *told}, "the others have them as well"
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_return_too_short_to_be_noticed_does_not_end_the_standing_in(
+    process: Process, shadow: Shadow
+) -> None:
+    taken = await process.intake.press(process.press())
+    await shadow.beat()
+    await lose(process, shadow)
+    await shadow.beat()
+    assert await process.back() == 1
+    process.line.cut()
+    with suppress(Away):
+        await process.reach.ask(lambda: process.ledger.anything_due(), 1.0)
+    assert not process.reach.is_up
+    await shadow.beat()
+    assert process.others.turns == [taken.alert.alert_id] * 2
+
+
 @pytest.mark.parametrize("is_same", [True, False])
 async def test_a_press_of_an_alert_that_postgres_had_does_not_begin_it_anew(
     process: Process, shadow: Shadow, is_same: bool

@@ -1,6 +1,7 @@
 """What a journal kept while Postgres was away, brought in once, by whatever clock it was kept."""
 
 import random
+from uuid import UUID
 
 import pytest
 from msgspec import structs
@@ -17,6 +18,7 @@ from alerts.alert import (
 )
 from alerts.attempt import Accepted, Channel, Status
 from alerts.case import Audit, Case
+from alerts.claims import stood_in_for
 from realtime.store import alert_reads
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
@@ -254,3 +256,42 @@ async def test_a_clock_set_ahead_escalates_and_loses_nothing(world: World) -> No
     await world.later(HOUR)
     told = await sweep(world)
     assert job.attempt.attempt_id in [j.attempt.attempt_id for j in told.jobs]
+
+
+async def test_a_copy_to_which_nothing_happened_is_known(world: World) -> None:
+    taken = await raise_one(world)
+    case = await world.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    alert_id, now_ms = taken.alert.alert_id, await world.now_ms()
+    held = stood_in_for(case, now_ms, 30_000, 1_000)
+    assert held != case, "its first message is held back"
+    unheard = structs.replace(case, alert=structs.replace(case.alert, alert_id=UUID(int=5)))
+    assert await world.ledger.known([(case, ()), (held, ())]) == {alert_id}
+    assert await world.ledger.known([(sent(case, now_ms), ())]) == set(), "it was sent"
+    assert await world.ledger.known([(unheard, ())]) == set(), "postgres does not have it"
+    assert await world.ledger.known([]) == set()
+
+
+async def test_a_copy_whose_news_another_brought_in_is_known_with_its_history(world: World) -> None:
+    taken = await raise_one(world)
+    case = await world.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    now_ms = await world.now_ms()
+    changes = cases.applied(sent(case, now_ms), Acknowledged(OPERATOR, "link"), now_ms)
+    copy = (changes.case, changes.audit)
+    assert await world.ledger.known([copy]) == set()
+    await world.ledger.import_case(changes.case, (), ())
+    assert await world.ledger.known([copy]) == set(), "its history is not there"
+    await world.ledger.import_case(changes.case, (), changes.audit)
+    assert await world.ledger.known([copy]) == {taken.alert.alert_id}
+
+
+async def test_what_was_only_held_back_by_who_stood_in_is_sent_from_postgres_as_if_never_tried(
+    world: World,
+) -> None:
+    taken = await raise_one(world)
+    case = await world.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    held = stood_in_for(case, await world.now_ms(), 30_000, 30_000)
+    await world.ledger.import_case(held, (), ())
+    assert [job.attempt.status for job in await claim(world)] == [Status.DUE]

@@ -55,6 +55,18 @@ class TestPostgresLedger(LedgerContract):
     """The contract."""
 
 
+async def test_what_is_left_alone_is_neither_escalated_nor_sent(world: PostgresWorld) -> None:
+    left = (await raise_one(world)).alert.alert_id
+    other = (await raise_one(world, driver="d2")).alert.alert_id
+    world.ledger.left_alone = lambda: [left]
+    assert {job.alert.alert_id for job in await claim(world)} == {other}
+    await world.later(120_000)
+    assert await world.ledger.advance(10) == 1
+    world.ledger.left_alone = tuple
+    assert await world.ledger.advance(10) == 1
+    assert left in {job.alert.alert_id for job in await claim(world)}
+
+
 async def test_presses_of_several_processes_are_one_alert(world: PostgresWorld) -> None:
     ledgers = [world.ledger, *[await world.another() for _ in range(3)]]
     now_ms = await world.now_ms()

@@ -39,8 +39,8 @@ def rows_read(plan: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("query", "args"),
     [
-        (alert_rows.SQL["claimable"], (["sms", "push"], 50)),
-        (alert_rows.SQL["due_alerts"], (["sms"], 50, [])),
+        (alert_rows.SQL["claimable"], (["sms", "push"], 50, [uuid4()])),
+        (alert_rows.SQL["due_alerts"], (["sms"], 50, [], [uuid4()])),
         (alert_rows.SQL["anything_due"], ()),
         (alert_rows.SQL["look_all"], ([uuid4()],)),
         (alert_rows.SQL["attempts_of_all"], ([uuid4()],)),

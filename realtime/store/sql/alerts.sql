@@ -66,6 +66,9 @@ SELECT alert, policy_copy FROM alerts WHERE alert_id = ANY ($1::uuid[])
 -- name: attempts_of_all
 SELECT alert_id, attempt FROM alert_attempts WHERE alert_id = ANY ($1::uuid[])
 
+-- name: history_of_all
+SELECT alert_id, at_ms, what, actor::text AS actor FROM alert_events WHERE alert_id = ANY ($1::uuid[])
+
 -- name: attempts
 SELECT attempt FROM alert_attempts WHERE alert_id = $1 ORDER BY attempt_id
 
@@ -123,7 +126,7 @@ WHERE NOT EXISTS (
 
 -- name: due_alerts
 -- Those whose time has come; those that were written in what is now the future; then those with an attempt
--- that waits in a channel which is down, $3 left out.
+-- that waits in a channel which is down, $3 left out. None of $4.
 SELECT alert_id
 FROM (
     SELECT alert_id, 0 AS place, next_ms FROM alerts WHERE next_ms <= now_ms()
@@ -135,6 +138,7 @@ FROM (
     WHERE claim_ms IS NOT NULL AND status IN ('due', 'unsure') AND channel = ANY ($1::text[])
       AND alert_id <> ALL ($3::uuid[])
 ) due
+WHERE alert_id <> ALL ($4::uuid[])
 GROUP BY alert_id
 ORDER BY min(place), min(next_ms)
 LIMIT $2
@@ -152,7 +156,7 @@ SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
 SELECT a.attempt, al.alert, al.policy_copy, now_ms() AS now_ms
 FROM alert_attempts a
 JOIN alerts al USING (alert_id)
-WHERE a.claim_ms <= now_ms() AND a.channel = ANY ($1::text[])
+WHERE a.claim_ms <= now_ms() AND a.channel = ANY ($1::text[]) AND a.alert_id <> ALL ($3::uuid[])
 ORDER BY a.urgency, a.claim_ms
 LIMIT $2
 FOR UPDATE OF a SKIP LOCKED

@@ -42,7 +42,7 @@ async def test_with_the_ledger_away_outcomes_go_to_the_journal(
     ledger.away = {"settle"}
     (attempt,) = ledger.due(Channel.SMS)
     journal = Journal()
-    dispatcher = start(sms, keeper=journal)
+    dispatcher = start(sms, keep=journal.keep)
     await until(lambda: bool(journal.kept), "it is journalled")
     assert journal.kept[0].job.attempt.attempt_id == attempt
     assert journal.kept[0].outcome == Accepted("P1", "queued")
@@ -55,7 +55,7 @@ async def test_a_journal_that_takes_nothing_leaves_them_in_memory_until_either_d
     ledger.away = {"settle"}
     ledger.due(Channel.SMS)
     journal = Journal(full=True)
-    dispatcher = start(sms, keeper=journal)
+    dispatcher = start(sms, keep=journal.keep)
     await until(lambda: dispatcher.unrecorded == 1, "it is in memory")
     journal.full = False
     await until(lambda: dispatcher.unrecorded == 0, "it is tried again")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -131,6 +132,19 @@ async def test_what_was_raised_out_of_sight_of_the_others_is_neither_late_nor_el
     await world.later(60_000)
     assert await world.ledger.advance(10) == 1
     assert [job.elsewhere for job in await claim(world)] == [False, False]
+
+
+async def test_a_doubted_press_is_looked_up_before_it_is_sent_until_it_is_forgotten(
+    world: LocalWorld,
+) -> None:
+    taken = await raise_one(world)
+    other = await raise_one(world, driver="d2")
+    world.ledger.doubt(taken.alert.alert_id)
+    world.ledger.doubt(UUID(int=9))  # of nobody: nothing happens
+    jobs = {job.alert.alert_id: job.elsewhere for job in await claim(world)}
+    assert jobs == {taken.alert.alert_id: True, other.alert.alert_id: False}
+    await world.ledger.forget(taken.alert.alert_id)
+    assert not world.ledger._doubted
 
 
 async def test_a_tail_cut_anywhere_loses_no_more_than_the_last_record(world: LocalWorld) -> None:

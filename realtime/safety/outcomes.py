@@ -1,0 +1,55 @@
+"""What became of a message that a worker was sending when Postgres went away: the journal keeps it and the
+others see it, so nobody sends it again.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from alerts.attempt import Status, rank
+from alerts.case import Case
+from alerts.delivery.trying import Tried
+from alerts.ports import Job
+from realtime.safety.ports import Copies, Local
+from realtime.safety.reach import Reach
+from realtime.store.open_cases import OpenCases
+
+
+class Outcomes:
+    """`keep` is `alerts.delivery.recorder.Keep` on the journal of this process."""
+
+    def __init__(self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies) -> None:
+        self._reach: Final = reach
+        self._open: Final = open_cases
+        self._local: Final = local
+        self._copies: Final = copies
+
+    async def keep(self, tried: Tried) -> bool:
+        """Whether it is on the disk. Not while Postgres may take it in a moment; not of an alert that nobody
+        here has read yet: a case with one message in it would be escalated as if there were no others.
+
+        Raises Away when the journal cannot be written.
+        """
+        job = tried.job
+        alert_id = job.alert.alert_id
+        known = self._local.get(alert_id)
+        case = self._open.cases.get(alert_id) if known is None else known.case
+        if self._reach.is_up or case is None:
+            return False
+        await self._local.adopt(_claimed(case, job))
+        await self._local.settle(job, tried.outcome)
+        if tried.report is not None:
+            await self._local.report(tried.report)
+        kept = self._local.get(alert_id)
+        if kept is not None:
+            await self._copies.share(kept)
+        return True
+
+
+def _claimed(case: Case, job: Job) -> Case:
+    """``case`` with its attempt as ``job`` claimed it, unless more is known of that."""
+    known = case.attempts.get(job.attempt.attempt_id)
+    if known is not None and rank(known.status) > rank(Status.SENDING):
+        return case
+    claimed = replace(job.attempt, status=Status.SENDING)
+    return replace(case, attempts=case.attempts | {claimed.attempt_id: claimed})

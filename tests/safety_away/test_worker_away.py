@@ -1,14 +1,17 @@
 """A whole worker with Postgres away: an SOS is taken, told, answered, and brought in once."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from alerts.attempt import Status
+from alerts.notifiers.webhook import webhook_secret
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
 from realtime.settings import Settings
@@ -17,10 +20,31 @@ from realtime.worker import Worker
 from tests.alerts.delivery.conftest import until
 from tests.api.harness import served
 from tests.e2e.proxy import Proxy
-from tests.safety.test_worker import AUTH, Running, ann, db, eventually, mail, sink, story
+from tests.safety.test_worker import AUTH, Running, ann, db, eventually, mail, story
 from tests.safety_away.fakes import Line
 
-__all__ = ["ann", "db", "mail", "sink"]
+__all__ = ["ann", "db", "mail"]
+
+
+class SlowSink(Sink):
+    """A receiver of webhooks that has each at once, and answers when it may."""
+
+    def __init__(self, secret_of: Callable[[str], str]) -> None:
+        super().__init__(secret_of)
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        answer = await super()._hook(request)
+        await self.may_answer.wait()
+        return answer
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[SlowSink]:
+    key = Settings(auth_secret=AUTH).alerts_key  # type: ignore[arg-type]
+    async with SlowSink(lambda name: webhook_secret(key, "t1", name)) as server:
+        yield server
 
 
 @pytest.fixture
@@ -47,7 +71,7 @@ def settings(database_url: str, redis_url: str, mail: MailServer) -> Settings:
         smtp_from="sos@wayguard.example",
         smtp_security="none",
         outside_allow_private=True,
-        delivery_timeout_s=2.0,
+        delivery_timeout_s=8.0,
     )
 
 
@@ -145,4 +169,33 @@ async def test_a_start_with_postgres_away_goes_on_with_what_the_journal_has(
                     a for a in (await story(db, taken["alert_id"])).attempts if a.channel == "webhook"
                 ]
                 assert attempt.status is Status.SENT
+    assert len(sink.hooks) == 1
+
+
+async def test_what_was_on_its_way_when_postgres_went_is_journalled_and_not_sent_again(
+    running: Running, line: Line, sink: SlowSink, db: Database
+) -> None:
+    sink.may_answer.clear()
+    taken = await running.press(uuid4())
+    assert taken["durability"] == "committed"
+    await until(lambda: bool(sink.hooks), "the webhook is there")
+    line.cut()
+    standby = running.worker._standby
+    await until(lambda: not standby.reach.is_up, "postgres is missed")
+    sink.may_answer.set()
+    alert_id = UUID(taken["alert_id"])
+
+    def webhook() -> Status | None:
+        kept = standby._disk.local.get(alert_id)
+        found = [] if kept is None else [a for a in kept.case.attempts.values() if a.channel == "webhook"]
+        return found[0].status if found else None
+
+    await until(lambda: webhook() is Status.SENT, "its outcome is in the journal")
+    line.mend()
+
+    async def stored() -> bool:
+        attempts = (await story(db, taken["alert_id"])).attempts
+        return [a.status for a in attempts if a.channel == "webhook"] == [Status.SENT]
+
+    await eventually(stored, "and in postgres")
     assert len(sink.hooks) == 1

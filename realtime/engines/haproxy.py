@@ -3,6 +3,7 @@
 import ipaddress
 import resource
 import socket
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,11 @@ from string import Template
 from realtime.engines import binaries, processes
 from realtime.engines.errors import EngineError
 
-TEMPLATE = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
+TEMPLATES = (
+    Path(__file__).parents[2] / "deploy" / "haproxy.cfg",
+    Path(sysconfig.get_path("data")) / "share" / "wayguard" / "haproxy.cfg",
+)
+"""In the tree; else where a wheel put its copy."""
 REQUESTS_PER_10S = 20_000
 """Requests an address may make in ten seconds; see the template."""
 
@@ -34,7 +39,7 @@ class Balancer:
         addresses = [*self.servers.values(), *self.workers.values()]
         by_name = any(not _is_address(address) for address in addresses)
         resolved = " resolvers names" if by_name else ""
-        return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        return Template(_template()).substitute(
             maxconn=self.maxconn,
             threads=self.threads,
             admin_socket=self.admin_socket,
@@ -68,6 +73,13 @@ class Balancer:
             processes.bare_environment(),
             stop_timeout_s=5.0,
         )
+
+
+def _template() -> str:
+    file = next((file for file in TEMPLATES if file.is_file()), None)
+    if file is None:
+        raise EngineError("the balancer's template is missing: deploy/haproxy.cfg")
+    return file.read_text(encoding="utf-8")
 
 
 def connections_allowed() -> int:

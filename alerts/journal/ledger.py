@@ -10,14 +10,12 @@ A case that another process acts on is a copy here: it takes events and answers,
 import asyncio
 import logging
 import random
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts import case as cases
@@ -26,26 +24,17 @@ from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusRe
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import claim_ms, contact_of, leased, may_settle, of_provider, urgency
 from alerts.clocks import settled_into
+from alerts.journal.early import EarlyWords
 from alerts.journal.keeping import Keeping
 from alerts.journal.records import Kept, history, together
+from alerts.journal.sight import Sight
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Away, Job, Taken
+from alerts.ports import Applied, Job, Taken
 
 log = logging.getLogger(__name__)
 
 HOLD_S: Final = 10.0
 """How long an import waits for messages that are under way."""
-MAX_EARLY: Final = 2_000
-"""Providers' words of nothing that is known here; beyond it the oldest is forgotten."""
-
-
-class Unseen(Struct, frozen=True):
-    """Other processes act on the same cases and cannot be seen, for ``for_ms`` now: everything is looked up
-    before it is sent, and this process escalates ``late_ms`` later than planned, to find what they have sent.
-    """
-
-    for_ms: int
-    late_ms: int
 
 
 class LocalLedger:
@@ -56,13 +45,9 @@ class LocalLedger:
         self._shelf: Final = keeping.shelf
         self._now_ms: Final = keeping.now_ms
         self._jitter: Final = jitter
-        self._heard: Final[OrderedDict[StatusReport, None]] = OrderedDict()
+        self.early: Final = EarlyWords(keeping)
+        self.sight: Final = Sight()
         self._down: frozenset[Channel] = frozenset()
-        self._doubted: Final[set[UUID]] = set()
-        self.may_send: Callable[[], bool] = lambda: True
-        """Whether anything may be claimed now."""
-        self.unseen: Callable[[], Unseen | None] = lambda: None
-        """Whether others may act on what is here out of sight."""
 
     @classmethod
     async def open(
@@ -165,7 +150,7 @@ class LocalLedger:
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Lease due attempts of what this process acts on, a cry for help first."""
-        if not self.may_send():
+        if not self.sight.may_send():
             return []
         now_ms = self._now_ms()
         until_ms = now_ms + int(lease_s * 1000)
@@ -184,7 +169,7 @@ class LocalLedger:
                 kept.case.alert,
                 contact_of(kept.case.copy, attempt.contact_id),
                 kept.case.copy,
-                elsewhere=self._may_be_elsewhere(kept, now_ms),
+                elsewhere=self.sight.is_elsewhere(kept.case.alert, now_ms),
             )
             for _, _, kept, attempt in found[:limit]
         ]
@@ -194,21 +179,10 @@ class LocalLedger:
         await _all([self._lease(alert_id, some, now_ms) for alert_id, some in by_alert.items()])
         return jobs
 
-    def _may_be_elsewhere(self, kept: Kept, now_ms: int) -> bool:
-        is_doubted = kept.case.alert.alert_id in self._doubted
-        return is_doubted or self._unseen_of(kept, now_ms) is not None
-
-    def _unseen_of(self, kept: Kept, now_ms: int) -> Unseen | None:
-        """Of a case that others may have; what was raised since they cannot be seen is ours alone."""
-        unseen = self.unseen()
-        if unseen is None or kept.case.alert.raised_ms > now_ms - unseen.for_ms:
-            return None
-        return unseen
-
     def _is_early(self, kept: Kept, now_ms: int) -> bool:
-        unseen = self._unseen_of(kept, now_ms)
+        late_ms = self.sight.lateness_ms(kept.case.alert, now_ms)
         next_ms = self._shelf.next_of(kept.case.alert.alert_id)
-        return unseen is not None and next_ms is not None and now_ms < next_ms + unseen.late_ms
+        return late_ms > 0 and next_ms is not None and now_ms < next_ms + late_ms
 
     def _lease(self, alert_id: UUID, jobs: Sequence[Job], now_ms: int) -> "asyncio.Future[None]":
         kept = self._shelf.planned(alert_id)
@@ -247,20 +221,16 @@ class LocalLedger:
 
     def _with_early(self, changes: Changes, attempt: Attempt, now_ms: int) -> Changes:
         """Let what the provider said before its answer was recorded count."""
-        for report in [*self._heard, *self._keeping.early]:
-            if (report.provider, report.provider_id) == (attempt.provider, attempt.provider_id):
-                more = cases.reported(changes.case, attempt.attempt_id, report, now_ms, self._down)
-                changes = replace(more, audit=changes.audit + more.audit)
-                self._heard.pop(report, None)
+        for report in self.early.of(attempt):
+            more = cases.reported(changes.case, attempt.attempt_id, report, now_ms, self._down)
+            changes = replace(more, audit=changes.audit + more.audit)
         return changes
 
     async def report(self, report: StatusReport) -> bool:
         """A provider's later word. One of an attempt that is not known yet is kept in memory for a while."""
         found = self._shelf.of_provider(report.provider, report.provider_id)
         if found is None:
-            self._heard[report] = None
-            if len(self._heard) > MAX_EARLY:
-                self._heard.popitem(last=False)
+            self.early.hear(report)
             return False
         alert_id, attempt_id = found
         moved = await self._keeping.change(
@@ -282,14 +252,33 @@ class LocalLedger:
         self, case: Case, presses: Sequence[Press] = (), audit: Sequence[Audit] = (), *, acting: bool = False
     ) -> Kept:
         """Bring another's copy of a case in; the case as it is here now. Again, it changes nothing."""
-        alert_id = case.alert.alert_id
-        await self._keeping.free(alert_id)
-        now_ms = self._now_ms()
-        ours = self._shelf.planned(alert_id)
+        await self._keeping.free(case.alert.alert_id)
+        ours = self._shelf.planned(case.alert.alert_id)
         if ours is None:
-            kept = Kept(case, tuple(presses), tuple(audit), acting, now_ms)
+            kept = Kept(case, tuple(presses), tuple(audit), acting, self._now_ms())
             await self._keeping.keep(None, kept, 0)
             return kept
+        return await self._merge(ours, case, presses, audit, acting=acting)
+
+    async def learn(self, case: Case, presses: Sequence[Press] = (), audit: Sequence[Audit] = ()) -> None:
+        """What another knows of a case that is here. One that Postgres is getting just now does not come
+        back by it: it would be acted on anew.
+        """
+        await self._keeping.free(case.alert.alert_id)
+        ours = self._shelf.planned(case.alert.alert_id)
+        if ours is not None:
+            await self._merge(ours, case, presses, audit)
+
+    async def _merge(
+        self,
+        ours: Kept,
+        case: Case,
+        presses: Sequence[Press],
+        audit: Sequence[Audit],
+        *,
+        acting: bool = False,
+    ) -> Kept:
+        now_ms = self._now_ms()
         changes = cases.merged(settled_into(ours.case, now_ms), case, now_ms)
         after = replace(
             self._keeping.after(ours, changes, now_ms),
@@ -312,7 +301,7 @@ class LocalLedger:
     def doubt(self, alert_id: UUID) -> None:
         """Another may have this press as well, and send of it: what is due is looked up first."""
         if self.get(alert_id) is not None:
-            self._doubted.add(alert_id)
+            self.sight.doubt(alert_id)
 
     def get(self, alert_id: UUID) -> Kept | None:
         """The case and what belongs to it, as the disk has it; by the id that a press promised, too."""
@@ -333,22 +322,8 @@ class LocalLedger:
 
     async def forget(self, alert_id: UUID) -> None:
         """Postgres has the case."""
-        self._doubted.discard(alert_id)
+        self.sight.forget(alert_id)
         await self._keeping.forget(alert_id)
-
-    async def keep_report(self, report: StatusReport) -> None:
-        """Keep a provider's word that nobody here knows, until `forget_report`."""
-        if len(self._keeping.early) >= MAX_EARLY:
-            raise Away("too many reports wait")
-        await self._keeping.keep_early(report)
-
-    def early(self) -> list[StatusReport]:
-        """All of those."""
-        return list(self._keeping.early)
-
-    async def forget_report(self, report: StatusReport) -> None:
-        """Postgres has it."""
-        await self._keeping.forget_early(report)
 
     @property
     def is_full(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from alerts.journal.ledger import Unseen
+from alerts.journal.sight import Unseen
 from realtime.safety.turns import ALONE_S, lateness_s
 
 SETTLED_S: Final = 3.0

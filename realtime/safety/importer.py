@@ -83,9 +83,9 @@ class Importer:
             alert_id = kept.case.alert.alert_id
             if kept.presses or kept.acting or not self._copies.is_anothers(alert_id):
                 went += await self._bring(alert_id)
-        for report in self._local.early():
+        for report in self._local.early.kept():
             await self._reach.ask(lambda report=report: self._ledger.report(report), IMPORT_S)  # type: ignore[misc]
-            await self._local.forget_report(report)
+            await self._local.early.forget(report)
         if self._directory.unsaid:
             await self._reach.ask(self._directory.hand_over, IMPORT_S)
         self._tell()

@@ -193,7 +193,7 @@ class SafeIntake:
             moved = await self._local.report(report)
             await self._share(copy.case.alert.alert_id)
             return moved
-        await self._local.keep_report(report)
+        await self._local.early.keep(report)
         return False
 
     async def answered(self, attempt_id: UUID) -> None:

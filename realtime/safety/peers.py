@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
-from alerts.journal.ledger import LocalLedger, Unseen
+from alerts.journal.ledger import LocalLedger
 from alerts.journal.records import Kept
+from alerts.journal.sight import Unseen
 from alerts.ports import Away
 from realtime import metrics
 from realtime.fanout.bus import REDIS_FAULTS
@@ -256,8 +257,7 @@ class Peers:
         """Show what is new of ours; make ours what others know of it."""
         await self._exchange.show([kept for kept in self._local.all() if self._exchange.is_new(kept)])
         async for copy in self._exchange.read(self._ours()):
-            if self._local.get(copy.kept.case.alert.alert_id) is not None:
-                await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
+            await self._local.learn(copy.kept.case, copy.kept.presses, copy.kept.audit)
 
     def _ours(self) -> dict[UUID, Kept]:
         return {kept.case.alert.alert_id: kept for kept in self._local.all()}

@@ -61,8 +61,25 @@ class Kept(Protocol):
         """What happened to it here."""
 
 
+class Early(Protocol):
+    """Providers' words that nobody here knows, on the disk of this process. Everything raises Away."""
+
+    async def keep(self, report: StatusReport) -> None:
+        """Have it until `forget`."""
+
+    def kept(self) -> Sequence[StatusReport]:
+        """All of them."""
+
+    async def forget(self, report: StatusReport) -> None:
+        """Postgres has it."""
+
+
 class Local(Protocol):
     """What the intake and the importer ask of the journal of this process. Everything raises Away."""
+
+    @property
+    def early(self) -> Early:
+        """Providers' words of nothing that is here."""
 
     async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
         """Keep a press on disk. Idempotent by ``sos_id``. A new case is acted on here if ``acting``."""
@@ -102,15 +119,6 @@ class Local(Protocol):
 
     async def forget(self, alert_id: UUID) -> None:
         """Postgres has it. Inside `hold` alone."""
-
-    async def keep_report(self, report: StatusReport) -> None:
-        """A provider's word that nobody here knows."""
-
-    def early(self) -> Sequence[StatusReport]:
-        """All of those."""
-
-    async def forget_report(self, report: StatusReport) -> None:
-        """Postgres has it."""
 
 
 class Copies(Protocol):

@@ -106,8 +106,8 @@ class Standby:
             is_stored=lambda: self.reach.is_up,
             delivers=delivers,
         )
-        local.may_send = self.peers.may_send
-        local.unseen = self.peers.unseen
+        local.sight.may_send = self.peers.may_send
+        local.sight.unseen = self.peers.unseen
         ledger.left_alone = self.peers.left_to_journals
         copies = self.peers
         operator = functools.partial(operator_of, settings)

@@ -60,18 +60,36 @@ class Kept(Struct, frozen=True):
     acting: bool = False
 
 
+class Early:
+    """`realtime.safety.ports.Early` of a journal."""
+
+    def __init__(self, journal: "Journal") -> None:
+        self._journal = journal
+
+    async def keep(self, report: StatusReport) -> None:
+        self._journal.write()
+        self._journal.reports.append(report)
+
+    def kept(self) -> Sequence[StatusReport]:
+        return list(self._journal.reports)
+
+    async def forget(self, report: StatusReport) -> None:
+        self._journal.reports.remove(report)
+
+
 class Journal:
     """`realtime.safety.ports.Local`. ``is_full``: nothing more can be written."""
 
     def __init__(self) -> None:
         self.kept: dict[UUID, Kept] = {}
         self.reports: list[StatusReport] = []
+        self.early = Early(self)
         self.doubted: list[UUID] = []
         self.is_full = False
         self.dies_before_forgetting = False
 
     async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
-        self._write()
+        self.write()
         found = await self.find(press.tenant, press.driver, press.sos_id)
         if found is not None:
             return Taken(found, "local", created=False, joined=found.sos_id != press.sos_id)
@@ -84,7 +102,7 @@ class Journal:
         return Taken(self._keep(changes, press), "local", created=True, joined=False)
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
-        self._write()
+        self.write()
         case = await self.look(alert_id)
         if case is None:
             return None
@@ -126,7 +144,7 @@ class Journal:
                 self._keep(cases.answered(one.case, attempt_id, now_ms()))
 
     async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Kept:
-        self._write()
+        self.write()
         ours = self.kept.get(case.alert.alert_id)
         changes = cases.merged(None if ours is None else ours.case, case, now_ms())
         before = Kept(case) if ours is None else ours
@@ -153,16 +171,6 @@ class Journal:
             raise KeyboardInterrupt
         del self.kept[alert_id]
 
-    async def keep_report(self, report: StatusReport) -> None:
-        self._write()
-        self.reports.append(report)
-
-    def early(self) -> Sequence[StatusReport]:
-        return list(self.reports)
-
-    async def forget_report(self, report: StatusReport) -> None:
-        self.reports.remove(report)
-
     def sent(self, provider_id: str) -> None:
         """The first message that is due was taken by a provider."""
         (kept,) = self.kept.values()
@@ -182,7 +190,7 @@ class Journal:
         self.kept[alert.alert_id] = Kept(changes.case, before.presses + presses, before.audit + changes.audit)
         return alert
 
-    def _write(self) -> None:
+    def write(self) -> None:
         if self.is_full:
             raise Away
 

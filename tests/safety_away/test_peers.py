@@ -93,8 +93,8 @@ class Scene:
             is_stored=lambda: made.stored,
             delivers=delivers,
         )
-        local.may_send = peers.may_send
-        local.unseen = peers.unseen
+        local.sight.may_send = peers.may_send
+        local.sight.unseen = peers.unseen
         made = Process(name, local, peers, redis)
         self.made.append(made)
         return made

@@ -18,8 +18,9 @@ from alerts.alert import Acknowledged, Resolved, State
 from alerts.attempt import Accepted, Status
 from alerts.journal import file as journal_file
 from alerts.journal.file import InUse
-from alerts.journal.ledger import LocalLedger, Unseen
+from alerts.journal.ledger import LocalLedger
 from alerts.journal.records import Kept
+from alerts.journal.sight import Unseen
 from alerts.ports import Away
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
@@ -113,7 +114,7 @@ async def test_out_of_sight_of_the_others_it_is_late_and_all_may_have_been_sent_
 ) -> None:
     await raise_one(world)
     await sweep(world, "SM1")
-    world.ledger.unseen = lambda: Unseen(for_ms=40_000, late_ms=7_000)
+    world.ledger.sight.unseen = lambda: Unseen(for_ms=40_000, late_ms=7_000)
     await world.later(66_000)
     assert await world.ledger.advance(10) == 0, "the next step is due after 60 s, and here after 67"
     await world.later(1_000)
@@ -126,12 +127,25 @@ async def test_what_was_raised_out_of_sight_of_the_others_is_neither_late_nor_el
 ) -> None:
     since_ms = world.at_ms
     await world.later(1_000)
-    world.ledger.unseen = lambda: Unseen(for_ms=world.at_ms - since_ms, late_ms=7_000)
+    world.ledger.sight.unseen = lambda: Unseen(for_ms=world.at_ms - since_ms, late_ms=7_000)
     await raise_one(world)
     assert [job.elsewhere for job in await claim(world)] == [False]
     await world.later(60_000)
     assert await world.ledger.advance(10) == 1
     assert [job.elsewhere for job in await claim(world)] == [False, False]
+
+
+async def test_what_another_knows_of_a_case_that_postgres_is_getting_does_not_bring_it_back(
+    world: LocalWorld,
+) -> None:
+    taken = await raise_one(world)
+    (kept,) = world.ledger.all()
+    async with world.ledger.hold(taken.alert.alert_id):
+        learning = asyncio.ensure_future(world.ledger.learn(kept.case, kept.presses, kept.audit))
+        await asyncio.sleep(0)
+        await world.ledger.forget(taken.alert.alert_id)
+    await learning
+    assert world.ledger.all() == []
 
 
 async def test_a_doubted_press_is_looked_up_before_it_is_sent_until_it_is_forgotten(
@@ -144,7 +158,7 @@ async def test_a_doubted_press_is_looked_up_before_it_is_sent_until_it_is_forgot
     jobs = {job.alert.alert_id: job.elsewhere for job in await claim(world)}
     assert jobs == {taken.alert.alert_id: True, other.alert.alert_id: False}
     await world.ledger.forget(taken.alert.alert_id)
-    assert not world.ledger._doubted
+    assert not world.ledger.sight.is_elsewhere(taken.alert, world.at_ms)
 
 
 async def test_a_tail_cut_anywhere_loses_no_more_than_the_last_record(world: LocalWorld) -> None:
@@ -287,16 +301,16 @@ async def test_a_long_journal_is_rewritten_and_nothing_is_missing(
         taken = await raise_one(world, driver=f"d{n}")
         if n % 3:
             await world.ledger.forget(taken.alert.alert_id)
-    await world.ledger.keep_report(delivered("SM9"))
+    await world.ledger.early.keep(delivered("SM9"))
     assert (world.folder / "journal").stat().st_size < 200_000
     before = world.ledger.all()
     assert len(before) == 20
     await world.again()
     assert world.ledger.all() == before
-    assert world.ledger.early() == [delivered("SM9")]
-    await world.ledger.forget_report(delivered("SM9"))
+    assert world.ledger.early.kept() == [delivered("SM9")]
+    await world.ledger.early.forget(delivered("SM9"))
     await world.again()
-    assert world.ledger.early() == []
+    assert world.ledger.early.kept() == []
 
 
 async def test_a_copy_is_never_acted_on_until_it_is_told_so(world: LocalWorld) -> None:
@@ -388,7 +402,7 @@ PRESSES = """
 import asyncio, sys, time
 from pathlib import Path
 from uuid import UUID
-from alerts.journal.ledger import LocalLedger, Unseen
+from alerts.journal.ledger import LocalLedger
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 
 async def main():

@@ -96,18 +96,21 @@ class JournalFile:
 
         When the future is done it is on the disk; ``seen`` was called right before. The future raises Away
         when it is not kept, or nobody knows; then nothing that was appended since is kept either.
+        Whoever waits for it may be cancelled: what others wait for goes on.
         """
         self._last = asyncio.get_running_loop().create_future()
         self._waiting.append((content, seen, self._last))
         self._waiting_bytes += _room_of(content)
         if self._writer is None or self._writer.done():
             self._writer = asyncio.ensure_future(self._write_all())
-        return self._last
+        kept = asyncio.shield(self._last)
+        kept.add_done_callback(_retrieved)
+        return kept
 
     async def flushed(self) -> None:
         """Wait until all that was appended so far is on the disk. Raises Away when it is not."""
         if self._waiting or (self._writer is not None and not self._writer.done()):
-            await self._last
+            await asyncio.shield(self._last)
 
     def is_full(self) -> bool:
         """Whether only cries for help are taken."""
@@ -153,7 +156,7 @@ class JournalFile:
         for _, _, future in failed:
             if not future.done():
                 future.set_exception(Away("the journal cannot be written"))
-                future.exception()  # whoever waited may be gone
+                _retrieved(future)
 
     async def _do(self, work: Callable[[], "list[bytes]"]) -> list[bytes]:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -283,6 +286,12 @@ class JournalFile:
                 os.close(descriptor)
         self._file = self._lock = -1
         return []
+
+
+def _retrieved(done: "asyncio.Future[None]") -> None:
+    """Whoever waited may be gone."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _room_of(content: bytes) -> int:

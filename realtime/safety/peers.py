@@ -221,16 +221,20 @@ class Peers:
         metrics.COPIES_SEEN.set(len(self._seen))
 
     async def _look_round(self) -> None:
+        heard: list[Kept] = []
+        turns: dict[UUID, Turn] = {}
         try:
-            async with asyncio.timeout(ROUND_S):
-                await self._trade()
+            async with asyncio.timeout(ROUND_S):  # for Redis alone: our own disk may be slow
+                await self._trade(heard)
                 await self._hear_served()
-                await self._turns()
+                turns = await self._turns()
             if not self._is_up:
                 log.info("redis has the copies again")
             self._is_up = True
         except (TimeoutError, *REDIS_FAULTS):
             self._lost()
+        await asyncio.gather(*(self._local.learn(one.case, one.presses, one.audit) for one in heard))
+        await self._take(turns)
         self._alone.look(sees=self._is_up or self._is_stored())
         if self.stands_in:
             await self._stand_in()
@@ -253,11 +257,11 @@ class Peers:
         self._holders = {}
         self._free_since.clear()  # nobody could renew a lease meanwhile
 
-    async def _trade(self) -> None:
-        """Show what is new of ours; make ours what others know of it."""
+    async def _trade(self, heard: list[Kept]) -> None:
+        """Show what is new of ours; put what is new of the others into ``heard``, as far as this comes."""
         await self._exchange.show([kept for kept in self._local.all() if self._exchange.is_new(kept)])
         async for copy in self._exchange.read(self._ours()):
-            await self._local.learn(copy.kept.case, copy.kept.presses, copy.kept.audit)
+            heard.append(copy.kept)  # noqa: PERF401  what was read before a timeout counts
 
     def _ours(self) -> dict[UUID, Kept]:
         return {kept.case.alert.alert_id: kept for kept in self._local.all()}
@@ -276,7 +280,8 @@ class Peers:
         """Whether Postgres had all of it before it went away for this process alone."""
         return self._is_served and not self._is_stored() and kept is not None and not kept.presses
 
-    async def _turns(self) -> None:
+    async def _turns(self) -> dict[UUID, Turn]:
+        """What to do with each case, by its lease; those that may be taken are."""
         ours = self._ours()
         ids = self._known(ours)
         holders = dict(zip(ids, await self._leases.holders(ids), strict=True))
@@ -289,18 +294,29 @@ class Peers:
         }
         mine = [alert_id for alert_id, holder in holders.items() if holder == self._me]
         await self._leases.renew([alert_id for alert_id in mine if not self._is_anothers(ours.get(alert_id))])
-        for alert_id, holder in holders.items():
-            kept = ours.get(alert_id)
-            acting = kept is not None and kept.acting
-            free_s = now_s - self._free_since.get(alert_id, now_s)
-            served = self._is_anothers(kept)
-            turn = turn_of(View(True, holder, acting, free_s, served=served), self._me)
-            if turn is Turn.TRY and kept is None and self._is_stored():
-                await self._bring_home(alert_id)
-                continue
-            if turn is Turn.TRY:
-                turn = Turn.ACT if await self._leases.take([alert_id]) else Turn.REST
-            await self._follow(alert_id, turn, kept)
+        turns = {alert_id: self._turn(alert_id, holder, ours, now_s) for alert_id, holder in holders.items()}
+        # With Postgres there nobody has to act on an orphan: the importer is about to bring it in.
+        wanted = [
+            alert_id
+            for alert_id, turn in turns.items()
+            if turn is Turn.TRY and (alert_id in ours or not self._is_stored())
+        ]
+        taken = await self._leases.take(wanted)
+        return turns | {alert_id: Turn.ACT if alert_id in taken else Turn.REST for alert_id in wanted}
+
+    async def _take(self, turns: Mapping[UUID, Turn]) -> None:
+        ours = self._ours()
+        homeless = [alert_id for alert_id, turn in turns.items() if turn is Turn.TRY]
+        follows = [
+            self._follow(one, turn, ours.get(one)) for one, turn in turns.items() if turn is not Turn.TRY
+        ]
+        await asyncio.gather(*follows, *map(self._bring_home, homeless))
+
+    def _turn(self, alert_id: UUID, holder: str | None, ours: Mapping[UUID, Kept], now_s: float) -> Turn:
+        kept = ours.get(alert_id)
+        acting = kept is not None and kept.acting
+        free_s = now_s - self._free_since.get(alert_id, now_s)
+        return turn_of(View(True, holder, acting, free_s, served=self._is_anothers(kept)), self._me)
 
     async def _stand_in(self) -> None:
         """Nobody is seen: act on all that is known here."""
@@ -321,7 +337,7 @@ class Peers:
             await self._adopt(alert_id, acting=True)
 
     async def _bring_home(self, alert_id: UUID) -> None:
-        """Postgres is there: nobody has to act on an orphan that the importer is about to bring in."""
+        """Make one of the copies of a process that is gone, for the importer."""
         await self._adopt(alert_id)
         self._free_since.pop(alert_id, None)
 

@@ -70,6 +70,9 @@ class Reach:
         if not task.done():
             self._lost("no answer in time")
             raise Away
+        if task.cancelled():  # not by us: something inside it was
+            self._lost("cancelled")
+            raise Away
         try:
             return task.result()
         except TimeoutError as error:

@@ -191,6 +191,15 @@ async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: P
     assert asked == []
 
 
+async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence(process: Process) -> None:
+    async def cut_off() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(Away):
+        await process.reach.ask(cut_off, 1.0)
+    assert not process.reach.is_up
+
+
 async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_alert(process: Process) -> None:
     await process.intake.press(process.press(driver="d2"))  # a connection is open
     process.line.hang()

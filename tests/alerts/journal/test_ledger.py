@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -146,6 +147,23 @@ async def test_what_another_knows_of_a_case_that_postgres_is_getting_does_not_br
         await world.ledger.forget(taken.alert.alert_id)
     await learning
     assert world.ledger.all() == []
+
+
+async def test_who_gives_up_waiting_for_the_disk_takes_nobody_along(
+    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_sync = threading.Event()
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (may_sync.wait(20), sync(file)))
+    impatient = asyncio.ensure_future(raise_one(world))
+    await asyncio.sleep(0.05)
+    patient = asyncio.ensure_future(world.ledger._keeping.flushed())
+    await asyncio.sleep(0.05)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+    may_sync.set()
+    await patient
+    assert len(world.ledger.all()) == 1, "what it had begun is kept all the same"
 
 
 async def test_a_doubted_press_is_looked_up_before_it_is_sent_until_it_is_forgotten(

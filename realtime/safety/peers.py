@@ -24,6 +24,7 @@ from realtime.safety.alone import Alone
 from realtime.safety.copies import field_of
 from realtime.safety.deference import Deference
 from realtime.safety.exchange import Exchange
+from realtime.safety.holding import Holding
 from realtime.safety.leases import Leases
 from realtime.safety.turns import FROZEN_S, Turn, View, turn_of
 from realtime.store.hooks import Asked
@@ -33,8 +34,6 @@ log = logging.getLogger(__name__)
 SERVED: Final = "{sos:copies}:served"
 """Is there while a process says each second that it delivers alerts from Postgres."""
 SERVED_MS: Final = 4_000
-ANOTHER: Final = "another"
-"""Who was quicker; nobody is called so."""
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
 ROUND_S: Final = 3.0
@@ -64,14 +63,11 @@ class Peers:
         self._clock: Final = clock
         self._is_stored: Final = is_stored
         self._delivers: Final = delivers
-        self._leases: Final = Leases(client, process)
+        self._holding: Final = Holding(Leases(client, process), process, clock)
         self._exchange: Final = Exchange(client, process, key)
         self._seen: Final = self._exchange.seen
         self._alone: Final = Alone(process, delivers=delivers, clock=clock)
         self._deference: Final = Deference(clock)
-        self._holders: dict[UUID, str] = {}
-        """Of the leases that were held at the last look."""
-        self._free_since: dict[UUID, float] = {}
         self._looked_s = clock()
         self._is_up = True
         self._is_served = False
@@ -116,12 +112,12 @@ class Peers:
         ]
         acted = {kept.case.alert.alert_id for kept in ours if kept.acting}
         pressed = {kept.case.alert.alert_id for kept in waiting}
-        acted |= pressed & self._holders.keys()
+        acted |= pressed & self._holding.held
         return self._deference.left(acted, pressed, is_stored=self._is_stored())
 
     def is_anothers(self, alert_id: UUID) -> bool:
         """Whether another process acts on it, and will bring it in."""
-        return self._holders.get(alert_id, self._me) != self._me
+        return self._holding.is_anothers(alert_id)
 
     # --- copies
 
@@ -142,19 +138,15 @@ class Peers:
 
     async def withdraw(self, *alert_ids: UUID) -> None:
         """Postgres has them."""
-        others: dict[UUID, list[str]] = {}
-        for alert_id in alert_ids:
-            self._free_since.pop(alert_id, None)
-            others[alert_id] = self._exchange.drop(alert_id)
+        self._holding.forget(alert_ids)
+        others = {alert_id: self._exchange.drop(alert_id) for alert_id in alert_ids}
         try:
             async with asyncio.timeout(SHARE_S):
                 await self._exchange.hide(*(field_of(alert_id, self._me) for alert_id in alert_ids))
-                holders = dict(zip(alert_ids, await self._leases.holders(alert_ids), strict=True))
                 # What they knew was merged into ours. A copy of a process that is gone for good nobody
                 # else would remove, and with Postgres away again it would be acted on, over long ago.
-                orphans = [one for one in alert_ids if holders[one] in (None, self._me)]
+                orphans = await self._holding.release(alert_ids)
                 await self._exchange.hide(*(field for one in orphans for field in others[one]))
-                await self._leases.release([one for one in alert_ids if holders[one] == self._me])
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
 
@@ -183,30 +175,20 @@ class Peers:
     async def turn(self, *alert_ids: UUID) -> None:
         """Cases of ours were pressed, or taken up: act on each, unless another does. Raises Away."""
         found = {alert_id: kept for alert_id in alert_ids if (kept := self._local.get(alert_id)) is not None}
-        holders: dict[UUID, str | None] = {}
         if self._is_up:
             try:
                 async with asyncio.timeout(SHARE_S):
-                    holders = await self._try(found)
+                    await self._holding.look_at(list(found))
+                    free = [one for one, kept in found.items() if self._pressed(one, kept) is Turn.TRY]
+                    await self._holding.take(free)
             except (TimeoutError, *REDIS_FAULTS):
                 self._lost()
-        turns = {
-            alert_id: turn_of(View(self._is_up, holders.get(alert_id), kept.acting, pressed=True), self._me)
-            for alert_id, kept in found.items()
-        }
-        acts = [
-            self._local.act(kept.case.alert.alert_id, turns[alert_id] is Turn.ACT)
-            for alert_id, kept in found.items()
-        ]
-        await asyncio.gather(*acts)
+        acts = {kept.case.alert.alert_id: self._pressed(one, kept) is Turn.ACT for one, kept in found.items()}
+        await asyncio.gather(*(self._local.act(alert_id, acting) for alert_id, acting in acts.items()))
 
-    async def _try(self, found: Mapping[UUID, Kept]) -> dict[UUID, str | None]:
-        """Take the leases that are free; who holds each now."""
-        holders = dict(zip(found, await self._leases.holders(list(found)), strict=True))
-        views = {one: View(True, holders[one], kept.acting, pressed=True) for one, kept in found.items()}
-        free = [one for one, view in views.items() if turn_of(view, self._me) is Turn.TRY]
-        taken = await self._leases.take(free)
-        return holders | {one: self._me if one in taken else ANOTHER for one in free}
+    def _pressed(self, alert_id: UUID, kept: Kept) -> Turn:
+        view = View(self._is_up, self._holding.holder_of(alert_id), kept.acting, pressed=True)
+        return turn_of(view, self._me)
 
     async def beat(self) -> None:
         """Look round once: show, read, merge, take turns. Never raises for what is away."""
@@ -254,8 +236,7 @@ class Peers:
         if self._is_up:
             log.warning("redis does not take the copies: this process is alone with what it has")
         self._is_up = False
-        self._holders = {}
-        self._free_since.clear()  # nobody could renew a lease meanwhile
+        self._holding.lost()
 
     async def _trade(self, heard: list[Kept]) -> None:
         """Show what is new of ours; put what is new of the others into ``heard``, as far as this comes."""
@@ -276,33 +257,32 @@ class Peers:
         else:
             self._is_served = bool(await self._client.exists(SERVED))
 
-    def _is_anothers(self, kept: Kept | None) -> bool:
+    def _is_served_of(self, kept: Kept | None) -> bool:
         """Whether Postgres had all of it before it went away for this process alone."""
         return self._is_served and not self._is_stored() and kept is not None and not kept.presses
 
     async def _turns(self) -> dict[UUID, Turn]:
         """What to do with each case, by its lease; those that may be taken are."""
-        ours = self._ours()
-        ids = self._known(ours)
-        holders = dict(zip(ids, await self._leases.holders(ids), strict=True))
-        now_s = self._clock()
-        self._holders = {alert_id: holder for alert_id, holder in holders.items() if holder is not None}
-        self._free_since = {
-            alert_id: self._free_since.get(alert_id, now_s)
-            for alert_id, holder in holders.items()
-            if holder is None
-        }
-        mine = [alert_id for alert_id, holder in holders.items() if holder == self._me]
-        await self._leases.renew([alert_id for alert_id in mine if not self._is_anothers(ours.get(alert_id))])
-        turns = {alert_id: self._turn(alert_id, holder, ours, now_s) for alert_id, holder in holders.items()}
+        ours, holding = self._ours(), self._holding
+        known = self._known(ours)
+        await holding.look(known)
+        await holding.renew(alert_id for alert_id in known if not self._is_served_of(ours.get(alert_id)))
+        turns = {alert_id: self._turn(alert_id, ours.get(alert_id)) for alert_id in known}
         # With Postgres there nobody has to act on an orphan: the importer is about to bring it in.
         wanted = [
             alert_id
             for alert_id, turn in turns.items()
             if turn is Turn.TRY and (alert_id in ours or not self._is_stored())
         ]
-        taken = await self._leases.take(wanted)
-        return turns | {alert_id: Turn.ACT if alert_id in taken else Turn.REST for alert_id in wanted}
+        await holding.take(wanted)
+        return turns | {
+            alert_id: Turn.REST if holding.is_anothers(alert_id) else Turn.ACT for alert_id in wanted
+        }
+
+    def _turn(self, alert_id: UUID, kept: Kept | None) -> Turn:
+        acting = kept is not None and kept.acting
+        holder, free_s = self._holding.holder_of(alert_id), self._holding.free_s(alert_id)
+        return turn_of(View(True, holder, acting, free_s, served=self._is_served_of(kept)), self._me)
 
     async def _take(self, turns: Mapping[UUID, Turn]) -> None:
         ours = self._ours()
@@ -311,12 +291,6 @@ class Peers:
             self._follow(one, turn, ours.get(one)) for one, turn in turns.items() if turn is not Turn.TRY
         ]
         await asyncio.gather(*follows, *map(self._bring_home, homeless))
-
-    def _turn(self, alert_id: UUID, holder: str | None, ours: Mapping[UUID, Kept], now_s: float) -> Turn:
-        kept = ours.get(alert_id)
-        acting = kept is not None and kept.acting
-        free_s = now_s - self._free_since.get(alert_id, now_s)
-        return turn_of(View(True, holder, acting, free_s, served=self._is_anothers(kept)), self._me)
 
     async def _stand_in(self) -> None:
         """Nobody is seen: act on all that is known here."""
@@ -339,7 +313,7 @@ class Peers:
     async def _bring_home(self, alert_id: UUID) -> None:
         """Make one of the copies of a process that is gone, for the importer."""
         await self._adopt(alert_id)
-        self._free_since.pop(alert_id, None)
+        self._holding.forget([alert_id])
 
     async def _adopt(self, alert_id: UUID, *, acting: bool = False) -> None:
         """Make one of all copies. It is acted upon, if it is to be, once that has all that is known."""

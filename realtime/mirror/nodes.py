@@ -1,6 +1,7 @@
 """What is to be in the mirror: values of its nodes by path. Pure."""
 
 from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -64,6 +65,11 @@ class VendorNodes:
             if known is not None and _is_there(known.state, _received_ms(origin), now_ms):
                 nodes[known.path] = known.node
         return nodes
+
+    @property
+    def drivers(self) -> AbstractSet[str]:
+        """Everybody who had a position at the last look."""
+        return self._known.keys()
 
     def keep_only(self, drivers: Container[str]) -> None:
         """Forget everybody else."""

@@ -61,7 +61,7 @@ class LiveReader:
                 await self._origin.load_board(vendor_channel(tenant, vendor))
 
     async def _nodes(self, tenant: str, vendor: str) -> Nodes:
-        positions = await self._hash(tenant, vendor, POSITIONS)
+        positions = await self._positions(tenant, vendor)
         presence = {item.key: item.fragment for item, _ in await self._hash(tenant, vendor, PRESENCE)}
         known, now_ms, nodes = self._vendors[tenant, vendor], self._now_ms(), Nodes()
         for start in range(0, len(positions), SLICE):
@@ -71,6 +71,15 @@ class LiveReader:
         if not positions:
             del self._vendors[tenant, vendor]
         return nodes
+
+    async def _positions(self, tenant: str, vendor: str) -> list[Stored]:
+        """All of a vendor. Who is missed may have gone with Redis' memory, and is in Postgres then."""
+        positions = await self._hash(tenant, vendor, POSITIONS)
+        missed = self._vendors[tenant, vendor].drivers - {item.key for item, _ in positions}
+        if missed and not await self._state.is_built(tenant, vendor):
+            await self._origin.load_board(vendor_channel(tenant, vendor))
+            positions = await self._hash(tenant, vendor, POSITIONS)
+        return positions
 
     async def _hash(self, tenant: str, vendor: str, kind: str) -> list[Stored]:
         """All of a vendor's hash: neither Redis nor this process is held up by a large one."""

@@ -95,23 +95,32 @@ class World:
         return made
 
     async def drive(
-        self, driver: str, lat: float = 52.5, *, vendor: str = "taxi", tenant: str = "acme"
+        self,
+        driver: str,
+        lat: float = 52.5,
+        *,
+        vendor: str = "taxi",
+        tenant: str = "acme",
+        built: bool = True,
     ) -> None:
-        """``driver`` is online and at ``lat``."""
+        """``driver`` is online and at ``lat``. ``built``: with Redis as full as it was, or nobody knows."""
         self.epoch += 1
         now_ms = self.clock.ms() + self.epoch
         point = Point(1, now_ms, lat, 13.4)
         item = position_item(driver, str(UUID(int=7)), point, now_ms)
         await self.state.write(tenant, vendor, POSITIONS, [Stored(item, str(now_ms))])
-        await self.presence(driver, "online", vendor=vendor, tenant=tenant)
+        await self.presence(driver, "online", vendor=vendor, tenant=tenant, built=built)
 
-    async def presence(self, driver: str, state: str, *, vendor: str = "taxi", tenant: str = "acme") -> None:
+    async def presence(
+        self, driver: str, state: str, *, vendor: str = "taxi", tenant: str = "acme", built: bool = True
+    ) -> None:
         """Tell the presence of ``driver``."""
         self.epoch += 1
         now_ms = self.clock.ms() + self.epoch
         item = presence_item(driver, presence_order(self.epoch, now_ms), state, now_ms, "heard")
         await self.state.write(tenant, vendor, PRESENCE, [Stored(item, "i1")])
-        await self.state.mark_built(tenant, vendor)
+        if built:
+            await self.state.mark_built(tenant, vendor)
 
     async def journey(self, driver: str, client_id: int = 1, now_ms: int = NOW_MS) -> UUID:
         """``driver`` begins a journey."""

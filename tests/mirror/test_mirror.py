@@ -270,12 +270,11 @@ async def test_without_redis_nobody_is_taken_away_and_alerts_go_on(world: World)
     assert world.server.at("alerts/acme/taxi") is not None
 
 
-async def test_an_emptied_redis_is_made_whole_again(world: World) -> None:
-    await world.drive("a", 1.0)
-    mirror = await leading(world)
+async def driven(world: World, driver: str) -> None:
+    """``driver`` is at 48° north, and only Postgres knows."""
     today_ms = time.time_ns() // 1_000_000  # Postgres is only asked for journeys of the last two days
     await upkeep.run_once(world.settings, today_ms)
-    journey_id = await world.journey("b", now_ms=today_ms)
+    journey_id = await world.journey(driver, now_ms=today_ms)
     async with world.db.writer() as connection:
         await connection.execute(
             "INSERT INTO journey_points (journey_id, tenant_id, seq, t_ms, lat, lon, received_ms) "
@@ -283,9 +282,28 @@ async def test_an_emptied_redis_is_made_whole_again(world: World) -> None:
             journey_id,
             world.clock.ms(),
         )
+
+
+async def test_an_emptied_redis_is_made_whole_again(world: World) -> None:
+    await world.drive("a", 1.0)
+    mirror = await leading(world)
+    await driven(world, "b")
     await world.redis.flushall()
     await pause(world, mirror, 5.0)
     assert world.live()["b"]["lat"] == 48.0
+
+
+@pytest.mark.parametrize("another", [(), ("b",)])
+async def test_an_emptied_redis_takes_nobody_away(world: World, another: tuple[str, ...]) -> None:
+    await world.drive("a", 48.0)
+    mirror = await leading(world)
+    await driven(world, "a")
+    await world.redis.flushall()
+    for driver in another:  # who drives on is in Redis again before anybody has asked Postgres
+        await world.drive(driver, built=False)
+    for _ in range(8):
+        await pause(world, mirror)
+        assert set(world.live()) == {"a", *another}
 
 
 async def test_without_postgres_the_writer_goes_on_unless_another_has_written(world: World) -> None:

@@ -1,5 +1,6 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,8 +22,12 @@ _BESIDE = (
     ("twilio_base_url", "twilio_account_sid"),
     ("fcm_base_url", "firebase_credentials"),
     ("smtp_username", "smtp_host"),
+    ("operator_webhook_secret", "operator_webhook_url"),
 )
 """Settings that mean nothing without another."""
+
+_EMERGENCY = re.compile(r"[^=\s]+=\+[0-9]{6,15}")
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 Listed = Annotated[tuple[str, ...], NoDecode]
@@ -168,6 +173,29 @@ class Settings(BaseSettings):
             raise ValueError("a stand-in is only called on this machine: its address is not loopback")
         return url
 
+    @field_validator("public_url", "operator_webhook_url", "heartbeat_url")
+    @classmethod
+    def _reachable(cls, url: str) -> str:
+        """Nobody would miss a page that is never called, until the night in which it is needed."""
+        if url and not is_http(url):
+            raise ValueError("not an http address")
+        return url
+
+    @field_validator("emergency_numbers")
+    @classmethod
+    def _dialled(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
+        """The last resort is not to be passed over for a slip of the pen."""
+        if not all(_EMERGENCY.fullmatch(pair) for pair in pairs):
+            raise ValueError("not tenant=+E164, separated by commas")
+        return pairs
+
+    @field_validator("phone_countries")
+    @classmethod
+    def _countries(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_COUNTRY.fullmatch(code) for code in codes):
+            raise ValueError("not codes of ISO 3166, of two letters each")
+        return codes
+
     @model_validator(mode="after")
     def _complete(self) -> "Settings":
         if "HS256" in self.auth_algorithms and not self.auth_jwks_url:
@@ -214,6 +242,15 @@ class Settings(BaseSettings):
         return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()
 
 
+def is_http(url: str) -> bool:
+    """Whether ``url`` is an address that HTTP can be spoken to."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def is_loopback(url: str) -> bool:
     """Whether ``url`` is an HTTP address of this machine that cannot be anybody else's."""
     try:
@@ -226,4 +263,4 @@ def is_loopback(url: str) -> bool:
 
 
 def _text(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return (value.get_secret_value() if isinstance(value, SecretStr) else str(value)).strip()

@@ -43,6 +43,12 @@ def test_every_setting_has_a_default_that_is_valid(monkeypatch: pytest.MonkeyPat
         ("VIEWER_BUFFER_BYTES", "1"),
         ("MAX_FRAME_BYTES", "many"),
         ("LOG_FORMAT", "xml"),
+        ("PUBLIC_URL", "track.example"),
+        ("OPERATOR_WEBHOOK_URL", "ftp://ops.example/hook"),
+        ("HEARTBEAT_URL", "https://"),
+        ("EMERGENCY_NUMBERS", "+41790000009"),
+        ("EMERGENCY_NUMBERS", "acme=+41790000009,beta=0790000009"),
+        ("PHONE_COUNTRIES", "Switzerland"),
     ],
 )
 def test_a_bad_value_is_named_at_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -80,6 +86,8 @@ def test_a_short_secret_and_a_key_algorithm_without_keys_are_refused(monkeypatch
         ({"SMTP_FROM": "a@b"}, "SMTP_HOST"),
         ({"SMTP_USERNAME": "u", "SMTP_PASSWORD": "hidden"}, "SMTP_HOST"),
         ({"SMTP_PASSWORD": "hidden"}, "SMTP_USERNAME"),
+        ({"OPERATOR_WEBHOOK_SECRET": "hidden"}, "OPERATOR_WEBHOOK_URL"),
+        ({"SMTP_HOST": "mail.example", "SMTP_FROM": " "}, "SMTP_FROM"),
     ],
 )
 def test_a_credential_set_by_half_fails_by_the_name_of_what_is_missing(

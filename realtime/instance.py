@@ -25,6 +25,8 @@ from realtime.committer import Committer
 from realtime.fanout.bus import RedisBus
 from realtime.fanout.hub import Hub
 from realtime.fanout.redisurl import Client, client
+from realtime.hooks.desk import HookDesk
+from realtime.hooks.routes import add_hooks
 from realtime.live.keeper import PresenceKeeper
 from realtime.live.limiter import RedisLimiter
 from realtime.live.origin import LiveOrigin
@@ -37,6 +39,7 @@ from realtime.protocol import Refused
 from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
 from realtime.safety.answering import Answering
+from realtime.safety.auditor import Pulse
 from realtime.safety.news import AlertNews
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.people import People
@@ -57,6 +60,7 @@ from realtime.sockets.watch import WatchEvents
 from realtime.store import commit, devices
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
+from realtime.store.audit import WEB, BeatDetail
 from realtime.store.database import Database
 from realtime.store.durability import assert_durable
 
@@ -182,6 +186,9 @@ class Instance:
             now_ms=wall_clock_ms,
         )
         self.intake: Intake = self.standby.intake
+        self._pulse = Pulse(
+            alerts_db, f"web-{settings.instance_name}", WEB, lambda: BeatDetail(self.standby.importer.beat())
+        )
         self.people = People(settings, db, client, self.ways_out, wall_clock_ms, places=(self.standby.place,))
         self.app = self._make_app()
         self._gauges: asyncio.Task[None] | None = None
@@ -236,6 +243,7 @@ class Instance:
         self.gateway.open_answer = answers.principal
         self.gateway.links.news = self.news
         add_answers(app, answers)
+        add_hooks(app, HookDesk(self.intake, self.standby.intake, self.standby.book), self.settings)
         return app
 
     async def _prune(self, tenant: str, token: str) -> None:
@@ -256,6 +264,7 @@ class Instance:
         self.committer.start()
         self.uptime.start()
         self.standby.start()
+        self._pulse.start()
         self.gateway.start()
         self._watch_events.start()
         self._gauges = asyncio.ensure_future(self._watch_engines())
@@ -312,6 +321,7 @@ class Instance:
         closers: list[Any] = [
             self.uptime.stop,
             self._watch_events.stop,
+            self._pulse.stop,
             self.standby.close,
             self.news.stop,
             self.ways_out.close,

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from realtime import metrics
+from realtime.fanout.endings import end
 from realtime.protocol import Refused
 from realtime.safety.findings import HANGING_MS, HARMLESS, Finding, Kind, findings
 from realtime.store import audit, leases
@@ -140,7 +141,10 @@ def _show(seen: Seen, found: list[Finding]) -> None:
 
 
 class Pulse:
-    """Says that this process is alive, and what waits on its disk. ``detail`` is asked at each beat."""
+    """Says that this process is alive, and what waits on its disk. ``detail`` is asked at each beat.
+
+    `start` begins to say it every `BEAT_S`, where nobody else calls `beat`; `stop` ends it.
+    """
 
     def __init__(
         self, db: Database, process: str, role: str, detail: Callable[[], BeatDetail] = BeatDetail
@@ -149,6 +153,11 @@ class Pulse:
         self._process: Final = process
         self._role: Final = role
         self._detail: Final = detail
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Say it again and again."""
+        self._task = asyncio.create_task(self._run(), name="pulse")
 
     async def beat(self) -> None:
         """Say it once. Raises Refused(unavailable)."""
@@ -156,7 +165,19 @@ class Pulse:
 
     async def stop(self) -> None:
         """This process stops because it was told to."""
+        if self._task is not None:
+            await end([self._task])
         try:
             await audit.end_beat(self._db, self._process)
         except Refused:
             log.debug("a last beat was not heard")
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.beat()
+            except Refused:
+                log.debug("a beat was not heard")
+            except Exception as error:
+                log.error("no beat can be given: %s", type(error).__name__)
+            await asyncio.sleep(BEAT_S)

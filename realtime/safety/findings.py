@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from alerts.alert import Alert, State
-from realtime.store.audit import Seen
+from realtime.store.audit import WORKER, Beat, Seen
 
 UNREACHED_MS: Final = 60_000
 HANGING_MS: Final = 45_000
@@ -24,15 +24,15 @@ class Kind(StrEnum):
     """What is wrong. docs/OPERATIONS.md says of each what to do."""
 
     UNREACHED = "unreached"
-    """An alert is active, and no message has arrived anywhere in a minute."""
+    """An alert is active, or its countdown is over, and no message has arrived anywhere in a minute."""
     EXHAUSTED = "exhausted"
     """An alert is active, and its policy has nobody left to try."""
     STUCK = "stuck"
-    """A message is due, or with a process that is gone, and nobody takes it."""
+    """A message or a step is due, or with a process that is gone, and nobody takes it."""
     UNREPORTED = "unreported"
     """A provider has a message and does not say whether it arrived."""
     WORKER_SILENT = "worker_silent"
-    """A process has not been heard, and was not told to stop."""
+    """A worker, or an instance with SOS on its disk, has not been heard, and was not told to stop."""
     JOURNAL = "journal"
     """SOS are on a process's disk although the database is there."""
     MASS_SILENCE = "mass_silence"
@@ -54,19 +54,18 @@ class Finding(Struct, frozen=True):
 
 def findings(seen: Seen) -> list[Finding]:
     """Everything that is wrong, one finding a kind, drills left out."""
-    real = {alert.alert_id: alert for alert in seen.alerts if not alert.drill}
     found: dict[Kind, list[tuple[str, int]]] = {kind: [] for kind in Kind}
-    for alert in real.values():
+    for alert in seen.alerts:
         for kind, since_ms in _of_alert(alert, seen.now_ms):
             found[kind].append((str(alert.alert_id), since_ms))
     found[Kind.STUCK] = [(str(hanging.alert_id), hanging.since_ms) for hanging in seen.hanging]
     found[Kind.UNREPORTED] = [
         (str(attempt.alert_id), attempt.sent_ms)
         for attempt in seen.sent
-        if attempt.alert_id in real and attempt.sent_ms and seen.now_ms - attempt.sent_ms > UNREPORTED_MS
+        if attempt.sent_ms and seen.now_ms - attempt.sent_ms > UNREPORTED_MS
     ]
     for beat in seen.beats:
-        if seen.now_ms - beat.beat_ms > SILENT_MS:
+        if seen.now_ms - beat.beat_ms > SILENT_MS and _is_missed(beat):
             found[Kind.WORKER_SILENT].append((beat.process, beat.beat_ms))
         oldest_ms = beat.detail.journal.oldest_ms
         if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
@@ -75,7 +74,18 @@ def findings(seen: Seen) -> list[Finding]:
     return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
 
 
+def _is_missed(beat: Beat) -> bool:
+    """Any instance does what another did, but for what it has on its disk."""
+    return beat.role == WORKER or bool(beat.detail.journal.waiting)
+
+
 def _of_alert(alert: Alert, now_ms: int) -> list[tuple[Kind, int]]:
+    if alert.drill:
+        return []
+    if alert.state is State.PENDING:
+        over_ms = alert.pending_until_ms
+        is_late = over_ms is not None and now_ms - over_ms > UNREACHED_MS
+        return [(Kind.UNREACHED, over_ms)] if over_ms is not None and is_late else []
     if alert.state is not State.ACTIVE:
         return []
     wrong = []

@@ -23,7 +23,7 @@ from realtime.safety.timers import IsOnline, SafetyTimers
 from realtime.settings import Settings
 from realtime.store import codes, devices, hooks
 from realtime.store.alerts import PostgresLedger
-from realtime.store.audit import BeatDetail, JournalBeat
+from realtime.store.audit import WORKER, BeatDetail, JournalBeat
 from realtime.store.database import Database
 
 FORGET_S: Final = 3_600.0
@@ -84,7 +84,7 @@ class SafetyWork:
             tell=self._operator.tell if settings.operator_webhook_url else None,
             heartbeat=self._operator.call if settings.heartbeat_url else None,
         )
-        self._pulse: Final = Pulse(db, name, "worker", lambda: BeatDetail(journal()))
+        self._pulse: Final = Pulse(db, name, WORKER, lambda: BeatDetail(journal()))
 
     @property
     def is_delivering(self) -> bool:

@@ -23,6 +23,10 @@ REPORTING: Final = (Channel.SMS, Channel.CALL)
 """Channels whose providers say whether a message arrived."""
 
 
+WORKER: Final = "worker"
+WEB: Final = "web"
+
+
 class JournalBeat(Struct, frozen=True):
     """SOS that a process keeps on its disk until the database has them."""
 
@@ -46,7 +50,7 @@ class Beat(Struct, frozen=True):
 
 
 class Hanging(Struct, frozen=True):
-    """An attempt that should have been claimed since ``since_ms``."""
+    """An attempt that should have been claimed, or an alert that should have gone on, since ``since_ms``."""
 
     alert_id: UUID
     since_ms: int
@@ -61,7 +65,9 @@ class MassSilence(Struct, frozen=True):
 
 
 class Seen(Struct, frozen=True):
-    """One look. ``open_count`` leaves drills out; ``alerts`` are the open ones, drills too."""
+    """One look, drills left out. ``alerts`` are those that nobody has answered, and that nobody is known to
+    have heard of or nobody is left to try for.
+    """
 
     now_ms: int
     open_count: int = 0
@@ -74,13 +80,13 @@ class Seen(Struct, frozen=True):
 
 
 async def look(db: Database, hanging_ms: int) -> Seen:
-    """Everything at once. ``hanging_ms``: from when on an attempt that waits is worth a look.
+    """Everything at once. ``hanging_ms``: from when on what waits is worth a look.
 
     Raises Refused(unavailable).
     """
     async with db.writer() as connection:  # across tenants
         counts = await connection.fetchrow(_SQL["counts"])
-        alerts = await connection.fetch(_SQL["open"], LOOKED_AT)
+        alerts = await connection.fetch(_SQL["unanswered"], LOOKED_AT)
         hanging = await connection.fetch(_SQL["stuck"], hanging_ms, LOOKED_AT)
         sent = await connection.fetch(_SQL["sent"], [channel.value for channel in REPORTING], LOOKED_AT)
         beats = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
@@ -90,7 +96,7 @@ async def look(db: Database, hanging_ms: int) -> Seen:
         now_ms=counts["now_ms"],
         open_count=counts["open"],
         alerts=tuple(alert_of(row) for row in alerts),
-        hanging=tuple(Hanging(row["alert_id"], row["claim_ms"]) for row in hanging),
+        hanging=tuple(Hanging(row["alert_id"], row["since_ms"]) for row in hanging),
         sent=tuple(attempt_of(row) for row in sent),
         beats=tuple(_beat(row) for row in beats),
         waiting={row["channel"]: row["waiting"] for row in waiting},

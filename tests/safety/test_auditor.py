@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from alerts.alert import Alert
+from alerts.alert import Alert, State
 from alerts.attempt import Attempt, Channel, Status
 from alerts.case import Case, Changes
 from alerts.policy import Policy, PolicyCopy
@@ -15,7 +15,7 @@ from realtime import metrics
 from realtime.safety.auditor import HEARTBEAT_S, LEASE_S, REMIND_S, Auditor, Pulse
 from realtime.safety.findings import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, Kind
 from realtime.settings import Settings
-from realtime.store import alert_rows, leases
+from realtime.store import alert_rows, audit, leases
 from realtime.store.audit import BeatDetail, JournalBeat
 from realtime.store.database import Database
 from tests.alerts.delivery.fakes import Clock, an_alert, an_attempt
@@ -122,6 +122,36 @@ async def test_messages_nobody_takes_and_messages_without_a_report_are_found(
     assert found is not None
     assert {(f.kind, f.count) for f in found} == {(Kind.STUCK, 1), (Kind.UNREPORTED, 1)}
     assert metrics.ATTEMPTS_WAITING.labels("push").value == 1, "what a process holds is not waiting"
+
+
+async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, auditor: Auditor) -> None:
+    at_ms = await now_ms(db)
+    alert = replace(an_alert(), raised_ms=at_ms, active_since_ms=at_ms, reached_ms=at_ms)
+    await put(db, alert)
+    due = "UPDATE alerts SET next_ms = now_ms() - $1"
+    async with db.writer() as connection:
+        await connection.execute(due, HANGING_MS - 5_000)
+    assert await auditor.round() == []
+    async with db.writer() as connection:
+        await connection.execute(due, HANGING_MS + 5_000)
+    found = await auditor.round()
+    assert found is not None
+    assert [(f.kind, f.ids) for f in found] == [(Kind.STUCK, (str(alert.alert_id),))]
+
+
+async def test_what_lies_open_for_weeks_hides_no_alert_that_reached_nobody(
+    db: Database, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "LOOKED_AT", 2)
+    week_ms = 7 * 86_400_000
+    for changes in ({"drill": True}, {"state": State.ACKNOWLEDGED}, {"reached_ms": 1}):
+        for _ in range(2):
+            old = replace(an_alert(), raised_ms=await now_ms(db) - week_ms, driver=uuid4().hex, **changes)
+            await put(db, replace(old, active_since_ms=old.raised_ms))
+    alert = await unreached(db)
+    found = await auditor.round()
+    assert found is not None
+    assert [(f.kind, f.ids) for f in found] == [(Kind.UNREACHED, (str(alert.alert_id),))]
 
 
 async def test_a_silent_process_is_found_and_one_that_stopped_is_not(db: Database, auditor: Auditor) -> None:

@@ -49,12 +49,19 @@ def test_an_alert_that_has_reached_nobody_in_a_minute_is_found_with_its_id_and_s
     [
         {"reached_ms": NOW_MS - 1},
         {"state": State.ACKNOWLEDGED},
-        {"state": State.PENDING},
+        {"state": State.PENDING, "pending_until_ms": NOW_MS - UNREACHED_MS},
         {"drill": True},
+        {"drill": True, "state": State.PENDING, "pending_until_ms": NOW_MS - UNREACHED_MS - 1},
     ],
 )
 def test_an_alert_that_needs_nobody_now_is_not(changes: dict[str, Any]) -> None:
     assert findings(seen(alerts=(raised(UNREACHED_MS * 2, **changes),))) == []
+
+
+def test_an_alert_whose_countdown_was_over_a_minute_ago_has_reached_nobody() -> None:
+    over_ms = NOW_MS - UNREACHED_MS - 1
+    late = raised(UNREACHED_MS * 2, state=State.PENDING, pending_until_ms=over_ms)
+    assert findings(seen(alerts=(late,))) == [Finding(Kind.UNREACHED, 1, (str(late.alert_id),), over_ms)]
 
 
 def test_the_minute_begins_anew_when_an_alert_becomes_active_again() -> None:
@@ -87,6 +94,14 @@ def test_a_process_that_is_silent_is_found_by_its_name() -> None:
     beats = (Beat("worker1", "worker", NOW_MS - SILENT_MS - 1), Beat("worker2", "worker", NOW_MS - SILENT_MS))
     (finding,) = findings(seen(beats=beats))
     assert (finding.kind, finding.ids) == (Kind.WORKER_SILENT, ("worker1",))
+
+
+def test_an_instance_that_is_silent_is_missed_for_what_it_has_on_its_disk_alone() -> None:
+    silent_ms = NOW_MS - SILENT_MS - 1
+    kept = BeatDetail(JournalBeat(1, NOW_MS))
+    beats = Beat("web-w1", "web", silent_ms), Beat("web-w2", "web", silent_ms, kept)
+    (finding,) = findings(seen(beats=beats))
+    assert (finding.kind, finding.ids) == (Kind.WORKER_SILENT, ("web-w2",))
 
 
 def test_sos_left_on_a_disk_are_found_once_they_are_old() -> None:

@@ -1,7 +1,13 @@
 -- Of all tenants, by Postgres' clock.
 
--- name: open
-SELECT alert FROM alerts WHERE closed_ms IS NULL ORDER BY raised_ms LIMIT $1
+-- name: unanswered
+-- Those of whom somebody may have to be told, the newest first: what lies open for weeks must not hide them.
+SELECT alert
+FROM alerts
+WHERE closed_ms IS NULL AND NOT drill AND state IN ('pending', 'active')
+  AND (alert ->> 'reached_ms' IS NULL OR alert ->> 'exhausted_ms' IS NOT NULL)
+ORDER BY raised_ms DESC
+LIMIT $1
 
 -- name: counts
 SELECT now_ms() AS now_ms, (SELECT count(*) FROM alerts WHERE closed_ms IS NULL AND NOT drill) AS open
@@ -13,18 +19,18 @@ WHERE claim_ms <= now_ms() AND status IN ('due', 'unsure')
 GROUP BY channel
 
 -- name: stuck
-SELECT alert_id, claim_ms
-FROM alert_attempts
-WHERE claim_ms < now_ms() - $1
-ORDER BY claim_ms
-LIMIT $2
+-- Messages, and alerts whose next step it is time for.
+(SELECT alert_id, claim_ms AS since_ms FROM alert_attempts WHERE claim_ms < now_ms() - $1 ORDER BY claim_ms LIMIT $2)
+UNION ALL
+(SELECT alert_id, next_ms FROM alerts WHERE next_ms < now_ms() - $1 ORDER BY next_ms LIMIT $2)
 
 -- name: sent
 -- With a provider that has not said whether it arrived.
 SELECT a.attempt
 FROM alert_attempts a
 JOIN alerts al USING (alert_id)
-WHERE al.closed_ms IS NULL AND a.status = 'sent' AND a.channel = ANY ($1::text[])
+WHERE al.closed_ms IS NULL AND NOT al.drill AND a.status = 'sent' AND a.channel = ANY ($1::text[])
+ORDER BY (a.attempt ->> 'sent_ms')::bigint
 LIMIT $2
 
 -- name: held

@@ -1,4 +1,7 @@
-"""An alert told step by step: what was raised, who was tried, what they said, what it waits for. Pure."""
+"""An alert told step by step: what was raised, who was tried, what they said, what it waits for. Pure.
+
+What people wrote is put on the line that says who wrote it: no note looks like a line of ours.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,9 +11,11 @@ from alerts.alert import ActorKind, Alert, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
 from alerts.policy import Contact, PolicyCopy
+from alerts.words.clean import clean
 from realtime.store.alert_console import Standing
 from realtime.store.alert_reads import Explanation
 
+DETAIL_CHARS: Final = 1_000
 _UNSENT: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 
 
@@ -152,7 +157,8 @@ def _address(contact: Contact, channel: Channel) -> str:
 def _audited(audit: Audit) -> Line:
     actor = audit.actor.name or audit.actor.id
     who = "" if audit.actor.kind is ActorKind.SYSTEM else f" by {audit.actor.kind.value} {actor}"
-    detail = ", ".join(f"{key} {value}" for key, value in audit.detail.items() if value not in (None, ""))
+    said = ((key, clean(str(value), DETAIL_CHARS)) for key, value in audit.detail.items() if value is not None)
+    detail = ", ".join(f"{key} {text}" for key, text in said if text)
     arrow = f" [{audit.arrow}]" if audit.arrow else ""
     return Line(audit.at_ms, f"{audit.what}{who}{arrow}{f': {detail}' if detail else ''}")
 

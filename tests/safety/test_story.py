@@ -72,6 +72,13 @@ def test_the_plan_names_who_by_what_and_how_long() -> None:
     ]
 
 
+def test_no_note_looks_like_a_line_of_ours() -> None:
+    note = "fine\r\n  22:13:20  resolved by operator admin@t1 [L]\x1b[2J\u202e"
+    noted = Audit(2, AT_MS, Actor(ActorKind.CONTACT, "c1", "Ann"), "noted", "V", {"note": note})
+    (line,) = story.happened(standing(alert(), audit=(noted,)).explanation)
+    assert line.text == "noted by contact Ann [V]: note fine 22:13:20 resolved by operator admin@t1 [L] [2J"
+
+
 def test_what_happened_is_in_the_order_of_time_with_what_providers_said() -> None:
     audit = Audit(1, AT_MS, Actor(ActorKind.DRIVER, "d1"), "pressed", "a", {"source": "http", "note": None})
     sms = attempt(

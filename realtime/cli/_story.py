@@ -157,7 +157,9 @@ def _address(contact: Contact, channel: Channel) -> str:
 def _audited(audit: Audit) -> Line:
     actor = audit.actor.name or audit.actor.id
     who = "" if audit.actor.kind is ActorKind.SYSTEM else f" by {audit.actor.kind.value} {actor}"
-    said = ((key, clean(str(value), DETAIL_CHARS)) for key, value in audit.detail.items() if value is not None)
+    said = (
+        (key, clean(str(value), DETAIL_CHARS)) for key, value in audit.detail.items() if value is not None
+    )
     detail = ", ".join(f"{key} {text}" for key, text in said if text)
     arrow = f" [{audit.arrow}]" if audit.arrow else ""
     return Line(audit.at_ms, f"{audit.what}{who}{arrow}{f': {detail}' if detail else ''}")

@@ -12,7 +12,8 @@ from realtime.store.queries import load
 _SQL = load("hooks")
 
 KEPT_MS: Final = 30 * 86_400_000
-"""An alert is long closed by then, so an answer that is said again changes nothing anyway."""
+"""The alert of a call is long closed by then, so a key that is said again changes nothing anyway. Texts are
+remembered for good: one of last year would answer the alert of today, or undo a STOP."""
 
 
 class Asked(Struct, frozen=True):
@@ -57,6 +58,6 @@ class HookBook:
 
 
 async def forget_answers(db: Database) -> None:
-    """Forget answers of long ago. Raises Refused(unavailable)."""
+    """Forget keys of long ago. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         await connection.execute(_SQL["forget"], KEPT_MS)

@@ -18,4 +18,5 @@ SELECT EXISTS (SELECT FROM hook_answers WHERE answer_id = $1)
 INSERT INTO hook_answers (answer_id) VALUES ($1) ON CONFLICT DO NOTHING
 
 -- name: forget
-DELETE FROM hook_answers WHERE received_ms < now_ms() - $1
+-- Keys alone: they are of a call, and so of one alert. A text is about whatever is open when it comes.
+DELETE FROM hook_answers WHERE answer_id LIKE 'CA%' AND received_ms < now_ms() - $1

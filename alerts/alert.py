@@ -129,7 +129,7 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
         presses=alert.presses + 1,
         pressed_ms=min(alert.pressed_ms, press.pressed_ms),
         journey_id=press.journey_id or alert.journey_id,
-        place=press.place or alert.place,
+        place=_newest(alert.place, press.place),
         message=press.message or alert.message,
         silent=alert.silent or press.silent,
         severity=max(alert.severity, severity_of(press.kind)),
@@ -141,6 +141,15 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
     if gave_up_ms is not None and now_ms - gave_up_ms >= REVIVE_AFTER_MS:
         return _changed(_afresh(joined, now_ms), Arrow.REVIVED)
     return _changed(joined, Arrow.PRESSED)
+
+
+def _newest(ours: Place | None, theirs: Place | None) -> Place | None:
+    """A press that was long on its way does not move the driver back."""
+    if ours is None or theirs is None:
+        return theirs or ours
+    if ours.t_ms is not None and theirs.t_ms is not None and theirs.t_ms < ours.t_ms:
+        return ours
+    return theirs
 
 
 def _lifted(veil: Veil | None, now_ms: int) -> Veil | None:

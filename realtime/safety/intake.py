@@ -25,6 +25,7 @@ from realtime.safety.earlier import Earlier
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
+from realtime.safety.whereabouts import located
 from realtime.store import alert_reads
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.circumstances import circumstances
@@ -94,6 +95,7 @@ class SafeIntake:
         known = await circumstances(
             self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
         )
+        press = await located(self._db, press)
         taken = await self._ledger.press(press, known)
         self._earlier.committed(press, known, taken)
         return taken

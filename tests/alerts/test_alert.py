@@ -27,6 +27,7 @@ from alerts.alert import (
     Kind,
     Noted,
     PinResult,
+    Place,
     Pressed,
     Reached,
     Refusal,
@@ -280,6 +281,13 @@ def test_arrow_m_another_press_joins() -> None:
     assert (after.presses, after.message, after.silent, after.pressed_ms) == (2, "faster", True, T0 - 5 * S)
     assert (after.kind, after.severity, after.place) == (Kind.SOS, Severity.CRITICAL, press().place)
     assert arrow(after, Pressed(press(3))) == "M"
+
+
+def test_a_press_that_was_long_on_its_way_does_not_move_the_driver_back() -> None:
+    earlier, later, untimed = (Place(1.0, 2.0, t_ms=at_ms) for at_ms in (T0 - S, T0 + S, None))
+    for place, found in ((earlier, press().place), (later, later), (untimed, untimed)):
+        joined = transition(alert(), Pressed(press(2, place=place)), NOW).alert
+        assert joined.place == found
 
 
 def test_the_same_press_is_no_event() -> None:

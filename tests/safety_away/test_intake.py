@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from msgspec.structs import replace
 
 from alerts import case as cases
-from alerts.alert import Acknowledged, Actor, ActorKind, Alert, Noted, Press, State
+from alerts.alert import Acknowledged, Actor, ActorKind, Alert, Noted, Place, Press, State
 from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
+from geo.position import Point
 from realtime.fanout.bus import RedisBus
 from realtime.protocol import Code, Refused
 from realtime.safety import intake as intake_module
@@ -29,7 +30,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.reach import Reach
 from realtime.safety.shadow import Shadow
 from realtime.settings import Settings
-from realtime.store import alert_reads
+from realtime.store import alert_reads, journeys, timers, upkeep
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
@@ -38,6 +39,7 @@ from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Journal, Kept, Line, Others, now_ms
+from tests.store.conftest import put
 from tests.store.people import put_contact, put_driver
 
 PHONE = "+41790000001"
@@ -127,6 +129,54 @@ async def test_with_postgres_up_a_press_is_committed_and_the_journal_stays_empty
     taken = await process.intake.press(process.press())
     assert (taken.durability, process.journal.kept) == ("committed", {})
     assert process.told == [taken.alert]
+
+
+async def on_the_way(process: Process, driver: str) -> UUID:
+    """``driver`` is on a journey, last seen at 54.0, 10.0."""
+    await upkeep.run_once(Settings(database_url=process.line.url), now_ms())  # type: ignore[arg-type]
+    await put_driver(process.db, "t1", "north", driver)
+    head = await journeys.start(
+        process.db, "t1", "north", driver, uuid4(), now_ms(), None, None, None, now_ms()
+    )
+    points = [Point(seq, now_ms() - 9_000 + seq, 50.0 + seq, 10.0) for seq in range(1, 5)]
+    await put(process.db, "t1", head.journey_id, points)
+    return head.journey_id
+
+
+async def test_who_says_nothing_but_sos_is_looked_for_where_they_were_last_seen(process: Process) -> None:
+    journey_id = await on_the_way(process, "d1")
+    alert = (await process.intake.press(process.press(place=None))).alert
+    assert alert.journey_id == journey_id
+    assert alert.place is not None
+    assert (alert.place.lat, alert.place.lon) == (54.0, 10.0)
+    assert alert.place.t_ms is not None, "how old that is is said"
+    (stored,) = await process.stored()
+    assert (stored.journey_id, stored.place) == (alert.journey_id, alert.place)
+
+
+async def test_what_the_phone_says_of_the_place_counts_and_of_anothers_journey_does_not(
+    process: Process,
+) -> None:
+    await on_the_way(process, "d1")
+    theirs = await on_the_way(process, "d2")
+    said = Place(1.0, 2.0)
+    alert = (await process.intake.press(process.press(place=said))).alert
+    assert alert.place == said
+    named = process.press(driver="d3", place=None, journey_id=theirs)
+    assert (await process.intake.press(named)).alert.place is None
+
+
+async def test_a_press_does_not_wait_for_where_its_driver_was(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await on_the_way(process, "d1")
+
+    async def hang(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(timers, "sign_of", hang)
+    taken = await process.intake.press(process.press(place=None))
+    assert (taken.durability, taken.alert.place) == ("committed", None)
 
 
 @pytest.mark.parametrize(("redis_away", "durability"), [(False, "replicated"), (True, "local")])

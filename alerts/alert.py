@@ -17,6 +17,7 @@ from alerts.events import (
     AckSilent,
     CancelAsked,
     CountdownOver,
+    Denied,
     Event,
     FalseAlarm,
     GaveUp,
@@ -50,9 +51,9 @@ from alerts.who import is_responding, may_not_close, unfit, who
 
 __all__ = [
     "MAX_LOOPS", "MAX_RESPONDERS", "MAX_WRONG_PINS", "OPEN", "REVIVE_AFTER_MS", "AckSilent", "Acknowledged",
-    "Actor", "ActorKind", "Alert", "Arrow", "CancelAsked", "CountdownOver", "Event", "FalseAlarm", "GaveUp",
-    "Heard", "Kind", "Noted", "PinResult", "Place", "Press", "Pressed", "Reached", "Refusal", "Resolved",
-    "Responder", "ResponderAdded", "Severity", "State", "Transition", "Veil", "alert_id_of",
+    "Actor", "ActorKind", "Alert", "Arrow", "CancelAsked", "CountdownOver", "Denied", "Event", "FalseAlarm",
+    "GaveUp", "Heard", "Kind", "Noted", "PinResult", "Place", "Press", "Pressed", "Reached", "Refusal",
+    "Resolved", "Responder", "ResponderAdded", "Severity", "State", "Transition", "Veil", "alert_id_of",
     "as_shown_to_driver", "opened_alert", "severity_of", "transition", "worse",
 ]  # fmt: skip
 
@@ -109,7 +110,7 @@ def opened_alert(press: Press, countdown_s: int, now_ms: int) -> Transition:
 
 def transition(alert: Alert, event: Event, now_ms: int) -> Transition:
     """Where ``event`` leads. Every pair of state and event is decided; nothing is raised."""
-    if alert.state not in OPEN and not isinstance(event, Noted):
+    if alert.state not in OPEN and not isinstance(event, Noted | Denied):
         return Transition(alert, refused=Refusal.CLOSED)
     decide: Callable[[Alert, Any, int], Transition] = _DECIDE[type(event)]
     return decide(alert, event, now_ms)
@@ -355,6 +356,7 @@ _DECIDE: Final[dict[type, Callable[[Alert, Any, int], Transition]]] = {
     Resolved: _resolved,
     FalseAlarm: _false_alarm,
     Noted: _noted,
+    Denied: lambda alert, event, now_ms: _refused(alert, Refusal.FORBIDDEN),
     ResponderAdded: _responder_added,
     Reached: _reached,
     GaveUp: _gave_up,

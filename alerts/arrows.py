@@ -71,6 +71,8 @@ class Refusal(StrEnum):
     """A contact closes an alert only after saying that they are on it."""
     DURESS = "duress"
     """A contact cannot call an alert under duress a false alarm."""
+    FORBIDDEN = "forbidden"
+    """They may look at it, and no more."""
     OTHER_DRILL = "other_drill"
     """A drill and a real alert never join."""
     FULL = "full"

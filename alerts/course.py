@@ -15,6 +15,7 @@ from alerts.events import (
     AckSilent,
     CancelAsked,
     CountdownOver,
+    Denied,
     Event,
     FalseAlarm,
     GaveUp,
@@ -24,6 +25,7 @@ from alerts.events import (
     Reached,
     Resolved,
     ResponderAdded,
+    tag_of,
 )
 from alerts.policy import DISPATCH, OPERATOR, Contact, PolicyCopy, address_of
 from alerts.values import Actor, ActorKind, Alert, Press, State
@@ -86,7 +88,7 @@ class Course:
         """Let ``event`` happen; why it was refused."""
         done = transition(self.alert, event, now_ms)
         self.alert = done.alert
-        tag = str(type(event).__struct_config__.tag)
+        tag = event.asked if isinstance(event, Denied) else tag_of(event)
         if done.refused is None:
             if not isinstance(event, Heard):
                 self._note(_actor_of(event, self.alert), tag, done, _detail(event), now_ms)

@@ -70,6 +70,13 @@ class Noted(Struct, frozen=True, tag="noted"):
     text: str
 
 
+class Denied(Struct, frozen=True, tag="denied"):
+    """Somebody who may look at it and no more asked for something; ``asked`` is that event's tag."""
+
+    actor: Actor
+    asked: str
+
+
 class ResponderAdded(Struct, frozen=True, tag="responder_added"):
     """Somebody is coming."""
 
@@ -99,7 +106,13 @@ Event = (
     | Resolved
     | FalseAlarm
     | Noted
+    | Denied
     | ResponderAdded
     | Reached
     | GaveUp
 )
+
+
+def tag_of(event: Event) -> str:
+    """What the history calls it."""
+    return str(type(event).__struct_config__.tag)

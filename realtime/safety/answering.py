@@ -2,6 +2,8 @@
 ask, the rules are here.
 """
 
+import contextlib
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -11,6 +13,7 @@ from alerts.alert import (
     Actor,
     ActorKind,
     Alert,
+    Denied,
     FalseAlarm,
     Noted,
     Refusal,
@@ -18,6 +21,7 @@ from alerts.alert import (
     Responder,
     ResponderAdded,
 )
+from alerts.events import tag_of
 from realtime import access
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused
@@ -26,6 +30,7 @@ from realtime.safety.ports import Intake
 MAX_TEXT_CHARS: Final = 1_000
 MAX_NAME_CHARS: Final = 100
 MAX_ETA_S: Final = 86_400
+MAX_TRIED: Final = 10_000
 
 How = Literal["link", "page", "api"]
 
@@ -36,6 +41,8 @@ class Answering:
     def __init__(self, intake: Intake, now_ms: Callable[[], int]) -> None:
         self._intake = intake
         self._now_ms = now_ms
+        self._tried = OrderedDict[tuple[UUID, str, str], None]()
+        """Who was denied what, as far as it is in a history."""
 
     async def visible(self, principal: Principal, alert_id: UUID) -> Alert:
         """The alert. Raises the same Refused(not_found) for one that is missing or not theirs."""
@@ -88,8 +95,14 @@ class Answering:
         return await self._do(principal, alert_id, added)
 
     async def _do(self, principal: Principal, alert_id: UUID, event_of: Callable[[Actor], Any]) -> Alert:
-        alert = await self.answerable(principal, alert_id)
-        applied = await self._intake.apply(principal.tenant, alert.alert_id, event_of(actor_of(principal)))
+        alert = await self.visible(principal, alert_id)
+        event = event_of(actor_of(principal))
+        try:
+            _must_answer(principal, alert)
+        except Refused:
+            await self._denied(principal, alert, tag_of(event))
+            raise
+        applied = await self._intake.apply(principal.tenant, alert.alert_id, event)
         if applied is None:
             raise Refused(Code.NOT_FOUND, "no such alert")
         if applied.refused is not None and applied.refused != Refusal.ALREADY:  # asked twice is no fault
@@ -100,6 +113,25 @@ class Answering:
                 state=applied.alert.state,
             )
         return applied.alert
+
+    async def _denied(self, principal: Principal, alert: Alert, asked: str) -> None:
+        """It is in the history of the alert: once, since who asks a thousand times fills no table."""
+        tried = (alert.alert_id, principal.sub, asked)
+        if tried in self._tried:
+            return
+        self._tried[tried] = None
+        if len(self._tried) > MAX_TRIED:
+            self._tried.popitem(last=False)
+        with contextlib.suppress(Refused):  # refused it is all the same
+            await self._intake.apply(principal.tenant, alert.alert_id, Denied(_looker(principal), asked))
+
+
+def _looker(principal: Principal) -> Actor:
+    """Whoever holds a link is somebody's contact, whether we know whose or not."""
+    grant = principal.share
+    if grant is None or grant.contact_id is not None:
+        return actor_of(principal)
+    return Actor(ActorKind.CONTACT, principal.sub, grant.name)
 
 
 def _must_answer(principal: Principal, alert: Alert) -> None:

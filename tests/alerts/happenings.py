@@ -9,6 +9,7 @@ from alerts import case as cases
 from alerts.alert import (
     Acknowledged,
     CancelAsked,
+    Denied,
     FalseAlarm,
     Heard,
     Kind,
@@ -45,6 +46,7 @@ events: st.SearchStrategy[Any] = st.one_of(
     st.builds(Acknowledged, anybody, st.sampled_from(["link", "sms", "page"])),
     st.builds(Heard, people),
     st.builds(Noted, anybody, st.sampled_from(["", "seen her"])),
+    st.builds(Denied, anybody, st.sampled_from(["acknowledged", "noted"])),
     st.builds(ResponderAdded, people, st.builds(Responder, people, st.just(T0), st.sampled_from([None, 60]))),
     st.builds(Resolved, anybody),
     st.builds(FalseAlarm, anybody),

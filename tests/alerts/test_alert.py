@@ -20,6 +20,7 @@ from alerts.alert import (
     Arrow,
     CancelAsked,
     CountdownOver,
+    Denied,
     Event,
     FalseAlarm,
     GaveUp,
@@ -66,6 +67,7 @@ EVENTS: dict[str, Event] = {
     "false alarm by operator": FalseAlarm(OLGA),
     "false alarm by Ben": FalseAlarm(BY_BEN),
     "note": Noted(OLGA, "seen her"),
+    "denied": Denied(BY_ANA, "acknowledged"),
     "responder": ResponderAdded(OLGA, Responder(BY_BEN, NOW, 300)),
     "reached": Reached("ana"),
     "gave up": GaveUp("no_answer"),
@@ -73,6 +75,7 @@ EVENTS: dict[str, Event] = {
 A, R = Arrow, Refusal
 P, ACT, ACK = State.PENDING, State.ACTIVE, State.ACKNOWLEDGED
 TABLE: dict[str, dict[State, tuple[Arrow | Refusal, State]]] = {
+    "denied": {P: (R.FORBIDDEN, P), ACT: (R.FORBIDDEN, ACT), ACK: (R.FORBIDDEN, ACK)},
     "press": {P: (A.PRESSED, P), ACT: (A.PRESSED, ACT), ACK: (A.PRESSED, ACK)},
     "countdown over": {P: (A.COUNTDOWN_OVER, ACT), ACT: (R.NOT_PENDING, ACT), ACK: (R.NOT_PENDING, ACK)},
     "right pin": {
@@ -142,7 +145,7 @@ def test_every_pair_of_state_and_event_is_decided(state: State, name: str) -> No
     if state in OPEN:
         expected, after = TABLE[name][state]
     else:
-        expected, after = (A.NOTED if name == "note" else R.CLOSED), state
+        expected, after = {"note": A.NOTED, "denied": R.FORBIDDEN}.get(name, R.CLOSED), state
     assert done.alert.state is after
     if isinstance(expected, Arrow):
         assert (done.arrow, done.refused) == (expected, None)

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from alerts.alert import Actor, ActorKind
-from realtime.store import safety_settings, shares
+from realtime.store import alert_reads, safety_settings, shares
 from realtime.store.safety_settings import Profile
 from tests.sockets.kit import Raw, Server, now_ms, until
 
@@ -109,6 +109,16 @@ async def test_a_link_that_looks_does_nothing_and_is_told_nothing_more(server: S
         assert await code_of(viewer, event, alert_id=alert_id, **more) == "forbidden", event
     now = (await trip.watch(viewer))["snapshot"]["alerts"][0]
     assert (now["state"], now["version"]) == (alert["state"], alert["version"])
+    await code_of(viewer, "alert:ack", alert_id=alert_id)  # again: known by now
+    found = await alert_reads.explain(server.db, "t1", UUID(alert_id))
+    assert found is not None
+    refused = [
+        (line.actor.kind, line.actor.id, line.detail["event"], line.detail["reason"])
+        for line in found.audit
+        if line.what == "refused"
+    ]
+    tags = ("acknowledged", "resolved", "false_alarm", "noted", "responder_added")
+    assert sorted(refused) == sorted(("contact", f"share:{trip.share}", tag, "forbidden") for tag in tags)
 
 
 async def test_a_link_that_answers_opens_no_other_journeys_alert(server: Server) -> None:

@@ -32,6 +32,8 @@ class SafeBook:
         self._copies: Final = copies
         self._directory: Final = directory
         self._taken: Final[OrderedDict[str, None]] = OrderedDict()
+        self._unkept: Final[OrderedDict[str, None]] = OrderedDict()
+        """Those of them that Postgres does not know yet."""
 
     async def last_asked(self, phone: str) -> Asked | None:
         """The last message to ``phone`` about an open alert."""
@@ -59,13 +61,25 @@ class SafeBook:
 
     async def keep(self, answer_id: str) -> None:
         """This answer was taken."""
-        self._taken[answer_id] = None
-        if len(self._taken) > MAX_TAKEN:
-            self._taken.popitem(last=False)
+        for answers in (self._taken, self._unkept):
+            answers[answer_id] = None
+            if len(answers) > MAX_TAKEN:
+                answers.popitem(last=False)
         try:
-            await self._reach.ask(lambda: self._book.keep(answer_id), ASK_S)
+            await self._tell(answer_id)
         except Away:
-            return
+            return  # until `hand_over`
+
+    async def hand_over(self) -> None:
+        """Tell Postgres which answers were taken while it was away, so that nobody takes them again. Raises
+        Away.
+        """
+        for answer_id in list(self._unkept):
+            await self._tell(answer_id)
+
+    async def _tell(self, answer_id: str) -> None:
+        await self._reach.ask(lambda: self._book.keep(answer_id), ASK_S)
+        self._unkept.pop(answer_id, None)
 
     async def opt_out(self, phone: str) -> int:
         """``phone`` wants nothing more; in how many tenants that is new, as far as is known."""

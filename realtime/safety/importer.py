@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from alerts.alert import Alert
@@ -33,6 +33,13 @@ REJECTED_S: Final = 30.0
 """A case that Postgres would not have is tried again after this; the others do not wait for it."""
 
 
+class Answers(Protocol):
+    """Part of `realtime.safety.book.SafeBook`."""
+
+    async def hand_over(self) -> None:
+        """Give Postgres what was answered meanwhile. Raises Away."""
+
+
 class Importer:
     """`start` begins to look; ``wake`` when Postgres is back."""
 
@@ -45,6 +52,7 @@ class Importer:
         directory: Directory,
         imported: Callable[[Alert], None],
         now_ms: Callable[[], int],
+        answers: Answers | None = None,
     ) -> None:
         self._reach: Final = reach
         self._ledger: Final = ledger
@@ -53,6 +61,7 @@ class Importer:
         self._directory: Final = directory
         self._imported: Final = imported
         self._now_ms: Final = now_ms
+        self._answers: Final = answers
         self._rejected: dict[UUID, float] = {}
         self._awake: Final = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,6 +97,8 @@ class Importer:
             await self._local.early.forget(report)
         if self._directory.unsaid:
             await self._reach.ask(self._directory.hand_over, IMPORT_S)
+        if self._answers is not None:
+            await self._answers.hand_over()
         self._tell()
         return went
 

@@ -118,10 +118,10 @@ class Standby:
         self.intake: Final = SafeIntake(
             self.reach, db, ledger, local, copies, directory, announcer, news, operator, earlier
         )
-        self.importer: Final = Importer(
-            self.reach, ledger, local, copies, directory, announcer.changed, now_ms
-        )
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
+        self.importer: Final = Importer(
+            self.reach, ledger, local, copies, directory, announcer.changed, now_ms, self.book
+        )
         self.cases: Final = LocalCases(local)
         self.place: Final = JournalPlace(disk, self.importer)
         self._dispatcher: Final = Dispatcher(

@@ -101,8 +101,8 @@ async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[P
     intake = SafeIntake(
         reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, earlier
     )
-    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms)
     book = SafeBook(reach, HookBook(db), journal, others, directory)
+    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms, book)
     await directory.refresh()
     yield Process(
         line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news
@@ -472,3 +472,11 @@ async def test_news_of_an_alert_that_another_acts_on_is_left_to_that_one_unless_
     process.others.acted = set()
     assert await process.importer.round() == 1, "that one is gone"
     assert process.journal.kept == {}
+
+
+async def test_an_answer_of_an_absence_is_known_to_everybody_afterwards(process: Process) -> None:
+    process.line.cut()
+    await process.book.keep("SM1")
+    assert await process.book.is_known("SM1")
+    await process.back()
+    assert await HookBook(process.db).is_known("SM1"), "else another process takes it again"

@@ -5,6 +5,7 @@ merge what came meanwhile. After any doubt the truth is read again the same way.
 """
 
 import asyncio
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -45,16 +46,27 @@ class Counts(NamedTuple):
     behind: int
 
 
+class Beside(NamedTuple):
+    """What of a board is told to who watches a log: ``kind`` of ``key``, until it has a note in ``ends``."""
+
+    channel: str
+    key: str
+    kind: str
+    ends: Collection[str]
+
+
 class LogJoin(NamedTuple):
     """What a new member of a log is told: the entries up to ``through``; ``more`` follow as events.
 
-    ``notes`` are what was already told of the log itself, by key; it will not be told again.
+    ``notes`` are what was already told of the log itself, by key; it will not be told again. ``beside``: what
+    is true now of the board beside it.
     """
 
     fragments: list[bytes]
     through: int
     more: bool
     notes: dict[str, bytes]
+    beside: list[bytes]
 
 
 class Hub:
@@ -141,13 +153,24 @@ class Hub:
             return snapshot
 
     async def join_log(
-        self, channel_name: str, label: str, member: EngineSocket, since: int | None
+        self,
+        channel_name: str,
+        label: str,
+        member: EngineSocket,
+        since: int | None,
+        also: Beside | None = None,
     ) -> LogJoin:
-        """Make ``member`` a member from after entry ``since``; None means from the last one on.
+        """Make ``member`` a member from after entry ``since``; None: from the last one on. ``also``: what
+        of a board is told in its feed. Events may follow as soon as this returns: whoever answers the member
+        awaits nothing before, or it hears of what came after the answer before the answer.
 
         Raises ValueError when ``since`` is beyond the end.
         """
-        async with self._channels.open(channel_name, self._open_log) as channel:
+        async with contextlib.AsyncExitStack() as stack:
+            channel = await stack.enter_async_context(self._channels.open(channel_name, self._open_log))
+            board = None
+            if also is not None and not self._has_note(channel_name, also.ends):
+                board = await stack.enter_async_context(self._channels.open(also.channel, self._open_board))
             assert isinstance(channel.state, LogState)
             start = max(0, channel.state.through - 1) if since is None else since
             if start > channel.state.through:
@@ -162,39 +185,30 @@ class Hub:
                 feed = LogFeed(self._namespace, label, channel.state, self._ticked)
                 channel.add(feed)
             assert isinstance(feed, LogFeed)
+            there: list[bytes] = []
             if self._memberships.admit(Membership(feed, (channel,)), member):
                 feed.admit(member, through)
                 self._touch(channel)
+                if board is not None and also is not None and not self._has_note(channel_name, also.ends):
+                    there = self._admit_beside(board, label, also, channel_name, member)
             more = through < channel.state.through
-            return LogJoin([item.fragment for item in items], through, more, dict(channel.notes))
+            return LogJoin([item.fragment for item in items], through, more, dict(channel.notes), there)
 
-    async def join_beside(
-        self,
-        label: str,
-        channel_name: str,
-        key: str,
-        kind: str,
-        member: EngineSocket,
-        log_name: str,
-        ends: Collection[str],
+    def _admit_beside(
+        self, board: Channel, label: str, also: Beside, log_name: str, member: EngineSocket
     ) -> list[bytes]:
-        """Tell ``member``, which watches the log ``log_name`` as ``label``, of ``kind`` of ``key`` too, under
-        that name. What is true now. Once the log has a note of a key in ``ends``, nothing is told any more.
-        """
-        async with self._channels.open(channel_name, self._open_board) as channel:
-            assert isinstance(channel.state, Board)
-            feed = channel.feeds.get(beside(label))
-            if feed is None:
-                is_over = functools.partial(self._has_note, log_name, ends)
-                feed = BesideFeed(self._namespace, label, channel.state, key, kind, is_over)
-                channel.add(feed)
-            assert isinstance(feed, BesideFeed)
-            snapshot = feed.snapshot()
-            if self._memberships.feed(label, member) is None:  # it has left meanwhile
-                self._forget_empty(Membership(feed, (channel,)))
-            elif self._memberships.admit(Membership(feed, (channel,)), member):
-                feed.members.add(member)
-            return snapshot
+        """Tell ``member``, which watches a log as ``label``, of a board's key under that name; its state."""
+        assert isinstance(board.state, Board)
+        feed = board.feeds.get(beside(label))
+        if feed is None:
+            is_over = functools.partial(self._has_note, log_name, also.ends)
+            feed = BesideFeed(self._namespace, label, board.state, also.key, also.kind, is_over)
+            board.add(feed)
+        assert isinstance(feed, BesideFeed)
+        snapshot = feed.snapshot()
+        if self._memberships.admit(Membership(feed, (board,)), member):
+            feed.members.add(member)
+        return snapshot
 
     def _has_note(self, channel_name: str, keys: Collection[str]) -> bool:
         channel = self._channels.find(channel_name)

@@ -44,10 +44,8 @@ def journey_of(
     return journey
 
 
-def log_answer(
-    label: str, joined: LogJoin, journey: dict[str, Any], there: list[bytes], alerts: bytes
-) -> bytes:
-    """Of a journey's feed; ``there``: whether its driver is."""
+def log_answer(label: str, joined: LogJoin, journey: dict[str, Any], alerts: bytes) -> bytes:
+    """Of a journey's feed; what stands beside its log is whether its driver is there."""
     return (
         b'{"ok":true,"feed":%s,"through":%d,"more":%s,"journey":%s,'
         b'"snapshot":{"positions":%s,"presence":%s,"alerts":%s}}'
@@ -57,6 +55,6 @@ def log_answer(
         b"true" if joined.more else b"false",
         frames.json_bytes(journey),
         frames.listed(joined.fragments),
-        presences(there),
+        presences(joined.beside),
         alerts,
     )

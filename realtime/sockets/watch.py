@@ -9,7 +9,7 @@ from msgspec import Raw
 from alerts.alert import Alert
 from realtime import access
 from realtime.auth import Principal
-from realtime.fanout.hub import Hub, LogJoin
+from realtime.fanout.hub import Beside, Hub
 from realtime.live.channels import (
     ENDED,
     EXPIRED,
@@ -185,10 +185,11 @@ class WatchEvents:
         alert = await self._let_see(principal, head)
         label = f"journey:{journey_id}"
         since = await self._since(principal, journey_id, since_seq, alert)
+        about = await trip.get(self._db, principal.tenant, journey_id)
+        # Nothing is awaited from here on: events follow, and the answer has to come before them.
+        log = journey_channel(principal.tenant, journey_id)
         try:
-            joined = await self._hub.join_log(
-                journey_channel(principal.tenant, journey_id), label, connection.socket, since
-            )
+            joined = await self._hub.join_log(log, label, connection.socket, since, _presence_of(head))
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)
@@ -196,24 +197,8 @@ class WatchEvents:
         if for_a_while is not None and not self._alerts.follow(connection, for_a_while, label):
             self._hub.leave(label, connection.socket)  # the alert was closed while the feed was joined
             raise _no_journey()
-        about = await trip.get(self._db, principal.tenant, journey_id)
-        there = await self._presence_beside(connection, label, head, joined)
         journey = snapshots.journey_of(joined, head, about, access.may_answer(principal))
-        return snapshots.log_answer(
-            label, joined, journey, there, self._alerts.of_journey(principal, journey_id)
-        )
-
-    async def _presence_beside(
-        self, connection: Connection, label: str, head: journeys.JourneyHead, joined: LogJoin
-    ) -> list[bytes]:
-        """Whether the driver is there, told in the journey's feed until the journey is over."""
-        if head.ended_ms is not None or not joined.notes.keys().isdisjoint(_OVER):
-            return []
-        log = journey_channel(head.tenant, head.journey_id)
-        vendor = vendor_channel(head.tenant, head.vendor)
-        return await self._hub.join_beside(
-            label, vendor, head.driver, PRESENCE, connection.socket, log, _OVER
-        )
+        return snapshots.log_answer(label, joined, journey, self._alerts.of_journey(principal, journey_id))
 
     async def _let_see(self, principal: Principal, head: journeys.JourneyHead) -> Alert | None:
         """Refuse who may not see the journey. The alert, where that is what the viewer's link is to."""
@@ -246,6 +231,13 @@ class WatchEvents:
         """A client may leave the namespace, its transport staying, while it is being let into a feed."""
         if connection.left:
             self._hub.leave(label, connection.socket)
+
+
+def _presence_of(head: journeys.JourneyHead) -> Beside | None:
+    """Whether the driver is there, told in the journey's feed until the journey is over."""
+    if head.ended_ms is not None:
+        return None
+    return Beside(vendor_channel(head.tenant, head.vendor), head.driver, PRESENCE, _OVER)
 
 
 def _no_journey() -> Refused:

@@ -1,12 +1,15 @@
 """Links that answer alerts, and those that only look: what each sees, may do, and is never told."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from alerts.alert import Actor, ActorKind
+from realtime.client.watcher import Watcher
 from realtime.store import alert_reads, safety_settings, shares
+from realtime.store import trip as trips
 from realtime.store.safety_settings import Profile
 from tests.sockets.kit import Raw, Server, now_ms, until
 
@@ -32,11 +35,13 @@ class Trip:
         self.raw = await self.server.driver(self.name)
         given = {"client_journey_id": str(uuid4()), "started_at": now_ms(), **more}
         self.journey = str((await self.raw.ask(DRIVER, "journey:start", given))["journey_id"])
-        point = [1, now_ms(), 53.4, -2.98, 7.5, 90, 4]
-        assert (await self.raw.ask(DRIVER, "positions", {"journey_id": self.journey, "points": [point]}))[
-            "ok"
-        ]
+        await self.drive(1)
         return self
+
+    async def drive(self, seq: int) -> None:
+        point = [seq, now_ms(), 53.4 + seq / 1_000, -2.98, 7.5, 90, 4]
+        ack = await self.raw.ask(DRIVER, "positions", {"journey_id": self.journey, "points": [point]})
+        assert ack["ok"], ack
 
     async def press(self, **more: Any) -> str:
         given = {"sos_id": str(uuid4()), "kind": "sos", "pressed_at": now_ms(), "journey_id": self.journey}
@@ -227,6 +232,37 @@ async def test_of_a_journey_that_is_over_no_presence_is_told(server: Server) -> 
     await dispatcher.event(WATCH, "presence")
     assert (await trip.watch(viewer))["snapshot"]["presence"] == {}
     assert viewer.events(WATCH, "presence") == []
+
+
+async def test_the_answer_comes_before_everything_that_happened_after_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is slow on the way to it: before the answer a viewer cannot know whose an event is."""
+    journey = await Trip(server).begin()
+    look, load = trips.get, server.instance.origin.load_board
+
+    async def slow_look(*given: Any) -> Any:
+        found = await look(*given)
+        await asyncio.sleep(0.3)
+        return found
+
+    async def slow_load(channel: str) -> Any:
+        found = await load(channel)
+        await asyncio.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(trips, "get", slow_look)
+    monkeypatch.setattr(server.instance.origin, "load_board", slow_load)
+    seq = 1
+    async with Watcher(server.url, token=server.token("dispatcher")) as watcher:
+        watching = asyncio.ensure_future(watcher.watch_journey(journey.journey))
+        while not watching.done():
+            seq += 1
+            await journey.drive(seq)
+        view = await watching
+        await watcher.until(lambda: view.through == seq, 20.0)
+    assert view.is_sound and watcher.strays == []
+    assert [point[0] for point in view.points] == list(range(1, seq + 1))
 
 
 async def test_who_leaves_a_journeys_feed_hears_of_no_presence_and_it_counts_as_one_feed(

@@ -380,3 +380,43 @@ async def test_on_a_narrow_screen_one_thing_at_a_time(browser: Browser, server: 
     await tab.until("s.chosen === 'anna'")
     assert not await card(page, "anna").is_visible()
     await context.close()
+
+
+WATCH_NOTIFICATIONS = """
+  window.__shown = [];
+  window.Notification = class extends Notification {
+    constructor(title, options) {
+      super(title, options);
+      window.__shown.push({ title, ...options, click: () => this.onclick() });
+    }
+  };
+"""
+SHOWN = "window.__shown.map(({ click, ...one }) => one)"
+
+
+async def test_whoever_asked_is_notified_of_each_alert_once_and_led_to_it(
+    tab: Tab, server: DeskServer
+) -> None:
+    await tab.page.context.grant_permissions(["notifications"], origin=server.url)
+    await tab.page.add_init_script(WATCH_NOTIFICATIONS)
+    page = await opened(tab, server)
+    await server.sos("a1", driver="anna")
+    await card(page, "anna").wait_for()
+    assert await page.evaluate(SHOWN) == [], "nobody asked for any"
+    await page.get_by_role("button", name="Notifications").click()
+    await server.sos("a2", driver=f"bob{BIDI}", message=f"help {HOSTILE}")
+    await card(page, "bob").wait_for()
+    (shown,) = await page.evaluate(SHOWN)
+    assert shown["tag"] == "a2" and not shown["silent"]
+    assert "bob" in shown["title"] and not set(BIDI) & {"\u202e", "\u202c"} & set(shown["title"])
+    await server.sos("a2", reached_at=now_ms())
+    await server.sos("a3", driver="cleo", silent=True)
+    await card(page, "cleo").wait_for()
+    later = (await page.evaluate(SHOWN))[1:]
+    assert [(one["tag"], one["silent"]) for one in later] == [("a3", True)], "seen, and not heard"
+    await page.evaluate("window.__shown[0].click()")
+    await tab.until("s.desk.selected === 'a2'")
+    await page.get_by_role("button", name="Notifications").click()
+    await server.sos("a4", driver="dora")
+    await card(page, "dora").wait_for()
+    assert len(await page.evaluate(SHOWN)) == 2, "nobody asks for them any more"

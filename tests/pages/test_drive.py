@@ -32,6 +32,17 @@ ENTRIES_LEFT = """async () => {
   return counts.reduce((sum, count) => sum + count, 0);
 }"""
 
+WATCH_LOCKS = """
+  window.__locks = [];
+  const request = async (kind) => {
+    const lock = { kind, released: false, release: async () => { lock.released = true; } };
+    window.__locks.push(lock);
+    return lock;
+  };
+  Object.defineProperty(navigator, "wakeLock", { value: { request } });
+"""
+LOCKS = "window.__locks.map(({ kind, released }) => ({ kind, released }))"
+
 
 @pytest.fixture
 async def driver_server(pages_built: None) -> AsyncIterator[FakeDriverServer]:
@@ -292,6 +303,17 @@ async def test_an_sos_without_a_network_is_kept_over_a_reload_and_taken_once(
     assert len({payload["sos_id"] for _, payload in driver_server.presses}) == 1
     auth = driver_server.auths[-1]
     assert auth["sos"] is True
+
+
+async def test_the_screen_stays_on_while_driving(phone: Tab, driver_server: FakeDriverServer) -> None:
+    await phone.page.add_init_script(WATCH_LOCKS)
+    await driving(phone, driver_server)
+    assert await phone.page.evaluate(LOCKS) == [{"kind": "screen", "released": False}]
+    await phone.until("s.unsafe === 0")
+    await phone.page.get_by_role("button", name="End journey").click()
+    await phone.page.get_by_role("button", name="End it").click()
+    await phone.until("s.screen === 'home' && s.journeys === 0")
+    assert await phone.page.evaluate(LOCKS) == [{"kind": "screen", "released": True}]
 
 
 async def test_a_countdown_is_stopped_by_the_pin_alone(phone: Tab, driver_server: FakeDriverServer) -> None:

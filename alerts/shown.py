@@ -1,4 +1,4 @@
-"""What the driver's own phone may see of an alert: after a duress PIN, a cancelled one. Pure."""
+"""What the driver's own phone may see of an alert: after a duress PIN, just what it sees after a right one. Pure."""
 
 from msgspec.structs import replace
 
@@ -8,28 +8,22 @@ from alerts.values import Actor, ActorKind, Alert, State, severity_of
 def as_shown_to_driver(alert: Alert) -> Alert:
     """``alert`` for the driver's phone, and for nobody else.
 
-    There are three cases:
+    There are four cases:
 
-    1. Never cancelled under duress: as it is.
-    2. Cancelled under duress: cancelled, and the same for ever, whatever happens to it.
+    1. Cancelled by the driver: cancelled, with nothing of what was done about it.
+    2. Cancelled under duress: the same, and for ever, whatever happens to it.
     3. The driver pressed again after that: active, and only what happened since.
+    4. Else: as it is.
     """
     veil = alert.veil
     if veil is None:
+        if _is_cancelled_by_driver(alert) and alert.closed_ms is not None:
+            return _cancelled(alert, alert.closed_ms, alert.version, alert.silent)
         return alert
     if veil.lifted_ms is None:
-        driver = Actor(ActorKind.DRIVER, alert.driver)
-        bare = _bare(alert, veil.drawn_ms)
-        return replace(
-            bare,
-            state=State.CANCELLED,
-            version=veil.version,
-            silent=veil.silent,
-            closed_ms=veil.drawn_ms,
-            closed_by=driver,
-        )
+        return _cancelled(alert, veil.drawn_ms, veil.version, veil.silent)
     since_ms = veil.lifted_ms
-    shown = replace(_bare(alert, since_ms), state=State.ACTIVE, active_since_ms=since_ms)
+    shown = replace(_bare(alert), state=State.ACTIVE, active_since_ms=since_ms)
     shown = replace(shown, responders=tuple(r for r in alert.responders if r.at_ms >= since_ms))
     if alert.reached_ms is not None and alert.reached_ms >= since_ms:
         shown = replace(shown, reached_ms=alert.reached_ms)
@@ -46,7 +40,24 @@ def as_shown_to_driver(alert: Alert) -> Alert:
     return shown
 
 
-def _bare(alert: Alert, since_ms: int) -> Alert:
+def _is_cancelled_by_driver(alert: Alert) -> bool:
+    by = alert.closed_by
+    return alert.state is State.CANCELLED and by is not None and by.kind is ActorKind.DRIVER
+
+
+def _cancelled(alert: Alert, at_ms: int, version: int, silent: bool) -> Alert:
+    """What a PIN leaves to be seen: the right one and the duress PIN must leave the same."""
+    return replace(
+        _bare(alert),
+        state=State.CANCELLED,
+        version=version,
+        silent=silent,
+        closed_ms=at_ms,
+        closed_by=Actor(ActorKind.DRIVER, alert.driver),
+    )
+
+
+def _bare(alert: Alert) -> Alert:
     """``alert`` without a trace of the duress or of what others did."""
     return replace(
         alert,

@@ -38,12 +38,14 @@ async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
     query, principal = call.query, call.principal
     if not access.may_list_journeys(principal, query.vendor, query.driver):
         raise Refused(Code.FORBIDDEN, "these alerts are not yours to list")
+    # By the state that the driver's phone is shown: after a duress PIN the other would give it away.
+    shown_state = query.state if principal.role == access.DRIVER else None
     found = await alert_reads.list_(
         call.context.db,
         principal.tenant,
         vendors=access.listable_vendors(principal) if query.vendor is None else [query.vendor],
         driver=access.listable_driver(principal) or query.driver,
-        states=None if query.state is None else [query.state],
+        states=None if query.state is None or shown_state is not None else [query.state],
         since_ms=query.since,
         after=_after(query.cursor),
         limit=query.limit + 1,
@@ -51,7 +53,11 @@ async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
     page = found[: query.limit]
     last = page[-1] if len(found) > len(page) else None
     return AlertPage(
-        alerts=[view_for(principal, alert) for alert in page],
+        alerts=[
+            view
+            for view in (view_for(principal, alert) for alert in page)
+            if shown_state is None or view.state == shown_state
+        ],
         next_cursor=None if last is None else cursor.pack(_CURSOR, f"{last.raised_ms}.{last.alert_id.hex}"),
     )
 

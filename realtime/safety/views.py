@@ -164,8 +164,8 @@ def glimpse(alert: Alert) -> AlertView:
 
 
 def phone_view(alert: Alert, told: tuple[tuple[str, str, str], ...] = ()) -> PhoneView:
-    """What the phone shows. ``told``: name, channel and status of the messages sent, unless it was cancelled
-    under duress.
+    """What the phone shows. ``told``: name, channel and status of the messages sent, unless the driver
+    cancelled it: after a duress PIN they would tell that it goes on.
     """
     shown = as_shown_to_driver(alert)
     by = shown.acknowledged_by
@@ -243,10 +243,17 @@ class Rendered:
 
 def is_shown_on_phone(alert: Alert, before: Alert | None) -> bool:
     """Whether a change is pushed to the driver's own screens: none of a silent alert, and of what comes after
-    a duress PIN none either.
+    a duress PIN none either, also where nothing was heard of the alert before.
     """
     shown = as_shown_to_driver(alert)
+    if before is None and is_open(alert) and not is_open(shown):
+        return not shown.silent and alert.version == shown.version
     return not shown.silent and (before is None or shown != as_shown_to_driver(before))
+
+
+def is_open_on_phone(alert: Alert) -> bool:
+    """Whether the driver's own screens know it as open."""
+    return is_open(as_shown_to_driver(alert))
 
 
 def is_open(alert: Alert) -> bool:

@@ -17,7 +17,7 @@ from realtime.protocol import Refused, alert_uuid
 from realtime.safety.answering import Answering, How
 from realtime.safety.news import AlertNews
 from realtime.safety.told import Told, persons
-from realtime.safety.views import Rendered, is_open
+from realtime.safety.views import Rendered, is_open, is_open_on_phone
 from realtime.sockets.connection import Connection
 from realtime.sockets.events import Answer, decoded, later
 
@@ -254,5 +254,6 @@ def label_of(alert_id: UUID) -> str:
 
 
 def _listed(principal: Principal, alerts: Iterable[Alert]) -> bytes:
-    rendered = (Rendered(alert) for alert in alerts)
+    is_phone = principal.role == access.DRIVER
+    rendered = (Rendered(alert) for alert in alerts if not is_phone or is_open_on_phone(alert))
     return frames.listed([one.bytes_for(principal) for one in rendered if one.event_for(principal)])

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from msgspec import Raw, Struct
 
-from alerts.alert import Actor, ActorKind, Alert, CancelAsked, PinResult
+from alerts.alert import Actor, ActorKind, Alert, CancelAsked, PinResult, Refusal
 from alerts.pin import checked
-from alerts.ports import Taken
+from alerts.ports import Applied, Taken
 from alerts.press import parse_press
 from realtime import metrics
 from realtime.fanout import frames
@@ -20,7 +20,7 @@ from realtime.protocol import Code, Refused, uuid_text
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Intake
 from realtime.safety.told import Told
-from realtime.safety.views import is_shown_on_phone, phone_view
+from realtime.safety.views import is_open_on_phone, is_shown_on_phone, phone_view
 from realtime.sockets.connection import Connection
 from realtime.sockets.events import Answer, decoded, internal
 
@@ -70,7 +70,7 @@ class SosEvents:
         self._drivers.setdefault(_driver(connection), set()).add(connection)
         tenant, driver = _driver(connection)
         for alert in self._news.open_of_driver(tenant, driver):
-            if is_shown_on_phone(alert, None):
+            if is_open_on_phone(alert) and is_shown_on_phone(alert, None):
                 self._later(self._update(alert, [connection]))
 
     def left(self, connection: Connection) -> None:
@@ -150,9 +150,7 @@ class SosEvents:
         applied = await self._intake.apply(principal.tenant, alert.alert_id, CancelAsked(actor, result))
         if applied is None:
             raise Refused(Code.NOT_FOUND, "no such sos")
-        if result is PinResult.WRONG:
-            raise Refused(Code.FORBIDDEN, "pin is wrong", state=phone_view(applied.alert).state)
-        return {"ok": True, "state": phone_view(applied.alert).state}
+        return _cancel_answer(applied, result)
 
     def _on_state(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         sos_id = UUID(uuid_text(decoded(payload, SosAsked).sos_id, "sos_id"))
@@ -206,6 +204,17 @@ def pressed(taken: Taken) -> dict[str, Any]:
         "state": view.state,
         "durability": taken.durability,
     }
+
+
+def _cancel_answer(applied: Applied, pin: PinResult) -> dict[str, Any]:
+    """The same for every PIN once none counts any more: whoever tries them must not learn which is right."""
+    state = phone_view(applied.alert).state
+    if is_open_on_phone(applied.alert):
+        if applied.refused == Refusal.TOO_MANY_PINS:
+            raise Refused(Code.FORBIDDEN, "too many wrong pins", state=state)
+        if pin is PinResult.WRONG:
+            raise Refused(Code.FORBIDDEN, "pin is wrong", state=state)
+    return {"ok": True, "state": state}
 
 
 def _driver(connection: Connection) -> tuple[str, str]:

@@ -22,6 +22,10 @@ ANCIENT_MS: Final = 30 * 86_400_000
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 """Beyond this only the ``sos_id`` is looked for."""
 
+MAX_DIGITS: Final = 100
+_BOM: Final = "\ufeff"
+"""Some encoders put it before what they write, and no JSON begins with it."""
+
 _BY_PHONE: Final = frozenset({Kind.SOS, Kind.CRASH, Kind.FALL})
 _UUID: Final = r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
 _FOUND: Final = re.compile(r'"sos_id"\s{0,20}:\s{0,20}"(' + _UUID + r')"')
@@ -168,18 +172,23 @@ class _Reader:
 
 def _fields(raw: object) -> tuple[Mapping[str, Any], list[str]]:
     if isinstance(raw, bytes | bytearray | memoryview | Raw):
-        raw = bytes(raw).decode("utf-8", errors="replace")
+        raw = bytes(raw).decode("utf-8", errors="replace").removeprefix(_BOM)
     if not isinstance(raw, str):
         return (raw, []) if isinstance(raw, Mapping) else ({}, ["malformed"])
     if len(raw) <= MAX_JSON_BYTES:
         try:
-            value = json.loads(raw)
+            value = json.loads(raw, parse_int=_int)
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, Mapping):
             return value, []
     found = _FOUND.search(raw)
     return ({} if found is None else {"sos_id": found[1]}), ["malformed"]
+
+
+def _int(digits: str) -> float:
+    """A number of thousands of digits is no time and no place, and no reason to lose the fields beside it."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
 
 
 def _sos_id(value: object) -> UUID:

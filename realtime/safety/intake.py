@@ -27,6 +27,7 @@ from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
 from realtime.safety.whereabouts import located
 from realtime.store import alert_reads
+from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.circumstances import circumstances
 from realtime.store.database import Database
@@ -70,6 +71,7 @@ class SafeIntake:
         self._news: Final = news
         self._operator_of: Final = operator_of
         self._earlier: Final = earlier
+        self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
     # --- what happens
@@ -82,7 +84,10 @@ class SafeIntake:
         wait_s = 0.0
         if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
             try:
-                taken = await self._reach.ask(lambda: self._commit(press), ASK_S)
+                # In its turn: what a phone's own presses wait for each other is nothing that Postgres is slow at.
+                taken = await self._turns.take(
+                    press, lambda: self._reach.ask(lambda: self._commit(press), ASK_S)
+                )
             except Away as error:
                 if not isinstance(error, Rejected):
                     wait_s = UNSURE_S - self._reach.lost_for_s

@@ -30,7 +30,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.reach import Reach
 from realtime.safety.shadow import Shadow
 from realtime.settings import Settings
-from realtime.store import alert_reads, journeys, timers, upkeep
+from realtime.store import alert_reads, alert_steps, journeys, timers, upkeep
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
@@ -480,3 +480,20 @@ async def test_an_answer_of_an_absence_is_known_to_everybody_afterwards(process:
     assert await process.book.is_known("SM1")
     await process.back()
     assert await HookBook(process.db).is_known("SM1"), "else another process takes it again"
+
+
+async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_away(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = alert_steps.press
+
+    async def slow(*given: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await keep(*given)
+
+    monkeypatch.setattr(alert_steps, "press", slow)
+    presses = [process.press(sos_id=uuid4()) for _ in range(40)]  # together far longer than ASK_S
+    taken = await asyncio.gather(*(process.intake.press(press) for press in presses))
+    assert {(one.alert.alert_id, one.durability) for one in taken} == {(taken[0].alert.alert_id, "committed")}
+    assert process.reach.losses == 0
+    assert process.journal.kept == {}

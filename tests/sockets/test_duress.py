@@ -77,9 +77,7 @@ def _without_its_own(value: Any, driver: str) -> Any:
     """``value`` without ids and times, which differ from alert to alert."""
     if isinstance(value, dict):
         return {
-            key: type(one).__name__
-            if key.endswith("_at") or key.endswith("_id")
-            else _without_its_own(one, driver)
+            key: type(one).__name__ if key.endswith(("_at", "_id")) else _without_its_own(one, driver)
             for key, one in value.items()
         }
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What the driver's own phone may see of an alert: after a duress PIN what it sees after a right one. Pure."""
+"""What the driver's own phone may see of an alert: after a duress PIN what is seen after the right. Pure."""
 
 from msgspec.structs import replace
 

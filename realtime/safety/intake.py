@@ -84,7 +84,7 @@ class SafeIntake:
         wait_s = 0.0
         if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
             try:
-                # In its turn: what a phone's own presses wait for each other is nothing that Postgres is slow at.
+                # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(
                     press, lambda: self._reach.ask(lambda: self._commit(press), ASK_S)
                 )

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from msgspec import Raw, Struct
 
-from alerts.alert import Actor, ActorKind, Alert, CancelAsked, PinResult, Refusal
+from alerts.alert import MAX_WRONG_PINS, Actor, ActorKind, Alert, CancelAsked, PinResult, Refusal
 from alerts.pin import checked
 from alerts.ports import Applied, Taken
 from alerts.press import parse_press
@@ -30,6 +31,8 @@ SOCKET: Final = "socket"
 MAX_AT_ONCE: Final = 256
 """Different presses of one phone that are being stored; the same press again waits with the first."""
 MAX_PIN_CHARS: Final = 16
+MAX_CANCELS: Final = 16
+"""Cancels of one phone that wait for each other: a PIN takes a core for a while, and many phones share it."""
 
 
 class SosCancel(Struct):
@@ -56,6 +59,8 @@ class SosEvents:
         self._drivers: dict[tuple[str, str], set[Connection]] = {}
         self._pressing: dict[tuple[str, str, UUID], list[Answer]] = {}
         self._storing: dict[tuple[str, str], int] = {}
+        self._cancels: dict[tuple[str, str], int] = {}
+        self._cancelling: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         news.listen(self._on_change)
 
@@ -135,7 +140,22 @@ class SosEvents:
         sos_id = UUID(uuid_text(asked.sos_id, "sos_id"))
         if len(asked.pin) > MAX_PIN_CHARS:
             raise Refused(Code.INVALID, f"pin is longer than {MAX_PIN_CHARS} characters")
-        self._answer_later(answer, self._cancel(connection, sos_id, asked.pin))
+        who = _driver(connection)
+        if self._cancels.get(who, 0) >= MAX_CANCELS:
+            raise Refused(Code.OVERLOADED, f"more than {MAX_CANCELS} cancels at once", retry_after_s=1)
+        self._cancels[who] = self._cancels.get(who, 0) + 1
+        self._answer_later(answer, self._cancel_in_turn(connection, sos_id, asked.pin))
+
+    async def _cancel_in_turn(self, connection: Connection, sos_id: UUID, pin: str) -> dict[str, Any]:
+        who = _driver(connection)
+        lock = self._cancelling.setdefault(who, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._cancel(connection, sos_id, pin)
+        finally:
+            self._cancels[who] -= 1
+            if not self._cancels[who]:
+                del self._cancels[who]
 
     async def _cancel(self, connection: Connection, sos_id: UUID, pin: str) -> dict[str, Any]:
         principal = connection.principal
@@ -144,8 +164,12 @@ class SosEvents:
         alert = await self._intake.find(principal.tenant, principal.driver, sos_id)
         if alert is None:
             raise Refused(Code.NOT_FOUND, "no such sos")
+        if not is_open_on_phone(alert):
+            return {"ok": True, "state": phone_view(alert).state}
         known = await self._intake.circumstances(principal.tenant, principal.home_vendor, principal.driver)
-        result = await asyncio.to_thread(checked, pin, known.pins)
+        result = PinResult.WRONG  # where none counts any more none is looked at
+        if alert.wrong_pins < MAX_WRONG_PINS:
+            result = await asyncio.to_thread(checked, pin, known.pins)
         actor = Actor(ActorKind.DRIVER, principal.driver, known.driver_name)
         applied = await self._intake.apply(principal.tenant, alert.alert_id, CancelAsked(actor, result))
         if applied is None:

@@ -60,6 +60,17 @@ def test_it_may_come_as_bytes_text_or_decoded(raw: object) -> None:
     assert parsed(raw).sos_id == UUID(SOS)
 
 
+@pytest.mark.parametrize("bad", ["9" * 5_000, "-" + "9" * 5_000, "1e999"])
+def test_a_number_beyond_all_numbers_costs_its_own_field_alone(bad: str) -> None:
+    press = parsed(f'{{"sos_id": "{SOS}", "pressed_at": {bad}, "message": "help"}}')
+    assert (press.message, press.pressed_ms, press.noted) == ("help", T0, ("pressed_at",))
+
+
+def test_a_byte_order_mark_before_it_costs_nothing() -> None:
+    press = parsed(b"\xef\xbb\xbf" + json.dumps({"sos_id": SOS, "message": "help"}).encode())
+    assert (press.message, press.noted) == ("help", ())
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -130,7 +141,7 @@ def test_a_megabyte_of_message_is_cut_and_the_sos_taken() -> None:
     "raw",
     [
         f'{{"sos_id":"{SOS}","message":"he', f'{{"sos_id" : "{SOS}" "kind"', f'junk {{"sos_id":"{SOS}"}}',
-        f'{{"sos_id":"{SOS}","a":' + "[" * 200_000, f'{{"sos_id":"{SOS}","pressed_at":{"9" * 5_000}}}',
+        f'{{"sos_id":"{SOS}","a":' + "[" * 200_000, f'{{"sos_id":"{SOS}","pressed_at":9-9}}',
     ],
 )  # fmt: skip
 def test_of_broken_json_the_sos_id_is_taken(raw: str) -> None:

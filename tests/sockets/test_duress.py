@@ -1,10 +1,15 @@
 """Whoever holds the phone learns nothing by a PIN: not which of two it was, nor which one would be right."""
 
+import asyncio
+import threading
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from alerts.alert import MAX_WRONG_PINS
+from realtime.sockets import sos
 from tests.sockets.kit import Raw, Server, until
 
 DRIVER, WATCH = "/driver", "/watch"
@@ -113,3 +118,30 @@ async def test_a_pin_tried_on_an_alert_that_is_over_tells_nothing(server: Server
     ack = await raw.ask(DRIVER, "sos", pressed)
     await http(server, server.token("dispatcher"), "POST", f"/api/v1/alerts/{ack['alert_id']}/resolve", {})
     assert await raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": pin}) == {"ok": True, "state": "resolved"}
+
+
+async def test_pins_of_a_phone_are_looked_at_one_by_one_and_no_more_than_count(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, raw = await with_pins(server)
+    pressed = {"sos_id": str(uuid4())}
+    await raw.ask(DRIVER, "sos", pressed)
+    check, busy, looked_at = sos.checked, threading.Lock(), []
+
+    def watched(*given: Any) -> Any:
+        assert busy.acquire(blocking=False), "two at once"
+        try:
+            looked_at.append(given)
+            return check(*given)
+        finally:
+            busy.release()
+
+    monkeypatch.setattr(sos, "checked", watched)
+    tries = [raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": "0000"}) for _ in range(sos.MAX_CANCELS + 5)]
+    codes = Counter([answer["error"]["code"] for answer in await asyncio.gather(*tries)])
+    assert codes == {"forbidden": sos.MAX_CANCELS, "overloaded": 5}
+    assert len(looked_at) == MAX_WRONG_PINS
+    again = await raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": RIGHT})
+    assert again["error"]["message"] == "too many wrong pins", (
+        "those that were refused are not counted for ever"
+    )

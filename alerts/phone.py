@@ -12,6 +12,7 @@ _REFUSED: Final = {
     Type.PAGER: "pager number",
     Type.VOICEMAIL: "voicemail number",
     Type.UAN: "company-wide number",
+    Type.PERSONAL_NUMBER: "personal number",
 }
 _MAX_CHARS: Final = 40
 

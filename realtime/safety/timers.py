@@ -7,6 +7,7 @@ back: the auditor tells the operator, and contacts are told when nobody dismisse
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 POLL_S: Final = 1.0
 AT_ONCE: Final = 200
 """Timers in one round."""
+AT_A_TIME: Final = 3
+"""Of them at once in a process: half of its pool is left to presses."""
 PUT_OFF_MS: Final = 5_000
 HEARD_LISTED: Final = 20_000
 """Drivers of a tenant that are compared with a silent one."""
@@ -71,21 +74,34 @@ class SafetyTimers:
         """Look at everything that is due; how many fired. Raises Refused(unavailable)."""
         async with self._db.writer() as connection:
             rows = await connection.fetch(stored.SQL["due"], AT_ONCE)
-        count = 0
-        for row in rows:
-            due = _Due(
-                UUID(int=row["timer_id"].int), row["tenant_id"], row["vendor_id"], row["driver_id"],
-                row["kind"] == TimerKind.SIGNAL_LOST.value,
-            )  # fmt: skip
+        # Every worker has the same ones, and each begins somewhere else, so that they divide them among them.
+        waiting = random.sample([_due(row) for row in rows], len(rows))
+        lanes = (self._lane(waiting) for _ in range(AT_A_TIME))
+        counts = await asyncio.gather(*lanes, return_exceptions=True)
+        for count in counts:
+            if isinstance(count, BaseException):
+                raise count
+        return sum(count for count in counts if isinstance(count, int))
+
+    async def _lane(self, waiting: list[_Due]) -> int:
+        """Look at one after the other until none waits; how many fired. Raises Refused(unavailable)."""
+        fired = 0
+        while waiting:
+            due = waiting.pop()
             try:
-                count += await self._look(due)
+                fired += await self._is_due(due) and await self._look(due)
             except Refused:
                 raise
             except Exception as error:
                 log.error("a timer cannot be fired: %s", type(error).__name__)
                 async with self._db.writer() as connection:
                     await connection.execute(stored.SQL["put_off"], due.timer_id, PUT_OFF_MS)
-        return count
+        return fired
+
+    async def _is_due(self, due: _Due) -> bool:
+        """Whether it still is: another worker may have been faster, and nothing more is read for it."""
+        async with self._db.writer() as connection:
+            return bool(await connection.fetchval(stored.SQL["is_due"], due.timer_id))
 
     async def _look(self, due: _Due) -> bool:
         """Look at one timer, unless somebody else is at it; whether it fired."""
@@ -208,6 +224,13 @@ class UptimeKeeper:
 async def forget_uptime(db: Database) -> None:
     """Forget uptime that no silence is counted in any more. Raises Refused(unavailable)."""
     await stored.forget_uptime(db, UPTIME_KEPT_MS)
+
+
+def _due(row: asyncpg.Record) -> _Due:
+    return _Due(
+        UUID(int=row["timer_id"].int), row["tenant_id"], row["vendor_id"], row["driver_id"],
+        row["kind"] == TimerKind.SIGNAL_LOST.value,
+    )  # fmt: skip
 
 
 async def _silent_ms(connection: asyncpg.Connection, timer: Timer, now_ms: int) -> int:

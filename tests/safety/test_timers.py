@@ -10,12 +10,14 @@ import pytest
 from redis.asyncio import Redis
 
 from alerts.alert import Actor, ActorKind, Alert, Kind, State
+from alerts.policy import Circumstances
 from alerts.timers import Spec, TimerKind, TimerState
 from geo.position import Point
 from realtime.instance import Instance
 from realtime.live.channels import PRESENCE, presence_item
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Code, Refused
+from realtime.safety import timers as timers_module
 from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime, online_in
 from realtime.settings import Settings
 from realtime.store import alert_reads, identity, journeys, timers
@@ -442,3 +444,31 @@ async def test_the_ledger_and_the_timers_agree_on_what_is_open(world: World) -> 
     await world.later(2 * MINUTE)
     await world.worker.round()
     assert await ledger.anything_due()
+
+
+async def test_one_that_takes_long_keeps_the_others_of_its_round_from_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, read = asyncio.Event(), timers_module.circumstances
+
+    async def slow(db: Database, tenant: str, vendor: str, driver: str, operator: object) -> Circumstances:
+        if driver == "slow":
+            await free.wait()
+        return await read(db, tenant, vendor, driver, None)
+
+    monkeypatch.setattr(timers_module, "circumstances", slow)
+    held = await world.arm(TimerKind.CHECK_IN, "slow", every_s=60)
+    await world.later(1_000)
+    others = [await world.arm(TimerKind.CHECK_IN, f"d{n}", every_s=60) for n in range(8)]
+    await world.later(2 * MINUTE)
+    round_ = asyncio.ensure_future(world.worker.round())
+    for _ in range(200):
+        if all([await world.state(timer) is TimerState.FIRED for timer in others]):
+            break
+        await asyncio.sleep(0.05)
+    else:
+        pytest.fail("they wait for the slow one")
+    assert await world.state(held) is TimerState.ARMED
+    free.set()
+    assert await round_ == 9
+    assert len(await world.alerts()) == 9

@@ -15,6 +15,11 @@ FROM safety_timers
 WHERE timer_id = $1 AND state IN ('armed', 'held') AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000)
 FOR UPDATE SKIP LOCKED
 
+-- name: is_due
+SELECT EXISTS (
+    SELECT FROM safety_timers
+    WHERE timer_id = $1 AND state IN ('armed', 'held') AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000))
+
 -- name: lock_of
 -- In one order, so that two at once cannot deadlock.
 SELECT timer

@@ -42,6 +42,8 @@ class Job(Struct, frozen=True):
     copy: PolicyCopy
     elsewhere: bool = False
     """Another process, which cannot be seen now, may have sent it."""
+    opted_out: bool = False
+    """The number has said STOP since the alert took it along."""
 
 
 class Ledger(Protocol):

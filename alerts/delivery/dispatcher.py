@@ -207,7 +207,7 @@ class Dispatcher:
         try:
             found = await tried(way, job, bounds, self._meter)
         finally:
-            asked = found is not None and found.report is None
+            asked = found is not None and found.report is None and found.is_asked
             way.end(found.outcome if asked and found else None, self._clock())
         if found is not None:
             await self._recorder.record(found)

@@ -1,6 +1,6 @@
 """One claimed attempt: what the provider knows of it, and, if that leaves it to be sent, sending it.
 
-There are four cases:
+There are five cases:
 
 1. It was never tried. Send it.
 2. It was being sent, or its reply was lost, and the provider has it. Record what the provider says.
@@ -8,6 +8,7 @@ There are four cases:
    is better than one that never comes.
 4. It was never tried here, but another process that cannot be seen may have. Look it up: if it is there,
    record that; else send it, as a repeat unless the provider is sure that it has none.
+5. Its number has said STOP meanwhile. It is not sent, however it was tried before.
 
 Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
 since the time is looked at right before the call.
@@ -21,13 +22,14 @@ from typing import Any, Final
 
 import msgspec
 
-from alerts.attempt import Accepted, Outcome, Status, StatusReport, Unsure
+from alerts.attempt import Accepted, Outcome, Permanent, Status, StatusReport, Unsure
 from alerts.delivery.meter import Found, Meter
 from alerts.delivery.ways import Way
 from alerts.ports import Job
 
 log = logging.getLogger(__name__)
 
+OPTED_OUT: Final = "opted_out"
 SHORTEST_CALL_S: Final = 1.0
 """With less than this left of a lease nothing is begun."""
 
@@ -44,6 +46,8 @@ class Tried:
     outcome: Outcome
     report: StatusReport | None = None
     """Of the earlier try that ``outcome`` stands for."""
+    is_asked: bool = True
+    """Whether the outcome is the provider's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
             return Tried(job, _accepted(report), report)
         if was_tried or report is not None:
             job = _with(job, repeat=True)
+    if job.opted_out:
+        return Tried(job, Permanent(OPTED_OUT), is_asked=False)
     timeout_s = bounds.left_s()
     if not timeout_s:
         meter.too_late(job.attempt.channel)

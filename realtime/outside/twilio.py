@@ -142,7 +142,7 @@ class TwilioServer(StandIn):
         if (denied := self._denied(request)) is not None:
             return denied
         form = await request.post()
-        if (code := self._objection(_text(form, "To"), _text(form, "From"))) is not None:
+        if (code := self._objection(_text(form, "To"), _text(form, "From"), is_call=True)) is not None:
             return refused(code)
         if not _text(form, "Twiml"):
             return refused(21205)
@@ -207,14 +207,14 @@ class TwilioServer(StandIn):
             return refused(20003)
         return None if request.match_info["account"] == self.account_sid else refused(20404)
 
-    def _objection(self, to: str, sender: str) -> int | None:
+    def _objection(self, to: str, sender: str, *, is_call: bool = False) -> int | None:
         if not to:
             return 21604
         if not sender:
             return 21603
         if sender != self.number and not sender.startswith("MG"):
             return 21212
-        if to in self.opted_out:
+        if to in self.opted_out and not is_call:  # STOP is a word of the carriers for texts
             return 21610
         digits = to.removeprefix("+")
         if not (to.startswith("+") and digits.isdigit() and 8 <= len(digits) <= 15):

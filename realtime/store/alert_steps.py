@@ -16,7 +16,7 @@ from alerts.attempt import Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
 from alerts.claims import contact_of, without_held
 from alerts.clocks import settled_into
-from alerts.policy import Circumstances
+from alerts.policy import OPERATOR, Circumstances
 from alerts.ports import Applied, Job, Taken
 from realtime.store import alert_rows as rows
 from realtime.store.alert_rows import SQL, Held
@@ -151,12 +151,29 @@ async def claim(
     """
     given = ([channel.value for channel in channels], limit, list(left_alone))
     found = await connection.fetch(SQL["claimable"], *given)
-    jobs = [_job(row, by, int(lease_s * 1000)) for row in found]
+    jobs = await _with_opt_outs(connection, [_job(row, by, int(lease_s * 1000)) for row in found])
     leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
     if leased:
         columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
         await connection.execute(SQL["lease"], *(list(column) for column in columns))
     return jobs
+
+
+async def _with_opt_outs(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:
+    """``jobs``, those marked whose number has said STOP since its alert took it along."""
+    numbers = [number for job in jobs if (number := _number_of(job)) is not None]
+    if not numbers:
+        return jobs
+    rows_ = await connection.fetch(SQL["opted_out"], *(list(column) for column in zip(*numbers, strict=True)))
+    silent = {(row["tenant_id"], row["phone"]) for row in rows_}
+    return [structs.replace(job, opted_out=True) if _number_of(job) in silent else job for job in jobs]
+
+
+def _number_of(job: Job) -> tuple[str, str] | None:
+    """Whose number the message goes to; that of the operator, who is the last there is, cannot opt out."""
+    phone = job.contact.phone
+    by_number = job.attempt.channel in (Channel.SMS, Channel.CALL)
+    return (job.alert.tenant, phone) if phone and by_number and job.contact.contact_id != OPERATOR else None
 
 
 def _job(row: asyncpg.Record, by: str, lease_ms: int) -> Job:

@@ -90,7 +90,7 @@ def test_a_number_becomes_e164(text: str, number: str) -> None:
         ("tel:112", "country code"),        (None, "not a phone number"), (7, "not a phone number"),
         ("+4" * 50, "not a phone number"),
         ("+44 900 123 4567", "premium-rate"), ("+1 900 555 1234", "premium-rate"),
-        ("+49 180 5 123456", "shared-cost"), ("+4479", "no such"), ("+999 1234567", "country code"),
+        ("+44 70 1234 5678", "personal"), ("+49 180 5 123456", "shared-cost"), ("+4479", "no such"), ("+999 1234567", "country code"),
         ("+1 415 555 2671 ext. 5", "extension"), ("+800 1234 5678", "no country"),
         ("+44 7911 12345678901", "no such"),
     ],

@@ -216,6 +216,17 @@ async def test_a_contact_without_a_number_cannot_be_told_so(
     assert not twilio.calls
 
 
+async def test_stop_is_a_word_of_the_carriers_for_texts_alone(twilio: TwilioServer) -> None:
+    phone = contact().phone
+    assert phone is not None
+    twilio.opted_out.add(phone)
+    text, voice = sms(twilio), call(twilio)
+    assert await text.send(job(), PATIENT_S) == Permanent("opted_out")
+    assert isinstance(await voice.send(job(channel=Channel.CALL), PATIENT_S), Accepted)
+    await text.close()
+    await voice.close()
+
+
 # --- a reply that was lost
 
 

@@ -7,15 +7,19 @@ from contextlib import AsyncExitStack
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
+from alerts.alert import Kind
 from alerts.attempt import Accepted, Channel, Status
+from alerts.policy import OPERATOR, Contact, Policy, Step
 from alerts.ports import Away
 from realtime.protocol import Refused
 from realtime.settings import Settings
-from realtime.store import alert_rows
+from realtime.store import alert_rows, contacts
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import (
+    ANA,
     CIRCUMSTANCES,
     LEASE_S,
     LedgerContract,
@@ -26,6 +30,7 @@ from tests.alerts.ledger_contract import (
     with_provider,
 )
 from tests.store.clock import DatabaseClock
+from tests.store.people import put_contact
 
 
 class PostgresWorld(DatabaseClock):
@@ -65,6 +70,29 @@ async def test_what_is_left_alone_is_neither_escalated_nor_sent(world: PostgresW
     world.ledger.left_alone = tuple
     assert await world.ledger.advance(10) == 1
     assert left in {job.alert.alert_id for job in await claim(world)}
+
+
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.CALL, Channel.EMAIL])
+async def test_who_says_stop_in_an_alert_under_way_is_marked_in_what_goes_to_their_number(
+    world: PostgresWorld, channel: Channel
+) -> None:
+    """In the tenant that has them, by text and by call; the operator's number cannot opt out."""
+    assert ANA.phone is not None
+    desk = Contact(
+        OPERATOR, "Desk", phone=ANA.phone, email="d@example.org", webhook_url="https://d.example.org"
+    )
+    step = Step((ANA.contact_id, OPERATOR), (channel,), wait_s=60)
+    known = replace(CIRCUMSTANCES, policies=dict.fromkeys(Kind, Policy(steps=(step,))), contacts=(ANA, desk))
+    await raise_one(world, known)
+    await raise_one(world, known, tenant="t2")
+    await put_contact(world.db, "t1", name="Ana", phone=ANA.phone)
+    assert await contacts.opt_out(world.db, ANA.phone) == 1
+    marked = {(job.alert.tenant, job.contact.contact_id) for job in await claim(world) if job.opted_out}
+    assert marked == ({("t1", ANA.contact_id)} if channel in (Channel.SMS, Channel.CALL) else set())
+    await contacts.opt_in(world.db, ANA.phone)
+    await world.later(120_000)
+    await world.ledger.advance(10)
+    assert not any(job.opted_out for job in await claim(world))
 
 
 async def test_presses_of_several_processes_are_one_alert(world: PostgresWorld) -> None:

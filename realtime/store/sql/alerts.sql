@@ -161,6 +161,12 @@ ORDER BY a.urgency, a.claim_ms
 LIMIT $2
 FOR UPDATE OF a SKIP LOCKED
 
+-- name: opted_out
+-- Of these numbers those that have said STOP.
+SELECT g.tenant_id, g.phone
+FROM (SELECT DISTINCT tenant_id, phone FROM unnest($1::text[], $2::text[]) AS n (tenant_id, phone)) g
+JOIN opt_outs o ON o.tenant_id = g.tenant_id AND o.address_sha256 = address_sha256(g.phone)
+
 -- name: lease
 UPDATE alert_attempts a
 SET status = 'sending', claim_ms = leased.claim_ms, attempt = leased.attempt::json

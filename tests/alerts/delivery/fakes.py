@@ -94,6 +94,8 @@ class FakeLedger:
         self.refused: Counter[str] = Counter()
         self.elsewhere = False
         """Whether another process may have sent what is claimed."""
+        self.opted_out = False
+        """Whether whom it is for has said STOP."""
         self.poison: UUID | None = None
         """The attempt that can never be settled."""
 
@@ -147,7 +149,7 @@ class FakeLedger:
     def _job(self, attempt: Attempt) -> Job:
         contact = Contact(contact_id=attempt.contact_id, name="Ann", phone="+447700900001")
         copy = PolicyCopy(Policy(steps=()), (contact,))
-        return Job(attempt, self.alert, contact, copy, elsewhere=self.elsewhere)
+        return Job(attempt, self.alert, contact, copy, self.elsewhere, self.opted_out)
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
         """The outcome is kept; what may be tried again is, at once."""

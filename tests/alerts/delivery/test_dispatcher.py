@@ -65,6 +65,17 @@ async def test_a_hanging_channel_keeps_no_other_waiting(
     assert sms.most_at_once == 3
 
 
+async def test_whoever_has_said_stop_is_sent_nothing_and_the_provider_is_not_asked(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    ledger.opted_out = True
+    (attempt,) = ledger.due(Channel.SMS)
+    start(sms)
+    await until(lambda: bool(ledger.settled), "it is recorded")
+    assert ledger.outcomes(attempt) == [Permanent("opted_out")]
+    assert sms.begun == 0
+
+
 # --- leases and take-overs
 
 
@@ -83,6 +94,17 @@ async def test_what_another_had_sent_is_recorded_and_not_sent_again(
     assert sms.begun == 0
     assert ledger.outcomes(attempt) == [Accepted("P1", "delivered", delivered=True)]
     assert ledger.reports[0].provider_id == "P1"
+
+
+async def test_what_was_sent_before_they_said_stop_is_recorded_as_sent(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    ledger.opted_out = True
+    (attempt,) = ledger.due(Channel.SMS)
+    sms.inbox += await ledger.claim("dead", [Channel.SMS], 1, 0.0)
+    start(sms)
+    await until(lambda: bool(ledger.reports), "the report is recorded")
+    assert ledger.outcomes(attempt) == [Accepted("P1", "delivered", delivered=True)]
 
 
 @pytest.mark.parametrize("knows", [True, False])

@@ -304,6 +304,23 @@ class LedgerContract:
         assert job.attempt.lease_until_ms is not None
         assert job.attempt.lease_until_ms > await world.now_ms()
 
+    async def test_a_cry_for_help_is_claimed_before_an_end_and_both_before_a_drill(
+        self, world: World
+    ) -> None:
+        """However much later it came: what is no cry for help cannot use up what may be sent."""
+        drill = (await raise_one(world, driver="d1", drill=True)).alert
+        over = (await raise_one(world, driver="d2")).alert
+        await claim(world)
+        await world.later(5_000)
+        for alert in (drill, over):
+            await world.ledger.apply(alert.alert_id, FalseAlarm(OPERATOR))
+        await raise_one(world, driver="d3", drill=True)
+        await world.later(5_000)
+        cry = (await raise_one(world, driver="d4")).alert
+        order = [job.alert for _ in range(4) for job in await claim(world, limit=1)]
+        assert [alert.driver for alert in order[:2]] == ["d4", "d2"] and order[0].alert_id == cry.alert_id
+        assert {alert.driver for alert in order[2:]} == {"d1", "d3"}
+
     async def test_what_is_claimed_is_nobody_elses(self, world: World) -> None:
         await raise_one(world)
         assert len(await claim(world, "w1")) == 1

@@ -219,6 +219,19 @@ class Course:
             if channel is Channel.CALL and attempt.contact_id not in unreachable - reached:
                 channel = Channel.SMS
             self._plan(purpose, 0, 0, attempt.contact_id, channel, now_ms)
+        self._tell_end_otherwise(purpose, now_ms)
+
+    def _tell_end_otherwise(self, purpose: Purpose, now_ms: int) -> None:
+        """To whom nothing of it can be told by what they were told by: by what else they have, one by one."""
+        ends: dict[str, list[Attempt]] = {}
+        for attempt in self.attempts.values():
+            if attempt.purpose is purpose:
+                ends.setdefault(attempt.contact_id, []).append(attempt)
+        for contact_id, mine in sorted(ends.items()):
+            tried = {attempt.channel for attempt in mine}
+            left = [c for c in self._open_to(contact_id, _QUIET) if c not in tried]
+            if left and all(attempt.status is Status.FAILED for attempt in mine):
+                self._plan(purpose, 0, 0, contact_id, left[0], now_ms)
 
     def _told(self) -> list[Attempt]:
         told = [a for a in self.attempts.values() if a.purpose in _ESCALATING and was_told(a)]
@@ -260,6 +273,8 @@ class Course:
 _NEVER_MS: Final = 1 << 62
 _ESCALATING: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
 _HELD_ONLY: Final = frozenset({Purpose.REMINDER, Purpose.ON_IT})
+_QUIET: Final = (Channel.PUSH, Channel.SMS, Channel.EMAIL)
+"""Ways by which an end may be told to whom it was not meant to go by them: nobody is called for it."""
 _OPEN_ONLY: Final = _ESCALATING | _HELD_ONLY
 
 

@@ -21,8 +21,8 @@ from alerts.attempt import (
 
 MAX_TRIES: Final = {
     Purpose.ALERT: 6,
-    Purpose.ALL_CLEAR: 6,
-    Purpose.CLOSED: 6,
+    Purpose.ALL_CLEAR: 20,
+    Purpose.CLOSED: 20,
     Purpose.ON_IT: 2,
     Purpose.REMINDER: 3,
     Purpose.EXHAUSTED: 10,

@@ -316,6 +316,28 @@ def test_whoever_turns_out_to_have_been_told_is_told_the_end() -> None:
     assert told(case, Purpose.ALL_CLEAR) == [("ana", "sms")]
 
 
+def test_an_end_that_cannot_be_told_as_the_alert_was_is_told_another_way_and_by_no_call() -> None:
+    case = cases.applied(sent(opened()), RIGHT, T0 + S).case
+    for channel, then in ((SMS, [("ana", "push")]), (Channel.PUSH, [("ana", "email")]), (Channel.EMAIL, [])):
+        end = only(case, "ana", channel, purpose=Purpose.ALL_CLEAR)
+        changes = cases.settled(case, end.attempt_id, Permanent("dead"), T0 + 2 * S, half)
+        assert told(changes, Purpose.ALL_CLEAR) == then
+        case = changes.case
+
+
+def test_an_end_goes_on_being_tried_by_the_way_it_was_told_while_that_may_work() -> None:
+    case = cases.applied(sent(opened()), RIGHT, T0 + S).case
+    now_ms = T0 + S
+    while due := [a for a in case.attempts.values() if a.status is Status.DUE]:
+        (end,) = due
+        if end.channel is not SMS:
+            break
+        now_ms = end.due_ms
+        case = cases.settled(case, end.attempt_id, Retryable("busy"), now_ms, half).case
+    assert end.channel is Channel.PUSH
+    assert now_ms - T0 > 8 * 60 * S, "a provider may be away for minutes"
+
+
 def test_an_operator_who_was_told_of_giving_up_hears_the_end() -> None:
     case = sent(cases.opened(press(), circumstances(ANA_THEN_BEN, MUTE, DESK), T0).case)
     changes = cases.applied(case, Resolved(OLGA), T0 + S)

@@ -98,7 +98,8 @@ class Authenticator:
         return self._remote is not None
 
     def verify(self, token: object, *, expired_s: float = 0.0) -> Principal:
-        """The principal of ``token``, which may have expired ``expired_s`` ago.
+        """The principal of ``token``, which may have expired ``expired_s`` ago; with such a time it may be of
+        the future as well: one of two clocks is wrong, and that keeps no SOS out.
 
         Raises Refused(unauthenticated or token_expired).
         """
@@ -114,7 +115,12 @@ class Authenticator:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=CLOCK_LEEWAY_S,
-                options={"require": ["exp", "aud", "iss", "sub"], "verify_exp": not expired_s},
+                options={
+                    "require": ["exp", "aud", "iss", "sub"],
+                    "verify_exp": not expired_s,
+                    "verify_iat": not expired_s,
+                    "verify_nbf": not expired_s,
+                },
             )
             if expired_s and float(claims["exp"]) + expired_s < time.time():
                 raise jwt.ExpiredSignatureError("long expired")

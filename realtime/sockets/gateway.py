@@ -37,8 +37,8 @@ EXPIRY_CHECK_S: Final = 1.0
 SHARES_CHECK_S: Final = 3.0
 SESSIONS_CHECK_S: Final = 3.0
 MAX_AUTH_KEYS: Final = 8
-_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED})
-"""What keeps a driver out, and not its SOS."""
+_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED, Code.UNAUTHENTICATED})
+"""What keeps a driver out, and not its SOS; a token of the future is one that is not valid yet."""
 SOS_ONLY_S: Final = {Code.TOKEN_EXPIRED: 1_800.0}
 """How long a driver that was let in for an SOS alone may stay; else `SOS_ONLY_SHORT_S`."""
 SOS_ONLY_SHORT_S: Final = 30.0

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -183,6 +184,22 @@ async def test_an_expired_token_is_let_in_for_an_sos_alone_when_it_asks(server: 
     assert refused["error"]["code"] == "token_expired"
     ack = await raw.ask(DRIVER, "sos", press())
     assert ack["ok"], ack
+
+
+async def test_a_token_of_the_future_is_let_in_for_an_sos_alone_when_it_asks(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(
+        time, "time", lambda: real() + 3_600
+    )  # the clock of whoever signs, or ours before a jump
+    token = server.token("driver", "t1", ["v1"], driver=name())
+    monkeypatch.undo()
+    raw = await server.raw()
+    assert (await raw.connect(DRIVER, token=token))["code"] == "unauthenticated"
+    assert await raw.connect(DRIVER, token=token, sos=True) == {}
+    assert (await raw.ask(DRIVER, "sos", press()))["ok"]
+    assert "error" in await raw.ask(DRIVER, "journey:start", {})
 
 
 async def test_a_token_that_expired_long_ago_or_is_forged_or_a_dispatchers_raises_no_sos(

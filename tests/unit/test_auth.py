@@ -197,6 +197,29 @@ def test_expired_is_told_apart() -> None:
     assert refused(signed(claims(exp=0))).code is Code.TOKEN_EXPIRED
 
 
+@pytest.mark.parametrize(
+    ("times", "is_let_in"),
+    [
+        ({"exp": -29 * 86_400}, True),
+        ({"exp": -31 * 86_400}, False),
+        ({"iat": 3_600, "exp": 7_200}, True),
+        ({"nbf": 3_600, "exp": 7_200}, True),
+    ],
+)
+def test_for_an_sos_a_token_may_be_of_another_hour_and_of_the_last_month(
+    times: dict[str, int], is_let_in: bool
+) -> None:
+    """A clock that jumped back makes a fresh token one of the future."""
+    token = signed(claims(**{claim: int(time.time()) + s for claim, s in times.items()}))
+    assert refused(token).code in (Code.TOKEN_EXPIRED, Code.UNAUTHENTICATED)
+    if is_let_in:
+        assert AUTHENTICATOR.verify(token, expired_s=30 * 86_400).sub
+    else:
+        with pytest.raises(Refused) as refusal:
+            AUTHENTICATOR.verify(token, expired_s=30 * 86_400)
+        assert refusal.value.code is Code.TOKEN_EXPIRED
+
+
 @pytest.mark.parametrize("exp", [2**62, 10**17, 1e300])
 def test_a_token_almost_for_ever_can_still_be_told_to_its_bearer(exp: float) -> None:
     principal = AUTHENTICATOR.verify(signed(claims(exp=exp)))

@@ -22,6 +22,8 @@ ANCIENT_MS: Final = 30 * 86_400_000
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 """Beyond this only the ``sos_id`` is looked for."""
 
+TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105  a word, not a secret
+"""What is noted of a press that was let in by an old token."""
 MAX_DIGITS: Final = 100
 _BOM: Final = "\ufeff"
 """Some encoders put it before what they write, and no JSON begins with it."""
@@ -51,7 +53,7 @@ def parse_press(
     """
     fields, noted = _fields(raw)
     if token_expired:
-        noted.append("token_expired")
+        noted.append(TOKEN_EXPIRED)
     reader = _Reader(fields, noted, received_ms)
     return Press(
         tenant=tenant,

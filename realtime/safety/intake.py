@@ -18,6 +18,7 @@ from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
+from alerts.press import TOKEN_EXPIRED
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
@@ -26,7 +27,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
 from realtime.safety.whereabouts import located
-from realtime.store import alert_reads
+from realtime.store import alert_reads, identity
 from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.circumstances import circumstances
@@ -97,6 +98,9 @@ class SafeIntake:
         return await self._journal(press, wait_s)
 
     async def _commit(self, press: Press) -> Taken:
+        if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
+            known_vendor = await identity.vendor_of(self._db, press.tenant, press.driver)
+            press = replace(press, vendor=known_vendor or press.vendor)
         known = await circumstances(
             self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
         )

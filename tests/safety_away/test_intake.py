@@ -497,3 +497,16 @@ async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_
     assert {(one.alert.alert_id, one.durability) for one in taken} == {(taken[0].alert.alert_id, "committed")}
     assert process.reach.losses == 0
     assert process.journal.kept == {}
+
+
+@pytest.mark.parametrize(
+    ("noted", "vendor"), [((), "south"), (("token_expired",), "north"), (("kind",), "south")]
+)
+async def test_a_press_by_an_old_token_is_the_vendors_that_the_driver_drives_for_now(
+    process: Process, noted: tuple[str, ...], vendor: str
+) -> None:
+    """Whom they drove for when the token was made is told nothing, nor sees where they are."""
+    taken = await process.intake.press(process.press(vendor="south", noted=noted))
+    assert taken.alert.vendor == vendor
+    (stored,) = await process.stored()
+    assert stored.vendor == vendor

@@ -205,13 +205,16 @@ async def test_with_postgres_away_the_journal_takes_it_and_postgres_gets_it_once
 async def test_a_press_that_postgres_may_have_is_acted_on_once_the_import_has_not_found_it(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "UNSURE_S", 0.5)
+    monkeypatch.setattr(intake_module, "UNSURE_S", 3.0)
     process.line.hang()
     first = await process.intake.press(process.press())
     second = await process.intake.press(process.press(driver="d2"))
     assert process.others.turns == [], "they may be in postgres, whose workers tell"
-    await asyncio.sleep(0.6)
-    assert set(process.others.turns) == {first.alert.alert_id, second.alert.alert_id}
+
+    async def acted_on() -> bool:
+        return set(process.others.turns) == {first.alert.alert_id, second.alert.alert_id}
+
+    assert await settled(acted_on)
     third = await process.intake.press(process.press(driver="d3"))
     assert process.others.turns[-1] == third.alert.alert_id, "postgres has been away for long"
 

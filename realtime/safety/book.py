@@ -40,7 +40,7 @@ class SafeBook:
         away = False
         found = None
         try:
-            found = await self._reach.ask(lambda: self._book.last_asked(phone), ASK_S)
+            found = await self._reach.ask_in_turn(lambda: self._book.last_asked(phone), ASK_S)
         except Away:
             away = True
         if found is None:
@@ -55,7 +55,7 @@ class SafeBook:
         if answer_id in self._taken:
             return True
         try:
-            return await self._reach.ask(lambda: self._book.is_known(answer_id), ASK_S)
+            return await self._reach.ask_in_turn(lambda: self._book.is_known(answer_id), ASK_S)
         except Away:
             return False  # an answer that is taken twice does what it did once
 
@@ -78,7 +78,7 @@ class SafeBook:
             await self._tell(answer_id)
 
     async def _tell(self, answer_id: str) -> None:
-        await self._reach.ask(lambda: self._book.keep(answer_id), ASK_S)
+        await self._reach.ask_in_turn(lambda: self._book.keep(answer_id), ASK_S)
         self._unkept.pop(answer_id, None)
 
     async def opt_out(self, phone: str) -> int:
@@ -92,7 +92,7 @@ class SafeBook:
     async def _opt(self, phone: str, *, out: bool) -> int:
         change = self._book.opt_out if out else self._book.opt_in
         try:
-            return await self._reach.ask(lambda: change(phone), ASK_S)
+            return await self._reach.ask_in_turn(lambda: change(phone), ASK_S)
         except Away:
             pass
         try:

@@ -87,7 +87,7 @@ class SafeIntake:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(
-                    press, lambda: self._reach.ask(lambda: self._commit(press), ASK_S)
+                    press, lambda: self._reach.ask_for_press(lambda: self._commit(press), ASK_S)
                 )
             except Away as error:
                 if not isinstance(error, Rejected):
@@ -157,7 +157,9 @@ class SafeIntake:
             return applied
         away = False
         try:
-            applied = await self._reach.ask(lambda: self._apply_stored(tenant, alert_id, event), ASK_S)
+            applied = await self._reach.ask_in_turn(
+                lambda: self._apply_stored(tenant, alert_id, event), ASK_S
+            )
         except Away:
             away = True
         if applied is not None:
@@ -196,7 +198,7 @@ class SafeIntake:
         if await self._local.report(report):
             return True
         try:
-            return await self._reach.ask(lambda: self._ledger.report(report), ASK_S)
+            return await self._reach.ask_in_turn(lambda: self._ledger.report(report), ASK_S)
         except Away:
             pass
         copy = self._copies.of_provider(report.provider, report.provider_id)
@@ -214,7 +216,7 @@ class SafeIntake:
                 await self._local.answered(attempt_id)
                 await self._share(kept.case.alert.alert_id)
                 return
-        await self._reach.ask(lambda: self._ledger.answered(attempt_id), ASK_S)
+        await self._reach.ask_in_turn(lambda: self._ledger.answered(attempt_id), ASK_S)
 
     # --- what is asked
 
@@ -254,7 +256,7 @@ class SafeIntake:
         """What is known of a driver: by Postgres, else as it was last read."""
         operator = self._operator_of(tenant)
         try:
-            return await self._reach.ask(
+            return await self._reach.ask_in_turn(
                 lambda: circumstances(self._db, tenant, vendor, driver, operator), ASK_S
             )
         except Away:
@@ -268,7 +270,7 @@ class SafeIntake:
         away: Away | None = None
         found: T | None = None
         try:
-            found = await self._reach.ask(stored, ASK_S)
+            found = await self._reach.ask_in_turn(stored, ASK_S)
         except Away as error:
             away = error
         if found is None:

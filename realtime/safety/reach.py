@@ -18,6 +18,11 @@ from realtime.store.database import Database
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+PRESSES_AT_ONCE: Final = 4
+OTHERS_AT_ONCE: Final = 2
+"""Of what somebody waits for so many are asked at once: as many as the pool has. Whoever floods one way in
+waits for themselves, and is neither in a press's way nor taken for Postgres' silence.
+"""
 PROBE_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 
@@ -32,6 +37,8 @@ class Reach:
         self._lost_s = -math.inf
         self.losses = 0
         """How often it was found to be away after it had been there."""
+        self._presses: Final = asyncio.Semaphore(PRESSES_AT_ONCE)
+        self._others: Final = asyncio.Semaphore(OTHERS_AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -51,6 +58,16 @@ class Reach:
     async def stop(self) -> None:
         """Probe no more."""
         await end(self._tasks)
+
+    async def ask_for_press(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
+        """As `ask`, for a press, in its turn among presses."""
+        async with self._presses:
+            return await self.ask(work, within_s)
+
+    async def ask_in_turn(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
+        """As `ask`, for what else somebody waits for, in its turn; ``within_s`` counts from that."""
+        async with self._others:
+            return await self.ask(work, within_s)
 
     async def ask(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """What ``work`` comes to. Raises Away: at once when Postgres is away, after ``within_s`` at most.

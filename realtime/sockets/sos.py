@@ -31,8 +31,8 @@ SOCKET: Final = "socket"
 MAX_AT_ONCE: Final = 256
 """Different presses of one phone that are being stored; the same press again waits with the first."""
 MAX_PIN_CHARS: Final = 16
-MAX_CANCELS: Final = 16
-"""Cancels of one phone that wait for each other: a PIN takes a core for a while, and many phones share it."""
+MAX_ASKED: Final = 16
+"""What one phone may ask for at once, beside presses, one by one: a PIN takes a core for a while."""
 
 
 class SosCancel(Struct):
@@ -59,8 +59,8 @@ class SosEvents:
         self._drivers: dict[tuple[str, str], set[Connection]] = {}
         self._pressing: dict[tuple[str, str, UUID], list[Answer]] = {}
         self._storing: dict[tuple[str, str], int] = {}
-        self._cancels: dict[tuple[str, str], int] = {}
-        self._cancelling: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._asked: dict[tuple[str, str], int] = {}
+        self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         news.listen(self._on_change)
 
@@ -140,22 +140,7 @@ class SosEvents:
         sos_id = UUID(uuid_text(asked.sos_id, "sos_id"))
         if len(asked.pin) > MAX_PIN_CHARS:
             raise Refused(Code.INVALID, f"pin is longer than {MAX_PIN_CHARS} characters")
-        who = _driver(connection)
-        if self._cancels.get(who, 0) >= MAX_CANCELS:
-            raise Refused(Code.OVERLOADED, f"more than {MAX_CANCELS} cancels at once", retry_after_s=1)
-        self._cancels[who] = self._cancels.get(who, 0) + 1
-        self._answer_later(answer, self._cancel_in_turn(connection, sos_id, asked.pin))
-
-    async def _cancel_in_turn(self, connection: Connection, sos_id: UUID, pin: str) -> dict[str, Any]:
-        who = _driver(connection)
-        lock = self._cancelling.setdefault(who, asyncio.Lock())
-        try:
-            async with lock:
-                return await self._cancel(connection, sos_id, pin)
-        finally:
-            self._cancels[who] -= 1
-            if not self._cancels[who]:
-                del self._cancels[who]
+        self._answer_in_turn(connection, answer, lambda: self._cancel(connection, sos_id, asked.pin))
 
     async def _cancel(self, connection: Connection, sos_id: UUID, pin: str) -> dict[str, Any]:
         principal = connection.principal
@@ -178,7 +163,7 @@ class SosEvents:
 
     def _on_state(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         sos_id = UUID(uuid_text(decoded(payload, SosAsked).sos_id, "sos_id"))
-        self._answer_later(answer, self._state(connection, sos_id))
+        self._answer_in_turn(connection, answer, lambda: self._state(connection, sos_id))
 
     async def _state(self, connection: Connection, sos_id: UUID) -> bytes:
         tenant, driver = _driver(connection)
@@ -187,6 +172,30 @@ class SosEvents:
             raise Refused(Code.NOT_FOUND, "no such sos")
         view = phone_view(alert, await self._told.of(alert))
         return b'{"ok":true,"sos":%b}' % frames.json_bytes(view)
+
+    def _answer_in_turn(
+        self,
+        connection: Connection,
+        answer: Answer,
+        work: Callable[[], Coroutine[Any, Any, dict[str, Any] | bytes]],
+    ) -> None:
+        """Do ``work`` once all is done that this phone asked for before. Raises Refused(overloaded)."""
+        who = _driver(connection)
+        if self._asked.get(who, 0) >= MAX_ASKED:
+            raise Refused(Code.OVERLOADED, f"more than {MAX_ASKED} asked at once", retry_after_s=1)
+        self._asked[who] = self._asked.get(who, 0) + 1
+        lock = self._asking.setdefault(who, asyncio.Lock())
+
+        async def in_turn() -> dict[str, Any] | bytes:
+            try:
+                async with lock:
+                    return await work()
+            finally:
+                self._asked[who] -= 1
+                if not self._asked[who]:
+                    del self._asked[who]
+
+        self._answer_later(answer, in_turn())
 
     def _answer_later(self, answer: Answer, work: Coroutine[Any, Any, dict[str, Any] | bytes]) -> None:
         async def run() -> None:

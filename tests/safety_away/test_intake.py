@@ -513,3 +513,27 @@ async def test_a_press_by_an_old_token_is_the_vendors_that_the_driver_drives_for
     assert taken.alert.vendor == vendor
     (stored,) = await process.stored()
     assert stored.vendor == vendor
+
+
+async def test_a_flood_of_answers_to_one_alert_does_not_make_postgres_seem_away_nor_keep_a_press(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever holds one link may post as often as they like; the row they all want is one."""
+    taken = await process.intake.press(process.press())
+    apply = alert_steps.apply
+
+    async def slow(*given: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return await apply(*given)
+
+    monkeypatch.setattr(alert_steps, "apply", slow)
+    flood = asyncio.gather(
+        *(process.intake.apply("t1", taken.alert.alert_id, Noted(OLGA, str(n))) for n in range(60))
+    )
+    await asyncio.sleep(0)
+    other = await process.intake.press(process.press(driver="d2"))
+    assert other.durability == "committed"
+    assert not flood.done(), "it went past them"
+    applied = await flood
+    assert all(one is not None and one.refused is None for one in applied)
+    assert process.reach.losses == 0

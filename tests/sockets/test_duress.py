@@ -137,9 +137,9 @@ async def test_pins_of_a_phone_are_looked_at_one_by_one_and_no_more_than_count(
             busy.release()
 
     monkeypatch.setattr(sos, "checked", watched)
-    tries = [raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": "0000"}) for _ in range(sos.MAX_CANCELS + 5)]
+    tries = [raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": "0000"}) for _ in range(sos.MAX_ASKED + 5)]
     codes = Counter([answer["error"]["code"] for answer in await asyncio.gather(*tries)])
-    assert codes == {"forbidden": sos.MAX_CANCELS, "overloaded": 5}
+    assert codes == {"forbidden": sos.MAX_ASKED, "overloaded": 5}
     assert len(looked_at) == MAX_WRONG_PINS
     again = await raw.ask(DRIVER, "sos:cancel", {**pressed, "pin": RIGHT})
     assert again["error"]["message"] == "too many wrong pins", (

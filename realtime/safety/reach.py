@@ -23,6 +23,9 @@ OTHERS_AT_ONCE: Final = 2
 """Of what somebody waits for so many are asked at once: as many as the pool has. Whoever floods one way in
 waits for themselves, and is neither in a press's way nor taken for Postgres' silence.
 """
+PRESS_TURN_S: Final = 2.0
+OTHER_TURN_S: Final = 10.0
+"""Whose turn does not come by then is told that Postgres is away, which says nothing against it."""
 PROBE_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 
@@ -61,13 +64,24 @@ class Reach:
 
     async def ask_for_press(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """As `ask`, for a press, in its turn among presses."""
-        async with self._presses:
-            return await self.ask(work, within_s)
+        return await self._in_turn(self._presses, PRESS_TURN_S, work, within_s)
 
     async def ask_in_turn(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """As `ask`, for what else somebody waits for, in its turn; ``within_s`` counts from that."""
-        async with self._others:
+        return await self._in_turn(self._others, OTHER_TURN_S, work, within_s)
+
+    async def _in_turn(
+        self, turns: asyncio.Semaphore, turn_s: float, work: Callable[[], Awaitable[T]], within_s: float
+    ) -> T:
+        try:
+            async with asyncio.timeout(turn_s):
+                await turns.acquire()
+        except TimeoutError as error:
+            raise Away from error
+        try:
             return await self.ask(work, within_s)
+        finally:
+            turns.release()
 
     async def ask(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """What ``work`` comes to. Raises Away: at once when Postgres is away, after ``within_s`` at most.

@@ -20,6 +20,7 @@ from geo.position import Point
 from realtime.fanout.bus import RedisBus
 from realtime.protocol import Code, Refused
 from realtime.safety import intake as intake_module
+from realtime.safety import reach as reach_module
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
@@ -242,6 +243,19 @@ async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: P
     with pytest.raises(Away):
         await process.reach.ask(ask, 1.0)
     assert asked == []
+
+
+async def test_a_press_whose_turn_does_not_come_is_kept_by_the_journal(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach_module, "PRESS_TURN_S", 0.05)
+    for _ in range(reach_module.PRESSES_AT_ONCE):
+        await process.reach._presses.acquire()
+    taken = await process.intake.press(process.press())
+    assert taken.durability == "replicated" and process.reach.is_up
+    assert process.others.turns == [taken.alert.alert_id], "postgres does not have it: nobody waits"
+    process.reach._presses.release()
+    assert (await process.intake.press(process.press(driver="d2"))).durability == "committed"
 
 
 async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence(process: Process) -> None:

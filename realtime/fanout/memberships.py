@@ -1,11 +1,12 @@
 """Who watches what on this instance: a feed for each label of a member, and the channels it keeps open."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from realtime.fanout.area import AreaFeed
+from realtime.fanout.areas import Areas
 from realtime.fanout.channel import Channel
 from realtime.fanout.channels import Channels
+from realtime.fanout.dirty import DirtyFeeds
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.feeds import BesideFeed, Feed, beside
 
@@ -18,11 +19,12 @@ class Membership(NamedTuple):
 
 
 class Memberships:
-    """Memberships by member and label. ``on_left`` is told which feed has one less or did not get one."""
+    """Memberships by member and label. A feed that nobody is a member of any more is given up."""
 
-    def __init__(self, channels: Channels, on_left: Callable[[Membership], None]) -> None:
+    def __init__(self, channels: Channels, areas: Areas, dirty: DirtyFeeds) -> None:
         self._channels = channels
-        self._on_left = on_left
+        self._areas = areas
+        self._dirty = dirty
         self._of: dict[EngineSocket, dict[str, Membership]] = {}
 
     def __len__(self) -> int:
@@ -42,7 +44,7 @@ class Memberships:
     def admit(self, new: Membership, member: EngineSocket) -> bool:
         """Note the membership; False for one that is going. A feed watched before is begun anew."""
         if member.is_leaving:
-            self._on_left(new)
+            self.give_up(new)
             return False
         labels = self._of.setdefault(member, {})
         before = labels.get(new.feed.label)
@@ -73,6 +75,17 @@ class Memberships:
     def _end(self, membership: Membership, member: EngineSocket, but: Feed | AreaFeed | None = None) -> None:
         membership.feed.leave(member)
         if membership.feed is not but:
-            self._on_left(membership)
+            self.give_up(membership)
         for channel in membership.channels:
             self._channels.release(channel)
+
+    def give_up(self, membership: Membership) -> None:
+        """Forget a feed if it has no members."""
+        feed, channels = membership
+        if feed.members:
+            return
+        if isinstance(feed, Feed):
+            channels[0].remove(feed)
+            self._dirty.forget(feed)
+        else:
+            self._areas.forget(feed, channels)

@@ -41,7 +41,7 @@ def _nothing_unsent(channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
 
 
 class LiveOrigin:
-    """Implements `realtime.fanout.hub.Origin`, and the newest of a vendor for the HTTP API."""
+    """Implements `realtime.fanout.channel.Origin`, and the newest of a vendor for the HTTP API."""
 
     def __init__(self, db: Database, state: LiveState, unsent: Unsent = _nothing_unsent) -> None:
         self._db = db

@@ -103,7 +103,7 @@ class AreaWatch:
         self, connection: Connection, vendors: Sequence[str], markers: Region | None, counts: Region
     ) -> AreaJoin:
         channels = [vendor_channel(connection.principal.tenant, vendor) for vendor in vendors]
-        told = await self._hub.join_area(channels, LABEL, markers, counts, connection.socket)
+        told = await self._hub.join.area(channels, LABEL, markers, counts, connection.socket)
         if connection.left:  # it may leave the namespace, its transport staying, while it is let in
             self._hub.leave(LABEL, connection.socket)
         return told

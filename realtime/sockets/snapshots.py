@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from realtime.fanout import frames
-from realtime.fanout.hub import LogJoin
+from realtime.fanout.joining import LogJoin
 from realtime.live.channels import ENDED, EXPIRED, POSITIONS, PRESENCE, presences
 from realtime.store import journeys, trip
 

@@ -9,7 +9,8 @@ from msgspec import Raw
 from alerts.alert import Alert
 from realtime import access
 from realtime.auth import Principal
-from realtime.fanout.hub import Beside, Hub
+from realtime.fanout.hub import Hub
+from realtime.fanout.joining import Beside
 from realtime.live.channels import (
     ENDED,
     EXPIRED,
@@ -160,7 +161,7 @@ class WatchEvents:
             raise Refused(Code.NOT_FOUND, "vendor is not known")
         label = f"vendor:{vendor}"
         channel = vendor_channel(principal.tenant, vendor)
-        snapshot = await self._hub.join_board(channel, label, None, connection.socket)
+        snapshot = await self._hub.join.board(channel, label, None, connection.socket)
         self._stay_out_if_left(connection, label)
         return snapshots.board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
 
@@ -171,7 +172,7 @@ class WatchEvents:
             raise Refused(Code.NOT_FOUND, "driver is not known")
         label = f"driver:{driver}"
         channel = vendor_channel(principal.tenant, vendor)
-        snapshot = await self._hub.join_board(channel, label, driver, connection.socket)
+        snapshot = await self._hub.join.board(channel, label, driver, connection.socket)
         self._stay_out_if_left(connection, label)
         return snapshots.board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
 
@@ -189,7 +190,7 @@ class WatchEvents:
         # Nothing is awaited from here on: events follow, and the answer has to come before them.
         log = journey_channel(principal.tenant, journey_id)
         try:
-            joined = await self._hub.join_log(log, label, connection.socket, since, _presence_of(head))
+            joined = await self._hub.join.log(log, label, connection.socket, since, _presence_of(head))
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)

@@ -17,8 +17,8 @@ from realtime.fanout.engine import EngineSocket
 from realtime.fanout.frames import Frame
 from realtime.fanout.grid import Region
 from realtime.fanout.hub import Hub
+from tests.fanout.hub.kit import FakeBus, FakeOrigin, FakeServer, Observer
 from tests.fanout.kit import until
-from tests.fanout.test_hub import FakeBus, FakeOrigin, FakeServer, Observer
 
 LIMIT = 10_000
 WIDTH = 64
@@ -150,7 +150,7 @@ class World:
     ) -> AreaJoin:
         shown = counts or markers
         assert shown is not None
-        told = await self.hub.join_area(channels, "area", markers, shown, viewer.socket)
+        told = await self.hub.join.area(channels, "area", markers, shown, viewer.socket)
         viewer.answered(told)
         viewer.looks_at, viewer.counted = (shown if told.counted else markers), told.counted
         return told

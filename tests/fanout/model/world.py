@@ -133,12 +133,12 @@ class Instance:
 
     async def _join(self, member: EngineSocket, label: str, since: int | None, reply: Reply) -> None:
         if label in LOGS:
-            joined = await self.hub.join_log(label, label, member, since)
+            joined = await self.hub.join.log(label, label, member, since)
             first = joined.through - len(joined.fragments)
             fragments = joined.fragments
         else:
             key = None if label == BOARDS[0] else label.partition(":")[2]
-            snapshot = await self.hub.join_board(BOARD_CHANNEL, label, key, member)
+            snapshot = await self.hub.join.board(BOARD_CHANNEL, label, key, member)
             first, fragments = None, snapshot.get("positions", [])
         head = frames.json_bytes({"feed": label, "since": first})
         reply(head[:-1] + b',"snapshot":' + frames.listed(fragments) + b"}")

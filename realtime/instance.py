@@ -240,7 +240,7 @@ class Instance:
         add_api(app, context)
         add_pages(app, self.settings)
         answers = AnswerDesk(self.settings.alerts_key, self.intake, wall_clock_ms)
-        self.gateway.open_answer = answers.principal
+        self.gateway.door.open_answer = answers.principal
         self.gateway.links.news = self.news
         add_answers(app, answers)
         add_hooks(app, HookDesk(self.intake, self.standby.intake, self.standby.book), self.settings)

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -20,28 +21,20 @@ from realtime.fanout.server import FanoutServer, Reply
 from realtime.limits import TokenBucket
 from realtime.live.presence import Reason
 from realtime.protocol import Code, Refused
-from realtime.sessions.cookie import SessionCookie
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
-from realtime.sockets.address import Addresses, is_own_origin
+from realtime.sockets.address import Addresses
 from realtime.sockets.connection import Connection, Connections, Limiter
+from realtime.sockets.door import Door
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.events import internal
 from realtime.sockets.links import Links
+from realtime.sockets.stays import Stays
 from realtime.sockets.watch import WatchEvents
 from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
 
-EXPIRY_CHECK_S: Final = 1.0
-SHARES_CHECK_S: Final = 3.0
-SESSIONS_CHECK_S: Final = 3.0
-MAX_AUTH_KEYS: Final = 8
-_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED, Code.UNAUTHENTICATED})
-"""What keeps a driver out, and not its SOS; a token of the future is one that is not valid yet."""
-SOS_ONLY_S: Final = {Code.TOKEN_EXPIRED: 1_800.0}
-"""How long a driver that was let in for an SOS alone may stay; else `SOS_ONLY_SHORT_S`."""
-SOS_ONLY_SHORT_S: Final = 30.0
 _SOS_FRAME: Final = '["sos"'
 _KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
 """What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
@@ -59,18 +52,14 @@ class Gateway:
         now_ms: Callable[[], int],
     ) -> None:
         self._settings = settings
-        self._admission = admission
-        self._limiter = limiter
         self._addresses = Addresses(settings.trusted_proxies)
-        self._cookie = SessionCookie.at(settings.public_url)
         self.connections = Connections()
+        self.door = Door(settings, admission, limiter)
         self.links = Links(db, now_ms)
+        self._stays = Stays(self.connections, admission, self.links)
         self.draining = False
-        self.open_answer: Callable[[object], Awaitable[Principal]] | None = None
-        """Lets in who holds the answer link of an alert; set by the wiring."""
         self._driver: DriverEvents | None = None
         self._watch: WatchEvents | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self.server = self._make_server()
 
     def _make_server(self) -> FanoutServer:
@@ -102,11 +91,7 @@ class Gateway:
 
     def start(self) -> None:
         """Begin to end connections whose credentials have."""
-        self._tasks = [
-            asyncio.ensure_future(_every(EXPIRY_CHECK_S, self._end_expired)),
-            asyncio.ensure_future(_every(SHARES_CHECK_S, self._look_at_links)),
-            asyncio.ensure_future(_every(SESSIONS_CHECK_S, self._end_ended_sessions)),
-        ]
+        self._stays.start()
 
     # --- coming and going
 
@@ -133,64 +118,38 @@ class Gateway:
         if self.draining:
             raise Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
         eio_sid = self.server.manager.eio_sid_from_sid(sid, namespace)
-        assert self._driver is not None
-        principal, epoch, only_sos = await self._let_in(namespace, environ, auth)
+        admit = functools.partial(self._admit, namespace, environ)
+        entry = await self.door.let_in(namespace, environ, auth, admit)
         socket = self.server.socket_of(eio_sid) if eio_sid else None
         if socket is None:
             raise Refused(Code.UNAVAILABLE, "client has gone")
         self.server.admitted(socket.sid)
         self.server.environ[socket.sid] = {name: environ[name] for name in _KEPT if name in environ}
         connection = Connection(
-            socket, namespace, principal, self._bucket(), _transport(socket), epoch, only_sos
+            socket,
+            namespace,
+            entry.principal,
+            self._bucket(),
+            _transport(socket),
+            entry.epoch,
+            entry.only_sos,
+            entry.until_s,
         )
-        if only_sos is not None:
-            stay_s = SOS_ONLY_S.get(only_sos.code, SOS_ONLY_SHORT_S)
-            connection.until_s = asyncio.get_running_loop().time() + stay_s
         self.connections.add(connection)
         metrics.CONNECTIONS.labels(namespace, connection.transport).inc()
         if namespace == driver.NAMESPACE:
+            assert self._driver is not None
             self._driver.joined(connection)
 
-    async def _let_in(
-        self, namespace: str, environ: dict[str, Any], auth: Any
-    ) -> tuple[Principal, int, Refused | None]:
-        """Who it is, a driver's epoch, and why it is let in for an SOS alone, if it is: who says ``sos`` in
-        the connect payload wants in by less rather than not at all. Raises Refused.
-        """
-        assert self._driver is not None
+    async def _admit(self, namespace: str, environ: dict[str, Any], principal: Principal) -> int:
+        """What the namespace itself says of somebody: a driver's epoch, 0 for a viewer. Raises Refused."""
+        if namespace == driver.NAMESPACE:
+            assert self._driver is not None
+            return await self._driver.admit(principal)
         assert self._watch is not None
-        try:
-            principal = await self._principal(namespace, environ, auth)
-            await self._limiter.check(principal, "connect")
-            if namespace == driver.NAMESPACE:
-                return principal, await self._driver.admit(principal), None
-        except Refused as refusal:
-            wants = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
-            if not wants or refusal.code not in _BY_LESS:
-                raise
-            return await self._admission.authenticate_sos(auth.get("token")), 0, refusal
         agent = str(environ.get("HTTP_USER_AGENT", ""))
         await self._watch.admit(principal, str(environ.get("REMOTE_ADDR", "")), agent)
-        return principal, 0, None
-
-    async def _principal(self, namespace: str, environ: dict[str, Any], auth: Any) -> Principal:
-        if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
-            raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
-        if namespace == watch.NAMESPACE and "share" in auth:
-            return await self._admission.open_share(auth["share"])
-        if namespace == watch.NAMESPACE and "answer" in auth and self.open_answer is not None:
-            return await self.open_answer(auth["answer"])
-        if namespace == watch.NAMESPACE and auth.get("session") is True and "token" not in auth:
-            return await self._open_session(environ)
-        return await self._admission.authenticate(auth.get("token"))
-
-    async def _open_session(self, environ: dict[str, Any]) -> Principal:
-        """Who holds the cookie of the handshake, which browsers send along with whoever's page asks them."""
-        origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and not is_own_origin(self._settings, origin, environ):
-            raise Refused(Code.ORIGIN_REFUSED, "a session is for our own pages")
-        value = self._cookie.given([environ.get("HTTP_COOKIE", "")])
-        return await self._admission.authenticate_session(value, new=True)
+        return 0
 
     def _bucket(self) -> TokenBucket:
         settings = self._settings
@@ -233,7 +192,7 @@ class Gateway:
             return
         assert self._driver is not None
         assert self._watch is not None
-        refusal = self._still_welcome(connection)
+        refusal = self._stays.over(connection)
         if refusal is not None and refusal.code is Code.TOKEN_EXPIRED and self._is_sos(connection, name):
             self._driver.events.dispatch(connection, name, args, reply)  # the upkeep ends it in a moment
         elif refusal is not None:
@@ -275,41 +234,7 @@ class Gateway:
         connection = self.connections.get(socket.sid, watch.NAMESPACE)
         return None if connection is None else connection.principal
 
-    def _still_welcome(self, connection: Connection) -> Refused | None:
-        """Checked on every message, not only when somebody comes in."""
-        if connection.only_sos is not None:
-            if self._admission.is_revoked(connection.principal):
-                return Refused(Code.REVOKED, "token was revoked")
-            over = asyncio.get_running_loop().time() > connection.until_s
-            return connection.only_sos if over else None
-        if self.links.is_over(connection):
-            return Refused(Code.TOKEN_EXPIRED, "credentials have expired")
-        if self._admission.is_revoked(connection.principal):
-            return Refused(Code.REVOKED, "token was revoked")
-        return None
-
     # --- ends
-
-    async def _end_expired(self) -> None:
-        for connection in self.connections:
-            if (refusal := self._still_welcome(connection)) is not None:
-                connection.end(refusal)
-
-    async def _look_at_links(self) -> None:
-        await self.links.look(self.connections)
-
-    async def _end_ended_sessions(self) -> None:
-        open_: dict[str, list[Connection]] = {}
-        for connection in self.connections:
-            if connection.principal.session is not None:
-                open_.setdefault(connection.principal.session, []).append(connection)
-        try:
-            ended = await self._admission.ended_among(open_)
-        except Refused:
-            return  # open ones stay while Redis cannot be asked
-        for session_id in ended:
-            for connection in open_[session_id]:
-                connection.end(Refused(Code.REVOKED, "session has ended"))
 
     def stalled(self, socket: EngineSocket) -> None:
         """A viewer that reads nothing: nothing more can be said to it."""
@@ -328,9 +253,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """End every connection and the upkeep."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stays.stop()
         for connection in self.connections:
             connection.end(Refused(Code.DRAINING, "instance is going away", retry_after_s=1))
         for socket in list(self.server.eio.sockets.values()):
@@ -348,12 +271,3 @@ def _encoded(refusal: Refused) -> bytes:
 def _refuse_origin(origin: str) -> web.Response:
     refusal = Refused(Code.ORIGIN_REFUSED, "origin is not allowed")
     return web.Response(body=_encoded(refusal), status=403, content_type="application/json")
-
-
-async def _every(pause_s: float, action: Callable[[], Any]) -> None:
-    while True:
-        await asyncio.sleep(pause_s)
-        try:
-            await action()
-        except Exception:
-            log.exception("socket upkeep failed")

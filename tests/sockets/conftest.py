@@ -10,7 +10,7 @@ from realtime import admission
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.sockets import area, gateway, links
+from realtime.sockets import area, links, stays
 from tests.engines_fixtures import TEMPLATE, database
 from tests.sockets.kit import SECRET, Server, serving
 
@@ -20,10 +20,10 @@ def often() -> Iterator[None]:
     """What ended is looked for every 0.2 s instead of every 3."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(admission, "POLL_S", 0.2)
-        patch.setattr(gateway, "EXPIRY_CHECK_S", 0.2)
-        patch.setattr(gateway, "SHARES_CHECK_S", 0.2)
+        patch.setattr(stays, "EXPIRY_CHECK_S", 0.2)
+        patch.setattr(stays, "SHARES_CHECK_S", 0.2)
         patch.setattr(links, "LATE_MS", 500)
-        patch.setattr(gateway, "SESSIONS_CHECK_S", 0.2)
+        patch.setattr(stays, "SESSIONS_CHECK_S", 0.2)
         patch.setattr(area, "VENDORS_CHECK_S", 0.2)
         yield
 

@@ -1,0 +1,79 @@
+"""The door of both namespaces: by what somebody comes in, and by less for an SOS alone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from realtime.admission import Admission
+from realtime.auth import Principal
+from realtime.protocol import Code, Refused
+from realtime.sessions.cookie import SessionCookie
+from realtime.settings import Settings
+from realtime.sockets import driver, watch
+from realtime.sockets.address import is_own_origin
+from realtime.sockets.connection import Limiter
+
+MAX_AUTH_KEYS: Final = 8
+_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED, Code.UNAUTHENTICATED})
+"""What keeps a driver out, and not its SOS; a token of the future is one that is not valid yet."""
+SOS_ONLY_S: Final = {Code.TOKEN_EXPIRED: 1_800.0}
+"""How long a driver that was let in for an SOS alone may stay; else `SOS_ONLY_SHORT_S`."""
+SOS_ONLY_SHORT_S: Final = 30.0
+
+Admit = Callable[[Principal], Awaitable[int]]
+"""What a namespace itself says of somebody: a driver's epoch, 0 for a viewer. Raises Refused."""
+
+
+class Entry(NamedTuple):
+    """Who was let in, a driver's epoch, and why it is for an SOS alone, if it is; ``until_s`` (of the loop's
+    clock) ends that.
+    """
+
+    principal: Principal
+    epoch: int = 0
+    only_sos: Refused | None = None
+    until_s: float = 0.0
+
+
+class Door:
+    """Lets in. ``open_answer`` knows who holds the answer link of an alert; set by the wiring."""
+
+    def __init__(self, settings: Settings, admission: Admission, limiter: Limiter) -> None:
+        self._settings = settings
+        self._admission = admission
+        self._limiter = limiter
+        self._cookie = SessionCookie.at(settings.public_url)
+        self.open_answer: Callable[[object], Awaitable[Principal]] | None = None
+
+    async def let_in(self, namespace: str, environ: dict[str, Any], auth: Any, admit: Admit) -> Entry:
+        """Who says ``sos`` in the connect payload wants in by less rather than not at all. Raises Refused."""
+        try:
+            principal = await self._principal(namespace, environ, auth)
+            await self._limiter.check(principal, "connect")
+            return Entry(principal, await admit(principal))
+        except Refused as refusal:
+            wants = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
+            if not wants or refusal.code not in _BY_LESS:
+                raise
+            principal = await self._admission.authenticate_sos(auth.get("token"))
+            stay_s = SOS_ONLY_S.get(refusal.code, SOS_ONLY_SHORT_S)
+            return Entry(principal, 0, refusal, asyncio.get_running_loop().time() + stay_s)
+
+    async def _principal(self, namespace: str, environ: dict[str, Any], auth: Any) -> Principal:
+        if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
+            raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
+        if namespace == watch.NAMESPACE and "share" in auth:
+            return await self._admission.open_share(auth["share"])
+        if namespace == watch.NAMESPACE and "answer" in auth and self.open_answer is not None:
+            return await self.open_answer(auth["answer"])
+        if namespace == watch.NAMESPACE and auth.get("session") is True and "token" not in auth:
+            return await self._open_session(environ)
+        return await self._admission.authenticate(auth.get("token"))
+
+    async def _open_session(self, environ: dict[str, Any]) -> Principal:
+        """Who holds the cookie of the handshake, which browsers send along with whoever's page asks them."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is not None and not is_own_origin(self._settings, origin, environ):
+            raise Refused(Code.ORIGIN_REFUSED, "a session is for our own pages")
+        value = self._cookie.given([environ.get("HTTP_COOKIE", "")])
+        return await self._admission.authenticate_session(value, new=True)

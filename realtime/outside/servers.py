@@ -9,7 +9,8 @@ from realtime.outside.accounts import HOST, ports_of
 from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailFault, MailServer
 from realtime.outside.rtdb import RealtimeDatabaseServer
-from realtime.outside.twilio import Behaviour, TwilioServer
+from realtime.outside.twilio import TwilioServer
+from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.web import Fault, Trouble
 from realtime.settings import Settings
 
@@ -71,7 +72,7 @@ class Servers:
             host=HOST,
             port=twilio,
         )
-        self.twilio.behaviour = Behaviour(gives_up=True)
+        self.twilio.callbacks.behaviour = Behaviour(gives_up=True)
         account = settings.firebase_credentials.get_secret_value()
         self.fcm: Final = FcmServer(account=account, host=HOST, port=fcm)
         self.database: Final = RealtimeDatabaseServer(host=HOST, port=database)
@@ -98,7 +99,7 @@ class Servers:
         match provider:
             case Provider.TWILIO:
                 self.twilio.fault = _FAULTS.get(mode)
-                self.twilio.behaviour = Behaviour(gives_up=True, keeps=keeps)
+                self.twilio.callbacks.behaviour = Behaviour(gives_up=True, keeps=keeps)
             case Provider.FCM:
                 self.fcm.fault, self.fcm.keeps = _FAULTS.get(mode), keeps
             case Provider.RTDB:

@@ -1,52 +1,34 @@
-"""Twilio's REST API as far as it is used here: messages, calls, look-ups, signed callbacks, and people.
+"""Twilio's REST API as far as it is used here: messages, calls, look-ups, and people.
 
-What becomes of a message or a call is told by ``behaviour``; people answer by `reply` and `press`.
+What becomes of a message or a call is told by ``callbacks``; people answer by `reply` and `press`.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
 from base64 import b64decode
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
-import msgspec
 from aiohttp import web
-from twilio.request_validator import RequestValidator
 
-from realtime.outside.twilio_words import MAGIC, VERSION, Heard, Sent, heard, listed, refused, resource
+from realtime.outside.twilio_callbacks import KEPT, Callbacks
+from realtime.outside.twilio_words import (
+    MAGIC,
+    VERSION,
+    Heard,
+    Sent,
+    heard,
+    listed,
+    refused,
+    resource,
+    status_form,
+)
 from realtime.outside.web import Fault, StandIn
 
-KEPT: Final = 2_000
 BODY_CHARS: Final = 1_600
-CALLBACK_TIMEOUT_S: Final = 15.0
 _CODES: Final = {401: 20003, 403: 20003, 404: 20404, 429: 20429, 500: 20500}
-
-
-class Behaviour(msgspec.Struct, frozen=True):
-    """What becomes of what was accepted.
-
-    ``message``: delivered, undelivered, failed, or sent (and then no word any more). ``call``: ringing (until
-    somebody presses or hangs up), busy, no-answer, failed, or completed (answered by a mailbox).
-    ``keeps`` False: a lie, it says that it has accepted it and knows nothing of it afterwards.
-    """
-
-    message: str = "delivered"
-    call: str = "ringing"
-    keeps: bool = True
-    calls_back: bool = True
-    twice: bool = False
-    reversed: bool = False
-    """Callbacks come in the wrong order."""
-    gives_up: bool = False
-    """A call that nobody takes ends after the time for which it was told to ring."""
-    forged: bool = False
-    """Callbacks are signed with another token."""
-    delay_s: float = 0.0
-    """From one callback to the next."""
 
 
 class TwilioServer(StandIn):
@@ -71,14 +53,11 @@ class TwilioServer(StandIn):
         self.auth_token: Final = auth_token or secrets.token_hex(16)
         self.number: Final = number
         self.sms_url = sms_url
-        self.behaviour = Behaviour()
+        self.callbacks: Final = Callbacks(self.account_sid, self.auth_token)
         self.messages: deque[Sent] = deque(maxlen=KEPT)
         self.phone_calls: deque[Sent] = deque(maxlen=KEPT)
         self.opted_out = set[str]()
-        self.answers: deque[int] = deque(maxlen=KEPT)
-        """Statuses with which callbacks were answered."""
         self._numbers = itertools.count(first_sid)
-        self._tasks = set[asyncio.Task[None]]()
         base = f"/{VERSION}/Accounts/{{account}}"
         routes = self.app.router
         routes.add_post(f"{base}/Messages.json", self._send)
@@ -95,15 +74,8 @@ class TwilioServer(StandIn):
         return refused(_CODES.get(fault.status, 20500), fault.status, headers)
 
     async def __aexit__(self, *exc: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.callbacks.stop()
         await super().__aexit__(*exc)
-
-    async def settled(self) -> None:
-        """Returns once every callback that is on its way has been made."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- the API
 
@@ -132,10 +104,9 @@ class TwilioServer(StandIn):
             valid_s=int(valid) if valid else None,
         )
         answer = web.json_response(resource(self.account_sid, sent), status=201)
-        if self.behaviour.keeps:
+        if self.callbacks.behaviour.keeps:
             self.messages.append(sent)
-            last = self.behaviour.message
-            self._later(self._report(sent, ["sent"] if last == "sent" else ["sent", last]))
+            self.callbacks.sent(sent)
         return answer
 
     async def _dial(self, request: web.Request) -> web.Response:
@@ -157,10 +128,10 @@ class TwilioServer(StandIn):
             events=frozenset(str(event) for event in form.getall("StatusCallbackEvent", ["completed"])),
         )
         answer = web.json_response(resource(self.account_sid, call), status=201)
-        if self.behaviour.keeps:
+        if self.callbacks.behaviour.keeps:
             self.phone_calls.append(call)
-            rings_s = _text(form, "Timeout") if self.behaviour.gives_up else ""
-            self._later(self._ring(call, float(rings_s) if rings_s.isdigit() else None))
+            rings_s = _text(form, "Timeout")
+            self.callbacks.dialled(call, float(rings_s) if rings_s.isdigit() else None)
         return answer
 
     async def _list_messages(self, request: web.Request) -> web.Response:
@@ -224,56 +195,6 @@ class TwilioServer(StandIn):
     def _sid(self, kind: str) -> str:
         return f"{kind}{next(self._numbers):032x}"
 
-    # --- callbacks
-
-    def _later(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _report(self, one: Sent, statuses: list[str]) -> None:
-        """Go through ``statuses``, calling back at each."""
-        last = statuses[-1]
-        for status in statuses[::-1] if self.behaviour.reversed else statuses:
-            await asyncio.sleep(self.behaviour.delay_s)
-            one.status = status
-            if status in ("failed", "undelivered") and not one.is_call:
-                one.error_code = 30003
-            if not one.callback or not self.behaviour.calls_back or not _wants(one, status):
-                continue
-            for _ in range(2 if self.behaviour.twice else 1):
-                await self._call_back(one, one.callback, _status_form(self.account_sid, one))
-        one.status = last
-
-    async def _ring(self, call: Sent, rings_s: float | None) -> None:
-        """What becomes of a call by itself."""
-        await self._report(call, _COURSE[self.behaviour.call])
-        if rings_s is not None and call.status == "ringing":
-            await asyncio.sleep(rings_s)
-            if call.status == "ringing":
-                await self.hang_up(call)
-
-    async def _call_back(self, one: Sent, url: str, form: Mapping[str, str]) -> str:
-        one.asked.append(url)
-        return await self.post(url, form)
-
-    async def post(self, url: str, form: Mapping[str, str], token: str | None = None) -> str:
-        """A signed call to one of our hooks: the body of the answer, empty when nobody answered."""
-        if token is None:
-            token = secrets.token_hex(16) if self.behaviour.forged else self.auth_token
-        headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature(url, dict(form))}
-        timeout = aiohttp.ClientTimeout(total=CALLBACK_TIMEOUT_S)
-        try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(url, data=dict(form), headers=headers) as answer,
-            ):
-                self.answers.append(answer.status)
-                return await answer.text()
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            self.answers.append(0)
-            return ""
-
     # --- people
 
     async def reply(self, sender: str, text: str, sid: str = "") -> list[str]:
@@ -293,7 +214,7 @@ class TwilioServer(StandIn):
         }
         if word in ("STOP", "START", "HELP"):
             form["OptOutType"] = word
-        answer = await self.post(self.sms_url, form)
+        answer = await self.callbacks.post(self.sms_url, form)
         return heard(answer).words if answer else []
 
     async def press(self, call: Sent, digits: str) -> list[str]:
@@ -301,47 +222,24 @@ class TwilioServer(StandIn):
 
         Without a question in the message nothing can be pressed.
         """
-        await self._report(call, ["in-progress"])
+        await self.callbacks.report(call, ["in-progress"])
         said = heard(call.text)
         words = said.words
         if said.action is not None and digits:
-            form = _status_form(self.account_sid, call) | {"Digits": digits}
-            answer = await self._call_back(call, said.action, form)
+            form = status_form(self.account_sid, call) | {"Digits": digits}
+            answer = await self.callbacks.call_back(call, said.action, form)
             call.answers.append(digits)
             try:
                 words = (heard(answer) if answer else Heard([], None)).words
             finally:
-                await self._report(call, ["completed"])
+                await self.callbacks.report(call, ["completed"])
             return words
-        await self._report(call, ["completed"])
+        await self.callbacks.report(call, ["completed"])
         return words
 
     async def hang_up(self, call: Sent) -> None:
         """Nobody picked up."""
-        await self._report(call, ["no-answer"])
-
-
-_COURSE: Final = {
-    "ringing": ["initiated", "ringing"],
-    "busy": ["initiated", "ringing", "busy"],
-    "no-answer": ["initiated", "ringing", "no-answer"],
-    "failed": ["initiated", "failed"],
-    "completed": ["initiated", "ringing", "in-progress", "completed"],
-}
-_EVENT_OF: Final = {"initiated": "initiated", "ringing": "ringing", "in-progress": "answered"}
-
-
-def _wants(one: Sent, status: str) -> bool:
-    """Calls are reported as asked; every way a call can end is ``completed``."""
-    return not one.is_call or _EVENT_OF.get(status, "completed") in one.events
-
-
-def _status_form(account: str, one: Sent) -> dict[str, str]:
-    form = {"AccountSid": account, "ApiVersion": VERSION, "From": one.sender, "To": one.to}
-    if one.is_call:
-        return form | {"CallSid": one.sid, "CallStatus": one.status, "Direction": "outbound-api"}
-    form |= {"MessageSid": one.sid, "SmsSid": one.sid, "MessageStatus": one.status, "SmsStatus": one.status}
-    return form if one.error_code is None else form | {"ErrorCode": str(one.error_code)}
+        await self.callbacks.report(call, ["no-answer"])
 
 
 def _text(form: Mapping[str, object], name: str) -> str:

@@ -1,4 +1,6 @@
-"""What Twilio's API says: its resources and its errors as JSON, and TwiML as far as it is used here. Pure."""
+"""What Twilio's API says: its resources and its errors as JSON, the forms of its callbacks, and TwiML as far
+as it is used here. Pure.
+"""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -120,6 +122,15 @@ def listed(account: str, kind: str, items: list[dict[str, Any]], page_size: int)
         "next_page_uri": None,
         "previous_page_uri": None,
     }
+
+
+def status_form(account: str, one: Sent) -> dict[str, str]:
+    """What a callback says of a message or call."""
+    form = {"AccountSid": account, "ApiVersion": VERSION, "From": one.sender, "To": one.to}
+    if one.is_call:
+        return form | {"CallSid": one.sid, "CallStatus": one.status, "Direction": "outbound-api"}
+    form |= {"MessageSid": one.sid, "SmsSid": one.sid, "MessageStatus": one.status, "SmsStatus": one.status}
+    return form if one.error_code is None else form | {"ErrorCode": str(one.error_code)}
 
 
 class Heard(msgspec.Struct):

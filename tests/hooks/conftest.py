@@ -85,7 +85,7 @@ class World:
         attempt = await self._sent(alert_id, Channel.CALL)
         found = self.twilio.find(attempt.provider_id or "")
         assert found is not None
-        await self.twilio.settled()
+        await self.twilio.callbacks.settled()
         return found
 
     async def _sent(self, alert_id: UUID, channel: Channel) -> Attempt:

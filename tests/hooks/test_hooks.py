@@ -10,7 +10,7 @@ from twilio.request_validator import RequestValidator
 from alerts.alert import State
 from alerts.attempt import Channel, Status
 from realtime import metrics
-from realtime.outside.twilio import Behaviour
+from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import Sent
 from tests.hooks.conftest import ANN, PHONE, World, until
 
@@ -47,8 +47,8 @@ async def test_a_text_that_arrives_is_delivered_and_the_alert_has_reached_somebo
     alert_id = await world.sos()
     await has_status(world, alert_id, Channel.SMS, Status.DELIVERED)
     assert (await world.alert(alert_id)).reached_ms is not None
-    await world.twilio.settled()
-    assert set(world.twilio.answers) == {204}
+    await world.twilio.callbacks.settled()
+    assert set(world.twilio.callbacks.answers) == {204}
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,15 @@ async def test_a_text_that_arrives_is_delivered_and_the_alert_has_reached_somebo
 async def test_states_that_come_twice_or_in_the_wrong_order_end_the_same(
     world: World, behaviour: Behaviour
 ) -> None:
-    world.twilio.behaviour = behaviour
+    world.twilio.callbacks.behaviour = behaviour
     alert_id = await world.sos()
     await has_status(world, alert_id, Channel.SMS, Status.DELIVERED)
-    await world.twilio.settled()
+    await world.twilio.callbacks.settled()
     assert (await world.attempt(alert_id, Channel.SMS)).status is Status.DELIVERED
 
 
 async def test_a_text_that_is_not_delivered_fails_with_the_providers_reason(world: World) -> None:
-    world.twilio.behaviour = Behaviour(message="undelivered")
+    world.twilio.callbacks.behaviour = Behaviour(message="undelivered")
     alert_id = await world.sos()
 
     async def failed() -> bool:
@@ -78,7 +78,7 @@ async def test_a_text_that_is_not_delivered_fails_with_the_providers_reason(worl
 
 
 async def test_a_call_that_nobody_takes_fails(world: World) -> None:
-    world.twilio.behaviour = Behaviour(call="no-answer")
+    world.twilio.callbacks.behaviour = Behaviour(call="no-answer")
     alert_id = await world.sos()
 
     async def failed() -> bool:
@@ -120,7 +120,7 @@ async def test_another_key_acknowledges_nothing_and_is_asked_for_again(world: Wo
 
 
 async def test_a_mailbox_that_takes_the_call_acknowledges_nothing(world: World) -> None:
-    world.twilio.behaviour = Behaviour(call="completed")
+    world.twilio.callbacks.behaviour = Behaviour(call="completed")
     alert_id = await world.sos()
     await has_status(world, alert_id, Channel.CALL, Status.DELIVERED)
     assert (await world.alert(alert_id)).state is State.ACTIVE
@@ -160,7 +160,7 @@ async def test_stop_opts_out_is_noted_and_is_answered_by_the_carrier_alone(world
 
 
 async def test_help_is_the_carriers_word_and_changes_nothing(world: World) -> None:
-    world.twilio.behaviour = Behaviour(calls_back=False)
+    world.twilio.callbacks.behaviour = Behaviour(calls_back=False)
     alert_id = await world.sos()
     await world.text_of(alert_id)
     before = await world.alert(alert_id)
@@ -191,7 +191,7 @@ async def test_a_reply_is_for_the_alert_this_number_was_told_of_last(world: Worl
 
 
 async def test_a_forged_state_changes_nothing_and_is_counted(world: World) -> None:
-    world.twilio.behaviour = Behaviour(calls_back=False)
+    world.twilio.callbacks.behaviour = Behaviour(calls_back=False)
     alert_id, before = await world.sos(), counted("forged")
     sent = await world.text_of(alert_id)
     form = status_form(world, sent, "delivered")
@@ -205,7 +205,7 @@ async def test_a_forged_answer_acknowledges_nothing(world: World) -> None:
     alert_id = await world.sos()
     call = await world.call_of(alert_id)
     await world.text_of(alert_id)
-    world.twilio.behaviour = Behaviour(forged=True)
+    world.twilio.callbacks.behaviour = Behaviour(forged=True)
     before = counted("forged")
     with pytest.raises(ValueError, match="not twiml"):
         await world.twilio.reply(PHONE, "1")
@@ -216,7 +216,7 @@ async def test_a_forged_answer_acknowledges_nothing(world: World) -> None:
 
 
 async def test_the_signature_is_of_the_public_url_whatever_the_host_header_says(world: World) -> None:
-    world.twilio.behaviour = Behaviour(calls_back=False)
+    world.twilio.callbacks.behaviour = Behaviour(calls_back=False)
     alert_id = await world.sos()
     sent = await world.text_of(alert_id)
     form = status_form(world, sent, "delivered")
@@ -231,14 +231,14 @@ async def test_the_signature_is_of_the_public_url_whatever_the_host_header_says(
 
 
 async def test_another_account_of_the_same_token_is_not_believed(world: World) -> None:
-    world.twilio.behaviour = Behaviour(calls_back=False)
+    world.twilio.callbacks.behaviour = Behaviour(calls_back=False)
     sent = await world.text_of(await world.sos())
     form = status_form(world, sent, "delivered") | {"AccountSid": "AC" + "0" * 32}
     assert await post(world, sent.callback, form, signed(world, sent.callback, form)) == 403
 
 
 async def test_a_reply_said_again_later_does_not_acknowledge_again(world: World) -> None:
-    world.twilio.behaviour = Behaviour(calls_back=False)
+    world.twilio.callbacks.behaviour = Behaviour(calls_back=False)
     alert_id = await world.sos()
     await world.text_of(alert_id)
     sid = "SM" + uuid4().hex

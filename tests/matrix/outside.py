@@ -12,7 +12,8 @@ from aiohttp import web
 from alerts.answer import read_token
 from realtime.outside.fcm import FcmServer, Push
 from realtime.outside.mail import Mail, MailServer
-from realtime.outside.twilio import Behaviour, TwilioServer
+from realtime.outside.twilio import TwilioServer
+from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import Sent
 from realtime.outside.web import Fault, Trouble
 from tests.matrix.ledger import Message
@@ -97,7 +98,7 @@ class Outside:
     def break_sms(self, fault: str) -> None:
         """``throttle``, ``fail``, ``hang``, ``lose_reply``, or ``lie``: texts alone."""
         if fault == "lie":
-            self._twilio.behaviour = Behaviour(keeps=False)
+            self._twilio.callbacks.behaviour = Behaviour(keeps=False)
         else:
             self._twilio.fault = SMS_FAULTS[fault]
 
@@ -108,7 +109,7 @@ class Outside:
     def mend(self) -> None:
         """All is well again."""
         self._twilio.fault = self._fcm.fault = None
-        self._twilio.behaviour = Behaviour()
+        self._twilio.callbacks.behaviour = Behaviour()
 
     # --- what was taken
 

@@ -19,7 +19,8 @@ from alerts.attempt import (
     Unsure,
 )
 from alerts.ports import Notifier
-from realtime.outside.twilio import Behaviour, TwilioServer
+from realtime.outside.twilio import TwilioServer
+from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import MAGIC, heard
 from realtime.outside.web import Fault, Trouble
 from tests.alerts.jobs import alert, contact, job
@@ -34,7 +35,7 @@ BOTH = pytest.mark.parametrize(
 @pytest.fixture
 async def twilio() -> AsyncIterator[TwilioServer]:
     async with TwilioServer() as server:
-        server.behaviour = Behaviour(calls_back=False)
+        server.callbacks.behaviour = Behaviour(calls_back=False)
         yield server
 
 
@@ -234,11 +235,11 @@ async def test_stop_is_a_word_of_the_carriers_for_texts_alone(twilio: TwilioServ
 async def test_what_was_sent_although_the_reply_was_lost_is_found(
     twilio: TwilioServer, make: Make, channel: Channel
 ) -> None:
-    twilio.behaviour = Behaviour()  # its callbacks go nowhere; that they were made is on record
+    twilio.callbacks.behaviour = Behaviour()  # its callbacks go nowhere; that they were made is on record
     twilio.faults.append(Fault(Trouble.LOSE_REPLY))
     notifier, what = make(twilio, hooks_url="http://127.0.0.1:9"), job(channel=channel)
     assert isinstance(await notifier.send(what, PATIENT_S), Unsure)
-    await twilio.settled()
+    await twilio.callbacks.settled()
     [sent] = [*twilio.messages, *twilio.phone_calls]
     found = await notifier.look_up(what, PATIENT_S)
     await notifier.close()
@@ -295,10 +296,10 @@ async def test_a_call_of_before_this_attempt_is_not_asked_about(twilio: TwilioSe
 async def test_a_call_that_another_process_made_before_this_attempt_was_due_here_is_found(
     twilio: TwilioServer,
 ) -> None:
-    twilio.behaviour = Behaviour()
+    twilio.callbacks.behaviour = Behaviour()
     notifier, what = call(twilio, hooks_url="http://127.0.0.1:9"), job(channel=Channel.CALL)
     await notifier.send(what, PATIENT_S)
-    await twilio.settled()
+    await twilio.callbacks.settled()
     [made] = twilio.phone_calls
     later = replace(what.attempt, due_ms=made.made_ms + 3_600_000)
     found = await notifier.look_up(replace(what, attempt=later, elsewhere=True), PATIENT_S)
@@ -317,10 +318,10 @@ async def test_a_look_up_at_a_provider_that_is_away_tells_nothing(
 
 
 async def test_a_text_that_failed_is_found_as_failed_with_the_code(twilio: TwilioServer) -> None:
-    twilio.behaviour = Behaviour(message="undelivered")
+    twilio.callbacks.behaviour = Behaviour(message="undelivered")
     notifier, what = sms(twilio, hooks_url="http://127.0.0.1:9"), job()
     await notifier.send(what, PATIENT_S)
-    await twilio.settled()
+    await twilio.callbacks.settled()
     found = await notifier.look_up(what, PATIENT_S)
     await notifier.close()
     assert isinstance(found, StatusReport)

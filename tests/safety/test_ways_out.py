@@ -19,7 +19,8 @@ from alerts.words.language import AVAILABLE
 from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
-from realtime.outside.twilio import Behaviour, TwilioServer
+from realtime.outside.twilio import TwilioServer
+from realtime.outside.twilio_callbacks import Behaviour
 from realtime.safety.notifiers import WaysOut
 from realtime.settings import Settings
 from tests.alerts.jobs import NOW_MS, contact, job
@@ -90,7 +91,7 @@ def twilio_settings(server: TwilioServer, **given: Any) -> dict[str, Any]:
 
 async def test_texts_and_calls_go_out_by_twilio() -> None:
     async with TwilioServer() as twilio:
-        twilio.behaviour = Behaviour(calls_back=False)
+        twilio.callbacks.behaviour = Behaviour(calls_back=False)
         ways = ways_out(**twilio_settings(twilio))
         for channel in (Channel.SMS, Channel.CALL):
             assert isinstance(await ways.by_channel[channel].send(job(channel=channel), PATIENT_S), Accepted)

@@ -112,7 +112,7 @@ async def test_the_auditor_hears_what_an_instance_has_on_its_disk(
             beats = (await audit.look(whole.db, HANGING_MS)).beats
     assert [(beat.process, beat.role) for beat in beats] == [("web-w1", "web")]
     waiting = JournalBeat(2, 5)
-    monkeypatch.setattr(whole.standby.importer, "beat", lambda: waiting)
+    monkeypatch.setattr(whole.alerts.standby.importer, "beat", lambda: waiting)
     async with asyncio.timeout(2 * BEAT_S):
         while beats[0].detail.journal != waiting:
             await asyncio.sleep(0.1)

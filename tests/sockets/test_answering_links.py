@@ -239,7 +239,7 @@ async def test_the_answer_comes_before_everything_that_happened_after_it(
 ) -> None:
     """Whatever is slow on the way to it: before the answer a viewer cannot know whose an event is."""
     journey = await Trip(server).begin()
-    look, load = trips.get, server.instance.origin.load_board
+    look, load = trips.get, server.instance.live.origin.load_board
 
     async def slow_look(*given: Any) -> Any:
         found = await look(*given)
@@ -252,7 +252,7 @@ async def test_the_answer_comes_before_everything_that_happened_after_it(
         return found
 
     monkeypatch.setattr(trips, "get", slow_look)
-    monkeypatch.setattr(server.instance.origin, "load_board", slow_load)
+    monkeypatch.setattr(server.instance.live.origin, "load_board", slow_load)
     seq = 1
     async with Watcher(server.url, token=server.token("dispatcher")) as watcher:
         watching = asyncio.ensure_future(watcher.watch_journey(journey.journey))
@@ -275,7 +275,7 @@ async def test_who_leaves_a_journeys_feed_hears_of_no_presence_and_it_counts_as_
     socket = next(
         c.socket for c in server.instance.gateway.connections if c.principal.sub == f"share:{trip.share}"
     )
-    assert server.instance.hub.labels(socket) == [f"journey:{trip.journey}"]
+    assert server.instance.live.hub.labels(socket) == [f"journey:{trip.journey}"]
     assert (await viewer.ask(WATCH, "unwatch", {"feed": f"journey:{trip.journey}"}))["ok"]
     dispatcher = await server.viewer()
     await dispatcher.ask(WATCH, "watch", {"feed": {"driver": trip.name}})

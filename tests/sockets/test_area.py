@@ -263,7 +263,7 @@ async def test_moves_sent_at_once_take_their_turns_and_the_last_one_stands(fleet
 
 
 async def test_nothing_is_left_of_who_has_gone(fleet: Fleet) -> None:
-    hub, watch = fleet.server.instance.hub, fleet.server.instance._watch_events._area
+    hub, watch = fleet.server.instance.live.hub, fleet.server.instance._watch_events._area
     viewers = [await fleet.viewer(vendors) for vendors in (["v1"], None)]
     before = len(watch)
     for viewer in viewers:

@@ -43,7 +43,7 @@ async def test_the_driver_presses_on_its_journey_and_takes_it_back(server: Serve
         driver.add(now_ms, 53.4, -2.9)
         assert await driver.flush(20.0)
         ack = await driver.sos(sos_id, now_ms, message="help")
-        alert = await server.instance.intake.get("t1", UUID(ack["alert_id"]))
+        alert = await server.instance.alerts.intake.get("t1", UUID(ack["alert_id"]))
         assert alert is not None
         assert (str(alert.journey_id), alert.message) == (driver.outbox.journey_id, "help")
         with pytest.raises(Stopped) as wrong:

@@ -314,8 +314,8 @@ async def test_an_alert_of_another_instance_is_heard(server: Server) -> None:
 async def test_what_the_bus_lost_is_found_by_the_poll(server: Server, monkeypatch: Any) -> None:
     viewer = await server.viewer()
     await viewer.ask(WATCH, "watch", {"feed": {"vendor": "v1"}})
-    await server.instance.news.poll(reload=False)  # the mark from which changes count
-    monkeypatch.setattr(server.instance.announcer, "changed", lambda alert: None)
+    await server.instance.alerts.news.poll(reload=False)  # the mark from which changes count
+    monkeypatch.setattr(server.instance.alerts.announcer, "changed", lambda alert: None)
     _, _, ack = await pressing(server)
     assert not any(b["alert_id"] == ack["alert_id"] for _, b in viewer.events(WATCH, "alert"))
     await asyncio.sleep(POLL_S)

@@ -31,7 +31,7 @@ async def test_both_namespaces_on_one_connection_each_with_its_own_token(world: 
 
 
 async def test_leaving_while_a_watch_is_answered_leaves_nothing_behind(world: World) -> None:
-    hub = world.server.instance.hub
+    hub = world.server.instance.live.hub
     before = hub.counts()
     raw = await world.server.driver("leaver")
     for _ in range(5):

@@ -34,7 +34,7 @@ async def test_a_thousand_feeds_are_not_watched_by_one_viewer(server: Server, wo
     answer = await raw.ask("/watch", "watch", {"feed": {"vendor": "many0"}})
     assert answer["ok"], "what one watches already is not one more"
     await raw.close()
-    await until(lambda: server.instance.hub.counts().members["vendor"] < limit, "the members' end")
+    await until(lambda: server.instance.live.hub.counts().members["vendor"] < limit, "the members' end")
     await world.others_are_served()
 
 

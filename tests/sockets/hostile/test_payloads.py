@@ -161,9 +161,9 @@ async def test_a_watch_that_makes_no_sense_is_refused_with_a_code(
 ) -> None:
     if isinstance(payload, dict) and isinstance(payload.get("feed"), dict):
         payload = {"feed": filled(payload["feed"], world)}
-    before = world.server.instance.hub.counts()
+    before = world.server.instance.live.hub.counts()
     assert code(await world.viewer.ask("/watch", "watch", payload)) == expected
-    assert world.server.instance.hub.counts() == before
+    assert world.server.instance.live.hub.counts() == before
     await world.others_are_served()
 
 

@@ -1,0 +1,95 @@
+"""The alert engine of a web instance: takes presses and answers, tells of what changes, and sends only what
+its own journal has. A worker's is `work`.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from alerts.delivery.ways import ways_of
+from realtime.fanout.bus import RedisBus
+from realtime.fanout.redisurl import Client
+from realtime.safety.announcer import Announcer
+from realtime.safety.answering import Answering
+from realtime.safety.auditor import Pulse
+from realtime.safety.news import AlertNews
+from realtime.safety.notifiers import WaysOut
+from realtime.safety.ports import Intake
+from realtime.safety.standby import Disk, Standby
+from realtime.safety.timers import UptimeKeeper
+from realtime.safety.told import Told
+from realtime.safety.work import boot_clock
+from realtime.settings import Settings
+from realtime.store import devices
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
+from realtime.store.audit import WEB, BeatDetail
+from realtime.store.database import Database
+
+
+class AlertEngine:
+    """``intake`` and ``answering`` are what the edges ask, ``news`` and ``told`` what they show.
+
+    `start`, then `stop`. ``alerts_db``: an SOS never waits for a connection behind positions.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        alerts_db: Database,
+        client: Client,
+        disk: Disk,
+        bus: RedisBus,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._db: Final = db
+        process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.uptime: Final = UptimeKeeper(db, process)
+        self.news: Final = AlertNews(ChangedAlerts(alerts_db))
+        self.announcer: Final = Announcer(bus, now_ms, self.news.heard)
+        self.ways_out: Final = WaysOut(settings, self.announcer.announce, self._prune, now_ms)
+        self.standby: Final = Standby(
+            settings,
+            disk,
+            alerts_db,
+            PostgresLedger(alerts_db),
+            self.announcer,
+            self.news,
+            ways_of(self.ways_out.by_channel),
+            client,
+            by=process,
+            clock=boot_clock,
+            now_ms=now_ms,
+        )
+        self.intake: Final[Intake] = self.standby.intake
+        self.answering: Final = Answering(self.intake, now_ms)
+        self.told: Final = Told(alerts_db, self.standby.cases)
+        self._pulse: Final = Pulse(
+            alerts_db, f"web-{settings.instance_name}", WEB, lambda: BeatDetail(self.standby.importer.beat())
+        )
+
+    async def _prune(self, tenant: str, token: str) -> None:
+        await devices.prune(self._db, token)
+
+    def start(self) -> None:
+        """Begin to be up and to say so, to hear of changes, and to bring in what the journal has."""
+        self.news.start()
+        self.uptime.start()
+        self.standby.start()
+        self._pulse.start()
+
+    async def stop(self) -> None:
+        """End all of it; what the journal has stays."""
+        for close in (
+            self.uptime.stop,
+            self._pulse.stop,
+            self.standby.close,
+            self.news.stop,
+            self.ways_out.close,
+            self.announcer.stop,
+        ):
+            with contextlib.suppress(Exception):
+                await close()

@@ -1,0 +1,72 @@
+"""Once a second an instance looks at itself: whether it may serve, and what its gauges say."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from realtime import metrics
+from realtime.live.picture import LivePicture
+from realtime.positions import PositionService
+from realtime.protocol import Refused
+from realtime.settings import Settings
+from realtime.store.database import Database
+from realtime.store.durability import assert_durable
+
+LOOK_S: Final = 1.0
+
+
+class Vitals:
+    """``ready`` once the database was seen and is safe, and from then on."""
+
+    def __init__(
+        self, settings: Settings, db: Database, live: LivePicture, positions: PositionService
+    ) -> None:
+        self._allow_unsafe = settings.allow_unsafe_durability
+        self._db = db
+        self._live = live
+        self._positions = positions
+        self._task: asyncio.Task[None] | None = None
+        self.ready = False
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.ensure_future(self._look())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait_failed(self) -> None:
+        """Returns never; raises what makes this instance unfit to run (an unsafe database)."""
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    async def _look(self) -> None:
+        while True:
+            if not self.ready:
+                await self._look_for_store()
+            elif not self._db.is_up:
+                await self._db.ping()
+            self._set_gauges()
+            self._positions.forget_idle()
+            await asyncio.sleep(LOOK_S)
+
+    async def _look_for_store(self) -> None:
+        with contextlib.suppress(Refused):  # it is away: look again in a moment
+            await assert_durable(self._db, self._allow_unsafe)
+            self.ready = True
+
+    def _set_gauges(self) -> None:
+        counts = self._live.hub.counts()
+        metrics.VIEWERS_LAGGING.set(counts.behind)
+        for kind in metrics.FEED_KINDS:
+            metrics.FEEDS.labels(kind).set(counts.feeds.get(kind, 0))
+            metrics.VIEWERS.labels(kind).set(counts.members.get(kind, 0))
+        metrics.TASKS.set(len(asyncio.all_tasks()))
+        metrics.POSTGRES_UP.set(self._db.is_up)
+        metrics.REDIS_UP.set(self._live.presence.redis_is_up)
+        metrics.REPLICA_FRESH.set(self._db.replica_is_fresh)
+        for (pool, state), count in self._db.connections().items():
+            metrics.DB_POOL.labels(pool, state).set(count)

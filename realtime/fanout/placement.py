@@ -15,8 +15,10 @@ from realtime.fanout.redisurl import ClusterUrl, Node, cluster_url, server_clien
 ASKED: Final = 3
 """How many nodes are asked at a time: one alone may be cut off and know only what was."""
 SOON_S: Final = 0.5
-REDIS_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
-"""What is raised where Redis is away; that no node of a Cluster answers is no RedisError to redis-py."""
+REDIS_FAULTS: Final = (RedisError, RedisClusterException, OSError, TimeoutError, RuntimeError)
+"""What is raised where Redis is away: that no node of a Cluster answers is no RedisError to redis-py, and
+RuntimeError is uvloop's word for a connection that has just gone, which redis-py passes on.
+"""
 
 
 class Placement(Protocol):

@@ -332,6 +332,31 @@ async def test_what_all_have_from_postgres_is_shown_by_who_acts_on_it_alone(scen
     assert kept is not None and kept.case.alert.state is State.ACKNOWLEDGED
 
 
+async def test_a_connection_that_has_just_gone_is_redis_away_and_what_was_read_before_counts(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    alert_id = (await one.press()).alert.alert_id
+    await scene.beats(one, two)
+    copy = two.peers.copy_of(alert_id)
+    assert copy is not None
+    await two.local.adopt(copy.case, copy.presses, copy.audit)
+    await two.local.apply(alert_id, Acknowledged(OPERATOR, "link"))
+    await scene.beats(two)
+
+    async def gone(ids: Any) -> None:
+        raise RuntimeError("the handler is closed")  # as uvloop says it
+
+    monkeypatch.setattr(one.peers._holding, "look", gone)
+    await scene.beats(one)
+    kept = one.local.get(alert_id)
+    assert kept is not None and kept.case.alert.state is State.ACKNOWLEDGED
+    assert not one.peers.is_up
+    monkeypatch.undo()
+    await scene.beats(one)
+    assert one.peers.is_up
+
+
 async def test_a_redis_that_hangs_holds_up_nothing(redis_url: str, tmp_path: Path) -> None:
     parts = urlsplit(redis_url)
     assert parts.port is not None

@@ -1,0 +1,64 @@
+"""The driver's PINs: the right one ends an alert, the duress PIN seems to, guessing leads nowhere. Pure.
+
+What the phone is shown then is in `alerts.shown`.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from alerts.arrows import Arrow, Refusal
+from alerts.events import CancelAsked, PinResult
+from alerts.moves import Transition, afresh, changed, closed, refused
+from alerts.values import Alert, Severity, State, Veil
+
+MAX_WRONG_PINS: Final = 5
+"""The last of them ends a countdown, and every PIN after it is refused: somebody is guessing."""
+
+
+def cancel_asked(alert: Alert, event: CancelAsked, now_ms: int) -> Transition:
+    """A PIN was given to end ``alert``."""
+    if alert.wrong_pins >= MAX_WRONG_PINS:
+        return refused(alert, Refusal.TOO_MANY_PINS)
+    if event.pin is PinResult.WRONG:
+        return _pin_wrong(alert, now_ms)
+    if alert.duress:
+        # Whatever PIN it is: the driver alone cannot end this one any more, and must not see that.
+        return _veiled(alert, now_ms)
+    if event.pin is PinResult.DURESS:
+        return _duress(alert, now_ms)
+    arrow = Arrow.CANCELLED_UNHEARD if alert.state is State.PENDING else Arrow.CANCELLED
+    return closed(alert, State.CANCELLED, event.actor, now_ms, arrow)
+
+
+def _pin_wrong(alert: Alert, now_ms: int) -> Transition:
+    counted = replace(alert, wrong_pins=alert.wrong_pins + 1)
+    if alert.state is State.PENDING and counted.wrong_pins >= MAX_WRONG_PINS:
+        done = changed(afresh(counted, now_ms), Arrow.GUESSED)
+    else:
+        done = changed(counted, Arrow.PIN_WRONG)
+    return replace(done, refused=Refusal.WRONG_PIN)
+
+
+def _duress(alert: Alert, now_ms: int) -> Transition:
+    told = replace(
+        alert,
+        duress=True,
+        silent=True,
+        severity=Severity.CRITICAL,
+        veil=Veil(now_ms, alert.version + 1, alert.silent),
+    )
+    return changed(afresh(told, now_ms), Arrow.DURESS)
+
+
+def _veiled(alert: Alert, now_ms: int) -> Transition:
+    if alert.veil is not None and alert.veil.lifted_ms is None:
+        return refused(alert, Refusal.ALREADY)
+    return changed(replace(alert, veil=Veil(now_ms, alert.version + 1, alert.silent)), Arrow.VEILED)
+
+
+def lifted(veil: Veil | None, now_ms: int) -> Veil | None:
+    """Whoever presses again after a duress PIN sees an alert again."""
+    if veil is None or veil.lifted_ms is not None:
+        return veil
+    return replace(veil, lifted_ms=now_ms)

@@ -1,129 +1,24 @@
-"""An SOS with Postgres away: kept by the journal, answered as such, brought in once when Postgres is back."""
+"""An SOS with Postgres away: kept by the journal, answered as such, one alert in the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
-from msgspec.structs import replace
 
-from alerts import case as cases
-from alerts.alert import Acknowledged, Actor, ActorKind, Alert, Noted, Place, Press, State
+from alerts.alert import Acknowledged, Noted, Place, State
 from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
 from geo.position import Point
-from realtime.fanout.bus import RedisBus
 from realtime.protocol import Code, Refused
 from realtime.safety import intake as intake_module
-from realtime.safety import reach as reach_module
-from realtime.safety.announcer import Announcer
-from realtime.safety.book import SafeBook
-from realtime.safety.directory import Directory
-from realtime.safety.earlier import Earlier
-from realtime.safety.importer import Importer
-from realtime.safety.intake import SafeIntake
-from realtime.safety.news import AlertNews
-from realtime.safety.reach import Reach
-from realtime.safety.shadow import Shadow
 from realtime.settings import Settings
-from realtime.store import alert_reads, alert_steps, journeys, timers, upkeep
-from realtime.store.alert_reads import ChangedAlerts
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
-from realtime.store.hooks import HookBook
-from realtime.store.open_cases import OpenCases
-from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
-from tests.e2e.proxy import Proxy
-from tests.safety_away.fakes import Journal, Kept, Line, Others, now_ms
+from realtime.store import alert_reads, journeys, timers, upkeep
+from tests.safety_away.fakes import Kept, now_ms
+from tests.safety_away.process import OLGA, PHONE, Process, settled
 from tests.store.conftest import put
-from tests.store.people import put_contact, put_driver
-
-PHONE = "+41790000001"
-OLGA = Actor(ActorKind.OPERATOR, "olga", "Olga")
-
-
-@dataclass
-class Process:
-    """What one process is made of, as far as it takes presses."""
-
-    line: Line
-    db: Database
-    ledger: PostgresLedger
-    journal: Journal
-    others: Others
-    reach: Reach
-    intake: SafeIntake
-    importer: Importer
-    book: SafeBook
-    directory: Directory
-    told: list[Alert]
-    shadow: Shadow
-    news: AlertNews
-
-    def press(self, **changes: Any) -> Press:
-        return replace(a_press(now_ms()), **changes)
-
-    async def back(self) -> int:
-        """Postgres is there again, and is seen to be; what was brought in."""
-        self.line.mend()
-        assert await settled(self.reach.probe)
-        return await self.importer.round()
-
-    async def stored(self) -> list[Alert]:
-        found = await alert_reads.open_of(self.db, "t1", driver="d1")
-        return list(found)
-
-
-async def settled(look: Callable[[], Any]) -> bool:
-    """Whether ``look`` says yes in the end."""
-    for _ in range(100):
-        if await look():
-            return True
-        await asyncio.sleep(0.05)
-    return False
-
-
-@asynccontextmanager
-async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[Process]:
-    db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
-    bus = RedisBus(redis_url)
-    told: list[Alert] = []
-    announcer = Announcer(bus, now_ms, told.append)
-    ledger, reach, journal, others = PostgresLedger(db), Reach(db), Journal(), Others()
-    directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
-    news = AlertNews(ChangedAlerts(db))
-    shadow = Shadow(reach, OpenCases(db), journal, others, now_ms)
-    earlier = Earlier(journal, others, shadow, directory, news, now_ms)
-    intake = SafeIntake(
-        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, earlier
-    )
-    book = SafeBook(reach, HookBook(db), journal, others, directory)
-    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms, book)
-    await directory.refresh()
-    yield Process(
-        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news
-    )
-    await announcer.stop()
-    await bus.stop()
-    await db.close()
-
-
-@pytest.fixture
-async def process(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Process]:
-    direct = await Database.open(Settings(database_url=database_url, db_timeout_s=10))  # type: ignore[arg-type]
-    await put_driver(direct, "t1", "north", "d1")
-    await put_contact(direct, "t1", driver_id="d1", name="Ana", phone=PHONE)
-    await direct.close()
-    port = urlsplit(database_url).port
-    assert port is not None
-    async with Proxy(port) as proxy, a_process(Line(proxy, database_url), redis_url, tmp_path) as made:
-        yield made
-        made.line.mend()
+from tests.store.people import put_driver
 
 
 async def test_with_postgres_up_a_press_is_committed_and_the_journal_stays_empty(process: Process) -> None:
@@ -229,42 +124,6 @@ async def test_a_press_that_was_brought_in_meanwhile_is_not_acted_on_from_the_jo
     assert await process.back() == 1
     await asyncio.sleep(1.1)
     assert process.others.turns == []
-
-
-async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: Process) -> None:
-    process.line.hang()
-    await process.intake.press(process.press())
-    assert not process.reach.is_up
-    asked = []
-
-    async def ask() -> None:
-        asked.append(True)
-
-    with pytest.raises(Away):
-        await process.reach.ask(ask, 1.0)
-    assert asked == []
-
-
-async def test_a_press_whose_turn_does_not_come_is_kept_by_the_journal(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reach_module, "PRESS_TURN_S", 0.05)
-    for _ in range(reach_module.PRESSES_AT_ONCE):
-        await process.reach._presses.acquire()
-    taken = await process.intake.press(process.press())
-    assert taken.durability == "replicated" and process.reach.is_up
-    assert process.others.turns == [taken.alert.alert_id], "postgres does not have it: nobody waits"
-    process.reach._presses.release()
-    assert (await process.intake.press(process.press(driver="d2"))).durability == "committed"
-
-
-async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence(process: Process) -> None:
-    async def cut_off() -> None:
-        raise asyncio.CancelledError
-
-    with pytest.raises(Away):
-        await process.reach.ask(cut_off, 1.0)
-    assert not process.reach.is_up
 
 
 async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_alert(process: Process) -> None:
@@ -389,48 +248,6 @@ async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(proces
     assert statuses["SM1"] is Status.ANSWERED
 
 
-async def test_an_end_between_the_import_and_its_note_imports_again_and_changes_nothing(
-    process: Process,
-) -> None:
-    process.line.cut()
-    taken = await process.intake.press(process.press())
-    process.journal.dies_before_forgetting = True
-    with pytest.raises(KeyboardInterrupt):
-        await process.back()
-    once = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
-    process.journal.dies_before_forgetting = False
-    assert await process.importer.round() == 1
-    again = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
-    assert once is not None and again is not None
-    assert (again.alert, again.attempts) == (once.alert, once.attempts)
-
-
-async def test_a_case_that_postgres_would_not_have_stays_and_is_in_nobodys_way(process: Process) -> None:
-    process.line.cut()
-    bad = await process.intake.press(process.press(driver="d\0"))
-    good = await process.intake.press(process.press())
-    assert await process.back() == 1
-    assert list(process.journal.kept) == [bad.alert.alert_id]
-    (stored,) = await process.stored()
-    assert stored.alert_id == good.alert.alert_id
-    assert process.reach.is_up, "that says nothing against postgres"
-    assert process.importer.beat().waiting == 1
-
-
-async def test_who_says_stop_while_it_is_away_is_heeded_at_once_and_afterwards(process: Process) -> None:
-    process.line.cut()
-    await process.book.opt_out(PHONE)
-    await process.book.keep("SM9")
-    assert await process.book.is_known("SM9")
-    taken = await process.intake.press(process.press())
-    contacts = process.journal.kept[taken.alert.alert_id].case.copy.contacts
-    assert PHONE not in [contact.phone for contact in contacts]
-    await process.back()
-    assert process.directory.unsaid == 0
-    known = await process.intake.circumstances("t1", "north", "d1")
-    assert PHONE not in [contact.phone for contact in known.contacts]
-
-
 async def test_a_press_that_postgres_may_have_as_well_is_doubted_and_one_of_a_long_absence_is_not(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -463,59 +280,6 @@ def turned(process: Process) -> Callable[[], Any]:
     return look
 
 
-async def test_copies_that_postgres_has_all_of_are_forgotten_without_an_import(process: Process) -> None:
-    taken = [await process.intake.press(process.press(driver=f"d{n}")) for n in range(3)]
-    before = [await process.ledger.look(one.alert.alert_id) for one in taken]
-    process.told.clear()
-    for case in before:
-        assert case is not None
-        await process.journal.adopt(case)
-    assert await process.importer.round() == 3
-    assert (process.journal.kept, process.told) == ({}, [])
-    assert [await process.ledger.look(one.alert.alert_id) for one in taken] == before
-
-
-async def test_news_of_an_alert_that_another_acts_on_is_left_to_that_one_unless_it_was_pressed_here(
-    process: Process,
-) -> None:
-    process.line.cut()
-    pressed = (await process.intake.press(process.press())).alert.alert_id
-    opened = cases.opened(process.press(driver="d2"), CIRCUMSTANCES, now_ms()).case
-    copied = opened.alert.alert_id
-    await process.journal.adopt(opened)
-    process.others.acted = {pressed, copied}
-    assert await process.back() == 1
-    assert list(process.journal.kept) == [copied]
-    process.others.acted = set()
-    assert await process.importer.round() == 1, "that one is gone"
-    assert process.journal.kept == {}
-
-
-async def test_an_answer_of_an_absence_is_known_to_everybody_afterwards(process: Process) -> None:
-    process.line.cut()
-    await process.book.keep("SM1")
-    assert await process.book.is_known("SM1")
-    await process.back()
-    assert await HookBook(process.db).is_known("SM1"), "else another process takes it again"
-
-
-async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_away(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep = alert_steps.press
-
-    async def slow(*given: Any) -> Any:
-        await asyncio.sleep(0.05)
-        return await keep(*given)
-
-    monkeypatch.setattr(alert_steps, "press", slow)
-    presses = [process.press(sos_id=uuid4()) for _ in range(40)]  # together far longer than ASK_S
-    taken = await asyncio.gather(*(process.intake.press(press) for press in presses))
-    assert {(one.alert.alert_id, one.durability) for one in taken} == {(taken[0].alert.alert_id, "committed")}
-    assert process.reach.losses == 0
-    assert process.journal.kept == {}
-
-
 @pytest.mark.parametrize(
     ("noted", "vendor"), [((), "south"), (("token_expired",), "north"), (("kind",), "south")]
 )
@@ -527,27 +291,3 @@ async def test_a_press_by_an_old_token_is_the_vendors_that_the_driver_drives_for
     assert taken.alert.vendor == vendor
     (stored,) = await process.stored()
     assert stored.vendor == vendor
-
-
-async def test_a_flood_of_answers_to_one_alert_does_not_make_postgres_seem_away_nor_keep_a_press(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever holds one link may post as often as they like; the row they all want is one."""
-    taken = await process.intake.press(process.press())
-    apply = alert_steps.apply
-
-    async def slow(*given: Any) -> Any:
-        await asyncio.sleep(0.05)
-        return await apply(*given)
-
-    monkeypatch.setattr(alert_steps, "apply", slow)
-    flood = asyncio.gather(
-        *(process.intake.apply("t1", taken.alert.alert_id, Noted(OLGA, str(n))) for n in range(60))
-    )
-    await asyncio.sleep(0)
-    other = await process.intake.press(process.press(driver="d2"))
-    assert other.durability == "committed"
-    assert not flood.done(), "it went past them"
-    applied = await flood
-    assert all(one is not None and one.refused is None for one in applied)
-    assert process.reach.losses == 0

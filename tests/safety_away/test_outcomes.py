@@ -11,9 +11,7 @@ from alerts.delivery.trying import Tried
 from alerts.ports import Away, Job
 from realtime.safety.outcomes import Outcomes
 from realtime.store.open_cases import OpenCases
-from tests.safety_away.test_intake import Process, process
-
-__all__ = ["process"]
+from tests.safety_away.process import Process
 
 
 class Worker:

@@ -19,9 +19,7 @@ from realtime.store import open_cases as open_cases_module
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety_away.fakes import now_ms
-from tests.safety_away.test_intake import Process, process
-
-__all__ = ["process"]
+from tests.safety_away.process import Process
 
 JO = Actor(ActorKind.OPERATOR, "jo")
 

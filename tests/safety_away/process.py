@@ -1,0 +1,100 @@
+"""What one process is made of, as far as it takes presses: a real Postgres behind a line that can be cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from alerts.alert import Actor, ActorKind, Alert, Press
+from realtime.fanout.bus import RedisBus
+from realtime.safety.announcer import Announcer
+from realtime.safety.book import SafeBook
+from realtime.safety.directory import Directory
+from realtime.safety.earlier import Earlier
+from realtime.safety.importer import Importer
+from realtime.safety.intake import SafeIntake
+from realtime.safety.news import AlertNews
+from realtime.safety.reach import Reach
+from realtime.safety.shadow import Shadow
+from realtime.settings import Settings
+from realtime.store import alert_reads
+from realtime.store.alert_reads import ChangedAlerts
+from realtime.store.alerts import PostgresLedger
+from realtime.store.database import Database
+from realtime.store.hooks import HookBook
+from realtime.store.open_cases import OpenCases
+from tests.alerts.ledger_contract import a_press
+from tests.safety_away.fakes import Journal, Line, Others, now_ms
+
+PHONE = "+41790000001"
+OLGA = Actor(ActorKind.OPERATOR, "olga", "Olga")
+
+
+@dataclass
+class Process:
+    """What one process is made of, as far as it takes presses."""
+
+    line: Line
+    db: Database
+    ledger: PostgresLedger
+    journal: Journal
+    others: Others
+    reach: Reach
+    intake: SafeIntake
+    importer: Importer
+    book: SafeBook
+    directory: Directory
+    told: list[Alert]
+    shadow: Shadow
+    news: AlertNews
+
+    def press(self, **changes: Any) -> Press:
+        return replace(a_press(now_ms()), **changes)
+
+    async def back(self) -> int:
+        """Postgres is there again, and is seen to be; what was brought in."""
+        self.line.mend()
+        assert await settled(self.reach.probe)
+        return await self.importer.round()
+
+    async def stored(self) -> list[Alert]:
+        found = await alert_reads.open_of(self.db, "t1", driver="d1")
+        return list(found)
+
+
+async def settled(look: Callable[[], Any]) -> bool:
+    """Whether ``look`` says yes in the end."""
+    for _ in range(100):
+        if await look():
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+@asynccontextmanager
+async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[Process]:
+    db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
+    bus = RedisBus(redis_url)
+    told: list[Alert] = []
+    announcer = Announcer(bus, now_ms, told.append)
+    ledger, reach, journal, others = PostgresLedger(db), Reach(db), Journal(), Others()
+    directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
+    news = AlertNews(ChangedAlerts(db))
+    shadow = Shadow(reach, OpenCases(db), journal, others, now_ms)
+    earlier = Earlier(journal, others, shadow, directory, news, now_ms)
+    intake = SafeIntake(
+        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, earlier
+    )
+    book = SafeBook(reach, HookBook(db), journal, others, directory)
+    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms, book)
+    await directory.refresh()
+    yield Process(
+        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news
+    )
+    await announcer.stop()
+    await bus.stop()
+    await db.close()

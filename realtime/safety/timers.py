@@ -157,7 +157,11 @@ class SafetyTimers:
         return timers.is_mass(silent, 1 + len(others), least, share)
 
     async def _hold_ends(self, connection: asyncpg.Connection, tenant: str, now_ms: int) -> int:
-        """All that fell silent together are held until the same moment."""
+        """Return the end of the tenant's hold: the one under way, else a new one from now.
+
+        The lock keeps two transactions from each beginning a hold because neither sees the other's yet.
+        """
+        await connection.execute(stored.SQL["lock_hold"], tenant)
         until_ms: int | None = await connection.fetchval(stored.SQL["held_until"], tenant)
         return until_ms or now_ms + self._settings.mass_silence_hold_s * 1000
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -395,11 +396,31 @@ async def test_many_silent_at_once_are_held_back_and_fire_when_nobody_dismisses_
     held = await silence_of_many(world, 5)
     assert await world.worker.round() == 0
     assert {await world.state(timer) for timer in held} == {TimerState.HELD}
-    assert len({t.due_ms for t in await timers.list_(world.db, "t1")}) == 1
     assert await world.worker.round() == 0
     await world.later(world.settings.mass_silence_hold_s * 1_000 + 1_000)
     assert await world.worker.round() == 5
     assert len(await world.alerts()) == 5
+
+
+class SlowToCommit(SafetyTimers):
+    """Keeps each transaction that holds a timer open, so that others run beside it."""
+
+    async def _hold_ends(self, connection: asyncpg.Connection, tenant: str, now_ms: int) -> int:
+        until_ms = await super()._hold_ends(connection, tenant, now_ms)
+        await asyncio.sleep(0.1)
+        return until_ms
+
+
+async def test_drivers_silent_together_are_held_until_one_moment(world: World) -> None:
+    await silence_of_many(world, 5)
+
+    async def asked_at_different_times(tenant: str, vendor: str, driver: str) -> bool:
+        await asyncio.sleep(int(driver.removeprefix("d")) * 0.005)
+        return False
+
+    worker = SlowToCommit(world.db, world.settings, asked_at_different_times)
+    assert await worker.round() == 0
+    assert len({t.due_ms for t in await timers.list_(world.db, "t1")}) == 1
 
 
 async def test_a_dismissed_mass_silence_begins_anew(world: World) -> None:

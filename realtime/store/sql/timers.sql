@@ -61,6 +61,10 @@ LIMIT $1
 -- name: put_off
 UPDATE safety_timers SET due_ms = now_ms() + $2 WHERE timer_id = $1
 
+-- name: lock_hold
+-- Held until commit: transactions that decide on the tenant's hold run one after another, and see each other's.
+SELECT pg_advisory_xact_lock(hashtextextended('hold of ' || $1, 0))
+
 -- name: held_until
 -- The end of the tenant's hold that is under way.
 SELECT min(due_ms) FROM safety_timers WHERE tenant_id = $1 AND state = 'held' AND due_ms > now_ms()

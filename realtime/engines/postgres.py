@@ -4,7 +4,10 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import quote
 
 from realtime.engines import binaries, processes
@@ -42,12 +45,20 @@ class EmbeddedPostgres(Embedded):
 
     By default it listens on a unix socket only that we and root can enter. ``port`` adds 127.0.0.1 (0 = any
     free port, kept from then on), and ``url`` then points there. Either way a password is asked for.
+    ``options``: server settings that replace those of `SETTINGS`.
     """
 
     name = "postgres"
 
-    def __init__(self, data_dir: Path, port: int | None = None, max_connections: int = 120) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int | None = None,
+        max_connections: int = 120,
+        options: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(data_dir, port)
+        self._options: Final = dict(options)
         self._max_connections = max_connections
         self._bin: Path | None = None
 
@@ -85,6 +96,7 @@ class EmbeddedPostgres(Embedded):
             "port": str(self.port or 5432),
             "unix_socket_directories": str(self._socket_folder),
             "max_connections": str(self._max_connections),
+            **self._options,
         }
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return processes.Command(

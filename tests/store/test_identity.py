@@ -2,17 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.protocol import Code, Refused
-from realtime.settings import Settings
 from realtime.store import identity, revocations
 from realtime.store.database import Database
-from realtime.store.durability import UnsafeDatabase, assert_durable
-from tests.engines_fixtures import as_admin
 
 NOW = time.time_ns() // 1_000_000
 
@@ -55,25 +50,3 @@ async def test_revoked_tokens_are_told(db: Database) -> None:
     with pytest.raises(Refused) as refused:
         await revocations.revoke(db, "t1", "j\0", NOW)
     assert refused.value.code is Code.INVALID
-
-
-async def test_a_safe_database_is_accepted(db: Database) -> None:
-    assert await assert_durable(db, allow_unsafe=False) == {}
-
-
-@pytest.fixture
-def lying(postgres_server: EmbeddedPostgres, database_url: str) -> Iterator[str]:
-    """A database whose every session answers before its commits are on disk."""
-    name = database_url.rpartition("/")[2]
-    as_admin(postgres_server, f'alter role {OWNER} in database "{name}" set synchronous_commit = off')
-    yield database_url
-
-
-async def test_a_lying_database_is_refused_by_name(lying: str) -> None:
-    db = await Database.open(Settings(database_url=lying))
-    try:
-        with pytest.raises(UnsafeDatabase, match="synchronous_commit is off"):
-            await assert_durable(db, allow_unsafe=False)
-        assert await assert_durable(db, allow_unsafe=True) == {"synchronous_commit": "off"}
-    finally:
-        await db.close()

@@ -5,16 +5,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
 import pytest
 
-from realtime.engines import processes
 from realtime.engines.embedded import free_port
-from realtime.engines.postgres import EmbeddedPostgres
+from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.database import Database
@@ -22,30 +20,51 @@ from realtime.store.durability import UnsafeDatabase, assert_durable
 from realtime.store.migrate import migrate
 from realtime.store.pools import make_pool
 from realtime.store.replica import HISTORY_AGE_S, Positions, Replica
-from tests.engines_fixtures import discard, engine_folder, in_thread
+from tests.engines_fixtures import as_admin, discard, engine_folder, in_thread
 
 
-class UnsafePostgres(EmbeddedPostgres):
-    """One that answers before anything is on disk."""
-
-    def command(self) -> processes.Command:
-        safe = super().command()
-        return replace(safe, argv=[*safe.argv, "-c", "fsync=off", "-c", "full_page_writes=off"])
-
-
-async def test_a_server_that_does_not_flush_is_refused_by_name() -> None:
+@pytest.fixture(scope="module")
+def durable() -> Iterator[EmbeddedPostgres]:
+    """A server with the settings of `./run`."""
     with engine_folder() as folder:
-        server = UnsafePostgres(folder)
+        server = EmbeddedPostgres(folder, port=0)
         try:
-            settings = Settings(database_url=server.start())
-            await migrate(settings)
-            db = await Database.open(settings)
-            with pytest.raises(UnsafeDatabase, match=r"fsync is off.*full_page_writes is off"):
-                await assert_durable(db, allow_unsafe=False)
-            assert await assert_durable(db, True) == {"fsync": "off", "full_page_writes": "off"}
-            await db.close()
+            server.start()
+            in_thread(lambda: migrate(Settings(database_url=server.url)))
+            yield server
         finally:
-            await asyncio.to_thread(discard, server)
+            discard(server)
+
+
+async def test_a_database_that_flushes_its_commits_is_accepted(durable: EmbeddedPostgres) -> None:
+    db = await Database.open(Settings(database_url=durable.url))
+    assert await assert_durable(db, allow_unsafe=False) == {}
+    await db.close()
+
+
+async def test_a_database_whose_sessions_do_not_wait_for_the_disk_is_refused_by_name(
+    durable: EmbeddedPostgres,
+) -> None:
+    """Not by the server's setting but by the login's in this database."""
+    setting = f"alter role {OWNER} in database {OWNER}"
+    as_admin(durable, f"{setting} set synchronous_commit = off")
+    db = await Database.open(Settings(database_url=durable.url))
+    try:
+        with pytest.raises(UnsafeDatabase, match="synchronous_commit is off"):
+            await assert_durable(db, allow_unsafe=False)
+        assert await assert_durable(db, allow_unsafe=True) == {"synchronous_commit": "off"}
+    finally:
+        await db.close()
+        as_admin(durable, f"{setting} reset synchronous_commit")
+
+
+async def test_a_server_that_does_not_flush_is_refused_by_name(database_url: str) -> None:
+    """The server of the tests is one."""
+    db = await Database.open(Settings(database_url=database_url))
+    with pytest.raises(UnsafeDatabase, match=r"fsync is off.*full_page_writes is off"):
+        await assert_durable(db, allow_unsafe=False)
+    assert await assert_durable(db, allow_unsafe=True) == {"fsync": "off", "full_page_writes": "off"}
+    await db.close()
 
 
 def test_a_replica_suffices_once_it_is_where_the_primary_was() -> None:

@@ -9,6 +9,8 @@ import uvloop
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import kinds
+
 pytest_plugins = ["tests.engines_fixtures"]
 
 
@@ -50,8 +52,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     return ByFile(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """``-m`` without engines: a test that starts one all the same fails."""
+    if "not engines" in config.getoption("markexpr"):
+        kinds.forbid_programs()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that one process does not wait for the other in the end."""
+    """Mark what needs engines. The longest begin first: no process is left alone with them at the end."""
+    for item in items:
+        if kinds.needs_engines(item):
+            item.add_marker(pytest.mark.engines)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(STARTS_PROCESSES))

@@ -22,6 +22,7 @@ from realtime.store.database import Database
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 3.0
+"""Between two polls of what was revoked: an open socket ends at most 5 s after its token was revoked."""
 FRESH_S: Final = 6.0
 SOS_ASK_S: Final = 0.5
 """How long an SOS waits to hear whether its token was revoked."""
@@ -37,10 +38,12 @@ class Admission:
         authenticator: Authenticator,
         sos_expired_days: int = 30,
         sessions: SessionBook | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
         self._db = db
         self._authenticator = authenticator
         self._sessions = sessions
+        self._poll_s = poll_s
         self._sos_expired_s = sos_expired_days * 86_400.0
         self._revoked: set[tuple[str, str]] = set()
         self._polled_s = float("-inf")
@@ -150,7 +153,7 @@ class Admission:
                 log.debug("revoked tokens cannot be polled")
             except Exception:
                 log.exception("polling revoked tokens failed")
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(self._poll_s)
 
 
 def _text(value: UUID | None) -> str | None:

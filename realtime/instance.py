@@ -4,11 +4,12 @@ import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
-from realtime.admission import Admission
+from realtime.admission import POLL_S, Admission
 from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
 from realtime.api.context import ApiContext
@@ -35,6 +36,7 @@ from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.driver import DriverEvents
 from realtime.sockets.gateway import Gateway
 from realtime.sockets.sos import SosEvents
+from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
 from realtime.store import commit
 from realtime.store.database import Database
@@ -58,13 +60,28 @@ def redis_client(settings: Settings) -> Client:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceTimings:
+    """How often an instance checks what no message tells."""
+
+    revocations_poll_s: float = POLL_S
+    sockets: SocketTimings = SOCKET_TIMINGS
+
+
 class Instance:
     """A web instance. `open` makes it; serve ``app``; ``drain`` and ``close`` end it."""
 
     def __init__(
-        self, settings: Settings, db: Database, alerts_db: Database, client: Client, disk: Disk
+        self,
+        settings: Settings,
+        db: Database,
+        alerts_db: Database,
+        client: Client,
+        disk: Disk,
+        timings: InstanceTimings,
     ) -> None:
         self.settings = settings
+        self._timings = timings
         self.db = db
         self._alerts_db = alerts_db
         self.client = client
@@ -72,10 +89,14 @@ class Instance:
             client, settings.redis_timeout_s, max_s=settings.session_max_h * 3_600, now_ms=wall_clock_ms
         )
         self.admission = Admission(
-            db, Authenticator(settings), settings.sos_expired_days, sessions=self.sessions
+            db,
+            Authenticator(settings),
+            settings.sos_expired_days,
+            sessions=self.sessions,
+            poll_s=timings.revocations_poll_s,
         )
         self.limiter = RedisLimiter(client, settings.redis_timeout_s)
-        self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms)
+        self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms, timings.sockets)
         self.live = LivePicture(
             settings,
             db,
@@ -107,13 +128,15 @@ class Instance:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["Instance"]:
+    async def open(
+        cls, settings: Settings, timings: InstanceTimings = InstanceTimings()
+    ) -> AsyncIterator["Instance"]:
         """A started instance; closed, without draining, when the block ends."""
         db = await Database.open(settings)
         alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}))
         client = redis_client(settings)
         disk = await Disk.open(settings, "web", alerts_db, wall_clock_ms)
-        instance = cls(settings, db, alerts_db, client, disk)
+        instance = cls(settings, db, alerts_db, client, disk, timings)
         try:
             await instance._start()
             yield instance
@@ -129,7 +152,13 @@ class Instance:
         )
         alerts = AlertWatch(live.hub, engine.news, engine.answering, self.gateway.principal_of, engine.told)
         self._watch_events = watch_events = WatchEvents(
-            self.db, live.hub, self.limiter, self.settings.max_feeds_per_viewer, wall_clock_ms, alerts
+            self.db,
+            live.hub,
+            self.limiter,
+            self.settings.max_feeds_per_viewer,
+            wall_clock_ms,
+            alerts,
+            timings=self._timings.sockets,
         )
         self.gateway.attach(app, driver_events, watch_events)
         context = ApiContext(

@@ -15,10 +15,9 @@ from realtime.fanout.engine import EngineSocket
 from realtime.fanout.feeds import Events
 from realtime.fanout.grid import Chart, Region, Space
 
-MOST_MARKERS: Final = 2_000
+MAX_MARKERS: Final = 2_000
 """More than this in a region are counted, not shown one by one. A feed that grows a quarter beyond it is
-begun anew, as counts."""
-_OVERFULL: Final = MOST_MARKERS * 5 // 4
+restarted, as counts."""
 
 
 class AreaJoin(NamedTuple):
@@ -36,13 +35,25 @@ class AreaJoin(NamedTuple):
 
 
 class Areas:
-    """Area feeds by what they show. ``space`` says where fragments are."""
+    """Area feeds by what they show. ``space`` says where fragments are; ``max_markers`` bounds what a region
+    shows one by one.
+    """
 
-    def __init__(self, namespace: str, ticked: str, space: Space | None, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        ticked: str,
+        space: Space | None,
+        limit_bytes: int,
+        *,
+        max_markers: int = MAX_MARKERS,
+    ) -> None:
         self._namespace = namespace
         self._ticked = ticked
         self._space = space
         self._limit_bytes = limit_bytes
+        self._max_markers = max_markers
+        self._overfull = max_markers * 5 // 4
         self._feeds: dict[tuple[object, ...], AreaFeed] = {}
         self._keys: dict[AreaFeed, tuple[object, ...]] = {}
         self._on: dict[Channel, dict[int, set[AreaFeed]]] = {}
@@ -61,7 +72,7 @@ class Areas:
         """
         if markers is not None:
             feed = self._feed(label, channels, markers, counted=False)
-            if feed.size() <= MOST_MARKERS:
+            if feed.size() <= self._max_markers:
                 return feed
             self.forget(feed, channels)
         return self._feed(label, channels, counts, counted=True)
@@ -169,4 +180,4 @@ class Areas:
 
     def overfull(self) -> list[AreaFeed]:
         """The feeds that show more one by one than they should."""
-        return [f for f in self._keys if isinstance(f, MarkerFeed) and f.size() > _OVERFULL]
+        return [f for f in self._keys if isinstance(f, MarkerFeed) and f.size() > self._overfull]

@@ -16,6 +16,7 @@ from realtime.fanout.feeds import LogFeed
 from realtime.fanout.log import LogState
 
 EARLY_MESSAGES: Final = 1_000
+"""Messages stored for a channel that is being opened; beyond it the authoritative state is read once more."""
 
 
 class Arrivals:
@@ -36,6 +37,7 @@ class Arrivals:
         limit_bytes: int,
         doubt: Callable[[Channel, str], None],
         now_ms: Callable[[], int],
+        early_messages: int = EARLY_MESSAGES,
     ) -> None:
         self._origin = origin
         self._dirty = dirty
@@ -45,6 +47,7 @@ class Arrivals:
         self._limit_bytes = limit_bytes
         self._doubt = doubt
         self._now_ms = now_ms
+        self._early_messages = early_messages
 
     # --- opening
 
@@ -81,7 +84,7 @@ class Arrivals:
                 self._spread(channel, kind, taken, at_ms)
         elif state is None:
             # Kept until there is a state to put it into; beyond the bound the truth is read once more then.
-            if len(channel.early) < EARLY_MESSAGES:
+            if len(channel.early) < self._early_messages:
                 channel.early.append((kind, items))
             else:
                 channel.doubted = True

@@ -16,18 +16,24 @@ from redis.exceptions import RedisError
 
 from realtime.fanout.endings import end
 from realtime.fanout.envelopes import MAX_MESSAGE_BYTES, Envelope, Item, Message, Numbering, Refusal, read
-from realtime.fanout.link import Link, Pace, Wish
-from realtime.fanout.placement import REDIS_FAULTS, canary_on, placement
+from realtime.fanout.link import BUS_TIMINGS, BusTimings, Link, Wish
+from realtime.fanout.placement import REDIS_FAULTS, heartbeat_on, placement
 from realtime.fanout.redisurl import server_client
 from realtime.fanout.writer import Packed, Writer
 
-__all__ = ["MAX_MESSAGE_BYTES", "REDIS_FAULTS", "Envelope", "Item", "Listener", "Message", "RedisBus"]
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "REDIS_FAULTS",
+    "BusTimings",
+    "Envelope",
+    "Item",
+    "Listener",
+    "Message",
+    "RedisBus",
+]
 
 log = logging.getLogger(__name__)
 
-CANARY_S: Final = 1.0
-CANARY_LOST_S: Final = 3.0
-RECONNECT_S: Final = 0.5
 LOOK_S: Final = 1.0
 """How often a Cluster is asked who has which slots; at once, too, when a node says that it lost one."""
 LOOK_AGAIN_S: Final = 0.1
@@ -52,10 +58,18 @@ class RedisBus:
     ``publish`` may be used at once; ``start`` comes before anything is received; ``stop`` is idempotent.
     """
 
-    def __init__(self, url: str, *, prefix: str = "wg:", timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "wg:",
+        timeout_s: float = 2.0,
+        timings: BusTimings = BUS_TIMINGS,
+    ) -> None:
         self.publisher = secrets.token_hex(6)
         self._prefix = prefix
         self._timeout_s = timeout_s
+        self._timings = timings
         self._placing = placement(url, timeout_s)
         self._numbers = Numbering(self.publisher)
         self._writers: dict[str, Writer] = {}
@@ -85,7 +99,7 @@ class RedisBus:
 
     @property
     def is_up(self) -> bool:
-        """Whether everything subscribed to is heard now, as far as a canary can tell."""
+        """Whether everything subscribed to is heard now, as far as a heartbeat can tell."""
         return bool(self._links) and all(link.is_up for link in self._links.values())
 
     # --- out
@@ -185,7 +199,7 @@ class RedisBus:
     async def _settle(self, is_news: bool) -> None:
         servers = self._placing.servers()
         for server, link in list(self._links.items()):
-            if server not in servers or self._placing.of(link.canary.encode()) != server:
+            if server not in servers or self._placing.of(link.heartbeat.encode()) != server:
                 await self._unlink(server)
         for server in servers - self._links.keys():
             self._link(server)
@@ -196,15 +210,14 @@ class RedisBus:
             await link.ask_again()
 
     def _link(self, server: str) -> None:
-        pace = Pace(CANARY_S, CANARY_LOST_S, RECONNECT_S)
         link = self._links[server] = Link(
             server,
             self,
             self._writer(server),
             prefix=self._prefix,
-            canary=canary_on(self._placing, server, f"{self._prefix}canary:{self.publisher}"),
+            heartbeat=heartbeat_on(self._placing, server, f"{self._prefix}canary:{self.publisher}"),
             sharded=self._placing.is_sharded,
-            pace=pace,
+            timings=self._timings,
             timeout_s=self._timeout_s,
         )
         link.start()

@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from realtime.fanout import frames
-from realtime.fanout.areas import Areas
-from realtime.fanout.arrivals import Arrivals
+from realtime.fanout.areas import MAX_MARKERS, Areas
+from realtime.fanout.arrivals import EARLY_MESSAGES, Arrivals
 from realtime.fanout.bus import Item, RedisBus
 from realtime.fanout.channel import Channel, Observer, Origin
 from realtime.fanout.channels import Channels
@@ -19,15 +20,32 @@ from realtime.fanout.grid import Space
 from realtime.fanout.joining import Joining
 from realtime.fanout.laggards import Laggards
 from realtime.fanout.memberships import Memberships
-from realtime.fanout.refill import Refiller
+from realtime.fanout.refill import RETRY_S, Refiller
 from realtime.fanout.ticker import Ticker, every, ignore_lateness
 
-AUDIT_S: Final = 5.0
-AUDIT_ALONE_S: Final = 1.0
-COUNTS_S: Final = 1.0
-"""How often areas are counted: numbers need not move as smoothly as markers."""
-LOOK_S: Final = 0.05
-"""How often slow members are looked at when nothing is gathered."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubTimings:
+    """How often the hub does what no message asks for, in seconds."""
+
+    check_s: float = 5.0
+    """Between two checks of the logs against the store, which find what was never published."""
+    check_alone_s: float = 1.0
+    """The same while the bus is down: the check is then the only way to new entries."""
+    counts_s: float = 1.0
+    """Between two counts of the areas: numbers need not move as smoothly as markers."""
+    slow_members_s: float = 0.05
+    """Between two checks of slow members when nothing is gathered."""
+    retry_s: float = RETRY_S
+    """Between two reads of one channel after a suspected loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubBounds:
+    """How much the hub holds."""
+
+    max_markers: int = MAX_MARKERS
+    early_messages: int = EARLY_MESSAGES
 
 
 class Counts(NamedTuple):
@@ -59,12 +77,15 @@ class Hub:
         on_late: Callable[[float], None] = ignore_lateness,
         space: Space | None = None,
         now_ms: Callable[[], int],
+        timings: HubTimings = HubTimings(),
+        bounds: HubBounds = HubBounds(),
     ) -> None:
         self._bus = bus
         self._observer = observer
         self._namespace = namespace
         self._limit_bytes = buffer_limit_bytes
-        self._areas = Areas(namespace, ticked, space, buffer_limit_bytes)
+        self._timings = timings
+        self._areas = Areas(namespace, ticked, space, buffer_limit_bytes, max_markers=bounds.max_markers)
         self._laggards = Laggards(
             origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
         )
@@ -82,8 +103,11 @@ class Hub:
             limit_bytes=buffer_limit_bytes,
             doubt=self._doubt,
             now_ms=now_ms,
+            early_messages=bounds.early_messages,
         )
-        self._refiller = Refiller(origin, observer, self._arrivals.take_now, self._dirty.mark_all)
+        self._refiller = Refiller(
+            origin, observer, self._arrivals.take_now, self._dirty.mark_all, retry_s=timings.retry_s
+        )
         self.join: Final = Joining(
             namespace,
             origin,
@@ -96,7 +120,7 @@ class Hub:
             ticked=ticked,
             limit_bytes=buffer_limit_bytes,
         )
-        self._ticker = Ticker(tick_s or LOOK_S, self._on_tick, on_late)
+        self._ticker = Ticker(tick_s or timings.slow_members_s, self._on_tick, on_late)
         self._wires: dict[str, Callable[[Sequence[Item]], None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -105,8 +129,8 @@ class Hub:
         self._bus.start(self)
         self._tasks = [
             asyncio.ensure_future(self._ticker.run()),
-            asyncio.ensure_future(Ticker(COUNTS_S, self._on_counts).run()),
-            asyncio.ensure_future(every(self._audit_pause_s, self.audit)),
+            asyncio.ensure_future(Ticker(self._timings.counts_s, self._on_counts).run()),
+            asyncio.ensure_future(every(self._check_pause_s, self.audit)),
             *(asyncio.ensure_future(self._subscribe(name)) for name in self._wires),
         ]
 
@@ -197,8 +221,8 @@ class Hub:
     def _doubt(self, channel: Channel, reason: str) -> None:
         self._refiller.refill(channel, reason)
 
-    def _audit_pause_s(self) -> float:
-        return AUDIT_S if self._bus.is_up else AUDIT_ALONE_S
+    def _check_pause_s(self) -> float:
+        return self._timings.check_s if self._bus.is_up else self._timings.check_alone_s
 
     async def audit(self) -> None:
         """Compare the watched logs with the truth."""

@@ -157,7 +157,7 @@ def read_view(asked: Node, info: bytes, rows: list[Any]) -> View:
         raise RedisError(f"not a cluster: {asked.host}:{asked.port}") from error
 
 
-def canary_on(placing: Placement, server: str, stem: str) -> str:
+def heartbeat_on(placing: Placement, server: str, stem: str) -> str:
     """A channel name beginning with ``stem`` that ``server`` has."""
     if not placing.is_sharded:
         return stem

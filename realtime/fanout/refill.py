@@ -1,7 +1,7 @@
 """After a doubt the truth is read again; and now and then without one, for what nobody ever published.
 
-A channel is read at once after its first doubt, and again at most every `RETRY_S` however many follow: forged
-messages and a bus in disorder cost the store one read a channel and second, and no doubt is forgotten.
+A channel is read at once after its first doubt, and again at most every ``retry_s`` however many follow:
+forged messages and a bus in disorder cost the store one read a channel and second, and no doubt is forgotten.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 READ_PAGE: Final = 5_000
 RETRY_S: Final = 1.0
+"""Between two reads of one channel: what the store is asked for does not grow with what the bus brings."""
 Take = Callable[[Channel, str, Sequence[Item]], None]
 
 
@@ -29,12 +30,19 @@ class Refiller:
     """
 
     def __init__(
-        self, origin: Origin, observer: Observer, take: Take, changed: Callable[[Channel], None]
+        self,
+        origin: Origin,
+        observer: Observer,
+        take: Take,
+        changed: Callable[[Channel], None],
+        *,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._origin = origin
         self._observer = observer
         self._take = take
         self._changed = changed
+        self._retry_s = retry_s
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def stop(self) -> None:
@@ -42,7 +50,7 @@ class Refiller:
         await end(self._tasks)
 
     def refill(self, channel: Channel, reason: str) -> None:
-        """Read ``channel`` now, or, having been read just now, once more after `RETRY_S`."""
+        """Read ``channel`` now, or, having been read just now, once more after ``retry_s``."""
         channel.doubted = True
         if channel.state is None:
             return  # it is read when it opens
@@ -60,7 +68,7 @@ class Refiller:
             except Exception as error:
                 log.warning("refill failed: %s", type(error).__name__)
                 channel.doubted = True
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(self._retry_s)
 
     async def read_again(self, channel: Channel) -> None:
         """Read ``channel`` once. Raises what the origin raises."""

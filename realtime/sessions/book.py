@@ -92,12 +92,14 @@ class SessionBook:
         max_s: float,
         now_ms: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
+        remembered: int = REMEMBERED,
     ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._max_ms = round(max_s * 1000)
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
+        self._remembered = remembered
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._away_until_s = float("-inf")
 
@@ -268,7 +270,7 @@ class SessionBook:
     def _remember(self, session: Session) -> None:
         self._seen[session.session_id] = _Seen(session, self._monotonic_s())
         self._seen.move_to_end(session.session_id)
-        if len(self._seen) > REMEMBERED:
+        if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
 
     async def _touch(self, session: Session) -> None:

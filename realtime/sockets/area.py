@@ -33,7 +33,6 @@ COUNTS_BELOW_ZOOM: Final = 5.0
 MOVES_PER_S: Final = 5.0
 MOVES_BURST: Final = 20.0
 MAX_VENDORS: Final = 256
-VENDORS_CHECK_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -53,12 +52,21 @@ class _Viewer:
 class AreaWatch:
     """Who looks at which area. ``start`` begins to look for new vendors, ``stop`` ends that."""
 
-    def __init__(self, db: Database, hub: Hub, limiter: Limiter, namespace: str, alerts: AlertWatch) -> None:
+    def __init__(
+        self,
+        db: Database,
+        hub: Hub,
+        limiter: Limiter,
+        namespace: str,
+        alerts: AlertWatch,
+        vendors_check_s: float,
+    ) -> None:
         self._db = db
         self._alerts = alerts
         self._hub = hub
         self._limiter = limiter
         self._namespace = namespace
+        self._vendors_check_s = vendors_check_s
         self._viewers: dict[Connection, _Viewer] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -136,7 +144,7 @@ class AreaWatch:
 
     async def _look_for_vendors(self) -> None:
         while True:
-            await asyncio.sleep(VENDORS_CHECK_S)
+            await asyncio.sleep(self._vendors_check_s)
             try:
                 await self._add_new_vendors()
             except Refused:

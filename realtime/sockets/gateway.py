@@ -30,6 +30,7 @@ from realtime.sockets.driver import DriverEvents
 from realtime.sockets.events import internal
 from realtime.sockets.links import Links
 from realtime.sockets.stays import Stays
+from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
 from realtime.store.database import Database
 
@@ -50,13 +51,14 @@ class Gateway:
         admission: Admission,
         limiter: Limiter,
         now_ms: Callable[[], int],
+        timings: SocketTimings = SOCKET_TIMINGS,
     ) -> None:
         self._settings = settings
         self._addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections()
         self.door = Door(settings, admission, limiter)
-        self.links = Links(db, now_ms)
-        self._stays = Stays(self.connections, admission, self.links)
+        self.links = Links(db, now_ms, timings.link_late_ms)
+        self._stays = Stays(self.connections, admission, self.links, timings)
         self.draining = False
         self._driver: DriverEvents | None = None
         self._watch: WatchEvents | None = None

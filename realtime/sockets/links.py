@@ -6,7 +6,6 @@ have.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Final
 from uuid import UUID
 
 from realtime.auth import Principal
@@ -14,19 +13,20 @@ from realtime.protocol import Code, Refused
 from realtime.safety.news import AlertNews
 from realtime.safety.views import is_open
 from realtime.sockets.connection import Connection
+from realtime.sockets.timings import LINK_LATE_MS
 from realtime.store import shares
 from realtime.store.database import Database
 
-LATE_MS: Final = 6_000
-"""How long after its end a link is waited for: an SOS raised at the last moment is heard of by then."""
-
 
 class Links:
-    """``look`` asks Postgres; ``is_over`` judges one connection. ``news`` is set by the wiring."""
+    """``look`` asks Postgres; ``is_over`` judges one connection, ``late_ms`` after the link's end at the
+    earliest. ``news`` is set by the wiring.
+    """
 
-    def __init__(self, db: Database, now_ms: Callable[[], int]) -> None:
+    def __init__(self, db: Database, now_ms: Callable[[], int], late_ms: int = LINK_LATE_MS) -> None:
         self._db = db
         self._now_ms = now_ms
+        self._late_ms = late_ms
         self.news: AlertNews | None = None
 
     def is_over(self, connection: Connection) -> bool:
@@ -39,7 +39,7 @@ class Links:
         if self.news is not None and is_kept_good(self.news, connection.principal):
             _extend(connection, now_ms + shares.GRACE_MS)
             return False
-        return now_ms > connection.principal.expires_ms + LATE_MS
+        return now_ms > connection.principal.expires_ms + self._late_ms
 
     async def look(self, connections: Iterable[Connection]) -> None:
         """End who came in by a link that was revoked; let the others stay for as long as theirs is good."""

@@ -3,35 +3,35 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from realtime.admission import Admission
 from realtime.protocol import Code, Refused
 from realtime.sockets.connection import Connection, Connections
 from realtime.sockets.links import Links
+from realtime.sockets.timings import SocketTimings
 
 log = logging.getLogger(__name__)
-
-EXPIRY_CHECK_S: Final = 1.0
-SHARES_CHECK_S: Final = 3.0
-SESSIONS_CHECK_S: Final = 3.0
 
 
 class Stays:
     """Ends connections whose credentials have. ``start``, then ``stop``."""
 
-    def __init__(self, connections: Connections, admission: Admission, links: Links) -> None:
+    def __init__(
+        self, connections: Connections, admission: Admission, links: Links, timings: SocketTimings
+    ) -> None:
         self._connections = connections
         self._admission = admission
         self._links = links
+        self._timings = timings
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to look."""
+        timings = self._timings
         self._tasks = [
-            asyncio.ensure_future(_every(EXPIRY_CHECK_S, self._end_expired)),
-            asyncio.ensure_future(_every(SHARES_CHECK_S, self._look_at_links)),
-            asyncio.ensure_future(_every(SESSIONS_CHECK_S, self._end_ended_sessions)),
+            asyncio.ensure_future(_every(timings.expiry_check_s, self._end_expired)),
+            asyncio.ensure_future(_every(timings.shares_check_s, self._look_at_links)),
+            asyncio.ensure_future(_every(timings.sessions_check_s, self._end_ended_sessions)),
         ]
 
     async def stop(self) -> None:
@@ -71,8 +71,8 @@ class Stays:
         except Refused:
             return  # open ones stay while Redis cannot be asked
         for session_id in ended:
-            for connection in open_[session_id]:
-                connection.end(Refused(Code.REVOKED, "session has ended"))
+            for connection in open_[session_id]:  # one that expired just now is deleted by Redis too
+                connection.end(self.over(connection) or Refused(Code.REVOKED, "session has ended"))
 
 
 async def _every(pause_s: float, action: Callable[[], Awaitable[None]]) -> None:

@@ -36,11 +36,13 @@ from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.store import identity, journeys, points, shares, trip
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/watch"
 VENDORS_REMEMBERED: Final = 10_000
+"""Vendors that are known to be in the store; beyond it the store is asked again."""
 _OVER: Final = (ENDED, EXPIRED)
 
 
@@ -55,6 +57,9 @@ class WatchEvents:
         max_feeds: int,
         now_ms: Callable[[], int],
         alerts: AlertWatch,
+        *,
+        timings: SocketTimings = SOCKET_TIMINGS,
+        vendors_remembered: int = VENDORS_REMEMBERED,
     ) -> None:
         self._db = db
         self._hub = hub
@@ -62,8 +67,9 @@ class WatchEvents:
         self._max_feeds = max_feeds
         self._now_ms = now_ms
         self._made: set[tuple[str, str]] = set()  # vendors seen to exist: a fleet of viewers asks once
+        self._vendors_remembered = vendors_remembered
         self._alerts = alerts
-        self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts)
+        self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts, timings.vendors_check_s)
         self.events = Events(
             {
                 "watch": self._on_watch,
@@ -90,7 +96,7 @@ class WatchEvents:
             wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
             if wanted:
                 await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
-                if len(self._made) + len(wanted) > VENDORS_REMEMBERED:
+                if len(self._made) + len(wanted) > self._vendors_remembered:
                     self._made.clear()
                 self._made |= wanted
 

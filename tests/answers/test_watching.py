@@ -7,9 +7,8 @@ import pytest
 from alerts.alert import Actor, ActorKind
 from alerts.answer import make_token
 from realtime.protocol import Code, Refused
-from realtime.sockets import links
 from realtime.store import shares
-from tests.sockets.kit import Raw, Server, good, now_ms, until
+from tests.sockets.kit import QUICK, Raw, Server, good, now_ms, until
 
 WATCH = "/watch"
 ANN = Actor(ActorKind.OPERATOR, "ann")
@@ -194,7 +193,7 @@ async def test_a_revoked_link_to_an_alert_is_closed_though_the_alert_is_open(ser
 @pytest.mark.parametrize("drill", [True, False])
 @pytest.mark.parametrize("to", ["journey", "alert"])
 async def test_a_link_whose_time_is_up_stays_good_while_an_sos_is_open_and_an_hour_more(
-    server: Server, to: str, drill: bool, monkeypatch: pytest.MonkeyPatch
+    server: Server, to: str, drill: bool
 ) -> None:
     _, journey, alert_id = await alarmed(server, drill=drill)
     expires_ms = now_ms() + 300
@@ -210,7 +209,7 @@ async def test_a_link_whose_time_is_up_stays_good_while_an_sos_is_open_and_an_ho
         await viewer.has_ended()
         assert (await (await server.raw()).connect(WATCH, share=share))["code"] == "not_found"
         return
-    await until(lambda: now_ms() > expires_ms + 2 * links.LATE_MS, "its time is long up")
+    await until(lambda: now_ms() > expires_ms + 2 * QUICK.sockets.link_late_ms, "its time is long up")
     later = await holder(server, share)
     for who in (viewer, later):
         assert (await who.ask(WATCH, "whoami"))["expires_at"] > expires_ms + shares.GRACE_MS - 10_000
@@ -218,7 +217,12 @@ async def test_a_link_whose_time_is_up_stays_good_while_an_sos_is_open_and_an_ho
     dispatcher = await server.viewer()
     assert (await dispatcher.ask(WATCH, "alert:resolve", {"alert_id": alert_id}))["ok"]
     assert await (await server.raw()).connect(WATCH, share=share) == {}
-    monkeypatch.setattr(shares, "GRACE_MS", 0)
+    async with server.db.writer() as connection:
+        by_ms = shares.GRACE_MS + 1
+        moved = "UPDATE alerts SET raised_ms = raised_ms - $2, closed_ms = closed_ms - $2 WHERE alert_id = $1"
+        assert await connection.execute(moved, UUID(alert_id), by_ms) == "UPDATE 1"
+        moved = "UPDATE shares SET expires_ms = expires_ms - $2 WHERE share_id = $1"
+        assert await connection.execute(moved, share.partition(".")[0], by_ms) == "UPDATE 1"
     assert (await (await server.raw()).connect(WATCH, share=share))["code"] == "not_found"
     assert (await viewer.ask(WATCH, "whoami"))["ok"], "was let in until the hour is over"
 
@@ -239,7 +243,7 @@ async def test_with_postgres_away_an_sos_that_was_heard_of_keeps_a_link_good(
         raise Refused(Code.UNAVAILABLE, "the store is away")
 
     monkeypatch.setattr(shares, "lasting", away)
-    await until(lambda: now_ms() > expires_ms + 2 * links.LATE_MS, "its time is long up")
+    await until(lambda: now_ms() > expires_ms + 2 * QUICK.sockets.link_late_ms, "its time is long up")
     if pressed:
         assert (await viewer.ask(WATCH, "whoami"))["expires_at"] > expires_ms + shares.GRACE_MS
     else:

@@ -9,15 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.fanout import areas as areas_module
-from realtime.fanout import hub as hub_module
 from realtime.fanout.areas import AreaJoin
 from realtime.fanout.bus import Item, RedisBus
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.frames import Frame
 from realtime.fanout.grid import Region
-from realtime.fanout.hub import Hub
-from tests.fanout.hub.kit import FakeBus, FakeOrigin, FakeServer, Observer
+from realtime.fanout.hub import Hub, HubBounds
+from tests.fanout.hub.kit import QUICK, FakeBus, FakeOrigin, FakeServer, Observer
 from tests.fanout.kit import until
 
 LIMIT = 10_000
@@ -106,7 +104,7 @@ class Map:
 class World:
     """Boards, what is on them, and a hub."""
 
-    def __init__(self, tick_s: float = 0.002) -> None:
+    def __init__(self, tick_s: float = 0.002, max_markers: int = 2_000) -> None:
         self.bus, self.origin = FakeBus(), FakeOrigin()
         self.observer = Observer()
         self.cut: list[EngineSocket] = []
@@ -124,6 +122,8 @@ class World:
             on_stalled=self.cut.append,
             space=Line(),
             now_ms=lambda: 7,
+            timings=QUICK,
+            bounds=HubBounds(max_markers=max_markers),
         )
         self.hub.start()
 
@@ -185,8 +185,7 @@ class World:
 
 
 @pytest.fixture
-async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(hub_module, "COUNTS_S", 0.01)
+async def world() -> AsyncIterator[World]:
     made = World()
     yield made
     await made.hub.stop()
@@ -338,11 +337,8 @@ async def test_who_is_behind_with_counts_is_given_them_all(world: World) -> None
     await until(lambda: slow.counts == {"c3": 1}, "the slow one")
 
 
-async def test_too_many_markers_are_counted_and_a_map_that_fills_up_is_begun_anew(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(areas_module, "MOST_MARKERS", 4)
-    monkeypatch.setattr(areas_module, "_OVERFULL", 5)
+async def test_too_many_markers_are_counted_and_a_map_that_fills_up_is_begun_anew() -> None:
+    world = World(max_markers=4)
     for n in range(4):
         world.move(f"d{n}", n)
     viewer, at = Map(), region(2, 0, 15)
@@ -355,6 +351,7 @@ async def test_too_many_markers_are_counted_and_a_map_that_fills_up_is_begun_ane
     assert told.counted and told.fresh and viewer.counts == {"c0": 4, "c1": 2}
     world.hub.drop(viewer.socket)
     await until(world.empty, "nothing is left")
+    await world.hub.stop()
 
 
 async def test_what_was_missed_is_made_whole_after_a_doubt(world: World) -> None:

@@ -7,24 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.fanout import bus as bus_module
 from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
 from realtime.fanout.placement import Node, Slots, read_view
 from realtime.fanout.redisurl import ClusterUrl, cluster_url
 from tests.engines_fixtures import engine_folder
 from tests.fanout.kit import until
-from tests.fanout.test_bus import Ear, End
+from tests.fanout.test_bus import QUICK, Ear, End
 from tests.rediscluster import RedisCluster, redis_cluster
 
 CHANNELS = [f"c{n}" for n in range(40)]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Canaries ten times as often."""
-    monkeypatch.setattr(bus_module, "CANARY_S", 0.1)
-    monkeypatch.setattr(bus_module, "CANARY_LOST_S", 1.0)
-    monkeypatch.setattr(bus_module, "RECONNECT_S", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +30,8 @@ class Pair:
 
     def __init__(self, cluster: RedisCluster) -> None:
         self.cluster = cluster
-        self.here = End(RedisBus(cluster.url, timeout_s=1.0), Ear())
-        self.speaker = End(RedisBus(cluster.url, timeout_s=1.0), Ear())
+        self.here = End(RedisBus(cluster.url, timeout_s=1.0, timings=QUICK), Ear())
+        self.speaker = End(RedisBus(cluster.url, timeout_s=1.0, timings=QUICK), Ear())
 
     async def __aenter__(self) -> "Pair":
         for one in (self.here, self.speaker):
@@ -142,7 +133,7 @@ async def test_a_slot_that_moves_takes_its_channels_along_with_a_doubt() -> None
 async def test_a_publisher_that_does_not_listen_finds_moved_slots_too() -> None:
     with engine_folder() as folder, redis_cluster(folder) as cluster:
         async with Pair(cluster) as pair:
-            quiet = RedisBus(cluster.url, timeout_s=1.0)
+            quiet = RedisBus(cluster.url, timeout_s=1.0, timings=QUICK)
             await quiet.publish([Message("c0", "k", [Item("a", 1, b"1")], 7)])
             origin = cluster.owner("wg:c0")
             target = next(node for node in cluster.masters if node is not origin)
@@ -152,7 +143,7 @@ async def test_a_publisher_that_does_not_listen_finds_moved_slots_too() -> None:
             def listens() -> bool:
                 return target.ask("PUBSUB", "SHARDNUMSUB", "wg:c0")[1] == 1
 
-            # On a busy machine the doubt may come of a late canary, before the subscription has moved.
+            # On a busy machine the doubt may come of a late heartbeat, before the subscription has moved.
             await until(listens, "the subscription moves")
             await quiet.publish([Message("c0", "k", [Item("a", 2, b"1")], 7)])
             await until(lambda: pair.here.ear.orders("c0") == [1, 2], "both")

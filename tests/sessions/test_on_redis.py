@@ -13,7 +13,6 @@ import pytest
 from realtime.auth import Principal
 from realtime.fanout.redisurl import Client, client
 from realtime.protocol import Code, Refused
-from realtime.sessions import book as book_module
 from realtime.sessions.book import GRACE_S, PER_SUBJECT, REMEMBERED, SessionBook
 from realtime.sessions.keys import session_key, subject_index, tenant_index
 from realtime.sessions.pairings import Pairing, Pairings
@@ -37,9 +36,9 @@ class Clock:
         return time.monotonic() + self.ahead_s
 
 
-def a_book(client: Client, clock: Clock | None = None) -> SessionBook:
+def a_book(client: Client, clock: Clock | None = None, **bounds: int) -> SessionBook:
     clock = clock or Clock()
-    return SessionBook(client, 2.0, max_s=3_600, now_ms=clock.now_ms, monotonic_s=clock.monotonic_s)
+    return SessionBook(client, 2.0, max_s=3_600, now_ms=clock.now_ms, monotonic_s=clock.monotonic_s, **bounds)
 
 
 @pytest.fixture(params=["valkey", "redis", "cluster"])
@@ -288,11 +287,10 @@ async def test_the_grace_has_an_end_and_one_answer_of_redis_ends_it(redis_url: s
         await direct.aclose()
 
 
-async def test_what_is_remembered_is_bounded(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_is_bounded(redis_url: str) -> None:
     assert REMEMBERED <= 100_000
-    monkeypatch.setattr(book_module, "REMEMBERED", 3)
     redis: Any = client(redis_url, timeout_s=5.0, max_connections=2)
-    book = a_book(redis)
+    book = a_book(redis, remembered=3)
     for _ in range(5):
         _, value = await book.begin(ANA, "", "")
         await book.open(value, new=False)

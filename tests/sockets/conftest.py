@@ -6,26 +6,11 @@ import pytest
 import pytest_asyncio
 import redis as sync_redis
 
-from realtime import admission
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.sockets import area, links, stays
 from tests.engines_fixtures import TEMPLATE, database
 from tests.sockets.kit import SECRET, Server, serving
-
-
-@pytest.fixture(scope="package", autouse=True)
-def often() -> Iterator[None]:
-    """What ended is looked for every 0.2 s instead of every 3."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(admission, "POLL_S", 0.2)
-        patch.setattr(stays, "EXPIRY_CHECK_S", 0.2)
-        patch.setattr(stays, "SHARES_CHECK_S", 0.2)
-        patch.setattr(links, "LATE_MS", 500)
-        patch.setattr(stays, "SESSIONS_CHECK_S", 0.2)
-        patch.setattr(area, "VENDORS_CHECK_S", 0.2)
-        yield
 
 
 @pytest.fixture(scope="package")

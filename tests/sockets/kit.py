@@ -15,13 +15,22 @@ from aiohttp import WSMsgType, web
 
 from realtime.api.routes import SERVER_LIMITS
 from realtime.auth import mint
-from realtime.instance import Instance
+from realtime.instance import Instance, InstanceTimings
 from realtime.settings import Settings
+from realtime.sockets.timings import SocketTimings
 from realtime.store.database import Database
 
 SECRET = "a secret of the tests, 32 bytes long"
 PATIENCE_S = 20.0
 """Long enough for a machine that is busy with other things; nothing waits this long when all is well."""
+
+QUICK = InstanceTimings(
+    revocations_poll_s=0.2,
+    sockets=SocketTimings(
+        expiry_check_s=0.2, shares_check_s=0.2, sessions_check_s=0.2, vendors_check_s=0.2, link_late_ms=500
+    ),
+)
+"""What ended is found within 0.2 s instead of 3."""
 
 
 async def until(condition: Callable[[], Any], what: str = "condition") -> None:
@@ -189,8 +198,8 @@ def good(seq: int, t_ms: int | None = None) -> list[Any]:
 
 @contextlib.asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Server]:
-    """An instance of ``settings`` on a free port."""
-    async with Instance.open(settings) as instance:
+    """An instance of ``settings`` on a free port that checks its credentials often."""
+    async with Instance.open(settings, QUICK) as instance:
         runner = web.AppRunner(instance.app, access_log=None, shutdown_timeout=0.1, **SERVER_LIMITS)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -11,7 +11,6 @@ from alerts.alert import Alert, Kind, Press, State, opened_alert
 from realtime.auth import Principal, ShareGrant
 from realtime.protocol import Code, Refused
 from realtime.safety.news import AlertNews
-from realtime.sockets import links
 from realtime.sockets.links import Links
 from realtime.store import shares
 
@@ -43,9 +42,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def judge(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Links:
-    monkeypatch.setattr(links, "LATE_MS", 6_000)
-    made = Links(None, clock)  # type: ignore[arg-type]
+def judge(clock: Clock) -> Links:
+    made = Links(None, clock, late_ms=6_000)  # type: ignore[arg-type]
     made.news = AlertNews(None)  # type: ignore[arg-type]
     return made
 

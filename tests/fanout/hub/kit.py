@@ -10,10 +10,11 @@ from realtime.fanout.bus import Item, Listener, RedisBus
 from realtime.fanout.channel import LogEnd
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.frames import Frame
-from realtime.fanout.hub import Hub
+from realtime.fanout.hub import Hub, HubBounds, HubTimings
 
 LOG, BOARD = "j:t1/j", "v:t1/v"
 LIMIT = 10_000
+QUICK = HubTimings(check_s=0.05, check_alone_s=0.05, counts_s=0.01, retry_s=0.01)
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Viewer:
 class Here:
     """A hub and everything around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: HubBounds = HubBounds()) -> None:  # noqa: B008
         self.bus, self.origin, self.observer = FakeBus(), FakeOrigin(), Observer()
         self.cut: list[EngineSocket] = []
         self.hub = Hub(
@@ -146,6 +147,8 @@ class Here:
             stall_s=0.05,
             on_stalled=self.cut.append,
             now_ms=lambda: 7,
+            timings=QUICK,
+            bounds=bounds,
         )
         self.hub.start()
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from realtime.fanout import arrivals
+from realtime.fanout.hub import HubBounds
 from tests.fanout.hub.kit import BOARD, LOG, Here, Viewer, newest, spot
 from tests.fanout.kit import until
 
@@ -48,14 +48,13 @@ async def test_a_board_is_joined_without_a_hole_when_positions_come_meanwhile(he
     await until(lambda: newest(viewer) == {"a": 2, "b": 2}, "the newest")
 
 
-async def test_more_than_can_be_kept_while_a_channel_opens_is_read_again(
-    here: Here, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(arrivals, "EARLY_MESSAGES", 3)
+async def test_more_than_can_be_kept_while_a_channel_opens_is_read_again() -> None:
+    here = Here(HubBounds(early_messages=3))
     here.bus.during = lambda: [here.move(f"d{n}", 1) for n in range(10)]
     viewer = Viewer()
     await here.watch_board(viewer)
     await until(lambda: len(newest(viewer)) == 10, "all of them")
+    await here.hub.stop()
 
 
 async def test_two_joiners_at_once_open_once_and_both_are_told_all(here: Here) -> None:

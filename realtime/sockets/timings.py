@@ -1,0 +1,25 @@
+"""How often the sockets of one instance are checked for what no message tells."""
+
+from dataclasses import dataclass
+from typing import Final
+
+LINK_LATE_MS: Final = 6_000
+"""How long after its end a link is waited for: an SOS raised at the last moment is received by then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketTimings:
+    """Pauses between two checks, in seconds. A revoked credential must end its sockets within 5 s."""
+
+    expiry_check_s: float = 1.0
+    """Of expired credentials, on the instance's own clock."""
+    shares_check_s: float = 3.0
+    """Of revoked share links, in Postgres."""
+    sessions_check_s: float = 3.0
+    """Of sessions that were signed out or revoked, in Redis."""
+    vendors_check_s: float = 5.0
+    """Of new vendors of a tenant that is watched as a whole, in Postgres."""
+    link_late_ms: int = LINK_LATE_MS
+
+
+SOCKET_TIMINGS: Final = SocketTimings()

@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import kinds
 
-pytest_plugins = ["tests.engines_fixtures"]
+pytest_plugins = ["tests.engines_fixtures", "tests.variants"]
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S: Final = 6.0
 RENEW_S: Final = 2.0
+"""Between two renewals of the lease: two may be lost before it runs out."""
 MARK_S: Final = 60.0
 """How long a mark outlives the last renewal: long enough for Redis to be away a while and lose nothing."""
 INSTANCES_KEY: Final = "wg:instances"
@@ -50,6 +51,7 @@ class PresenceKeeper:
         stale_after_s: float,
         timeout_s: float,
         now_ms: Callable[[], int],
+        renew_s: float = RENEW_S,
     ) -> None:
         self._publisher = publisher
         self._client = client
@@ -57,6 +59,7 @@ class PresenceKeeper:
         self._stale_after_ms = round(stale_after_s * 1000)
         self._timeout_s = timeout_s
         self._now_ms = now_ms
+        self._renew_s = renew_s
         self._drivers: dict[tuple[str, str], DriverPresence] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.redis_is_up = False
@@ -64,7 +67,7 @@ class PresenceKeeper:
     def start(self) -> None:
         """Begin to renew the lease and to look for silent drivers."""
         self._tasks = [
-            asyncio.ensure_future(_every(RENEW_S, self._renew)),
+            asyncio.ensure_future(_every(self._renew_s, self._renew)),
             asyncio.ensure_future(_every(1.0, self._check)),
         ]
 

@@ -93,8 +93,8 @@ class Ends:
         for server in self._servers:
             await server.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
 
-    async def end(self) -> End:
-        made = End(RedisBus(self.url, timeout_s=2.0, timings=QUICK), Ear())
+    async def end(self, timeout_s: float = 2.0) -> End:
+        made = End(RedisBus(self.url, timeout_s=timeout_s, timings=QUICK), Ear())
         made.bus.start(made.ear)
         self._made.append(made)
         await until(lambda: made.bus.is_up, "the bus")
@@ -107,21 +107,22 @@ class Ends:
             await closed.aclose()
 
 
-@pytest.fixture(params=["valkey", "redis", "cluster"])
-async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
-    """The contract holds on each: what is embedded, Redis itself, a Cluster of three."""
-    if request.param == "cluster":
+@pytest.fixture
+async def ends(
+    redis_kind: str, redis_url_of_kind: str, request: pytest.FixtureRequest
+) -> AsyncIterator[Ends]:
+    """The contract holds on each kind."""
+    servers: list[str] = []
+    if redis_kind == "cluster":
         cluster: RedisCluster = request.getfixturevalue("redis_cluster_of_three")
-        made = Ends(cluster.url, [node.url for node in cluster.masters])
-    elif request.param == "redis":
-        made = Ends(request.getfixturevalue("real_redis_url"))
-    else:
-        made = Ends(request.getfixturevalue("redis_url"))
+        servers = [node.url for node in cluster.masters]
+    made = Ends(redis_url_of_kind, servers)
     await made.subscribed(set())  # whoever of an earlier test still listens
     yield made
     await made.close()
 
 
+@pytest.mark.every_redis
 async def test_what_is_confirmed_is_received_in_order_and_not_by_oneself(ends: Ends) -> None:
     one, two = await ends.end(), await ends.end()
     assert await one.bus.subscribe("c", 5.0)
@@ -134,6 +135,7 @@ async def test_what_is_confirmed_is_received_in_order_and_not_by_oneself(ends: E
     assert two.ear.doubts == []
 
 
+@pytest.mark.every_redis
 async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) -> None:
     idle, watcher, speaker = await ends.end(), await ends.end(), await ends.end()
     heard: list[str] = []
@@ -158,6 +160,7 @@ async def test_without_a_wish_nothing_but_the_canary_is_delivered(ends: Ends) ->
     assert await ends.channels() == {"wg:c"}
 
 
+@pytest.mark.every_redis
 async def test_leaving_and_coming_back_quickly_ends_as_wished(ends: Ends) -> None:
     here, speaker = await ends.end(), await ends.end()
     for number in range(20):
@@ -196,6 +199,7 @@ async def test_two_publishers_are_counted_apart(ends: Ends) -> None:
     assert here.ear.doubts == []
 
 
+@pytest.mark.every_redis
 async def test_a_killed_connection_comes_back_with_a_doubt(ends: Ends) -> None:
     here, speaker = await ends.end(), await ends.end()
     for channel in ("c", "d"):
@@ -209,6 +213,7 @@ async def test_a_killed_connection_comes_back_with_a_doubt(ends: Ends) -> None:
     await until(lambda: 2 in here.ear.orders("c"), "what is said afterwards")
 
 
+@pytest.mark.every_redis
 async def test_a_wish_changed_while_it_connects_is_what_counts_afterwards(ends: Ends) -> None:
     here = await ends.end()
     assert await here.bus.subscribe("old", 5.0)
@@ -247,14 +252,14 @@ async def test_a_wish_changed_while_it_connects_is_what_counts_afterwards(ends: 
     pytest.fail(f"still subscribed to {names}")
 
 
-async def test_a_redis_that_stops_answering_is_noticed_by_the_canary(ends: Ends) -> None:
+async def test_a_redis_that_stops_answering_is_noticed_by_the_canary() -> None:
     with engine_folder() as folder:
         server = EmbeddedRedis(folder, port=0)
         server.start()
         mine = Ends(server.url)
         assert server.pid is not None
         try:
-            here, speaker = await mine.end(), await mine.end()
+            here, speaker = await mine.end(0.5), await mine.end(0.5)
             assert await here.bus.subscribe("c", 5.0)
             os.kill(server.pid, signal.SIGSTOP)
             await until(lambda: not here.bus.is_up, "the notice")
@@ -341,6 +346,7 @@ async def test_a_listener_that_raises_does_not_end_the_bus(ends: Ends) -> None:
     assert here.ear.dropped == ["malformed"]
 
 
+@pytest.mark.every_redis
 async def test_a_foreign_canary_and_a_foreign_channel_do_no_harm(ends: Ends) -> None:
     here = await ends.end()
     assert await here.bus.subscribe("c", 5.0)
@@ -353,6 +359,7 @@ async def test_a_foreign_canary_and_a_foreign_channel_do_no_harm(ends: Ends) -> 
     await until(lambda: here.ear.orders("c") == [2], "the other's")
 
 
+@pytest.mark.every_redis
 async def test_many_channels_at_once_each_confirmed(ends: Ends) -> None:
     here, speaker = await ends.end(), await ends.end()
     channels = [f"c{n}" for n in range(300)]

@@ -25,6 +25,13 @@ async def replicated() -> AsyncIterator[RedisCluster]:
         yield cluster
 
 
+@pytest.fixture(scope="module")
+async def unreplicated() -> AsyncIterator[RedisCluster]:
+    """Three masters alone, for this module to break. Each test leaves it whole."""
+    with engine_folder() as folder, redis_cluster(folder) as cluster:
+        yield cluster
+
+
 class Pair:
     """Two ends on a cluster, one of which has subscribed to every channel."""
 
@@ -97,57 +104,63 @@ async def test_a_node_that_comes_back_by_itself_is_heard_again(replicated: Redis
         await asyncio.to_thread(replicated.wait_whole)
 
 
-async def test_with_no_replica_a_node_that_restarts_is_heard_again_and_the_others_all_along() -> None:
-    with engine_folder() as folder, redis_cluster(folder) as cluster:
-        async with Pair(cluster) as pair:
-            victim = cluster.owner("wg:c0")
-            affected = pair.of(victim)
-            others = [Message(c, "k", [Item("a", 5, b"1")], 7) for c in CHANNELS if c not in affected]
-            await asyncio.to_thread(victim.kill)
-            await until(lambda: not pair.here.bus.is_up, "the notice")
-            await pair.speaker.bus.publish(others)
-            await until(lambda: len(pair.here.ear.messages) == len(others), "the others")
-            with pytest.raises(REDIS_FAULTS):
-                await pair.speaker.say("c0", 6)
-            assert pair.here.ear.doubts == []
-            await asyncio.to_thread(victim.start)
-            await until(lambda: affected <= pair.doubted(), "the doubts")
-            await pair.all_heard(7)
+async def test_with_no_replica_a_node_that_restarts_is_heard_again_and_the_others_all_along(
+    unreplicated: RedisCluster,
+) -> None:
+    cluster = unreplicated
+    async with Pair(cluster) as pair:
+        victim = cluster.owner("wg:c0")
+        affected = pair.of(victim)
+        others = [Message(c, "k", [Item("a", 5, b"1")], 7) for c in CHANNELS if c not in affected]
+        await asyncio.to_thread(victim.kill)
+        await until(lambda: not pair.here.bus.is_up, "the notice")
+        await pair.speaker.bus.publish(others)
+        await until(lambda: len(pair.here.ear.messages) == len(others), "the others")
+        with pytest.raises(REDIS_FAULTS):
+            await pair.speaker.say("c0", 6)
+        assert pair.here.ear.doubts == []
+        await asyncio.to_thread(victim.start)
+        await until(lambda: affected <= pair.doubted(), "the doubts")
+        await pair.all_heard(7)
 
 
-async def test_a_slot_that_moves_takes_its_channels_along_with_a_doubt() -> None:
-    with engine_folder() as folder, redis_cluster(folder) as cluster:
-        async with Pair(cluster) as pair:
-            for channel in ("c0", "c1"):
-                origin = cluster.owner(f"wg:{channel}")
-                target = next(node for node in cluster.masters if node is not origin)
-                await asyncio.to_thread(cluster.move_slot, f"wg:{channel}", target)
-            await until(lambda: pair.doubted() >= {"c0", "c1"}, "the doubts")
-            assert pair.doubted() == {"c0", "c1"}
-            await pair.all_heard(1)
-            assert await pair.here.bus.subscribe("new", 5.0)
-            await pair.here.bus.unsubscribe("c0")
-            assert "c0" not in pair.here.bus.subscriptions
-
-
-async def test_a_publisher_that_does_not_listen_finds_moved_slots_too() -> None:
-    with engine_folder() as folder, redis_cluster(folder) as cluster:
-        async with Pair(cluster) as pair:
-            quiet = RedisBus(cluster.url, timeout_s=1.0, timings=QUICK)
-            await quiet.publish([Message("c0", "k", [Item("a", 1, b"1")], 7)])
-            origin = cluster.owner("wg:c0")
+async def test_a_slot_that_moves_takes_its_channels_along_with_a_doubt(
+    unreplicated: RedisCluster,
+) -> None:
+    cluster = unreplicated
+    async with Pair(cluster) as pair:
+        for channel in ("c0", "c1"):
+            origin = cluster.owner(f"wg:{channel}")
             target = next(node for node in cluster.masters if node is not origin)
-            await asyncio.to_thread(cluster.move_slot, "wg:c0", target)
-            await until(lambda: "c0" in pair.doubted(), "the doubt")
+            await asyncio.to_thread(cluster.move_slot, f"wg:{channel}", target)
+        await until(lambda: pair.doubted() >= {"c0", "c1"}, "the doubts")
+        assert pair.doubted() == {"c0", "c1"}
+        await pair.all_heard(1)
+        assert await pair.here.bus.subscribe("new", 5.0)
+        await pair.here.bus.unsubscribe("c0")
+        assert "c0" not in pair.here.bus.subscriptions
 
-            def listens() -> bool:
-                return target.ask("PUBSUB", "SHARDNUMSUB", "wg:c0")[1] == 1
 
-            # On a busy machine the doubt may come of a late heartbeat, before the subscription has moved.
-            await until(listens, "the subscription moves")
-            await quiet.publish([Message("c0", "k", [Item("a", 2, b"1")], 7)])
-            await until(lambda: pair.here.ear.orders("c0") == [1, 2], "both")
-            await quiet.stop()
+async def test_a_publisher_that_does_not_listen_finds_moved_slots_too(
+    unreplicated: RedisCluster,
+) -> None:
+    cluster = unreplicated
+    async with Pair(cluster) as pair:
+        quiet = RedisBus(cluster.url, timeout_s=1.0, timings=QUICK)
+        await quiet.publish([Message("c0", "k", [Item("a", 1, b"1")], 7)])
+        origin = cluster.owner("wg:c0")
+        target = next(node for node in cluster.masters if node is not origin)
+        await asyncio.to_thread(cluster.move_slot, "wg:c0", target)
+        await until(lambda: "c0" in pair.doubted(), "the doubt")
+
+        def listens() -> bool:
+            return target.ask("PUBSUB", "SHARDNUMSUB", "wg:c0")[1] == 1
+
+        # On a busy machine the doubt may come of a late heartbeat, before the subscription has moved.
+        await until(listens, "the subscription moves")
+        await quiet.publish([Message("c0", "k", [Item("a", 2, b"1")], 7)])
+        await until(lambda: pair.here.ear.orders("c0") == [1, 2], "both")
+        await quiet.stop()
 
 
 # --- names and answers

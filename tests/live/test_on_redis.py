@@ -34,13 +34,9 @@ class Place:
         await cast(Any, self.client).script_flush()
 
 
-@pytest.fixture(params=["valkey", "redis", "cluster"])
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
-    name = {"valkey": "redis_url", "redis": "real_redis_url", "cluster": "redis_cluster_of_three"}[
-        request.param
-    ]
-    given = request.getfixturevalue(name)
-    made = Place(given if isinstance(given, str) else given.url)
+@pytest.fixture
+async def place(redis_url_of_kind: str) -> AsyncIterator[Place]:
+    made = Place(redis_url_of_kind)
     yield made
     await made.client.aclose()
 
@@ -53,6 +49,7 @@ def as_dict(values: Sequence[Stored]) -> dict[str, Stored]:
     return {stored.item.key: stored for stored in values}
 
 
+@pytest.mark.every_redis
 async def test_the_newer_stays_whoever_writes_last(place: Place) -> None:
     big = 2**62
     for values in ([spot("a", 9), spot("b", big)], [spot("a", 10), spot("b", big - 1)], [spot("a", 2)]):
@@ -64,6 +61,7 @@ async def test_the_newer_stays_whoever_writes_last(place: Place) -> None:
     assert await place.state.read("t1", "v2", "positions") == []
 
 
+@pytest.mark.every_redis
 async def test_many_vendors_and_many_drivers_go_in_one_round_trip(place: Place) -> None:
     writes = [
         ("t1", f"v{v}", kind, [spot(f"d{v}", v + 1)]) for v in range(50) for kind in ("positions", PRESENCE)
@@ -77,6 +75,7 @@ async def test_many_vendors_and_many_drivers_go_in_one_round_trip(place: Place) 
     assert as_dict(await place.state.read("t1", "crowd", "positions")) == as_dict(crowd)
 
 
+@pytest.mark.every_redis
 async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(place: Place) -> None:
     await place.state.write("t1", "v1", "positions", [spot("a", 1)])
     await place.forget_scripts()
@@ -96,6 +95,7 @@ async def test_whether_a_vendor_is_built_is_remembered(place: Place) -> None:
     assert not await place.state.is_built("t1", "v2")
 
 
+@pytest.mark.every_redis
 async def test_the_limit_is_counted_by_principal_and_operation(place: Place) -> None:
     limiter = RedisLimiter(place.client, 5.0, per_window={"watch": 3}, default=1_000)
     here = cast(Principal, SimpleNamespace(tenant="t1", sub="here"))
@@ -130,6 +130,7 @@ async def test_the_limit_of_who_is_nobody_yet_is_counted_by_where_they_are(place
         await limiter.check_address(address, "redeem")
 
 
+@pytest.mark.every_redis
 async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place: Place) -> None:
     now_ms = 1_780_000_000_000
     bus = RedisBus(place.url)
@@ -161,6 +162,7 @@ async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place
     await bus.stop()
 
 
+@pytest.mark.every_redis
 async def test_those_who_ask_at_once_share_round_trips_and_are_counted_one_by_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,12 +219,19 @@ async def test_a_cluster_of_which_no_node_answers_is_away_like_any_redis() -> No
     await place.client.aclose()
 
 
+@pytest.mark.every_redis
 async def test_presence_that_is_lost_while_the_lease_is_not_is_told_again(place: Place) -> None:
     redis = cast(Any, place.client)
     bus = RedisBus(place.url)
     publisher = LivePublisher(None, bus, place.state, lambda: 1_000_000)
     keeper = PresenceKeeper(
-        publisher, place.client, instance="here", stale_after_s=60, timeout_s=5.0, now_ms=lambda: 1_000_000
+        publisher,
+        place.client,
+        instance="here",
+        stale_after_s=60,
+        timeout_s=5.0,
+        now_ms=lambda: 1_000_000,
+        renew_s=0.1,
     )
     for vendor in ("v1", "v2"):
         keeper.connected("t1", vendor, f"of {vendor}", 1)

@@ -41,11 +41,9 @@ def a_book(client: Client, clock: Clock | None = None, **bounds: int) -> Session
     return SessionBook(client, 2.0, max_s=3_600, now_ms=clock.now_ms, monotonic_s=clock.monotonic_s, **bounds)
 
 
-@pytest.fixture(params=["valkey", "redis", "cluster"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    names = {"valkey": "redis_url", "redis": "real_redis_url", "cluster": "redis_cluster_of_three"}
-    given = request.getfixturevalue(names[request.param])
-    made = client(given if isinstance(given, str) else given.url, timeout_s=5.0, max_connections=20)
+@pytest.fixture
+async def redis(redis_url_of_kind: str) -> AsyncIterator[Client]:
+    made = client(redis_url_of_kind, timeout_s=5.0, max_connections=20)
     yield made
     await made.aclose()
 
@@ -68,6 +66,7 @@ async def test_a_session_is_who_the_token_was(redis: Client) -> None:
     assert (await book.open(value, new=True)).vendors is None
 
 
+@pytest.mark.every_redis
 async def test_a_session_ends_everywhere_at_once(redis: Client) -> None:
     here, there = a_book(redis), a_book(redis)
     session, value = await here.begin(ANA, "", "")
@@ -105,6 +104,7 @@ async def test_all_that_is_kept_goes_by_itself(redis: Client) -> None:
     assert await redis.pexpiretime(tenant_index("t1")) == later.expires_ms, "an index lasts as its last"
 
 
+@pytest.mark.every_redis
 async def test_one_more_than_the_bound_ends_the_oldest_and_no_other_subjects(redis: Client) -> None:
     clock = Clock()
     book = a_book(redis, clock)
@@ -135,6 +135,7 @@ async def test_one_that_is_over_makes_room_before_one_that_is_not(redis: Client)
     assert await redis.zscore(subject_index("t1", "ana"), sessions[5].session_id) is None
 
 
+@pytest.mark.every_redis
 async def test_lists_come_in_pages(redis: Client) -> None:
     clock = Clock()
     book = a_book(redis, clock)
@@ -204,6 +205,7 @@ async def test_a_record_that_cannot_be_read_lets_nobody_in(redis: Client) -> Non
         assert await refusal(book, value) is Code.UNAUTHENTICATED
 
 
+@pytest.mark.every_redis
 async def test_a_code_is_good_once_however_many_come_at_once(redis: Client) -> None:
     pairings = Pairings(redis, 5.0)
     for _ in range(20):

@@ -17,9 +17,9 @@ from realtime.fanout.engineserver import EngineServer
 from realtime.fanout.frames import Frame
 from tests.fanout.kit import PATIENCE_S, until
 
-__all__ = ["PATIENCE_S", "Raw", "Server", "both_loops", "masked", "serving", "until", "upgrade_request"]
+__all__ = ["PATIENCE_S", "Raw", "Server", "masked", "module_loop", "serving", "until", "upgrade_request"]
 
-both_loops = pytest.mark.asyncio(loop_scope="module")
+module_loop = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass

@@ -9,9 +9,9 @@ import pytest
 from aiohttp import WSMsgType
 
 from realtime.fanout.frames import Frame
-from tests.fanout.engineio.kit import PATIENCE_S, Raw, both_loops, masked, serving, until
+from tests.fanout.engineio.kit import PATIENCE_S, Raw, masked, module_loop, serving, until
 
-pytestmark = both_loops
+pytestmark = [module_loop, pytest.mark.both_loops]
 
 
 async def test_a_polling_client_that_closes_has_its_pending_poll_ended_well() -> None:

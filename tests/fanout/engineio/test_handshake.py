@@ -5,9 +5,9 @@ import json
 import pytest
 from aiohttp import WSServerHandshakeError
 
-from tests.fanout.engineio.kit import Raw, both_loops, masked, serving, until, upgrade_request
+from tests.fanout.engineio.kit import Raw, masked, module_loop, serving, until, upgrade_request
 
-pytestmark = both_loops
+pytestmark = module_loop
 FIELDS = {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
 
 

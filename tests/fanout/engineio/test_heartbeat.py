@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from realtime.fanout.delayline import DelayLine
-from tests.fanout.engineio.kit import PATIENCE_S, both_loops, serving, until
+from tests.fanout.engineio.kit import PATIENCE_S, module_loop, serving, until
 
-pytestmark = both_loops
+pytestmark = [module_loop, pytest.mark.both_loops]
 
 
 async def test_a_polling_client_that_answers_its_pings_stays() -> None:

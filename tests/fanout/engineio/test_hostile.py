@@ -7,9 +7,9 @@ import pytest
 from realtime.fanout.engine import HARD_LIMIT_FACTOR, broadcast
 from realtime.fanout.frames import Frame
 from realtime.fanout.websocket import PONG_BUFFER_BYTES
-from tests.fanout.engineio.kit import Raw, both_loops, masked, serving, until, upgrade_request
+from tests.fanout.engineio.kit import Raw, masked, module_loop, serving, until, upgrade_request
 
-pytestmark = both_loops
+pytestmark = [module_loop, pytest.mark.both_loops]
 
 
 @pytest.mark.parametrize(

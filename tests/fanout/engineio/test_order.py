@@ -7,9 +7,9 @@ import pytest
 from realtime.fanout.backlog import BACKLOG_BYTES, BACKLOG_MESSAGES
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.frames import Frame
-from tests.fanout.engineio.kit import PATIENCE_S, Raw, Server, both_loops, masked, serving, until
+from tests.fanout.engineio.kit import PATIENCE_S, Raw, Server, masked, module_loop, serving, until
 
-pytestmark = both_loops
+pytestmark = [module_loop, pytest.mark.both_loops]
 MOST_READ_AT_ONCE_BYTES = 512 * 1024
 
 

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import WSMsgType
 
 from realtime.fanout.frames import Frame
-from tests.fanout.engineio.kit import PATIENCE_S, both_loops, serving, until
+from tests.fanout.engineio.kit import PATIENCE_S, module_loop, serving, until
 
-pytestmark = both_loops
+pytestmark = [module_loop, pytest.mark.both_loops]
 
 
 async def test_the_probe_ends_the_pending_poll_and_the_upgrade_moves_the_session() -> None:

@@ -221,6 +221,7 @@ def on_a_loop_of_its_own(run: Callable[[], Any], policy: asyncio.AbstractEventLo
 
 
 POLICIES = {"asyncio": asyncio.DefaultEventLoopPolicy, "uvloop": uvloop.EventLoopPolicy}
+OTHER_LOOP = pytest.param(asyncio.DefaultEventLoopPolicy, marks=pytest.mark.long)
 CHECKS = settings(
     deadline=None,
     database=None,
@@ -230,7 +231,7 @@ CHECKS = settings(
 )
 
 
-@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("policy", [OTHER_LOOP, uvloop.EventLoopPolicy], ids=POLICIES)
 def test_members_get_what_the_model_says(policy: Any, redis_url: str) -> None:
     @settings(CHECKS, max_examples=5, derandomize=True)
     @given(script=SCRIPTS)

@@ -1,14 +1,14 @@
-"""Every test here runs on both event loops."""
+"""Every test here runs on both event loops; see `tests.variants`."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import uvloop
+from tests.variants import LOOPS
 
 
 def pytest_asyncio_loop_factories(
     config: Any, item: Any
-) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """What pytest-asyncio makes a module's loops with."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return LOOPS

@@ -131,6 +131,7 @@ async def test_what_is_sent_while_the_handler_decides_waits_for_its_answer() -> 
         assert said[1:] == ['2/slow,["early"]', '3/slow,1["answer"]']
 
 
+@pytest.mark.both_loops
 async def test_who_is_told_too_much_before_it_is_let_in_is_cut_off() -> None:
     server = plain(buffer_limit_bytes=10_000)
 
@@ -197,6 +198,7 @@ async def test_handlers_may_take_credentials_or_not() -> None:
         assert await client.recv() == '4/third,{"message":"Invalid namespace"}'
 
 
+@pytest.mark.both_loops
 async def test_a_session_that_is_in_no_namespace_in_time_is_closed() -> None:
     server = reference(connect_timeout_s=0.15)
     async with serving(server) as here:

@@ -158,6 +158,7 @@ async def test_with_async_handlers_a_slow_one_holds_nobody_up() -> None:
         assert await client.recv() == '31["slow"]'
 
 
+@pytest.mark.both_loops
 async def test_a_client_cannot_start_handlers_without_a_bound() -> None:
     server = plain()
     release, running = asyncio.Event(), 0
@@ -198,6 +199,7 @@ async def test_call_brings_the_clients_answer(transport: str) -> None:
             assert await asking == meaning
 
 
+@pytest.mark.both_loops
 async def test_call_gives_up_in_time_and_a_late_or_wrong_answer_is_ignored() -> None:
     server = plain()
     server.on("good", lambda sid: 1)

@@ -175,6 +175,7 @@ async def test_a_leaver_touches_its_own_rooms_only() -> None:
         assert rooms[3].keys() == {stays}
 
 
+@pytest.mark.both_loops
 async def test_a_member_that_does_not_read_is_cut_off_and_the_others_hear_everything() -> None:
     """Nothing is skipped in silence: who cannot be told everything is not told the rest."""
     server = plain(buffer_limit_bytes=4_096)

@@ -37,6 +37,7 @@ from realtime.mirror.remote import open_remote
 from realtime.protocol import Refused
 from realtime.safety import announcer
 from realtime.safety.announcer import Announcer
+from realtime.safety.auditor import AUDIT_S
 from realtime.safety.listening import AlertListener
 from realtime.safety.news import AlertNews
 from realtime.safety.standby import Disk, Standby
@@ -62,7 +63,9 @@ _AWAY: Final = (Refused, Away, asyncpg.PostgresError, *REDIS_FAULTS)
 class Worker:
     """A worker. `open` makes and starts it; serve ``app``; `drain` before the end."""
 
-    def __init__(self, settings: Settings, db: Database, client: Client, disk: Disk) -> None:
+    def __init__(
+        self, settings: Settings, db: Database, client: Client, disk: Disk, *, audit_every_s: float = AUDIT_S
+    ) -> None:
         self._settings = settings
         self._disk = disk
         self._db = db
@@ -84,6 +87,7 @@ class Worker:
             is_online=online_in(self._state),
             keep=lambda tried: self._standby.outcomes.keep(tried),
             journal=lambda: self._standby.importer.beat(),
+            audit_every_s=audit_every_s,
         )
         self._standby = Standby(
             settings,
@@ -121,12 +125,12 @@ class Worker:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator["Worker"]:
+    async def open(cls, settings: Settings, *, audit_every_s: float = AUDIT_S) -> AsyncIterator["Worker"]:
         """A started worker, stopped when the block ends."""
         db = await Database.open(settings)
         client = redis_client(settings)
         disk = await Disk.open(settings, "worker", db, wall_clock_ms)
-        worker = cls(settings, db, client, disk)
+        worker = cls(settings, db, client, disk, audit_every_s=audit_every_s)
         worker._start()
         try:
             yield worker

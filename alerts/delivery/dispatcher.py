@@ -16,7 +16,7 @@ from typing import Final
 from alerts.attempt import Channel
 from alerts.delivery.breaker import BreakerState
 from alerts.delivery.meter import Meter, NoMeter
-from alerts.delivery.recorder import Keep, Recorder
+from alerts.delivery.recorder import TRIES, Keep, Recorder
 from alerts.delivery.trying import Bounds, tried
 from alerts.delivery.ways import Way, down
 from alerts.ports import Away, Job, Ledger
@@ -43,7 +43,7 @@ class Dispatcher:
     know. ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``:
     monotonic seconds, which go on while the process is frozen. ``keep``: where outcomes go when the
     ledger is away. ``settling_s``: for how long nothing is done when the ledger is back, so that what was
-    done without it can be brought in.
+    done without it can be brought in. ``max_record_tries``: how often one outcome is recorded at most.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Dispatcher:
         meter: Meter | None = None,
         keep: Keep | None = None,
         settling_s: float = 0.0,
+        max_record_tries: int = TRIES,
     ) -> None:
         self._ledger: Final = ledger
         self._by: Final = by
@@ -70,7 +71,7 @@ class Dispatcher:
         self._jitter: Final = jitter
         self._meter: Final = meter or NoMeter()
         self._ways: Final = ways
-        self._recorder: Final = Recorder(ledger, self._meter, jitter, keep)
+        self._recorder: Final = Recorder(ledger, self._meter, jitter, keep, max_tries=max_record_tries)
         self._awake: Final = asyncio.Event()
         self._sending: Final[set[asyncio.Task[None]]] = set()
         self._settling_s: Final = settling_s

@@ -35,12 +35,19 @@ class Recorder:
     """Records; `start` begins to try again what could not be."""
 
     def __init__(
-        self, ledger: Ledger, meter: Meter, jitter: Callable[[], float], keep: Keep | None = None
+        self,
+        ledger: Ledger,
+        meter: Meter,
+        jitter: Callable[[], float],
+        keep: Keep | None = None,
+        *,
+        max_tries: int = TRIES,
     ) -> None:
         self._ledger: Final = ledger
         self._meter: Final = meter
         self._jitter: Final = jitter
         self._keep: Final = keep
+        self._max_tries: Final = max_tries
         self._waiting: deque[tuple[Tried, int]] = deque()
         """With how often each was tried."""
         self._trying: tuple[Tried, int] | None = None
@@ -131,7 +138,7 @@ class Recorder:
             raise
         finally:
             self._trying = None
-        if not went and tries < TRIES:
+        if not went and tries < self._max_tries:
             self._remember(tried, tries + 1)
         elif not went:
             log.error("an outcome is given up; it will be looked up")

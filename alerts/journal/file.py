@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,22 @@ _SEAL_BYTES: Final = 12 + 16
 _Seen = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """How large a journal may become."""
+
+    max_bytes: int = MAX_BYTES
+    """Beyond it nothing is taken any more."""
+    reserved_bytes: int = RESERVED_BYTES
+    """The last of it is for presses alone."""
+    compact_bytes: int = COMPACT_BYTES
+    """A smaller file is not worth rewriting."""
+
+
+JOURNAL_LIMITS: Final = JournalLimits()
+"""Those of production."""
+
+
 class InUse(OSError):
     """Another process owns the folder."""
 
@@ -47,13 +64,19 @@ class JournalFile:
     """
 
     def __init__(
-        self, folder: Path, key: bytes, whole: Callable[[], Sequence[bytes]], lost: Callable[[], None]
+        self,
+        folder: Path,
+        key: bytes,
+        whole: Callable[[], Sequence[bytes]],
+        lost: Callable[[], None],
+        limits: JournalLimits = JOURNAL_LIMITS,
     ) -> None:
         self._folder: Final = folder
         self._path: Final = folder / "journal"
         self._key: Final = key
         self._whole: Final = whole
         self._lost: Final = lost
+        self._limits: Final = limits
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._lock = -1
         self._file = -1
@@ -86,7 +109,8 @@ class JournalFile:
         """Why ``content`` cannot be appended. Only what is ``urgent`` goes into the last of the room."""
         if self._lock < 0:
             return "the journal is closed"
-        room = MAX_BYTES if urgent else MAX_BYTES - RESERVED_BYTES
+        limits = self._limits
+        room = limits.max_bytes if urgent else limits.max_bytes - limits.reserved_bytes
         if len(content) > MAX_RECORD_BYTES or self.size_bytes + len(content) > room:
             return "the journal is full"
         return None
@@ -114,7 +138,7 @@ class JournalFile:
 
     def is_full(self) -> bool:
         """Whether only cries for help are taken."""
-        return self.size_bytes > MAX_BYTES - RESERVED_BYTES
+        return self.size_bytes > self._limits.max_bytes - self._limits.reserved_bytes
 
     # --- writing
 
@@ -137,7 +161,7 @@ class JournalFile:
     async def _make_ready(self) -> None:
         """Have a file, and one that is not much longer than what it says."""
         is_lost = self._file < 0
-        if not is_lost and self._size <= max(COMPACT_BYTES, 4 * self._rewritten_bytes):
+        if not is_lost and self._size <= max(self._limits.compact_bytes, 4 * self._rewritten_bytes):
             return
         contents = list(self._whole())  # nothing that is not on the disk is in it
         try:

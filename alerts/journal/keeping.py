@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from alerts.attempt import StatusReport
 from alerts.case import Case, Changes
 from alerts.clocks import settled_into
-from alerts.journal.file import JournalFile
+from alerts.journal.file import JOURNAL_LIMITS, JournalFile, JournalLimits
 from alerts.journal.records import Delta, Early, Gone, Kept, Whole, delta_of, replayed, written
 from alerts.journal.shelf import Shelf
 from alerts.ports import Away
@@ -31,6 +31,7 @@ class Keeping:
         key: bytes,
         now_ms: Callable[[], int],
         on_change: Callable[[Kept], None] | None = None,
+        limits: JournalLimits = JOURNAL_LIMITS,
     ) -> None:
         self.shelf: Final = Shelf()
         self.early: dict[StatusReport, None] = {}
@@ -39,7 +40,7 @@ class Keeping:
         self.now_ms: Final = now_ms
         self.closing: Final[set[UUID]] = set()
         """Cases of which nothing new is sent."""
-        self._file: Final = JournalFile(folder, key, self._whole, self.shelf.give_up)
+        self._file: Final = JournalFile(folder, key, self._whole, self.shelf.give_up, limits)
         self._sending: Final[dict[UUID, dict[UUID, int]]] = {}
         self._landed: Final = asyncio.Event()
         self._held: Final[dict[UUID, asyncio.Event]] = {}

@@ -25,6 +25,7 @@ from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import claim_ms, contact_of, leased, may_settle, of_provider, urgency
 from alerts.clocks import settled_into
 from alerts.journal.early import EarlyWords
+from alerts.journal.file import JOURNAL_LIMITS, JournalLimits
 from alerts.journal.keeping import Keeping
 from alerts.journal.records import Kept, history, together
 from alerts.journal.sight import Sight
@@ -58,9 +59,10 @@ class LocalLedger:
         now_ms: Callable[[], int],
         jitter: Jitter = random.random,
         on_change: Callable[[Kept], None] | None = None,
+        limits: JournalLimits = JOURNAL_LIMITS,
     ) -> "LocalLedger":
         """The ledger that ``folder`` has, or an empty one. Raises `alerts.journal.file.InUse`, OSError."""
-        keeping = Keeping(folder, key, now_ms, on_change)
+        keeping = Keeping(folder, key, now_ms, on_change, limits)
         if unread := await keeping.open():
             log.error("%d records of the journal make no sense", unread)
         return cls(keeping, jitter)

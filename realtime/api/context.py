@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from realtime.api.limits import REQUEST_LIMITS, RequestLimits
 from realtime.api.ports import (
     CodeService,
     EraserService,
@@ -43,3 +44,4 @@ class ApiContext:
     """None: no way out is set up by which a code could be sent."""
     eraser: EraserService | None = None
     now_ms: Callable[[], int] = wall_clock_ms
+    limits: RequestLimits = REQUEST_LIMITS

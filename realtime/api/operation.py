@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from realtime import access
 from realtime.api.context import ApiContext
+from realtime.api.limits import REQUEST_LIMITS
 from realtime.api.ports import Health
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused, shown
@@ -31,10 +32,6 @@ B = TypeVar("B", bound=msgspec.Struct)
 TOKEN_PARAMETERS: Final = frozenset(
     {"token", "access_token", "auth_token", "id_token", "authorization", "auth", "bearer", "jwt", "secret"}
 )
-REQUEST_TIMEOUT_S: Final = 30.0
-"""What one request may take at most, streamed answers excepted: they are bounded page by page."""
-
-BODY_TIMEOUT_S: Final = 10.0
 BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 CONSOLE_HEADER: Final = "X-Wayguard"
@@ -112,7 +109,8 @@ async def answer(
     operation: AnyOperation, request: web.Request, health: Health, context: ApiContext | None
 ) -> web.StreamResponse:
     """Runs ``operation`` for ``request``. Raises Refused."""
-    timeout_s = None if operation.streams else REQUEST_TIMEOUT_S
+    limits = REQUEST_LIMITS if context is None else context.limits
+    timeout_s = None if operation.streams else limits.request_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
             call = await _call(operation, request, health, context)
@@ -140,7 +138,9 @@ async def _call(
     raw = b""
     if operation.method in BODY_METHODS:
         assert context is not None
-        raw = await read_body(request, context.settings.max_frame_bytes)
+        raw = await read_body(
+            request, context.settings.max_frame_bytes, timeout_s=context.limits.body_timeout_s
+        )
     body = _decoded(raw, operation) if operation.method in BODY_METHODS else operation.body_shape()
     return Call(request, path, shaped_query, body, raw, health, context, principal)
 
@@ -232,13 +232,13 @@ def fact(error: msgspec.ValidationError) -> str:
     return f"{name}: {text[:1].lower()}{text[1:]}"[:160]
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+async def read_body(request: web.Request, limit_bytes: int, *, timeout_s: float) -> bytes:
     """The whole body, decompressed. Raises Refused(too_large, stalled or malformed)."""
     if (request.content_length or 0) > limit_bytes:
         raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
     body = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit_bytes:

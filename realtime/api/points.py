@@ -8,7 +8,7 @@ from aiohttp import web
 
 from realtime.api import errors, geojson, gpx
 from realtime.api.journeys import visible
-from realtime.api.operation import REQUEST_TIMEOUT_S, Call
+from realtime.api.operation import Call
 from realtime.api.shapes import JourneyPath, JourneyPoints, NoBody, PointsQuery
 from realtime.protocol import Code, Refused
 from realtime.store import points
@@ -20,19 +20,13 @@ Pages = AsyncGenerator[list[Record], None]
 Pieces = AsyncGenerator[bytes, None]
 
 DEFAULT_PAGE: Final = 1_000
-STREAM_PAGE: Final = 500
-"""Points read, written and forgotten at a time; few enough that the event loop is never held for long."""
-
-WRITE_TIMEOUT_S: Final = 30.0
-"""A client that takes nothing for this long is cut off."""
-
 SETTLED_MS: Final = 3_600_000
 """How long after its last possible hour a journey is certain not to change, so that a replica will do."""
 
 
 async def get_points(call: PointsCall) -> JourneyPoints | web.StreamResponse:
     """Points after ``since_seq`` in seq order."""
-    async with asyncio.timeout(REQUEST_TIMEOUT_S):
+    async with asyncio.timeout(call.context.limits.request_timeout_s):
         journey = await visible(call)
     if call.query.format == "json":
         return await _page(call, journey)
@@ -66,10 +60,10 @@ async def _read(call: PointsCall, journey: Journey, since_seq: int, limit: int) 
 
 
 async def _pages(call: PointsCall, journey: Journey) -> Pages:
-    since_seq = call.query.since_seq
-    while page := await _read(call, journey, since_seq, STREAM_PAGE):
+    since_seq, limit = call.query.since_seq, call.context.limits.stream_page_points
+    while page := await _read(call, journey, since_seq, limit):
         yield page
-        if len(page) < STREAM_PAGE:
+        if len(page) < limit:
             return
         since_seq = page[-1].point.seq
 
@@ -89,10 +83,11 @@ async def _stream(call: PointsCall, journey: Journey) -> web.StreamResponse:
         }
     )
     await response.prepare(call.request)
+    timeout_s = call.context.limits.write_timeout_s
     try:
-        await _write(response, first)
+        await _write(response, first, timeout_s)
         async for piece in pieces:
-            await _write(response, piece)
+            await _write(response, piece, timeout_s)
         await response.write_eof()
     except Exception as error:
         if not isinstance(error, ConnectionError | TimeoutError):
@@ -104,8 +99,8 @@ async def _stream(call: PointsCall, journey: Journey) -> web.StreamResponse:
     return response
 
 
-async def _write(response: web.StreamResponse, piece: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT_S):
+async def _write(response: web.StreamResponse, piece: bytes, timeout_s: float) -> None:
+    async with asyncio.timeout(timeout_s):
         await response.write(piece)
 
 

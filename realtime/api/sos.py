@@ -17,7 +17,8 @@ from alerts.ports import Taken
 from alerts.press import parse_press
 from alerts.shown import as_shown_to_driver
 from realtime import metrics
-from realtime.api.operation import BODY_TIMEOUT_S, Call, bearer
+from realtime.api.limits import BODY_TIMEOUT_S
+from realtime.api.operation import Call, bearer
 from realtime.api.shapes import NoBody, NoPath, NoQuery, SosAck
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused
@@ -45,6 +46,19 @@ class SosIntake(Protocol):
         """Keep a press durably. Idempotent by ``sos_id``. Raises Refused(unavailable)."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SosLimits:
+    """How much of a body is read, and for how long."""
+
+    body_timeout_s: float = BODY_TIMEOUT_S
+    read_bytes: int = READ_BYTES
+    discard_bytes: int = SWALLOWED_BYTES
+
+
+SOS_LIMITS: Final = SosLimits()
+"""Those of production."""
+
+
 @dataclass(frozen=True, slots=True)
 class SosDesk:
     """What the operation needs; an application that serves it has one under `DESK`."""
@@ -52,6 +66,7 @@ class SosDesk:
     authenticator: SosAuthenticator
     intake: SosIntake
     now_ms: Callable[[], int]
+    limits: SosLimits = SOS_LIMITS
 
 
 DESK: Final = web.AppKey("sos", SosDesk)
@@ -64,7 +79,7 @@ async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
     driver, vendor = principal.driver, principal.home_vendor
     if principal.role != "driver" or driver is None or vendor is None:
         raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
-    body = await _whatever_came(call.request)
+    body = await _whatever_came(call.request, desk.limits)
     received_ms = desk.now_ms()
     try:
         press = parse_press(
@@ -84,15 +99,15 @@ async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
     return SosAck(alert_id=shown.alert_id, state=shown.state, durability=taken.durability)
 
 
-async def _whatever_came(request: web.Request) -> bytes:
+async def _whatever_came(request: web.Request, limits: SosLimits) -> bytes:
     """The body as far as it was sent, can be unpacked, and is not absurdly large."""
     body, came = bytearray(), 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(limits.body_timeout_s):
             async for chunk in request.content.iter_any():
-                body += chunk[: READ_BYTES - len(body)]
+                body += chunk[: limits.read_bytes - len(body)]
                 came += len(chunk)
-                if came > SWALLOWED_BYTES:
+                if came > limits.discard_bytes:
                     break
     except (TimeoutError, HttpProcessingError, web.PayloadAccessError, web.RequestPayloadError, OSError):
         pass  # what has come may hold all that is needed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from realtime.engines import processes
 from realtime.engines.errors import EngineError
-from realtime.engines.layout import DataDir
+from realtime.engines.layout import RELOCATED, DataDir
 
 _BENEATH_EPHEMERAL = range(12_000, 32_000)
 _told: set[int] = set()
@@ -20,8 +20,8 @@ class Embedded(ABC):
 
     name: str
 
-    def __init__(self, data_dir: Path, port: int | None = None) -> None:
-        self.data = DataDir(data_dir)
+    def __init__(self, data_dir: Path, port: int | None = None, relocated: Path = RELOCATED) -> None:
+        self.data = DataDir(data_dir, relocated=relocated)
         self.port = free_port() if port == 0 else port
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -28,11 +28,14 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 
 
 class DataDir:
-    """The data directory at ``path``, made on first use."""
+    """The data directory at ``path``, made on first use. ``relocated``: where an engine's files are when its
+    account cannot enter ``path``.
+    """
 
-    def __init__(self, path: Path, account: Account | None = None) -> None:
+    def __init__(self, path: Path, account: Account | None = None, relocated: Path = RELOCATED) -> None:
         self.path = path.absolute()
         self.account = account or engine_account()
+        self._relocated = relocated
         self._lock_fd: int | None = None
 
     def prepare(self) -> None:
@@ -88,8 +91,8 @@ class DataDir:
             return folder.resolve()
         if folder.exists() or self.account.can_enter(self.path):
             return folder
-        RELOCATED.mkdir(mode=0o711, parents=True, exist_ok=True)
-        home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=RELOCATED))
+        self._relocated.mkdir(mode=0o711, parents=True, exist_ok=True)
+        home = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._relocated))
         home.chmod(0o711)
         folder.symlink_to(home / name)
         return home / name

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from realtime.engines import binaries, processes
 from realtime.engines.embedded import Embedded
 from realtime.engines.errors import EngineError
+from realtime.engines.layout import RELOCATED
 
 OWNER = "wayguard"
 """The login role and its database. No superuser: row-level security does not bind a superuser."""
@@ -56,8 +57,9 @@ class EmbeddedPostgres(Embedded):
         port: int | None = None,
         max_connections: int = 120,
         options: Mapping[str, str] = MappingProxyType({}),
+        relocated: Path = RELOCATED,
     ) -> None:
-        super().__init__(data_dir, port)
+        super().__init__(data_dir, port, relocated)
         self._options: Final = dict(options)
         self._max_connections = max_connections
         self._bin: Path | None = None

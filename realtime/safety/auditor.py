@@ -49,12 +49,14 @@ class Auditor:
         tell: Tell | None = None,
         heartbeat: Call | None = None,
         clock: Callable[[], float] = time.monotonic,
+        max_rows: int = audit.LOOKED_AT,
     ) -> None:
         self._db: Final = db
         self._process: Final = process
         self._tell: Final = tell
         self._heartbeat: Final = heartbeat
         self._clock: Final = clock
+        self._max_rows: Final = max_rows
         self._said: dict[Kind, tuple[frozenset[str], float]] = {}
         """What the operator was told of, and when."""
         self._beaten_s = float("-inf")
@@ -66,7 +68,7 @@ class Auditor:
             self._stand_back()
             return None
         self._is_ours = True
-        seen = await audit.look(self._db, HANGING_MS)
+        seen = await audit.look(self._db, HANGING_MS, self._max_rows)
         found = findings(seen)
         _show(seen, found)
         await self._say(found)

@@ -42,11 +42,11 @@ def owner_of(field: str) -> str:
     return field.partition(":")[2]
 
 
-def sealed(key: bytes, field: str, kept: Kept) -> bytes | None:
-    """The copy as it is shown; None when it is too large."""
+def sealed(key: bytes, field: str, kept: Kept, max_bytes: int = MAX_BYTES) -> bytes | None:
+    """The copy as it is shown; None when it is larger than ``max_bytes``."""
     kept = replace(kept, presses=kept.presses[:MAX_PRESSES], audit=kept.audit[-MAX_AUDIT:])
     content = seal(key, f"copy/{field}", msgspec.msgpack.encode(kept))
-    return content if len(content) <= MAX_BYTES else None
+    return content if len(content) <= max_bytes else None
 
 
 def opened(key: bytes, field: str, version: bytes, content: bytes) -> Copy:

@@ -12,7 +12,7 @@ from uuid import UUID
 from alerts.journal.records import Kept
 from realtime import metrics
 from realtime.fanout.redisurl import Client
-from realtime.safety.copies import MAX_COPIES, Copy, Seen, field_of, opened, owner_of, sealed
+from realtime.safety.copies import MAX_BYTES, MAX_COPIES, Copy, Seen, field_of, opened, owner_of, sealed
 from realtime.safety.leases import CHUNK
 
 BODIES: Final = "{sos:copies}"
@@ -27,10 +27,11 @@ EPOCH: Final = "epoch"
 class Exchange:
     """What ``me`` shows, and ``seen`` of the others as of the last `read`."""
 
-    def __init__(self, client: Client, me: str, key: bytes) -> None:
+    def __init__(self, client: Client, me: str, key: bytes, *, max_replica_bytes: int = MAX_BYTES) -> None:
         self._client: Final = client
         self._me: Final = me
         self._key: Final = key
+        self._max_replica_bytes: Final = max_replica_bytes
         self.seen: Final = Seen()
         self._shown: dict[UUID, Kept] = {}
         self._unshown: set[str] = set()
@@ -50,7 +51,7 @@ class Exchange:
         for kept in some:
             alert_id = kept.case.alert.alert_id
             field = field_of(alert_id, self._me)
-            content = sealed(self._key, field, kept)
+            content = sealed(self._key, field, kept, self._max_replica_bytes)
             if content is None or (
                 alert_id not in self._shown and await self._ask(self._client.hlen(VERSIONS)) > MAX_COPIES
             ):

@@ -8,6 +8,7 @@ acts on the alert takes it from there.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -46,6 +47,20 @@ long again when it is there once more.
 LOOK_S: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class IntakeTimes:
+    """How long an intake waits for Postgres and for an import."""
+
+    ask_s: float = ASK_S
+    """One question to Postgres at most; then the journal is used."""
+    unsure_s: float = UNSURE_S
+    """How long a press that Postgres may have waits for its import, before it is acted on."""
+
+
+INTAKE_TIMES: Final = IntakeTimes()
+"""Those of production."""
+
+
 class SafeIntake:
     """`realtime.safety.ports.Intake`, with Postgres there or not. Every change is announced."""
 
@@ -61,6 +76,7 @@ class SafeIntake:
         news: AlertNews,
         operator_of: Callable[[str], Contact | None],
         earlier: Earlier,
+        times: IntakeTimes = INTAKE_TIMES,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -72,6 +88,7 @@ class SafeIntake:
         self._news: Final = news
         self._operator_of: Final = operator_of
         self._earlier: Final = earlier
+        self._times: Final = times
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
@@ -87,11 +104,11 @@ class SafeIntake:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(
-                    press, lambda: self._reach.ask_for_press(lambda: self._commit(press), ASK_S)
+                    press, lambda: self._reach.ask_for_press(lambda: self._commit(press), self._times.ask_s)
                 )
             except Away as error:
                 if not isinstance(error, Rejected):
-                    wait_s = UNSURE_S - self._reach.lost_for_s
+                    wait_s = self._times.unsure_s - self._reach.lost_for_s
             else:
                 self._announcer.changed(taken.alert)
                 return taken
@@ -129,14 +146,14 @@ class SafeIntake:
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
         """Postgres may be only slow, and have this press, or have it from another process that the app asked
-        at the same time: then the import finds that out in `UNSURE_S`, and nobody is told twice. What is sent
-        of it after all is looked up first.
+        at the same time: then the import finds that out in ``unsure_s``, and nobody is told twice. What is
+        sent of it after all is looked up first.
         """
         self._local.doubt(alert_id)
 
         async def turn() -> None:
             await asyncio.sleep(wait_s)
-            looks = int(UNSURE_S / LOOK_S)
+            looks = int(self._times.unsure_s / LOOK_S)
             while looks and self._reach.is_up and self._local.get(alert_id) is not None:
                 looks -= 1
                 await asyncio.sleep(LOOK_S)
@@ -158,7 +175,7 @@ class SafeIntake:
         away = False
         try:
             applied = await self._reach.ask_in_turn(
-                lambda: self._apply_stored(tenant, alert_id, event), ASK_S
+                lambda: self._apply_stored(tenant, alert_id, event), self._times.ask_s
             )
         except Away:
             away = True
@@ -198,7 +215,7 @@ class SafeIntake:
         if await self._local.report(report):
             return True
         try:
-            return await self._reach.ask_in_turn(lambda: self._ledger.report(report), ASK_S)
+            return await self._reach.ask_in_turn(lambda: self._ledger.report(report), self._times.ask_s)
         except Away:
             pass
         copy = self._copies.of_provider(report.provider, report.provider_id)
@@ -216,7 +233,7 @@ class SafeIntake:
                 await self._local.answered(attempt_id)
                 await self._share(kept.case.alert.alert_id)
                 return
-        await self._reach.ask_in_turn(lambda: self._ledger.answered(attempt_id), ASK_S)
+        await self._reach.ask_in_turn(lambda: self._ledger.answered(attempt_id), self._times.ask_s)
 
     # --- what is asked
 
@@ -257,7 +274,7 @@ class SafeIntake:
         operator = self._operator_of(tenant)
         try:
             return await self._reach.ask_in_turn(
-                lambda: circumstances(self._db, tenant, vendor, driver, operator), ASK_S
+                lambda: circumstances(self._db, tenant, vendor, driver, operator), self._times.ask_s
             )
         except Away:
             return self._directory.of(tenant, vendor, driver)
@@ -270,7 +287,7 @@ class SafeIntake:
         away: Away | None = None
         found: T | None = None
         try:
-            found = await self._reach.ask_in_turn(stored, ASK_S)
+            found = await self._reach.ask_in_turn(stored, self._times.ask_s)
         except Away as error:
             away = error
         if found is None:

@@ -21,7 +21,7 @@ from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.safety.alone import Alone
-from realtime.safety.copies import field_of
+from realtime.safety.copies import MAX_BYTES, field_of
 from realtime.safety.deference import Deference
 from realtime.safety.exchange import Exchange
 from realtime.safety.holding import Holding
@@ -44,6 +44,7 @@ class Peers:
 
     ``process``: a name no other process has. ``is_stored``: whether Postgres is there: an orphaned case is
     brought in then, and not acted upon. ``delivers``: whether this process delivers from Postgres then.
+    ``max_replica_bytes``: a larger case is not shown to the others.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Peers:
         clock: Callable[[], float],
         is_stored: Callable[[], bool],
         delivers: bool = False,
+        max_replica_bytes: int = MAX_BYTES,
     ) -> None:
         self._client: Final = client
         self._local: Final = local
@@ -64,7 +66,7 @@ class Peers:
         self._is_stored: Final = is_stored
         self._delivers: Final = delivers
         self._holding: Final = Holding(Leases(client, process), process, clock)
-        self._exchange: Final = Exchange(client, process, key)
+        self._exchange: Final = Exchange(client, process, key, max_replica_bytes=max_replica_bytes)
         self._seen: Final = self._exchange.seen
         self._alone: Final = Alone(process, delivers=delivers, clock=clock)
         self._deference: Final = Deference(clock)

@@ -33,9 +33,16 @@ PROBE_TIMEOUT_S: Final = 2.0
 class Reach:
     """``ask`` while ``is_up``. `start` begins to look whether it is back; ``on_back`` is told when it is."""
 
-    def __init__(self, db: Database, on_back: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        on_back: Callable[[], None] = lambda: None,
+        *,
+        press_slot_timeout_s: float = PRESS_TURN_S,
+    ) -> None:
         self._db: Final = db
         self._on_back: Final = on_back
+        self._press_slot_timeout_s: Final = press_slot_timeout_s
         self._is_up = db.is_up
         self._lost_s = -math.inf
         self.losses = 0
@@ -64,7 +71,7 @@ class Reach:
 
     async def ask_for_press(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """As `ask`, for a press, in its turn among presses."""
-        return await self._in_turn(self._presses, PRESS_TURN_S, work, within_s)
+        return await self._in_turn(self._presses, self._press_slot_timeout_s, work, within_s)
 
     async def ask_in_turn(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """As `ask`, for what else somebody waits for, in its turn; ``within_s`` counts from that."""

@@ -1,9 +1,10 @@
 """The open alerts that Postgres had go on when it has been away for some seconds: one process escalates each
 of them from what was last read, as it does with a press that came meanwhile.
 
-While Postgres is there this only reads. After `AWAY_S` of absence each process makes its copies cases of its
-journal, the one that gets the lease in Redis acts, and they are brought in like all others. With Redis away
-too nobody can tell who acts: in the end each process does, one after the other (`realtime.safety.alone`).
+While Postgres is there this only reads. After ``take_over_after_s`` of absence each process makes its copies
+cases of its journal, the one that gets the lease in Redis acts, and they are brought in like all others. With
+Redis away too nobody can tell who acts: in the end each process does, one after the other
+(`realtime.safety.alone`).
 While some worker reaches Postgres all the same, the alerts are that one's.
 """
 
@@ -41,13 +42,23 @@ class Shadow:
     """`start` begins to read, and to stand in."""
 
     def __init__(
-        self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies, now_ms: Callable[[], int]
+        self,
+        reach: Reach,
+        open_cases: OpenCases,
+        local: Local,
+        copies: Copies,
+        now_ms: Callable[[], int],
+        *,
+        take_over_after_s: float = AWAY_S,
+        batch_size: int = AT_ONCE,
     ) -> None:
         self._reach: Final = reach
         self._open: Final = open_cases
         self._local: Final = local
         self._copies: Final = copies
         self._now_ms: Final = now_ms
+        self._take_over_after_s: Final = take_over_after_s
+        self._batch_size: Final = batch_size
         self._stood_in = 0
         """The absence in which it did."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -72,7 +83,11 @@ class Shadow:
     def _is_wanted(self) -> bool:
         if self._copies.stands_in:
             return True
-        return self._reach.lost_for_s >= AWAY_S and self._copies.is_up and not self._copies.is_served
+        return (
+            self._reach.lost_for_s >= self._take_over_after_s
+            and self._copies.is_up
+            and not self._copies.is_served
+        )
 
     def note(self, case: Case) -> None:
         """This process has committed it just now: it is known before the next look."""
@@ -95,10 +110,10 @@ class Shadow:
         if self._open.cases:
             log.warning("%d open alerts go on without postgres", len(self._open.cases))
         waiting = sorted(self._open.cases.values(), key=_was_told)
-        for at in range(0, len(waiting), AT_ONCE):
+        for at in range(0, len(waiting), self._batch_size):
             if self._reach.is_up:
                 return
-            some = waiting[at : at + AT_ONCE]
+            some = waiting[at : at + self._batch_size]
             await asyncio.gather(*map(self._adopt, some))
             await self._copies.turn(*(case.alert.alert_id for case in some))
 

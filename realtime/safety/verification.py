@@ -54,6 +54,7 @@ class CodeSender:
         timeout_s: float,
         now_ms: Callable[[], int],
         pause_s: float = PAUSE_S,
+        budget: codes.CodeBudget = codes.CODE_BUDGET,
     ) -> None:
         self._db: Final = db
         self._notifiers: Final = notifiers
@@ -61,6 +62,7 @@ class CodeSender:
         self._key: Final = hmac.digest(secret, b"wayguard contact codes", "sha256")
         self._now_ms: Final = now_ms
         self._pause_s: Final = pause_s
+        self._budget: Final = budget
         self._under_way: Final = Counter[CodeChannel]()
 
     async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
@@ -85,7 +87,7 @@ class CodeSender:
     async def _send(self, tenant: str, contact: Contact, channel: CodeChannel, address: str) -> int:
         code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
         digest = self._digest(contact.contact_id, channel, code)
-        kept = await codes.keep(self._db, tenant, contact.contact_id, channel, address, digest)
+        kept = await codes.keep(self._db, tenant, contact.contact_id, channel, address, digest, self._budget)
         if kept is None:
             raise Refused(Code.NOT_FOUND, "no such contact")
         if not kept.send:

@@ -57,9 +57,11 @@ class SafetyWork:
         is_online: IsOnline | None = None,
         keep: Keep | None = None,
         journal: Callable[[], JournalBeat] = JournalBeat,
+        audit_every_s: float = AUDIT_S,
     ) -> None:
         self._db: Final = db
         self._ledger: Final = ledger
+        self._audit_every_s: Final = audit_every_s
         name = settings.instance_name
         self.process: Final = f"{name}-{os.getpid()}-{secrets.token_hex(4)}"
         """No other process is ever called so: what holds leases."""
@@ -96,7 +98,7 @@ class SafetyWork:
         """What is to be done again and again."""
         return (
             Job("timers", timers.POLL_S, self._timers.round),
-            Job("audit", AUDIT_S, self._auditor.round),
+            Job("audit", self._audit_every_s, self._auditor.round),
             Job("pulse", BEAT_S, self._pulse.beat),
             Job("forget", FORGET_S, self._forget),
         )

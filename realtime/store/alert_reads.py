@@ -129,13 +129,14 @@ class ChangedAlerts:
     changed by a transaction that had not surely ended at the look before. What it finds twice it tells once.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, page_size: int = CHANGED_A_LOOK) -> None:
         self._db = db
+        self._page_size = page_size
         self._from: int | None = None
         self._told: dict[UUID, int] = {}
 
     async def look(self) -> list[Alert]:
-        """What changed, in the order of the changes, up to `CHANGED_A_LOOK`.
+        """What changed, in the order of the changes, up to ``page_size``.
 
         The first look only marks the start.
 
@@ -145,11 +146,11 @@ class ChangedAlerts:
             horizon = await connection.fetchval(_SQL["horizon"])
             if self._from is None or horizon < self._from:  # lower: the database was restored
                 self._from = horizon
-            rows = await connection.fetch(_SQL["changed"], self._from, CHANGED_A_LOOK)
+            rows = await connection.fetch(_SQL["changed"], self._from, self._page_size)
         alerts = [alert_of(row) for row in rows]
         news = [a for a in alerts if self._told.get(a.alert_id) != a.version]
         self._told = {a.alert_id: a.version for a in alerts}
-        full = len(rows) == CHANGED_A_LOOK
+        full = len(rows) == self._page_size
         self._from = min(horizon, rows[-1]["changed_by"]) if full else horizon
         return news
 

@@ -79,19 +79,19 @@ class Seen(Struct, frozen=True):
     silences: tuple[MassSilence, ...] = ()
 
 
-async def look(db: Database, hanging_ms: int) -> Seen:
-    """Everything at once. ``hanging_ms``: from when on what waits is worth a look.
+async def look(db: Database, hanging_ms: int, max_rows: int = LOOKED_AT) -> Seen:
+    """Everything at once. ``hanging_ms``: from when on what waits is worth a look. ``max_rows``: of one kind.
 
     Raises Refused(unavailable).
     """
     async with db.writer() as connection:  # across tenants
         counts = await connection.fetchrow(_SQL["counts"])
-        alerts = await connection.fetch(_SQL["unanswered"], LOOKED_AT)
-        hanging = await connection.fetch(_SQL["stuck"], hanging_ms, LOOKED_AT)
-        sent = await connection.fetch(_SQL["sent"], [channel.value for channel in REPORTING], LOOKED_AT)
+        alerts = await connection.fetch(_SQL["unanswered"], max_rows)
+        hanging = await connection.fetch(_SQL["stuck"], hanging_ms, max_rows)
+        sent = await connection.fetch(_SQL["sent"], [channel.value for channel in REPORTING], max_rows)
         beats = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
         waiting = await connection.fetch(_SQL["waiting"])
-        held = await connection.fetch(_SQL["held"], LOOKED_AT)
+        held = await connection.fetch(_SQL["held"], max_rows)
     return Seen(
         now_ms=counts["now_ms"],
         open_count=counts["open"],

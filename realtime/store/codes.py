@@ -11,6 +11,7 @@ The try at a code is counted in a transaction of its own before the answer is kn
 """
 
 import hmac
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 from uuid import UUID
@@ -43,6 +44,18 @@ KEEP_MS: Final = 2 * LONG_MS
 _SQL = load("codes")
 
 
+@dataclass(frozen=True, slots=True)
+class CodeBudget:
+    """How many codes a tenant may send."""
+
+    per_tenant_hour: int = TENANT_HOUR
+    per_tenant_day: int = TENANT_DAY
+
+
+CODE_BUDGET: Final = CodeBudget()
+"""That of production."""
+
+
 class Kept(Struct, frozen=True):
     """A code is in force. ``send``: whether it may go out; withheld else."""
 
@@ -62,7 +75,13 @@ class Verdict(StrEnum):
 
 
 async def keep(
-    db: Database, tenant: str, contact_id: UUID, channel: CodeChannel, address: str, digest: bytes
+    db: Database,
+    tenant: str,
+    contact_id: UUID,
+    channel: CodeChannel,
+    address: str,
+    digest: bytes,
+    budget: CodeBudget = CODE_BUDGET,
 ) -> Kept | None:
     """Spend of the budget and put a code in force; the one before it is void. None when there is no such
     contact.
@@ -73,7 +92,7 @@ async def keep(
         await connection.execute(_SQL["lock"], tenant, address)
         spent = await connection.fetchrow(_SQL["spent"], tenant, address, SHORT_MS, LONG_MS, HOUR_MS)
         opted_out = await connection.fetchval(_SQL["is_opted_out"], tenant, address)
-        if spent["tenant_short"] >= TENANT_HOUR or spent["tenant_long"] >= TENANT_DAY:
+        if spent["tenant_short"] >= budget.per_tenant_hour or spent["tenant_long"] >= budget.per_tenant_day:
             raise Refused(
                 Code.RATE_LIMITED, "the tenant has sent too many codes", retry_after_s=HOUR_MS / 1000
             )

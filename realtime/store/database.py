@@ -28,20 +28,31 @@ class Database:
     ``is_up``: whether the primary answered when it was last asked.
     """
 
-    def __init__(self, pool: asyncpg.Pool, timeout_s: float, replica: Replica | None = None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        timeout_s: float,
+        replica: Replica | None = None,
+        *,
+        slow_s: float = SLOW_S,
+    ) -> None:
         self._pool = pool
         self._timeout_s = timeout_s
         self._replica = replica
+        self._slow_s = slow_s
         self.is_up = False
 
     @classmethod
-    async def open(cls, settings: Settings) -> "Database":
-        """Make the pools. A Postgres that is away is no error here: ``is_up`` says what was found."""
+    async def open(cls, settings: Settings, *, slow_s: float = SLOW_S) -> "Database":
+        """Make the pools. A Postgres that is away is no error here: ``is_up`` says what was found.
+
+        ``slow_s``: a transaction that takes longer is counted as slow.
+        """
         pool = await make_pool(settings.database_url.get_secret_value(), settings)
         replica = None
         if url := settings.database_replica_url.get_secret_value():
             replica = Replica(await make_pool(url, settings), settings.db_timeout_s)
-        db = cls(pool, settings.db_timeout_s, replica)
+        db = cls(pool, settings.db_timeout_s, replica, slow_s=slow_s)
         await db.ping()
         if replica is not None:
             replica.watch(db.reader)
@@ -112,7 +123,7 @@ class Database:
                 self._note(False, str(type(refused.__cause__).__name__))
             raise
         finally:
-            _measure("read" if readonly else "write", time.perf_counter() - begun_s)
+            _measure("read" if readonly else "write", time.perf_counter() - begun_s, self._slow_s)
 
     def _note(self, is_up: bool, why: str = "") -> None:
         if is_up != self.is_up:
@@ -124,7 +135,7 @@ class Database:
         self.is_up = is_up
 
 
-def _measure(kind: str, took_s: float) -> None:
+def _measure(kind: str, took_s: float, slow_s: float) -> None:
     metrics.DB_SECONDS.labels(kind).observe(took_s)
-    if took_s > SLOW_S:
+    if took_s > slow_s:
         metrics.DB_SLOW.labels(kind).inc()

@@ -26,13 +26,16 @@ _SQL = load("incidents")
 _log = logging.getLogger(__name__)
 
 
-async def copy_new(connection: asyncpg.Connection, since: date) -> int:
+async def copy_new(connection: asyncpg.Connection, since: date, batch_points: int = COPY_POINTS) -> int:
     """Copy what is new of every journey with an alert that was begun on ``since`` or later; how many
-    points.
+    points. ``batch_points``: so many in one statement.
     """
     first, _ = ids.partition_bounds(since)
     return sum(
-        [await _copied(connection, *row, "journey_points") for row in await _alerted(connection, first)]
+        [
+            await _copied(connection, *row, "journey_points", batch_points)
+            for row in await _alerted(connection, first)
+        ]
     )
 
 
@@ -70,11 +73,17 @@ async def _alerted(connection: asyncpg.Connection, first: UUID, end: UUID = _LAS
     return [(UUID(int=row["journey_id"].int), row["copied"]) for row in rows]
 
 
-async def _copied(connection: asyncpg.Connection, journey_id: UUID, copied: int, source: str) -> int:
+async def _copied(
+    connection: asyncpg.Connection,
+    journey_id: UUID,
+    copied: int,
+    source: str,
+    batch_points: int = COPY_POINTS,
+) -> int:
     copy, begun = _SQL["copy"].format(source=source), copied
     while True:
         last: int | None = await connection.fetchval(
-            copy, journey_id, copied, COPY_POINTS, timeout=_TIMEOUT_S
+            copy, journey_id, copied, batch_points, timeout=_TIMEOUT_S
         )
         if last is None:
             return copied - begun

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
@@ -21,8 +21,9 @@ from alerts.ports import Taken
 from geo.position import Point
 from realtime.admission import Admission
 from realtime.api.context import ApiContext
+from realtime.api.limits import REQUEST_LIMITS, RequestLimits
 from realtime.api.routes import SERVER_LIMITS, add_api
-from realtime.api.sos import DESK, SosDesk
+from realtime.api.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
@@ -37,6 +38,7 @@ from realtime.settings import Settings
 from realtime.store import identity, journeys
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
+from realtime.store.codes import CODE_BUDGET, CodeBudget
 from realtime.store.commit import PointBatch, store
 from realtime.store.database import Database
 from tests.safety.outbox import Outbox, outboxes
@@ -238,8 +240,23 @@ def refused(code: Code, **more: Any) -> Refused:
     return Refused(code, "because", **more)
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a test may make smaller than production has it."""
+
+    requests: RequestLimits = REQUEST_LIMITS
+    sos: SosLimits = SOS_LIMITS
+    codes: CodeBudget = CODE_BUDGET
+
+
+BOUNDS: Final = Bounds()
+"""Those of production."""
+
+
 @asynccontextmanager
-async def running(database_url: str, redis_url: str = NO_REDIS, **knobs: Any) -> AsyncIterator[Api]:
+async def running(
+    database_url: str, redis_url: str = NO_REDIS, bounds: Bounds = BOUNDS, **knobs: Any
+) -> AsyncIterator[Api]:
     """The API on a free port of this machine; its sessions are away unless it is given a Redis."""
     settings = Settings(
         database_url=database_url,  # type: ignore[arg-type]
@@ -251,7 +268,7 @@ async def running(database_url: str, redis_url: str = NO_REDIS, **knobs: Any) ->
     sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
     app = web.Application()
-    app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000)
+    app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)
     add_api(
         app,
         ApiContext(
@@ -273,8 +290,10 @@ async def running(database_url: str, redis_url: str = NO_REDIS, **knobs: Any) ->
                 timeout_s=1.0,
                 now_ms=lambda: time.time_ns() // 1_000_000,
                 pause_s=0.001,
+                budget=bounds.codes,
             ),
             eraser=Eraser(db, [], "key", lambda: time.time_ns() // 1_000_000),
+            limits=bounds.requests,
         ),
     )
     try:

@@ -10,7 +10,7 @@ import pytest
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Unsure
 from realtime.safety.verification import SLOTS
 from realtime.store import codes, contacts
-from tests.api.harness import Api, Reply
+from tests.api.harness import Api, Bounds, Reply
 from tests.store.people import put_driver
 
 BASE = "/api/v1/contacts"
@@ -386,8 +386,8 @@ async def test_many_tenants_together_do_not_bomb_a_number_and_learn_nothing_of_e
     assert len(sent) == codes.ADDRESS_EVERYWHERE
 
 
-async def test_a_tenant_has_a_budget_of_codes(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes, "TENANT_HOUR", 2)
+@pytest.mark.parametrize("bounds", [Bounds(codes=codes.CodeBudget(per_tenant_hour=2))], ids=["two"])
+async def test_a_tenant_has_a_budget_of_codes(api: Api) -> None:
     token = api.token("admin")
     made_up = [await made(api, phone=f"+4420794609{n}") for n in (50, 51, 52)]
     replies = [await code(api, one["contact_id"], token=token) for one in made_up]

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.api import operation
+from realtime.api.limits import RequestLimits
 from realtime.protocol import Code
-from tests.api.harness import SHARE_TOKEN, Api, refused, running
+from tests.api.harness import SHARE_TOKEN, Api, Bounds, refused, running
 from tests.engines_fixtures import TEMPLATE, database
 
 JOURNEY = "/api/v1/journeys/0199d2c8-0000-7000-8000-000000000001"
@@ -198,29 +198,29 @@ async def test_two_authorization_headers_are_one_too_many(hostile: Api) -> None:
         assert response.status == 401
 
 
-async def test_a_body_that_comes_too_slowly_is_refused(hostile: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "BODY_TIMEOUT_S", 0.05)
+@pytest.mark.parametrize("bounds", [Bounds(RequestLimits(body_timeout_s=0.05))], ids=["impatient"])
+async def test_a_body_that_comes_too_slowly_is_refused(api: Api) -> None:
     go_on = asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:
         yield b"{"
         await go_on.wait()
 
-    reply = await hostile.call("POST", SHARES, data=slowly())
+    reply = await api.call("POST", SHARES, data=slowly())
     go_on.set()
     assert (reply.status, reply.code) == (408, "stalled")
 
 
+@pytest.mark.parametrize("bounds", [Bounds(RequestLimits(request_timeout_s=0.05))], ids=["impatient"])
 async def test_a_request_that_takes_too_long_is_unavailable(
-    hostile: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operation, "REQUEST_TIMEOUT_S", 0.05)
 
     async def never(*args: Any) -> Any:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(hostile.fakes, "of_vendor", never)
-    reply = await hostile.get("/api/v1/vendors/north/positions")
+    monkeypatch.setattr(api.fakes, "of_vendor", never)
+    reply = await api.get("/api/v1/vendors/north/positions")
     assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "unavailable", "1")
 
 

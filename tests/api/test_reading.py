@@ -11,9 +11,10 @@ import pytest
 
 from geo.position import Point, void
 from realtime.api import points as points_api
+from realtime.api.limits import RequestLimits
 from realtime.protocol import Code
 from realtime.store import identity
-from tests.api.harness import Api, made_up, refused
+from tests.api.harness import Api, Bounds, made_up, refused
 
 FORTY_THOUSAND = """
     INSERT INTO journey_points (journey_id, tenant_id, seq, t_ms, received_ms, lat, lon)
@@ -223,9 +224,9 @@ async def test_a_part_of_a_journey_can_be_had_as_geojson(api: Api) -> None:
     assert refused_.code == "invalid"
 
 
+@pytest.mark.parametrize("bounds", [Bounds(RequestLimits(stream_page_points=10))], ids=["short_pages"])
 async def test_a_long_journey_is_read_in_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     journey, log = await filled(api, 95)
-    monkeypatch.setattr(points_api, "STREAM_PAGE", 10)
     asked: list[int] = []
     after = points_api.points.records
 
@@ -239,12 +240,12 @@ async def test_a_long_journey_is_read_in_pages(api: Api, monkeypatch: pytest.Mon
     assert asked == [10] * 10
 
 
+@pytest.mark.parametrize("bounds", [Bounds(RequestLimits(stream_page_points=10))], ids=["short_pages"])
 @pytest.mark.parametrize("format_", ["geojson", "gpx"])
 async def test_an_answer_that_breaks_off_does_not_look_complete(
     api: Api, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     journey, _ = await filled(api, 30)
-    monkeypatch.setattr(points_api, "STREAM_PAGE", 10)
     after = points_api.points.records
 
     async def failing(db: Any, tenant: str, journey_id: UUID, since_seq: int, limit: int, **more: Any) -> Any:
@@ -289,11 +290,11 @@ async def test_only_a_journey_that_cannot_change_is_read_from_history(
     assert seen == [False, True]
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bounds", [Bounds(RequestLimits(write_timeout_s=0.2))], ids=["impatient"])
+async def test_a_client_that_takes_nothing_is_cut_off(api: Api) -> None:
     journey = await api.journey()
     async with api.db.writer() as connection:
         await connection.execute(FORTY_THOUSAND, journey)
-    monkeypatch.setattr(points_api, "WRITE_TIMEOUT_S", 0.2)
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     client.connect(("127.0.0.1", int(api.url.rpartition(":")[2])))

@@ -12,9 +12,9 @@ import pytest
 from alerts.alert import Kind
 from alerts.press import MESSAGE_CHARS
 from realtime import metrics
-from realtime.api import sos
+from realtime.api.sos import SosLimits
 from realtime.protocol import Code
-from tests.api.harness import Api, refused
+from tests.api.harness import Api, Bounds, refused
 
 SOS_ID = "5b0c6a52-6f7e-4c1a-9a43-0f1d1a2b3c4d"
 
@@ -76,11 +76,10 @@ async def test_a_megabyte_of_message_is_dropped_and_the_sos_taken(api: Api, firs
     assert len(api.fakes.pressed[0].message) <= MESSAGE_CHARS
 
 
-async def test_beyond_what_is_read_a_body_is_cut_and_what_came_counts(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sos, "READ_BYTES", 100_000)
-    monkeypatch.setattr(sos, "SWALLOWED_BYTES", 3_000_000)
+@pytest.mark.parametrize(
+    "bounds", [Bounds(sos=SosLimits(read_bytes=100_000, discard_bytes=3_000_000))], ids=["small"]
+)
+async def test_beyond_what_is_read_a_body_is_cut_and_what_came_counts(api: Api) -> None:
     body = json.dumps({"sos_id": SOS_ID, "message": "x" * 2_000_000})
     reply = await api.call("POST", "/api/v1/sos", driver(api), data=body)
     assert reply.status == 200
@@ -98,10 +97,8 @@ async def test_a_compressed_body_is_unpacked_and_a_bomb_does_no_harm(api: Api) -
     assert len(api.fakes.pressed) >= 1
 
 
-async def test_a_body_that_never_ends_is_taken_for_what_came(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sos, "BODY_TIMEOUT_S", 0.3)
+@pytest.mark.parametrize("bounds", [Bounds(sos=SosLimits(body_timeout_s=0.3))], ids=["impatient"])
+async def test_a_body_that_never_ends_is_taken_for_what_came(api: Api) -> None:
     address = urlsplit(api.url)
     body = json.dumps({"sos_id": SOS_ID}).encode()
     head = (

@@ -147,19 +147,17 @@ def test_a_full_disk_is_named_before_anything_is_started(
         EmbeddedPostgres(empty).start()
 
 
-def test_a_long_path_and_a_closed_folder_above_are_no_obstacle(
-    empty: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_path_and_a_closed_folder_above_are_no_obstacle(empty: Path) -> None:
     """Root's `nobody` cannot enter a folder of mode 0700; no account can have a socket with a long path."""
     deep = empty / "closed" / ("long-" * 20)
     deep.mkdir(parents=True)
     (empty / "closed").chmod(0o700)
-    monkeypatch.setattr(layout, "RELOCATED", empty / "elsewhere")
-    postgres = EmbeddedPostgres(deep)
+    elsewhere = empty / "elsewhere"
+    postgres = EmbeddedPostgres(deep, relocated=elsewhere)
     try:
         postgres.start()
         assert postgres.pid in processes.working_in(postgres.folder, "postgres")
-        assert EmbeddedPostgres(deep).folder == postgres.folder
+        assert EmbeddedPostgres(deep, relocated=elsewhere).folder == postgres.folder
     finally:
         postgres.stop()
         shutil.rmtree(DataDir(deep).socket_folder("pg"))

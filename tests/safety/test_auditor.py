@@ -15,7 +15,7 @@ from realtime import metrics
 from realtime.safety.auditor import HEARTBEAT_S, LEASE_S, REMIND_S, Auditor, Pulse
 from realtime.safety.findings import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, Kind
 from realtime.settings import Settings
-from realtime.store import alert_rows, audit, leases
+from realtime.store import alert_rows, leases
 from realtime.store.audit import BeatDetail, JournalBeat
 from realtime.store.database import Database
 from tests.alerts.delivery.fakes import Clock, an_alert, an_attempt
@@ -140,9 +140,9 @@ async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, audi
 
 
 async def test_what_lies_open_for_weeks_hides_no_alert_that_reached_nobody(
-    db: Database, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+    db: Database, operator: Operator
 ) -> None:
-    monkeypatch.setattr(audit, "LOOKED_AT", 2)
+    auditor = Auditor(db, "worker1", tell=operator.tell, max_rows=2)
     week_ms = 7 * 86_400_000
     for changes in ({"drill": True}, {"state": State.ACKNOWLEDGED}, {"reached_ms": 1}):
         for _ in range(2):

@@ -6,7 +6,6 @@ import pytest
 from pydantic import SecretStr
 
 from realtime.outside.sink import Sink
-from realtime.safety import work
 from realtime.safety.findings import SILENT_MS
 from realtime.settings import Settings
 from realtime.store.database import Database
@@ -24,9 +23,8 @@ async def ops() -> AsyncIterator[Sink]:
 
 
 async def test_the_operator_is_called_while_nothing_is_wrong_and_told_what_is(
-    settings: Settings, db: Database, ops: Sink, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, db: Database, ops: Sink
 ) -> None:
-    monkeypatch.setattr(work, "AUDIT_S", 0.2)
     told = settings.model_copy(
         update={
             "operator_webhook_url": ops.hook_url("ops"),
@@ -34,7 +32,7 @@ async def test_the_operator_is_called_while_nothing_is_wrong_and_told_what_is(
             "heartbeat_url": f"{ops.url}/beat",
         }
     )
-    async with Worker.open(told):
+    async with Worker.open(told, audit_every_s=0.2):
         await until(lambda: ops.beats == 1, "the heartbeat")
         assert not ops.hooks
         async with db.writer() as connection:

@@ -10,7 +10,7 @@ from realtime.settings import Settings
 from realtime.store.database import Database
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Line
-from tests.safety_away.process import PHONE, Process, a_process
+from tests.safety_away.process import PHONE, Bounds, Process, a_process
 from tests.safety_away.scene import Scene
 from tests.store.people import put_contact, put_driver
 
@@ -39,13 +39,24 @@ async def cut(redis_url: str, tmp_path: Path) -> AsyncIterator[tuple[Scene, Prox
 
 
 @pytest.fixture
-async def process(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Process]:
+def bounds() -> Bounds:
+    """Those of production. A test that needs others parametrizes ``bounds``."""
+    return Bounds()
+
+
+@pytest.fixture
+async def process(
+    database_url: str, redis_url: str, tmp_path: Path, bounds: Bounds
+) -> AsyncIterator[Process]:
     direct = await Database.open(Settings(database_url=database_url, db_timeout_s=10))  # type: ignore[arg-type]
     await put_driver(direct, "t1", "north", "d1")
     await put_contact(direct, "t1", driver_id="d1", name="Ana", phone=PHONE)
     await direct.close()
     port = urlsplit(database_url).port
     assert port is not None
-    async with Proxy(port) as proxy, a_process(Line(proxy, database_url), redis_url, tmp_path) as made:
+    async with (
+        Proxy(port) as proxy,
+        a_process(Line(proxy, database_url), redis_url, tmp_path, bounds) as made,
+    ):
         yield made
         made.line.mend()

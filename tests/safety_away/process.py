@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -16,10 +16,10 @@ from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.importer import Importer
-from realtime.safety.intake import SafeIntake
+from realtime.safety.intake import INTAKE_TIMES, IntakeTimes, SafeIntake
 from realtime.safety.news import AlertNews
-from realtime.safety.reach import Reach
-from realtime.safety.shadow import Shadow
+from realtime.safety.reach import PRESS_TURN_S, Reach
+from realtime.safety.shadow import AT_ONCE, AWAY_S, Shadow
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.alert_reads import ChangedAlerts
@@ -32,6 +32,20 @@ from tests.safety_away.fakes import Journal, Line, Others, now_ms
 
 PHONE = "+41790000001"
 OLGA = Actor(ActorKind.OPERATOR, "olga", "Olga")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a test may make smaller than production has it."""
+
+    times: IntakeTimes = INTAKE_TIMES
+    press_slot_timeout_s: float = PRESS_TURN_S
+    take_over_after_s: float = AWAY_S
+    batch_size: int = AT_ONCE
+
+
+BOUNDS: Final = Bounds()
+"""Those of production."""
 
 
 @dataclass
@@ -76,18 +90,39 @@ async def settled(look: Callable[[], Any]) -> bool:
 
 
 @asynccontextmanager
-async def a_process(line: Line, redis_url: str, folder: Path) -> AsyncIterator[Process]:
+async def a_process(
+    line: Line, redis_url: str, folder: Path, bounds: Bounds = BOUNDS
+) -> AsyncIterator[Process]:
     db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
     bus = RedisBus(redis_url)
     told: list[Alert] = []
     announcer = Announcer(bus, now_ms, told.append)
-    ledger, reach, journal, others = PostgresLedger(db), Reach(db), Journal(), Others()
+    ledger, journal, others = PostgresLedger(db), Journal(), Others()
+    reach = Reach(db, press_slot_timeout_s=bounds.press_slot_timeout_s)
     directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
     news = AlertNews(ChangedAlerts(db))
-    shadow = Shadow(reach, OpenCases(db), journal, others, now_ms)
+    shadow = Shadow(
+        reach,
+        OpenCases(db),
+        journal,
+        others,
+        now_ms,
+        take_over_after_s=bounds.take_over_after_s,
+        batch_size=bounds.batch_size,
+    )
     earlier = Earlier(journal, others, shadow, directory, news, now_ms)
     intake = SafeIntake(
-        reach, db, ledger, journal, others, directory, announcer, news, lambda tenant: None, earlier
+        reach,
+        db,
+        ledger,
+        journal,
+        others,
+        directory,
+        announcer,
+        news,
+        lambda tenant: None,
+        earlier,
+        bounds.times,
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms, book)

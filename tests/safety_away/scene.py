@@ -8,6 +8,7 @@ from alerts.alert import Acknowledged
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Taken
 from realtime.fanout.redisurl import Client, client
+from realtime.safety.copies import MAX_BYTES
 from realtime.safety.peers import Peers
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press
 
@@ -62,7 +63,13 @@ class Scene:
         self.made: list[Process] = []
 
     async def process(
-        self, name: str, key: bytes = KEY, url: str | None = None, *, delivers: bool = False
+        self,
+        name: str,
+        key: bytes = KEY,
+        url: str | None = None,
+        *,
+        delivers: bool = False,
+        max_replica_bytes: int = MAX_BYTES,
     ) -> Process:
         redis = client(url or self.url, timeout_s=2.0, max_connections=4)
         if url is None:
@@ -76,6 +83,7 @@ class Scene:
             clock=lambda: self.clock.s,
             is_stored=lambda: made.stored,
             delivers=delivers,
+            max_replica_bytes=max_replica_bytes,
         )
         local.sight.may_send = peers.may_send
         local.sight.unseen = peers.unseen

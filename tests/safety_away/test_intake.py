@@ -12,11 +12,11 @@ from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
 from geo.position import Point
 from realtime.protocol import Code, Refused
-from realtime.safety import intake as intake_module
+from realtime.safety.intake import IntakeTimes
 from realtime.settings import Settings
 from realtime.store import alert_reads, journeys, timers, upkeep
 from tests.safety_away.fakes import Kept, now_ms
-from tests.safety_away.process import OLGA, PHONE, Process, settled
+from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.store.conftest import put
 from tests.store.people import put_driver
 
@@ -98,10 +98,10 @@ async def test_with_postgres_away_the_journal_takes_it_and_postgres_gets_it_once
     assert await process.importer.round() == 0
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.3, unsure_s=2.0))], ids=["unsure"])
 async def test_a_press_that_postgres_may_have_is_acted_on_once_the_import_has_not_found_it(
-    process: Process, monkeypatch: pytest.MonkeyPatch
+    process: Process,
 ) -> None:
-    monkeypatch.setattr(intake_module, "UNSURE_S", 3.0)
     process.line.hang()
     first = await process.intake.press(process.press())
     second = await process.intake.press(process.press(driver="d2"))
@@ -115,10 +115,10 @@ async def test_a_press_that_postgres_may_have_is_acted_on_once_the_import_has_no
     assert process.others.turns[-1] == third.alert.alert_id, "postgres has been away for long"
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.3, unsure_s=1.0))], ids=["unsure"])
 async def test_a_press_that_was_brought_in_meanwhile_is_not_acted_on_from_the_journal(
-    process: Process, monkeypatch: pytest.MonkeyPatch
+    process: Process,
 ) -> None:
-    monkeypatch.setattr(intake_module, "UNSURE_S", 1.0)
     process.line.hang()
     await process.intake.press(process.press())
     assert await process.back() == 1
@@ -126,6 +126,7 @@ async def test_a_press_that_was_brought_in_meanwhile_is_not_acted_on_from_the_jo
     assert process.others.turns == []
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.5))], ids=["impatient"])
 async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_alert(process: Process) -> None:
     await process.intake.press(process.press(driver="d2"))  # a connection is open
     process.line.hang()
@@ -248,23 +249,26 @@ async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(proces
     assert statuses["SM1"] is Status.ANSWERED
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(unsure_s=0.3))], ids=["unsure"])
 async def test_a_press_that_postgres_may_have_as_well_is_doubted_and_one_of_a_long_absence_is_not(
-    process: Process, monkeypatch: pytest.MonkeyPatch
+    process: Process,
 ) -> None:
     process.line.cut()
     unsure = await process.intake.press(process.press())
     assert process.journal.doubted == [unsure.alert.alert_id]
-    monkeypatch.setattr(intake_module, "UNSURE_S", 0.0)
+    while process.reach.lost_for_s <= 0.3:
+        await asyncio.sleep(0.05)
     await process.intake.press(process.press(driver="d2"))
     assert process.journal.doubted == [unsure.alert.alert_id]
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(unsure_s=1.0))], ids=["unsure"])
 async def test_a_press_waits_a_little_longer_for_its_import_when_postgres_is_back(process: Process) -> None:
     process.line.cut()
     taken = await process.intake.press(process.press())
     process.line.mend()
     assert await settled(process.reach.probe)
-    await asyncio.sleep(intake_module.UNSURE_S + 0.5)
+    await asyncio.sleep(1.2)
     assert process.others.turns == [], "it would be imported at any moment"
     process.line.cut()
     with pytest.raises(Away):

@@ -11,7 +11,6 @@ import pytest
 from alerts.alert import Acknowledged, State
 from alerts.attempt import Accepted
 from realtime import metrics
-from realtime.safety import copies as copies_module
 from realtime.safety.copies import field_of
 from realtime.safety.exchange import BODIES, VERSIONS
 from realtime.safety.leases import lease_key
@@ -255,11 +254,8 @@ async def test_what_is_no_copy_is_passed_over_and_counted(scene: Scene) -> None:
     assert one.acts_on(mine)
 
 
-async def test_what_is_too_large_or_too_many_is_not_shown_and_kept_all_the_same(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one = await scene.process("w1")
-    monkeypatch.setattr(copies_module, "MAX_BYTES", 100)
+async def test_what_is_too_large_or_too_many_is_not_shown_and_kept_all_the_same(scene: Scene) -> None:
+    one = await scene.process("w1", max_replica_bytes=100)
     alert_id = (await one.press()).alert.alert_id
     kept = one.local.get(alert_id)
     assert kept is not None

@@ -8,9 +8,9 @@ import pytest
 
 from alerts.alert import Noted
 from alerts.ports import Away
-from realtime.safety import reach as reach_module
+from realtime.safety.reach import PRESSES_AT_ONCE
 from realtime.store import alert_steps
-from tests.safety_away.process import OLGA, Process
+from tests.safety_away.process import OLGA, Bounds, Process
 
 
 async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: Process) -> None:
@@ -27,11 +27,9 @@ async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: P
     assert asked == []
 
 
-async def test_a_press_whose_turn_does_not_come_is_kept_by_the_journal(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reach_module, "PRESS_TURN_S", 0.05)
-    for _ in range(reach_module.PRESSES_AT_ONCE):
+@pytest.mark.parametrize("bounds", [Bounds(press_slot_timeout_s=0.05)], ids=["impatient"])
+async def test_a_press_whose_turn_does_not_come_is_kept_by_the_journal(process: Process) -> None:
+    for _ in range(PRESSES_AT_ONCE):
         await process.reach._presses.acquire()
     taken = await process.intake.press(process.press())
     assert taken.durability == "replicated" and process.reach.is_up

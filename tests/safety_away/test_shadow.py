@@ -12,26 +12,20 @@ from alerts.claims import claim_ms, stood_in_for
 from alerts.events import Noted, Resolved
 from alerts.ports import Away
 from alerts.values import Actor, ActorKind, State
-from realtime.safety import shadow as shadow_module
 from realtime.safety.shadow import Shadow
 from realtime.store import alert_reads
-from realtime.store import open_cases as open_cases_module
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety_away.fakes import now_ms
-from tests.safety_away.process import Process
+from tests.safety_away.process import Bounds, Process
 
 JO = Actor(ActorKind.OPERATOR, "jo")
+at_once = pytest.mark.parametrize("bounds", [Bounds(take_over_after_s=0.0)], ids=["at_once"])
 
 
 @pytest.fixture
 def shadow(process: Process) -> Shadow:
     return process.shadow
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow_module, "AWAY_S", 0.0)
 
 
 async def lose(process: Process, shadow: Shadow) -> None:
@@ -42,7 +36,7 @@ async def lose(process: Process, shadow: Shadow) -> None:
     assert not process.reach.is_up
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_an_open_alert_goes_on_and_is_one_when_postgres_is_back(
     process: Process, shadow: Shadow
 ) -> None:
@@ -75,7 +69,7 @@ async def test_a_short_absence_is_waited_out(process: Process, shadow: Shadow) -
     assert process.journal.kept == {}
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_with_redis_away_too_an_alert_waits_until_somebody_has_to_stand_in(
     process: Process, shadow: Shadow
 ) -> None:
@@ -93,7 +87,7 @@ async def test_with_redis_away_too_an_alert_waits_until_somebody_has_to_stand_in
     assert all((claim_ms(a) or 0) <= now_ms() for a in attempts), "and at once: it has waited enough"
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_when_redis_is_back_an_alert_that_waited_goes_on_by_its_lease(
     process: Process, shadow: Shadow
 ) -> None:
@@ -107,7 +101,7 @@ async def test_when_redis_is_back_an_alert_that_waited_goes_on_by_its_lease(
     assert process.others.turns == [taken.alert.alert_id]
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_what_was_closed_or_sent_before_is_known(process: Process, shadow: Shadow) -> None:
     closed = await process.intake.press(process.press(driver="d2"))
     taken = await process.intake.press(process.press())
@@ -141,12 +135,9 @@ async def test_an_alert_that_did_not_change_for_long_is_read_once(process: Proce
     assert open_cases.cases[taken.alert.alert_id].alert.version > case.alert.version
 
 
-async def test_so_many_are_read_by_one_look_and_the_rest_by_the_next(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(open_cases_module, "READ_A_LOOK", 2)
+async def test_so_many_are_read_by_one_look_and_the_rest_by_the_next(process: Process) -> None:
     taken = [await process.intake.press(process.press(driver=f"d{n}")) for n in range(5)]
-    open_cases = OpenCases(process.db)
+    open_cases = OpenCases(process.db, reads_per_poll=2)
     known = []
     for _ in range(3):
         await open_cases.look()
@@ -172,7 +163,7 @@ async def test_what_was_due_is_looked_up_first_and_what_is_not_due_yet_waits(pro
     assert stood_in_for(case, first_ms - 1, 30_000, 1_000) == case
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
     process: Process, shadow: Shadow
 ) -> None:
@@ -187,11 +178,8 @@ async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
     assert process.others.turns == [taken.alert.alert_id], "the last of them is gone"
 
 
-@pytest.mark.usefixtures("at_once")
-async def test_whom_nobody_was_told_of_is_taken_up_first(
-    process: Process, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shadow_module, "AT_ONCE", 1)
+@pytest.mark.parametrize("bounds", [Bounds(take_over_after_s=0.0, batch_size=1)], ids=["one_by_one"])
+async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shadow: Shadow) -> None:
     told = [(await process.intake.press(process.press(driver=f"d{n}"))).alert.alert_id for n in (2, 3)]
     for job in await process.ledger.claim("w1", tuple(Channel), 50, 30.0):
         await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
@@ -203,7 +191,7 @@ async def test_whom_nobody_was_told_of_is_taken_up_first(
     assert set(process.others.later) == {untold, *told}, "the others have them as well"
 
 
-@pytest.mark.usefixtures("at_once")
+@at_once
 async def test_a_return_too_short_to_be_noticed_does_not_end_the_standing_in(
     process: Process, shadow: Shadow
 ) -> None:

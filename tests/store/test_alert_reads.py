@@ -187,9 +187,8 @@ async def test_what_commits_late_is_told_late_and_not_never(world: World, other_
     assert await changes.look() == []
 
 
-async def test_a_full_page_is_gone_on_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert_reads, "CHANGED_A_LOOK", 3)
-    changes = ChangedAlerts(world.db)
+async def test_a_full_page_is_gone_on_from(world: World) -> None:
+    changes = ChangedAlerts(world.db, page_size=3)
     await changes.look()
     taken = [await raise_one(world, driver=f"d{n}") for n in range(8)]
     told = [alert for _ in range(6) for alert in await changes.look()]

@@ -163,12 +163,10 @@ async def test_incidents_are_forgotten_with_their_alerts_when_their_time_is_over
     assert {UUID(int=one.int) for one in alerts} == {kept, open_one}
 
 
-async def test_long_journeys_are_copied_in_pieces(
-    settings: Settings, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(incidents, "COPY_POINTS", 7)
+async def test_long_journeys_are_copied_in_pieces(settings: Settings, db: Database) -> None:
     mine = await journey(db, 0, 30)
     await alert(db, mine, closed_ms=time.time_ns() // 1_000_000)
-    assert (await run_once(settings, NOW)).incident_points == 30
     async with db.writer() as connection:
+        assert await incidents.copy_new(connection, ids.day_of(NOW - DAY_MS), batch_points=7) == 30
         assert await connection.fetchval("SELECT count(*) FROM incident_points") == 30
+    assert (await run_once(settings, NOW)).incident_points == 0, "nothing is copied twice"

@@ -1,9 +1,6 @@
 """Outcomes outlive a ledger that is away, and are never made up for by sending again."""
 
-import pytest
-
 from alerts.attempt import Accepted, Channel
-from alerts.delivery import recorder
 from alerts.delivery.trying import Tried
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import FakeLedger, FakeProvider
@@ -90,13 +87,12 @@ async def test_stopping_gives_the_ledger_a_last_chance(
 
 
 async def test_an_outcome_that_is_never_taken_is_in_no_others_way_and_is_given_up_in_the_end(
-    start: Start, ledger: FakeLedger, sms: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:
     """The ledger is there for all but one."""
-    monkeypatch.setattr(recorder, "TRIES", 3)
     ledger.away = {"settle"}
     poison, other = ledger.due(Channel.SMS, Channel.SMS)
-    dispatcher = start(sms)
+    dispatcher = start(sms, max_record_tries=3)
     await until(lambda: dispatcher.unrecorded == 2, "neither is taken")
     ledger.away, ledger.poison = set(), poison
     await until(lambda: bool(ledger.outcomes(other)), "the other is recorded")

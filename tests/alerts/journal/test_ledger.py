@@ -17,8 +17,7 @@ import pytest
 from alerts import case as cases
 from alerts.alert import Acknowledged, Resolved, State
 from alerts.attempt import Accepted, Status
-from alerts.journal import file as journal_file
-from alerts.journal.file import InUse
+from alerts.journal.file import JOURNAL_LIMITS, InUse, JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.journal.records import Kept
 from alerts.journal.sight import Unseen
@@ -55,20 +54,21 @@ class LocalWorld:
     async def now_ms(self) -> int:
         return self.at_ms
 
-    async def opened(self, key: bytes = KEY) -> LocalLedger:
+    async def opened(self, key: bytes = KEY, limits: JournalLimits = JOURNAL_LIMITS) -> LocalLedger:
         self.ledger = await LocalLedger.open(
             self.folder,
             key,
             now_ms=lambda: self.at_ms,
             jitter=random.Random(1).random,
             on_change=self.heard.append,
+            limits=limits,
         )
         return self.ledger
 
-    async def again(self) -> LocalLedger:
+    async def again(self, limits: JournalLimits = JOURNAL_LIMITS) -> LocalLedger:
         """As after a restart."""
         await self.ledger.close()
-        return await self.opened()
+        return await self.opened(limits=limits)
 
 
 @pytest.fixture
@@ -287,19 +287,16 @@ async def test_a_hundred_presses_at_once_are_few_writes(
         synced += 1
         sync(descriptor)
 
-    monkeypatch.setattr(journal_file.os, "fsync", counted)
+    monkeypatch.setattr(os, "fsync", counted)
     await asyncio.gather(*(raise_one(world, driver=f"d{n}") for n in range(100)))
     assert len(world.ledger.all()) == 100
     assert synced <= 5
 
 
-async def test_a_full_journal_takes_presses_alone_and_at_last_nothing(
-    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_full_journal_takes_presses_alone_and_at_last_nothing(world: LocalWorld) -> None:
     taken = await raise_one(world)
     size = (world.folder / "journal").stat().st_size
-    monkeypatch.setattr(journal_file, "MAX_BYTES", size + 4_000)
-    monkeypatch.setattr(journal_file, "RESERVED_BYTES", 4_000)
+    await world.again(JournalLimits(max_bytes=size + 4_000, reserved_bytes=4_000))
     assert not world.ledger.is_full
     await raise_one(world, driver="d2")
     assert world.ledger.is_full
@@ -311,10 +308,8 @@ async def test_a_full_journal_takes_presses_alone_and_at_last_nothing(
     assert {"d1", "d2"} <= {kept.case.alert.driver for kept in world.ledger.all()}
 
 
-async def test_a_long_journal_is_rewritten_and_nothing_is_missing(
-    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_file, "COMPACT_BYTES", 20_000)
+async def test_a_long_journal_is_rewritten_and_nothing_is_missing(world: LocalWorld) -> None:
+    await world.again(JournalLimits(compact_bytes=20_000))
     for n in range(60):
         taken = await raise_one(world, driver=f"d{n}")
         if n % 3:

@@ -15,8 +15,9 @@ from tests.safety_away.scene import Scene
 from tests.store.people import put_contact, put_driver
 
 
-@pytest.fixture(params=["valkey", "cluster"])
+@pytest.fixture(params=["valkey", pytest.param("cluster", marks=pytest.mark.long)])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
+    """Processes on one Redis; `on_each_redis` has a test run on a Cluster in the gate too."""
     given = request.getfixturevalue(
         {"valkey": "redis_url", "cluster": "redis_cluster_of_three"}[request.param]
     )

@@ -3,6 +3,8 @@
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
+
 from alerts import case as cases
 from alerts.alert import Acknowledged
 from alerts.journal.ledger import LocalLedger
@@ -13,6 +15,10 @@ from realtime.safety.peers import Peers
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press
 
 KEY = b"k" * 32
+on_each_redis = pytest.mark.parametrize("scene", ["valkey", "cluster"], indirect=True)
+"""For a test of what differs on a Cluster: keys of several slots in one pipeline, keys that need one slot, a
+node that comes back empty.
+"""
 START_MS = 1_764_000_000_000
 
 

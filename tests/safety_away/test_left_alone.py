@@ -9,7 +9,7 @@ from realtime.safety.leases import lease_key
 from realtime.safety.peers import SERVED
 from realtime.safety.turns import ORPHANED_S
 from tests.alerts.ledger_contract import CIRCUMSTANCES, OPERATOR, a_press
-from tests.safety_away.scene import START_MS, Scene
+from tests.safety_away.scene import START_MS, Scene, on_each_redis
 
 
 async def test_who_delivers_from_postgres_leaves_what_a_journal_has_to_it(scene: Scene) -> None:
@@ -53,6 +53,7 @@ async def test_what_another_acts_on_is_known_until_that_one_lets_go(scene: Scene
     assert not two.peers.is_anothers(alert_id)
 
 
+@on_each_redis
 async def test_what_all_have_from_postgres_is_shown_by_who_acts_on_it_alone(scene: Scene) -> None:
     one, two = await scene.process("w1"), await scene.process("w2")
     opened = [cases.opened(a_press(START_MS, driver=f"d{n}"), CIRCUMSTANCES, START_MS).case for n in range(5)]
@@ -71,6 +72,7 @@ async def test_what_all_have_from_postgres_is_shown_by_who_acts_on_it_alone(scen
     assert kept is not None and kept.case.alert.state is State.ACKNOWLEDGED
 
 
+@on_each_redis
 async def test_what_postgres_had_rests_while_a_worker_delivers_from_there(scene: Scene) -> None:
     cut_off, worker = await scene.process("i1"), await scene.process("w1", delivers=True)
     case = cases.opened(a_press(START_MS), CIRCUMSTANCES, START_MS).case

@@ -17,9 +17,10 @@ from realtime.safety.leases import lease_key
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, LEASE_S, OPERATOR, with_provider
 from tests.e2e.proxy import Proxy
-from tests.safety_away.scene import Scene, answered_elsewhere
+from tests.safety_away.scene import Scene, answered_elsewhere, on_each_redis
 
 
+@on_each_redis
 async def test_the_same_press_at_two_processes_is_acted_on_by_one(scene: Scene) -> None:
     one, two = await scene.process("w1"), await scene.process("w2")
     sos_id = uuid4()
@@ -56,6 +57,7 @@ async def test_an_answer_given_elsewhere_reaches_who_acts(scene: Scene) -> None:
     assert one.local.get(alert_id) is kept, "what both know changes nothing any more"
 
 
+@on_each_redis
 async def test_who_is_gone_is_replaced_once_and_what_was_sent_is_not_sent_again(scene: Scene) -> None:
     one, two, three = [await scene.process(f"w{n}") for n in (1, 2, 3)]
     alert_id = (await one.press()).alert.alert_id
@@ -98,6 +100,7 @@ async def test_an_orphan_is_brought_in_and_not_acted_on_when_postgres_is_there(s
     assert await two.claimed() == 0
 
 
+@on_each_redis
 async def test_what_is_withdrawn_is_forgotten_by_all(scene: Scene) -> None:
     one, two = await scene.process("w1"), await scene.process("w2")
     alert_id = (await one.press()).alert.alert_id
@@ -211,6 +214,7 @@ async def test_a_redis_that_hangs_holds_up_nothing(redis_url: str, tmp_path: Pat
         await scene.close()
 
 
+@on_each_redis
 async def test_a_redis_that_was_emptied_is_shown_all_again_and_loses_no_orphan(scene: Scene) -> None:
     one, two = await scene.process("w1"), await scene.process("w2")
     alive = (await one.press()).alert.alert_id

@@ -10,6 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import kinds
+from tests.e2e.scopes import rank_of, scope_of
 
 pytest_plugins = ["tests.engines_fixtures", "tests.variants"]
 
@@ -34,17 +35,13 @@ def pytest_asyncio_loop_factories(
     return {"uvloop": uvloop.new_event_loop}
 
 
-CLUSTERS_OF_THEIR_OWN = ("tests/e2e/test_many_instances.py", "tests/e2e/test_outside_demo.py")
-
-
 class ByFile(LoadScopeScheduling):
-    """Tests in several processes (`./test`): those of a file stay together, and so do all that share the
-    session's cluster, so that it is started once.
+    """Tests in several processes (`./test`): those of a file stay together, and so do those that share a
+    cluster (`tests.e2e.scopes`).
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "tests/e2e" if file.startswith("tests/e2e/") and file not in CLUSTERS_OF_THEIR_OWN else file
+        return scope_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
@@ -65,4 +62,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if kinds.needs_engines(item):
             item.add_marker(pytest.mark.engines)
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(STARTS_PROCESSES))
+        items.sort(key=lambda item: rank_of(item.nodeid, STARTS_PROCESSES))

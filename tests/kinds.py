@@ -20,6 +20,7 @@ FIXTURES: Final = frozenset(
         "real_redis_server",
         "redis_server",
         "cluster_of_the_session",
+        "redis_kind",
         "scene",
     }
 )

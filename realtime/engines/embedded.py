@@ -10,9 +10,9 @@ from pathlib import Path
 from realtime.engines import processes
 from realtime.engines.errors import EngineError
 from realtime.engines.layout import RELOCATED, DataDir
+from realtime.engines.ports import claim
 
 _BENEATH_EPHEMERAL = range(12_000, 32_000)
-_told: set[int] = set()
 
 
 class Embedded(ABC):
@@ -77,14 +77,13 @@ class Embedded(ABC):
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now and this process was not told before.
+    """Return a port of 127.0.0.1 that is free and that no living process of this user was given before.
 
     It lies beneath those that systems give to outgoing connections (RFC 6335 has them from 49152, Linux from
     32768): one of theirs could be taken by any client before a server here has bound it.
     """
     for port in random.sample(_BENEATH_EPHEMERAL, len(_BENEATH_EPHEMERAL)):
-        if port not in _told and _is_free(port):
-            _told.add(port)
+        if claim(port) and _is_free(port):
             return port
     raise EngineError("no port of 127.0.0.1 is free")
 

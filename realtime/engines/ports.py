@@ -1,8 +1,13 @@
 """Which ports one machine's processes listen on."""
 
 import errno
+import fcntl
+import os
 import random
 import socket
+import tempfile
+from functools import cache
+from pathlib import Path
 
 from realtime.engines.errors import EngineError
 
@@ -10,6 +15,8 @@ _SEARCHED = 500
 # Below the kernel's range for outgoing connections (32,768 and up by default): a port there could be taken
 # by one of our own connections while its process restarts.
 _LOWEST, _HIGHEST = 20_000, 32_000
+
+_claimed: set[int] = set()
 
 
 def public_port(host: str, wanted: int) -> int:
@@ -33,6 +40,35 @@ def inner_ports(after: int, count: int) -> list[int]:
     return _free("127.0.0.1", after + 1, count)
 
 
+def claim(port: int) -> bool:
+    """Claim ``port`` until this process ends; False when this or another process of this user has it.
+
+    A server binds its port seconds after the port was chosen: two that are started at once would choose the
+    same one. A claim is a lock on one byte of a file that all processes of the user share; the kernel
+    releases it. Where that file cannot be made, only this process's own claims are known.
+    """
+    if port in _claimed:
+        return False
+    claims = _claims()
+    if claims is not None:
+        try:
+            fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except OSError:
+            return False
+    _claimed.add(port)
+    return True
+
+
+@cache
+def _claims() -> int | None:
+    """The file of the claims, open until this process ends: closing it would release them."""
+    path = Path(tempfile.gettempdir()) / f"wayguard-ports-{os.getuid()}"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None
+
+
 def _free(host: str, first: int, count: int) -> list[int]:
     found: list[int] = []
     for port in range(first, min(first + _SEARCHED, 65_536)):
@@ -40,7 +76,8 @@ def _free(host: str, first: int, count: int) -> list[int]:
             _bind(host, port)
         except OSError:
             continue
-        found.append(port)
+        if claim(port):
+            found.append(port)
         if len(found) == count:
             return found
     raise EngineError(f"found no {count} free ports above {first}")

@@ -22,7 +22,6 @@ from realtime.engines import haproxy, processes
 from realtime.engines.console import Console
 from realtime.engines.embedded import Embedded
 from realtime.engines.errors import EngineError
-from realtime.engines.layout import DataDir
 from realtime.engines.plan import Options, Part, Plan, make_plan
 from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.engines.probe import answers_200
@@ -30,6 +29,7 @@ from realtime.engines.redis import EmbeddedRedis
 from realtime.engines.service import Service
 from realtime.settings import Settings
 from tests.e2e.launcher import trap
+from tests.e2e.postgres_template import copy_template
 from tests.engines_fixtures import at_database
 from tests.rediscluster import RedisCluster
 
@@ -120,7 +120,7 @@ class Cluster:
         self.nodes = nodes
         self._prepare = prepare
         self._knobs = KNOBS | dict(knobs or {})
-        DataDir(folder).prepare()
+        copy_template(folder)
         self.log = folder / "cluster.log"
         self._console = Console(self.log.open("w", encoding="utf-8"), "text", colour=False)
         self.postgres = Engine(EmbeddedPostgres(folder, port=0), self._console)
@@ -203,21 +203,18 @@ class Cluster:
 
     async def __aenter__(self) -> "Cluster":
         await asyncio.gather(*(engine.start() for engine in self._engines))
-        await self._run(self.plan.release)
         if self._prepare is not None:
             await self._prepare(self)
-        for service in (*self._services.values(), self._balancer):
-            await service.start()
+        await asyncio.gather(*(service.start() for service in (*self._services.values(), self._balancer)))
         await self.whole()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         hurry = asyncio.Event()
         hurry.set()
-        for service in (self._balancer, *self._services.values()):
-            await service.stop(hurry)
-        for engine in reversed(self._engines):
-            await engine.stop()
+        services = (self._balancer, *self._services.values())
+        await asyncio.gather(*(service.stop(hurry) for service in services))
+        await asyncio.gather(*(engine.stop() for engine in self._engines))
 
     async def whole(self) -> None:
         """Bring back what a test took away, and wait until every part is there."""
@@ -294,13 +291,3 @@ class Cluster:
             return self.plan.balancer.command(self.plan.configuration)
 
         return Service("haproxy", prepare, answers_200("127.0.0.1", self.plan.port, "/readyz"), self._console)
-
-    async def _run(self, command: processes.Command) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *command.argv,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            **command.popen_options(),
-        )
-        said, _ = await asyncio.wait_for(process.communicate(), READY_S)
-        assert process.returncode == 0, said.decode()

@@ -1,4 +1,4 @@
-"""The cluster of the session, and a tenant of its own for each test."""
+"""The cluster of the system tests, and a tenant of its own for each test."""
 
 from collections.abc import AsyncIterator, Generator
 from typing import Any
@@ -12,9 +12,12 @@ from tests.engines_fixtures import engine_folder
 LOG_LINES = 80
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cluster() -> AsyncIterator[Cluster]:
-    """Real engines, two instances, two workers and the balancer."""
+    """Real engines, two instances, two workers and the balancer.
+
+    It is stopped after the last system test of this process: idle, it still costs a tenth of a core.
+    """
     with engine_folder() as folder:
         async with Cluster(folder) as cluster:
             yield cluster

@@ -1,6 +1,6 @@
 """Which system tests share a cluster: the one place where `pytest -n` learns what may run at the same time.
 
-Every process of pytest-xdist starts the session's cluster once it needs it. The files that use it are split
+Every process of pytest-xdist starts one cluster when a test needs it. The files that use it are split
 in two scopes of about equal time. A file that is not named here joins `PEOPLE`. Move a file to even them out.
 """
 
@@ -13,7 +13,7 @@ FAULTS = "system: faults"
 """What is broken beneath them, and what is whole afterwards."""
 
 CLUSTERS_OF_THEIR_OWN = ("test_many_instances.py", "test_outside_demo.py", "test_scopes.py")
-"""They do not use the session's cluster."""
+"""They do not use the shared cluster."""
 IN_FAULTS = (
     "test_liverpool.py",
     "test_engines_away.py",

@@ -2,7 +2,7 @@ import "fake-indexeddb/auto";
 
 import { beforeEach, describe, expect, it } from "vitest";
 
-import { openDb, type Db } from "../src/drive/db";
+import { openDb, wipe, type Db } from "../src/drive/db";
 import { BATCH, GIVE_WAY, Outbox, type Ask, type Change, type Fix, type Store } from "../src/drive/outbox";
 import { IdbStore } from "../src/drive/outboxstore";
 import { Ledger, randomOf } from "./drive.server";
@@ -172,6 +172,69 @@ describe("outbox", () => {
     await outbox.heard(ask, { ok: true, through: 2, voided: [] });
     await outbox.end();
     expect(await outbox.next(true)).toBeNull();
+  });
+});
+
+describe("a second journey", () => {
+  it("is started on the connection on which the first one ended", async () => {
+    const outbox = await begun(2);
+    const server = new Ledger();
+    await outbox.end();
+    await drained(outbox, server);
+    await outbox.begin(null);
+    await outbox.record(fix(3));
+    for (let ask = await outbox.next(); ask; ask = await outbox.next()) await outbox.heard(ask, server.answer(ask));
+    expect([outbox.unsafe, server.logs().length, server.through()]).toEqual([0, 2, [2, 1]]);
+  });
+});
+
+describe("two tabs", () => {
+  it("lose no point when the one that was taken over from writes once more", async () => {
+    const before = await begun(1);
+    const server = new Ledger();
+    const after = await reopened();
+    await before.record(fix(2));
+    await after.record(fix(3));
+    expect([after.unwritten, after.length, after.unsafe]).toEqual([0, 3, 3]);
+    await drained(after, server);
+    expect(server.logs()).toEqual([[1, 2, 3].map((n) => expect.closeTo(53.4 + n * 1e-4, 9))]);
+    expect([after.unsafe, await db.count("points")]).toEqual([0, 0]);
+  });
+
+  it("lose no point when the one that was taken over from still hears an answer", async () => {
+    const before = await begun(2);
+    const server = new Ledger();
+    const start = (await before.next())!;
+    await before.heard(start, server.answer(start));
+    const batch = (await before.next())!;
+    const after = await reopened();
+    await after.record(fix(3));
+    await before.heard(batch, server.answer(batch));
+    await after.record(fix(4));
+    await drained(after, server);
+    expect(server.through()).toEqual([4]);
+    expect(server.holes).toBe(0);
+    expect([after.unwritten, after.unsafe, await db.count("points")]).toEqual([0, 0, 0]);
+  });
+
+  it("take no point for a journey that the other has ended", async () => {
+    const before = await begun(1);
+    const after = await reopened();
+    await after.end();
+    await before.record(fix(2));
+    expect([before.current, before.unwritten, await db.count("points")]).toEqual([null, 0, 1]);
+    await before.begin("Home");
+    await before.record(fix(3));
+    const server = new Ledger();
+    await drained(await reopened(), server);
+    expect(server.through()).toEqual([1, 1]);
+  });
+
+  it("write nothing into what was forgotten meanwhile", async () => {
+    const outbox = await begun(1);
+    await wipe(db);
+    await outbox.record(fix(2));
+    expect([await db.count("journeys"), await db.count("points"), await db.count("settings")]).toEqual([0, 0, 0]);
   });
 });
 

@@ -37,9 +37,17 @@ export interface Change {
   drop?: [from: number, to: number][];
 }
 
+/** Another tab has written since this copy of the outbox was read. */
+export class Overtaken extends Error {
+  override name = "Overtaken";
+}
+
 export interface Store {
   journeys(): Promise<Journey[]>;
-  /** All of it or nothing. Throws `QuotaExceededError` when the disk is full. */
+  /**
+   * All of it or nothing. Throws `QuotaExceededError` when the disk is full, `Overtaken` when another copy has written since
+   * `journeys` was last read here.
+   */
   write(change: Change): Promise<void>;
   rows(fromId: number, toId: number, limit: number): Promise<[id: number, fix: Fix][]>;
   count(): Promise<number>;
@@ -89,9 +97,10 @@ export class Outbox {
   /** Taken, not written yet: the disk would not have them. */
   private waiting: Fix[] = [];
   private newest: Fix | null = null;
-  private readonly started = new Set<number>();
+  /** Journeys whose start was answered on this connection, by client id: a number is used again once its journey is gone. */
+  private readonly started = new Set<string>();
   /** Journeys whose start was asked once more, since the server called them ended. */
-  private readonly asked = new Set<number>();
+  private readonly asked = new Set<string>();
   private limit = BATCH;
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -177,7 +186,7 @@ export class Outbox {
     return this.alone(async () => {
       const head = this.held[0];
       if (!head) return null;
-      if (!byHttp && !this.started.has(head.n)) return this.start(head);
+      if (!byHttp && !this.started.has(head.clientId)) return this.start(head);
       if (head.journeyId === null) return null;
       if (head.through < lastSeq(head) && (head.cap === null || head.through < head.cap)) return this.batch(head);
       if (byHttp) return null;
@@ -194,8 +203,16 @@ export class Outbox {
       const head = this.held[0];
       if (head?.n !== ask.n) return { do: "go" };
       if (!isObject(answer)) return { do: "reconnect" };
-      if (answer["ok"] === true) return this.accepted(head, ask, answer);
-      return this.refused(head, ask, isObject(answer["error"]) ? answer["error"] : {});
+      try {
+        if (answer["ok"] === true) return await this.accepted(head, ask, answer);
+        return await this.refused(head, ask, isObject(answer["error"]) ? answer["error"] : {});
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error;
+        // It was asked by what another tab has changed since: the server is asked anew what it holds.
+        await this.load();
+        this.connected();
+        return { do: "go" };
+      }
     });
   }
 
@@ -237,7 +254,7 @@ export class Outbox {
       return { do: "go" };
     }
     const known = { ...head, journeyId: text(answer["journey_id"]) ?? head.journeyId, cap: number(answer["last_seq"]) };
-    this.started.add(head.n);
+    this.started.add(head.clientId);
     await this.serverHas(known, (number(answer["next_seq"]) ?? head.through + 1) - 1);
     return { do: "go" };
   }
@@ -255,10 +272,10 @@ export class Outbox {
       await this.serverHas(head, Math.max(...(conflicts as number[])));
       return { do: "go" };
     }
-    if (code === "journey_ended" && ask.event === "positions" && !this.asked.has(head.n)) {
+    if (code === "journey_ended" && ask.event === "positions" && !this.asked.has(head.clientId)) {
       // Some of the batch may still be taken: the journey's start says up to where.
-      this.asked.add(head.n);
-      this.started.delete(head.n);
+      this.asked.add(head.clientId);
+      this.started.delete(head.clientId);
       return { do: "go" };
     }
     if (OVER.includes(code)) {
@@ -309,9 +326,12 @@ export class Outbox {
         await this.change({ ...this.current, lastId: lastId + add.length }, [], add);
         this.waiting = [];
       } catch (error) {
-        if (!(await this.makeRoom(error))) return;
+        if (error instanceof Overtaken) await this.load();
+        else if (!(await this.makeRoom(error))) return;
       }
     }
+    // Another tab has ended the journey: what was taken here after that belongs to none.
+    if (!this.current) this.waiting = [];
   }
 
   private async makeRoom(error: unknown): Promise<boolean> {
@@ -349,11 +369,22 @@ export class Outbox {
     this.newest = row?.[1] ?? null;
   }
 
-  /** One after the other: each sees what the one before it has written. */
+  /** One after the other: each sees what the one before it has written, be it another tab's. */
   private alone<T>(act: () => Promise<T>): Promise<T> {
-    const mine = this.turn.then(act);
+    const mine = this.turn.then(() => this.upToDate(act));
     this.turn = mine.catch(() => undefined);
     return mine;
+  }
+
+  private async upToDate<T>(act: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await act();
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error;
+        await this.load();
+      }
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 """The server of the driver's app, small enough to read: the pages, `/driver`, and what the app asks by HTTP.
 
 Journeys are kept as the protocol wants them (docs/PROTOCOL.md): seqs 1..n or a refusal. Faults have
-names: `lose_acks`, `keep_out`, `no_socket`, `deaf`.
+names: `lose_acks`, `keep_out`, `no_socket`, `deaf`, `cut`, `lose_network`.
 """
 
 import asyncio
@@ -98,16 +98,22 @@ class FakeDriverServer:
         app.router.add_post("/api/v1/timers{rest:.*}", self._http_timer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
-        await self.come_back()
+        await self.restore_network()
 
-    async def come_back(self) -> None:
+    async def restore_network(self) -> None:
+        """Listens, on the same port as before."""
         self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await self._site.start()
         self.port = self._runner.addresses[0][1]
 
-    async def go_away(self) -> None:
-        """Named fault: nobody listens any more."""
+    async def lose_network(self) -> None:
+        """Named fault: nothing listens, and every TCP connection is aborted, of a service worker too."""
         await self._site.stop()
+        server = self._runner.server
+        assert server is not None
+        for connection in server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
         await self.cut()
 
     async def stop(self) -> None:
@@ -116,7 +122,7 @@ class FakeDriverServer:
         await self._runner.cleanup()
 
     async def cut(self) -> None:
-        """Named fault: every connection ends, without a word."""
+        """Named fault: every session ends; the server can still be reached."""
         for sid in list(self.sids):
             await self.sio.disconnect(sid, namespace="/driver")
 
@@ -228,7 +234,11 @@ class FakeDriverServer:
 
     async def _http_positions(self, request: web.Request) -> web.Response:
         self.by_http += 1
-        return _answered(self._store(await request.json()))
+        answer = self._store(await request.json())
+        if self.lose_acks > 0 and answer["ok"] and request.transport is not None:
+            self.lose_acks -= 1
+            request.transport.abort()
+        return _answered(answer)
 
     async def _http_sos(self, request: web.Request) -> web.Response:
         answer = self._press("http", await request.json())

@@ -1,16 +1,28 @@
 """The fake server as a contact meets it: alerts that are answered, who was told, where to, presence.
 
-Faults have names: `deaf` and `refuse`.
+Faults have names: `deaf` and `refuse`. A `bare` server serves a map that draws nothing: software rendering of
+the real one takes most of the time of a page that is judged by its words.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 from uuid import uuid4
 
+from aiohttp import web
+
+from tests.pages.conftest import Tab
 from tests.pages.fake import JOURNEY, FakeServer, Share, now_ms, refusal
 
 MINE = JOURNEY.format(1)
 CLOSED = ("resolved", "cancelled")
+NO_MAP = """export class MapSide {
+  ready = true; strayed = false; pace = { updates: 0, costMs: 0 };
+  put() {} forgetWay() {} centre() {} shifted() {} close() {}
+  shown() { return null; }
+  at() { return null; }
+}"""
 
 
 @dataclass
@@ -35,13 +47,36 @@ class FakeContact(FakeServer):
     """Named fault: what is asked about alerts is refused for now (retryable)."""
     refuse: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Named fault: event → the refusal it gets."""
+    bare: bool = False
+    """Whether the map is left out."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for act in ("ack", "respond", "resolve", "false_alarm", "told"):
             self.sio.on(f"alert:{act}", self._acting(act), namespace="/watch")
 
+    def add_routes(self, app: web.Application) -> None:
+        app.middlewares.append(self._without_map)
+
+    @web.middleware
+    async def _without_map(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if not self.bare or not request.path.startswith(("/pages/assets/mapside-", "/pages/assets/way-")):
+            return await handler(request)
+        kind = "text/css" if request.path.endswith(".css") else "text/javascript"
+        text = NO_MAP if "mapside-" in request.path else ""
+        return web.Response(text=text, content_type=kind, headers={"Cache-Control": "no-store"})
+
     # --- what a test does
+
+    def renew(self, **changes: Any) -> None:
+        """Forgets everything that happened, for the next test; the port stays, and whether there is a map."""
+        for one in fields(self):
+            if one.name in ("port", "bare"):
+                continue
+            fresh = one.default if one.default_factory is MISSING else one.default_factory()
+            setattr(self, one.name, changes.get(one.name, fresh))
 
     async def press(self, **more: Any) -> str:
         """An alert is raised."""
@@ -91,6 +126,7 @@ class FakeContact(FakeServer):
         share = self.who[sid]
         if isinstance(share, Link):
             answer |= {"may_answer": bool(share.holder), "name": share.holder}
+            answer["journey_id"] = share.journey or None
             if share.alert:
                 answer["alert_id"] = share.alert
         return answer
@@ -148,3 +184,15 @@ class FakeContact(FakeServer):
         else:
             state = "resolved" if act == "resolve" else "cancelled"
             await self.change(alert_id, state=state, closed_by=who, closed_at=now_ms())
+
+
+@asynccontextmanager
+async def used(tab: Tab) -> AsyncIterator[Tab]:
+    """One test's use of a tab that tests share: it ends empty, and the page complained of nothing."""
+    tab.complaints.clear()
+    tab.outside.clear()
+    tab.expected = ()
+    yield tab
+    await tab.page.goto("about:blank")
+    assert tab.outside == []
+    assert tab.unexpected() == []

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.async_api import Browser, Locator, expect
@@ -11,7 +10,7 @@ from playwright.async_api import Browser, Locator, expect
 from realtime.pages.routes import STATIC
 from tests.pages.conftest import WEB, Tab, open_tab
 from tests.pages.fake import now_ms, refusal
-from tests.pages.fakecontact import FakeContact, Link
+from tests.pages.fakecontact import FakeContact, Link, used
 
 LAT, LON = 53.4084, -2.9916
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202e" + "n" * 1_000
@@ -19,24 +18,46 @@ PHONE = {"width": 390, "height": 844}
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
 
 
-@pytest.fixture
-async def server(pages_built: None) -> AsyncIterator[FakeContact]:
-    server = FakeContact(trip={"name": "Asha"})
-    server.shares["id1.secret1"] = Link(holder="Mum")
+@pytest.fixture(scope="module")
+async def contact_server(pages_built: None) -> AsyncIterator[FakeContact]:
+    server = FakeContact(bare=True)
     await server.start()
     yield server
     await server.stop()
 
 
 @pytest.fixture
-async def phone(browser: Browser, server: FakeContact) -> AsyncIterator[Tab]:
-    """A phone held in one hand."""
+def server(contact_server: FakeContact) -> FakeContact:
+    """As if it had just been started; without a map, save in a test that turns that off."""
+    contact_server.bare = True
+    contact_server.renew(trip={"name": "Asha"}, shares={"id1.secret1": Link(holder="Mum")})
+    return contact_server
+
+
+@pytest.fixture(scope="module")
+async def handset(browser: Browser, contact_server: FakeContact) -> AsyncIterator[Tab]:
     context = await browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, locale="en-GB")
-    tab = await open_tab(context, server.url)
-    yield tab
+    yield await open_tab(context, contact_server.url)
     await context.close()
-    assert tab.outside == []
-    assert tab.unexpected() == []
+
+
+@pytest.fixture
+async def phone(handset: Tab, server: FakeContact) -> AsyncIterator[Tab]:
+    """A phone held in one hand: one for all tests that need no map, and each loads its page in it."""
+    async with used(handset) as tab:
+        yield tab
+
+
+@pytest.fixture
+async def phone_with_map(browser: Browser, server: FakeContact) -> AsyncIterator[Tab]:
+    """A phone of its own, on which the map is drawn, without glides: software rendering is slow."""
+    server.bare = False
+    context = await browser.new_context(
+        viewport=PHONE, has_touch=True, is_mobile=True, locale="en-GB", reduced_motion="reduce"
+    )
+    async with used(await open_tab(context, server.url)) as tab:
+        yield tab
+    await context.close()
 
 
 async def opened(tab: Tab, server: FakeContact) -> Tab:
@@ -56,7 +77,9 @@ def named(tab: Tab, name: str, *, exact: bool = True) -> Locator:
     return tab.page.get_by_role("button", name=name, exact=exact)
 
 
-async def test_a_contact_takes_an_alert_says_when_and_ends_it(phone: Tab, server: FakeContact) -> None:
+async def test_a_contact_takes_and_ends_an_alert_and_calls_off_the_next(
+    phone: Tab, server: FakeContact
+) -> None:
     await opened(phone, server)
     alert_id = await server.press(message="flat tyre, strange man")
     page = phone.page
@@ -84,15 +107,13 @@ async def test_a_contact_takes_an_alert_says_when_and_ends_it(phone: Tab, server
     await named(phone, "Close this message").tap()
     await expect(page.locator(".sos")).to_be_hidden()
     await page.get_by_role("heading", name=said("Asha")).wait_for()
-
-
-async def test_a_false_alarm_is_called_off_by_who_is_on_it(phone: Tab, server: FakeContact) -> None:
-    await opened(phone, server)
+    # The next one is a false alarm, and is called off by the contact who is on it.
+    server.acts.clear()
     await server.press()
     await named(phone, "I’m on it").tap()
     await named(phone, "False alarm").tap()
     await named(phone, "Yes, a false alarm").tap()
-    await phone.page.get_by_role("heading", name=said("False alarm")).wait_for()
+    await page.get_by_role("heading", name=said("False alarm")).wait_for()
     assert [act for act, _ in server.acts] == ["ack", "false_alarm"]
 
 
@@ -116,10 +137,12 @@ async def test_what_others_do_is_shown_as_it_comes(phone: Tab, server: FakeConta
     assert await page.locator("a[href^='tel:']").count() == 0
 
 
-async def test_the_emergency_number_is_that_of_the_place(phone: Tab, server: FakeContact) -> None:
+async def test_the_emergency_number_is_of_the_place_and_silent_alerts_offer_no_call(
+    phone: Tab, server: FakeContact
+) -> None:
     server.trip["phone"] = "+442079460958"
     await opened(phone, server)
-    await server.press()
+    alert_id = await server.press()
     number = phone.page.locator("a[href='tel:999']")
     await number.get_by_text(said("Call 999")).wait_for()
     await number.get_by_text(said("The emergency number where they are.")).wait_for()
@@ -127,38 +150,34 @@ async def test_the_emergency_number_is_that_of_the_place(phone: Tab, server: Fak
     assert "Call" in await them.inner_text() and "Asha" in await them.inner_text()
     await server.report("asha", 40.7128, -74.006)
     await phone.page.locator("a[href='tel:911']").wait_for()
-
-
-async def test_a_silent_alert_offers_no_call_to_them(phone: Tab, server: FakeContact) -> None:
-    server.trip["phone"] = "+442079460958"
-    await opened(phone, server)
-    await server.press(silent=True)
+    # A silent one: the driver is not to be called, the emergency number of the place is.
+    await server.report("asha", LAT, LON)
+    await server.change(alert_id, silent=True)
     await phone.page.get_by_text(said("Please do not call them")).wait_for()
     assert await phone.page.locator("a[href='tel:+442079460958']").count() == 0
     await phone.page.locator("a[href='tel:999']").wait_for()
 
 
-async def test_a_tap_in_a_dead_zone_gets_through_later(phone: Tab, server: FakeContact) -> None:
+async def test_refusals_are_said_kindly_and_a_tap_in_a_dead_zone_gets_through(
+    phone: Tab, server: FakeContact
+) -> None:
     await opened(phone, server)
     await server.press()
+    for code, words in (
+        ("conflict", "Things have moved on meanwhile."),
+        ("forbidden", "This link cannot answer this alert."),
+    ):
+        server.refuse["ack"] = refusal(code, "no")
+        await named(phone, "I’m on it").tap()
+        await phone.page.get_by_text(words).wait_for()
+    assert server.acts == []
+    server.refuse.clear()
     server.deaf = True
     await named(phone, "I’m on it").tap()
     await phone.page.get_by_text(said("No connection. Still trying…")).wait_for()
     server.deaf = False
     await phone.page.get_by_text(said("You are on it since")).wait_for()
     assert [act for act, _ in server.acts] == ["ack"]
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [("conflict", "Things have moved on meanwhile."), ("forbidden", "This link cannot answer this alert.")],
-)
-async def test_a_refusal_is_said_kindly(phone: Tab, server: FakeContact, code: str, words: str) -> None:
-    await opened(phone, server)
-    await server.press()
-    server.refuse["ack"] = refusal(code, "no")
-    await named(phone, "I’m on it").tap()
-    await phone.page.get_by_text(words).wait_for()
 
 
 async def test_a_state_that_moved_while_away_is_shown(phone: Tab, server: FakeContact) -> None:
@@ -173,19 +192,18 @@ async def test_a_state_that_moved_while_away_is_shown(phone: Tab, server: FakeCo
     await phone.until("s.alert.version === 9 && s.connection === 'live'")
 
 
-async def test_a_link_that_looks_offers_nothing_but_calls(phone: Tab, server: FakeContact) -> None:
+async def test_a_link_that_looks_offers_nothing_but_calls_and_a_drill_is_marked(
+    phone: Tab, server: FakeContact
+) -> None:
     server.shares["id1.secret1"] = Link()
     await opened(phone, server)
-    await server.press()
+    alert_id = await server.press()
     await phone.page.get_by_text(said("This link is for looking.")).wait_for()
     await phone.page.locator("a[href='tel:999']").wait_for()
     assert await phone.page.locator(".actions button").count() == 0
     assert (await phone.state())["told"] is None
-
-
-async def test_a_drill_is_marked(phone: Tab, server: FakeContact) -> None:
-    await opened(phone, server)
-    await server.press(drill=True)
+    assert await phone.page.get_by_text(said("This is an exercise.")).count() == 0
+    await server.change(alert_id, drill=True)
     await phone.page.get_by_text(said("This is an exercise. Nobody is in danger.")).wait_for()
     await phone.page.get_by_text("Drill · SOS").wait_for()
 
@@ -195,12 +213,6 @@ async def test_an_alerts_link_without_a_journey_shows_where_it_was_pressed(
 ) -> None:
     alert_id = await server.press(journey_id=None)
     server.shares["id1.secret1"] = Link(journey="", holder="Mum", alert=alert_id)
-    whoami = server._whoami
-
-    async def no_journey(sid: str, *rest: Any) -> dict[str, Any]:
-        return await whoami(sid, *rest) | {"journey_id": None}
-
-    server.sio.on("whoami", no_journey, namespace="/watch")
     await phone.page.goto(f"{server.url}/s/id1#secret1")
     await phone.page.get_by_role("heading", name=said("Asha needs help")).wait_for()
     await named(phone, "Open in maps").wait_for()
@@ -211,7 +223,10 @@ async def test_an_alerts_link_without_a_journey_shows_where_it_was_pressed(
     await expect(named(phone, "Open in maps")).to_be_hidden()
 
 
-async def test_revoking_while_an_alert_is_open_forgets_it_too(phone: Tab, server: FakeContact) -> None:
+async def test_revoking_while_an_alert_is_open_forgets_it_too(
+    phone_with_map: Tab, server: FakeContact
+) -> None:
+    phone = phone_with_map
     server.trip["phone"] = "+442079460958"
     await opened(phone, server)
     await server.press(message="help me please")
@@ -226,7 +241,8 @@ async def test_revoking_while_an_alert_is_open_forgets_it_too(phone: Tab, server
     assert (await phone.state())["alert"] is None
 
 
-async def test_hostile_names_and_words_do_nothing(phone: Tab, server: FakeContact) -> None:
+async def test_hostile_names_and_words_do_nothing(phone_with_map: Tab, server: FakeContact) -> None:
+    phone = phone_with_map
     server.trip |= {
         "name": HOSTILE,
         "phone": "javascript:alert(1)",
@@ -298,41 +314,70 @@ async def test_where_to_by_when_and_since_when_are_told(phone: Tab, server: Fake
 # --- for everybody
 
 
-@pytest.mark.parametrize("language", ["en-GB", "ar-EG"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", ["quiet", "active", "mine", "over", "closed"])
-async def test_axe_finds_no_fault(
-    browser: Browser, server: FakeContact, language: str, scheme: Any, state: str
-) -> None:
-    context = await browser.new_context(
-        viewport=PHONE, locale=language, color_scheme=scheme, reduced_motion="reduce"
-    )
+LANGUAGES = pytest.mark.parametrize("language", ["en-GB", "ar-EG"])
+
+
+@LANGUAGES
+async def test_axe_finds_no_fault_with_a_map(browser: Browser, server: FakeContact, language: str) -> None:
+    """The controls of the map are the same in every state of the sheet, which has a test of its own."""
+    server.bare = False
+    small = {"width": PHONE["width"], "height": 320}  # every pixel of a map costs
+    context = await browser.new_context(viewport=small, locale=language, reduced_motion="reduce")
+    async with used(await open_tab(context, server.url)) as tab:
+        await opened(tab, server)
+        await tab.until("s.map_ready && s.drawing.updates > 0")
+        await tab.page.evaluate(AXE.read_text())
+        await without_faults(tab, "quiet, with a map")
+    await context.close()
+
+
+@LANGUAGES
+async def test_axe_finds_no_fault_in_any_state(browser: Browser, server: FakeContact, language: str) -> None:
+    """Each state of the sheet in the light and in the dark."""
+    context = await browser.new_context(viewport=PHONE, locale=language, reduced_motion="reduce")
     tab = await open_tab(context, server.url)
     server.told = [["Ben", "sms", "delivered"]]
     server.trip["phone"] = "+442079460958"
+    me = {"kind": "contact", "id": "share:id1", "name": "Mum"}
     await opened(tab, server)
-    if state in ("active", "mine", "over"):
-        alert_id = await server.press(message="help", silent=state == "mine", drill=state == "over")
-        me = {"kind": "contact", "id": "share:id1", "name": "Mum"}
-        if state == "mine":
-            await server.change(alert_id, state="acknowledged", acknowledged_by=me, acknowledged_at=now_ms())
-        if state == "over":
-            await server.change(alert_id, state="resolved", closed_by=me, closed_at=now_ms())
-        version = server.alerts[alert_id]["version"]
-        await tab.until("s.alert?.version === a && s.told !== null", version)
-    if state == "closed":
-        await server.close_with("revoked")
-        await tab.until("s.closed")
-    await tab.page.evaluate(AXE.read_text())
-    found = await tab.page.evaluate(
-        "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
-    )
-    assert [(one["id"], one["impact"], one["nodes"][0]["html"][:160]) for one in found] == []
     assert await tab.page.evaluate("() => document.documentElement.dir") == (
         "rtl" if language[:2] == "ar" else "ltr"
     )
+    await tab.page.evaluate(AXE.read_text())
+    await without_faults(tab, "quiet")
+    alert_id = await server.press(message="help")
+    await shown(tab, server, alert_id)
+    await without_faults(tab, "active")
+    mine = {"state": "acknowledged", "acknowledged_by": me, "acknowledged_at": now_ms(), "silent": True}
+    await server.change(alert_id, **mine)
+    await shown(tab, server, alert_id)
+    await without_faults(tab, "mine")
+    over = {"state": "resolved", "closed_by": me, "closed_at": now_ms(), "silent": False, "drill": True}
+    await server.change(alert_id, **over)
+    await shown(tab, server, alert_id)
+    await without_faults(tab, "over")
+    await server.close_with("revoked")
+    await tab.until("s.closed")
+    await without_faults(tab, "closed")
     await context.close()
     assert tab.unexpected() == []
+
+
+async def shown(tab: Tab, server: FakeContact, alert_id: str) -> None:
+    """The page has the alert as it is now, and who was notified."""
+    version = server.alerts[alert_id]["version"]
+    await tab.until("s.alert?.version === a && s.told !== null", version)
+
+
+async def without_faults(tab: Tab, state: str) -> None:
+    for scheme in ("light", "dark"):
+        await tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        await tab.page.wait_for_function("(a) => document.documentElement.dataset.theme === a", arg=scheme)
+        found = await tab.page.evaluate(
+            "async () => (await axe.run(document, {resultTypes: ['violations']})).violations"
+        )
+        faults = [(one["id"], one["impact"], one["nodes"][0]["html"][:160]) for one in found]
+        assert faults == [], (state, scheme)
 
 
 async def test_every_target_is_big_enough_for_a_thumb_and_large_text_fits(
@@ -369,7 +414,9 @@ async def test_by_keyboard_alone_an_alert_is_taken_and_the_focus_stays_in_it(
     await tab.page.wait_for_function(inside)
 
 
-async def test_the_table_of_numbers_waits_until_it_is_wanted(phone: Tab, server: FakeContact) -> None:
+async def test_the_table_of_numbers_waits_until_it_is_wanted_and_nothing_blinks(
+    phone: Tab, server: FakeContact
+) -> None:
     asked: list[str] = []
     phone.page.on("request", lambda request: asked.append(request.url))
     await opened(phone, server)
@@ -377,6 +424,9 @@ async def test_the_table_of_numbers_waits_until_it_is_wanted(phone: Tab, server:
     await server.press()
     await phone.until("s.emergency")
     assert len([url for url in asked if "emergency" in url]) == 1
+    await named(phone, "I’m on it").wait_for()
+    moving = "() => document.getAnimations().filter((a) => a.playState === 'running').length"
+    assert await phone.page.evaluate(moving) == 0
 
 
 def test_the_page_is_light_before_its_map() -> None:
@@ -390,11 +440,3 @@ def test_the_page_is_light_before_its_map() -> None:
 def _compressed(path: Path) -> int:
     brotli = path.with_name(path.name + ".br")
     return (brotli if brotli.exists() else path).stat().st_size
-
-
-async def test_nothing_blinks(phone: Tab, server: FakeContact) -> None:
-    await opened(phone, server)
-    await server.press()
-    await named(phone, "I’m on it").wait_for()
-    moving = "() => document.getAnimations().filter((a) => a.playState === 'running').length"
-    assert await phone.page.evaluate(moving) == 0

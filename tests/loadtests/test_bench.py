@@ -31,6 +31,7 @@ def measured(case: str, round_: int, points_per_s: float, **more: Any) -> Measur
     )
 
 
+@pytest.mark.long
 def test_durable_measures_all_cases_and_samples_the_instance(tmp_path: Path) -> None:
     report, samples = tmp_path / "durable.json", tmp_path / "samples"
     command = [sys.executable, "-m", "loadtests.bench", "durable", "--rounds", "1", "--seconds", "0.5"]

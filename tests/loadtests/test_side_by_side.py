@@ -44,6 +44,7 @@ def test_fanout_measures_each_server_in_each_case(tmp_path: Path) -> None:
     assert any(name.endswith("wayguard / node socket.io") for name in found["ratios"])
 
 
+@pytest.mark.long
 def test_ingest_measures_singles_and_tens_on_each_server(tmp_path: Path) -> None:
     found = bench(tmp_path / "ingest.json", "ingest", "--drivers", "4")
     measured = {(one["case"], one["target"]) for one in found["results"]}
@@ -52,6 +53,7 @@ def test_ingest_measures_singles_and_tens_on_each_server(tmp_path: Path) -> None
     assert all(one["figures"]["points_per_s"] > 0 for one in found["results"])
 
 
+@pytest.mark.long
 def test_idle_measures_connecting_memory_and_goodbyes(tmp_path: Path) -> None:
     report = tmp_path / "idle.json"
     command = [sys.executable, "-m", "loadtests.bench", "idle", "--rounds", "1", "--clients", "60"]
@@ -67,6 +69,7 @@ def test_idle_measures_connecting_memory_and_goodbyes(tmp_path: Path) -> None:
         assert "kib_a_client_held" in one["figures"]
 
 
+@pytest.mark.long
 def test_bus_measures_each_place_and_what_it_costs_the_other_instance(tmp_path: Path) -> None:
     small = ["--viewers", "2", "--in-flight", "2", "--drivers", "3", "--rate", "10", "--no-peers"]
     found = bench(tmp_path / "bus.json", "bus", *small)
@@ -78,6 +81,7 @@ def test_bus_measures_each_place_and_what_it_costs_the_other_instance(tmp_path: 
         assert "server 2" in one["cores"]
 
 
+@pytest.mark.long
 def test_slow_measures_viewers_alone_and_beside_stalled_ones(tmp_path: Path) -> None:
     small = ["--viewers", "2", "--stalled", "2", "--drivers", "3", "--no-peers"]
     found = bench(tmp_path / "slow.json", "slow", *small)
@@ -91,6 +95,7 @@ def result(round_: int, target: str, per_s: float, **more: Any) -> Result:
     return Result(case="c", target=target, round=round_, figures={"per_s": per_s}, **more)
 
 
+@pytest.mark.long
 def test_sos_measures_everybody_who_is_to_hear_of_it(tmp_path: Path) -> None:
     small = ["--presses", "4", "--drivers", "4", "--offered", "0", "--offered", "40", "--seconds", "1.5"]
     found = bench(tmp_path / "sos.json", "sos", *small)

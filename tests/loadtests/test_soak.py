@@ -38,6 +38,7 @@ def faults(samples: list[Sample]) -> list[str]:
     return flat.faults_of(flat.by_process({"instance 1": samples}))
 
 
+@pytest.mark.long
 def test_a_soak_of_a_few_seconds_is_flat_and_loses_nothing(tmp_path: Path) -> None:
     report = tmp_path / "soak.json"
     command = [

@@ -1,0 +1,125 @@
+"""What a driver's app is acknowledged: nothing that still waits for its commit. The store is a fake."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from realtime.auth import Principal
+from realtime.committer import Committer
+from realtime.live.publisher import LivePublisher
+from realtime.positions import PositionService
+from realtime.store.database import Database
+from realtime.store.journeys import JourneyHead
+from tests.commit.kit import FakeStore
+
+NOW_MS = time.time_ns() // 1_000_000
+DRIVER = Principal("d1", "driver", "t1", frozenset({"v1"}), "d1", None, NOW_MS + 60_000)
+
+
+class FakePublisher:
+    """Takes what viewers would be shown."""
+
+    def __init__(self) -> None:
+        self.logged: list[int] = []
+
+    def conflated(self, *given: Any) -> None: ...
+
+    def entries(self, tenant: str, journey: str, items: Iterable[Any], at_ms: int) -> None:
+        self.logged += [item.order for item in items]
+
+
+class Here:
+    """A service with one journey of ``d1``, and the acks that have come."""
+
+    def __init__(self) -> None:
+        self.store = FakeStore()
+        self.store.gate = asyncio.Event()
+        self.committer = Committer(self.store, window_s=0.001, max_points=100, queue_points=1_000)
+        self.publisher = FakePublisher()
+        self.service = PositionService(
+            cast(Database, None),
+            self.committer,
+            cast(LivePublisher, self.publisher),
+            journey_max_ms=86_400_000,
+            now_ms=lambda: NOW_MS,
+        )
+        head = JourneyHead(uuid4(), "t1", "v1", "d1", 0, NOW_MS, None, None, False)
+        self.journey = self.service.opened(head)
+
+    def upload(self, *seqs: int) -> list[dict[str, Any]]:
+        """Send points with ``seqs``; where the ack appears."""
+        points = [[seq, NOW_MS, 53.4, -2.9] for seq in seqs]
+        acks: list[dict[str, Any]] = []
+
+        def answer(ack: dict[str, Any] | bytes) -> None:
+            acks.append(json.loads(ack) if isinstance(ack, bytes) else ack)
+
+        payload = json.dumps({"journey_id": self.journey.text, "points": points})
+        self.service.accept(DRIVER, payload.encode(), answer)
+        return acks
+
+    async def store_is_asked(self) -> None:
+        async with asyncio.timeout(20):
+            await self.store.entered.wait()
+
+    async def commit(self, *waiting: list[dict[str, Any]]) -> None:
+        """Let every transaction end; wait for these acks."""
+        assert self.store.gate is not None
+        self.store.gate.set()
+        async with asyncio.timeout(20):
+            while not all(waiting):
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def here() -> AsyncIterator[Here]:
+    made = Here()
+    made.committer.start()
+    yield made
+    await made.commit()
+    await made.committer.stop(5.0)
+
+
+async def test_points_sent_again_while_they_are_being_stored_wait_for_the_commit(here: Here) -> None:
+    first = here.upload(1, 2)
+    await here.store_is_asked()
+    again = here.upload(1, 2)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (first, again) == ([], [])
+    await here.commit(first, again)
+    assert [ack["through"] for ack in (*first, *again)] == [2, 2]
+
+
+async def test_an_ack_names_no_point_that_waits_for_its_commit(here: Here) -> None:
+    first = here.upload(1)
+    await here.store_is_asked()
+    behind = here.upload(2, 3)
+    assert [ack["through"] for ack in here.upload()] == [0]
+    await here.commit(first)
+    assert [ack["through"] for ack in first] == [1]
+    await here.commit(behind)
+    assert [ack["through"] for ack in behind] == [3]
+
+
+async def test_a_journeys_viewers_are_sent_a_point_once_it_is_committed(here: Here) -> None:
+    first = here.upload(1, 2)
+    await here.store_is_asked()
+    assert here.publisher.logged == []
+    await here.commit(first)
+    assert here.publisher.logged == [1, 2]
+
+
+async def test_after_a_failed_commit_the_head_of_the_log_is_not_trusted(here: Here) -> None:
+    assert here.store.gate is not None
+    here.store.gate.set()
+    here.store.refused.add(here.journey.journey_id)
+    refused = here.upload(1)
+    await here.commit(refused)
+    assert refused[0]["error"]["code"] == "journey_ended"
+    assert here.journey.text not in here.service._logs

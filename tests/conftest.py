@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import kinds
 from tests.e2e.scopes import rank_of, scope_of
+
+# An example that takes long on a busy machine is no failure.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 pytest_plugins = ["tests.engines_fixtures", "tests.variants"]
 

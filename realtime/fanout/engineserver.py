@@ -36,7 +36,7 @@ class EngineServer(engineio.AsyncServer):
     ``server_name`` begins every sid, so that a load balancer can route by it. ``buffer_limit_bytes`` is the
     soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address.
     ``receiver``, when set, takes every message instead of the ``message`` handler. From ``max_sessions`` on,
-    newcomers are answered 503.
+    newcomers are answered 503. ``close_grace_s`` is how long a client may take to end its half.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class EngineServer(engineio.AsyncServer):
         buffer_limit_bytes: int = 256 * 1024,
         remote_address: Callable[[web.Request], str] | None = None,
         max_sessions: int = MAX_SESSIONS,
+        close_grace_s: float = CLOSE_GRACE_S,
         **options: Any,
     ) -> None:
         super().__init__(monitor_clients=False, **options)
@@ -57,9 +58,9 @@ class EngineServer(engineio.AsyncServer):
         self._tasks: set[asyncio.Task[Any]] = set()
         self.quiet: DelayLine[EngineSocket] = DelayLine(self.ping_interval, EngineSocket.ping)
         self.unanswered: DelayLine[EngineSocket] = DelayLine(self.ping_timeout, EngineSocket.no_pong)
-        self.farewells: DelayLine[EngineSocket] = DelayLine(CLOSE_GRACE_S, EngineSocket.finish)
+        self.farewells: DelayLine[EngineSocket] = DelayLine(close_grace_s, EngineSocket.finish)
         self.probes: DelayLine[Probe] = DelayLine(self.ping_timeout, Probe.fail)
-        self.closing_websockets: DelayLine[WebSocket] = DelayLine(CLOSE_GRACE_S, WebSocket.abort)
+        self.closing_websockets: DelayLine[WebSocket] = DelayLine(close_grace_s, WebSocket.abort)
 
     @property
     def hard_limit_bytes(self) -> int:

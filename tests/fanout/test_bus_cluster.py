@@ -122,6 +122,7 @@ async def test_with_no_replica_a_node_that_restarts_is_heard_again_and_the_other
         await asyncio.to_thread(victim.start)
         await until(lambda: affected <= pair.doubted(), "the doubts")
         await pair.all_heard(7)
+        await asyncio.to_thread(cluster.wait_whole)
 
 
 async def test_a_slot_that_moves_takes_its_channels_along_with_a_doubt(

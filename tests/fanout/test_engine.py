@@ -244,7 +244,7 @@ async def test_who_answers_pings_stays() -> None:
 
 
 async def test_connect_and_say_nothing_is_closed() -> None:
-    async with engine(connect_timeout_s=0.2) as here:
+    async with engine(connect_timeout_s=0.2, close_grace_s=0.2) as here:
         quiet = await here.http.ws_connect(f"{here.url}&transport=websocket")
         joined = await here.websocket()
         async with here.http.get(f"{here.url}&transport=polling") as response:
@@ -331,6 +331,7 @@ async def test_the_servers_close_reaches_a_polling_client_that_polls() -> None:
         await until(lambda: not here.sockets, "the session's end")
 
 
+@pytest.mark.usefixtures("young_heap")
 @pytest.mark.parametrize("goodbye", ["polite", "rude"])
 async def test_hundreds_of_visits_leave_nothing_behind(goodbye: str) -> None:
     async with engine() as here:

@@ -87,7 +87,7 @@ async def test_the_servers_close_says_so_and_waits_for_the_clients_half() -> Non
 
 
 async def test_a_client_that_never_ends_its_half_is_cut_off() -> None:
-    async with serving() as here:
+    async with serving(close_grace_s=0.2) as here:
         raw = await Raw.websocket(here)
         (session,) = here.sockets.values()
         await session.close()
@@ -144,6 +144,7 @@ async def test_a_disconnect_handler_that_fails_leaves_nothing(transport: str) ->
         await until(lambda: not here.sockets and not here.engine._tasks, "the end")
 
 
+@pytest.mark.usefixtures("young_heap")
 @pytest.mark.parametrize("way", ["client", "server", "abort", "vanish", "poll"])
 async def test_nothing_survives_the_end(way: str) -> None:
     async with serving() as here:

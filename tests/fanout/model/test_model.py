@@ -221,7 +221,6 @@ def on_a_loop_of_its_own(run: Callable[[], Any], policy: asyncio.AbstractEventLo
 
 
 POLICIES = {"asyncio": asyncio.DefaultEventLoopPolicy, "uvloop": uvloop.EventLoopPolicy}
-OTHER_LOOP = pytest.param(asyncio.DefaultEventLoopPolicy, marks=pytest.mark.long)
 CHECKS = settings(
     deadline=None,
     database=None,
@@ -231,7 +230,8 @@ CHECKS = settings(
 )
 
 
-@pytest.mark.parametrize("policy", [OTHER_LOOP, uvloop.EventLoopPolicy], ids=POLICIES)
+@pytest.mark.usefixtures("young_heap")
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_members_get_what_the_model_says(policy: Any, redis_url: str) -> None:
     @settings(CHECKS, max_examples=5, derandomize=True)
     @given(script=SCRIPTS)
@@ -243,6 +243,7 @@ def test_members_get_what_the_model_says(policy: Any, redis_url: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1_800)
+@pytest.mark.usefixtures("young_heap")
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 def test_members_get_what_the_model_says_in_many_more_cases(policy: Any, redis_url: str) -> None:
     @settings(CHECKS, max_examples=150)

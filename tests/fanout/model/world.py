@@ -15,10 +15,10 @@ from aiohttp import web
 from msgspec import Raw
 
 from realtime.fanout import frames
-from realtime.fanout.bus import Item, Message, RedisBus
+from realtime.fanout.bus import BusTimings, Item, Message, RedisBus
 from realtime.fanout.channel import LogEnd
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.hub import Hub
+from realtime.fanout.hub import Hub, HubTimings
 from realtime.fanout.server import FanoutServer, Reply
 from tests.fanout.kit import until
 from tests.fanout.model.client import NAMESPACE, PATIENCE_S, Viewer
@@ -30,6 +30,9 @@ LOGS = ("journey:one", "journey:two")
 BOARDS = ("vendor:one", "driver:a")
 """The second is one key of the first's board."""
 BOARD_CHANNEL = "v:one"
+BUS_TIMINGS = BusTimings(heartbeat_s=0.1, heartbeat_lost_s=3.0, reconnect_s=0.05)
+HUB_TIMINGS = HubTimings(retry_s=0.1)
+"""A loss of the bus is over soon; how it is found out stays as it is."""
 
 
 @dataclass
@@ -82,7 +85,7 @@ class Instance:
     """One server with its hub and its end of the bus; the router of its events."""
 
     def __init__(self, truth: Truth, redis_url: str, prefix: str) -> None:
-        self.bus = RedisBus(redis_url, prefix=prefix, timeout_s=2.0)
+        self.bus = RedisBus(redis_url, prefix=prefix, timeout_s=2.0, timings=BUS_TIMINGS)
         self.hub = Hub(
             self.bus,
             truth,
@@ -93,6 +96,7 @@ class Instance:
             stall_s=60.0,
             on_stalled=lambda member: member.abort(),
             now_ms=lambda: 0,
+            timings=HUB_TIMINGS,
         )
         self.server = FanoutServer(
             router=self,

@@ -21,13 +21,13 @@ from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from alerts.press import TOKEN_EXPIRED
 from realtime.protocol import Code, Refused
+from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
-from realtime.safety.whereabouts import located
 from realtime.store import alert_reads, identity
 from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger, Rejected
@@ -55,6 +55,8 @@ class IntakeTimes:
     """One question to Postgres at most; then the journal is used."""
     unsure_s: float = UNSURE_S
     """How long a press that Postgres may have waits for its import, before it is acted on."""
+    locate_s: float = whereabouts.LOOK_S
+    """How much of ``ask_s`` the driver's last position may take; a press without it is still taken."""
 
 
 INTAKE_TIMES: Final = IntakeTimes()
@@ -121,7 +123,7 @@ class SafeIntake:
         known = await circumstances(
             self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
         )
-        press = await located(self._db, press)
+        press = await whereabouts.located(self._db, press, self._times.locate_s)
         taken = await self._ledger.press(press, known)
         self._earlier.committed(press, known, taken)
         return taken

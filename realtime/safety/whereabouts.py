@@ -20,12 +20,14 @@ LOOK_S: Final = 0.3
 """Of the time in which Postgres has to take a press; beyond it the press goes as it is."""
 
 
-async def located(db: Database, press: Press) -> Press:
-    """``press`` with the journey that its driver is on and the last position of it, where it has none."""
+async def located(db: Database, press: Press, within_s: float = LOOK_S) -> Press:
+    """``press`` with the journey that its driver is on and the last position of it, where it has none; as it
+    is when Postgres does not answer in ``within_s``.
+    """
     if press.place is not None and press.journey_id is not None:
         return press
     try:
-        async with asyncio.timeout(LOOK_S), db.reader(press.tenant) as connection:
+        async with asyncio.timeout(within_s), db.reader(press.tenant) as connection:
             sign = await timers.sign_of(connection, press.tenant, press.driver, press.journey_id)
     except (TimeoutError, Refused) as error:
         log.warning("a press goes without what is known of its driver: %s", type(error).__name__)

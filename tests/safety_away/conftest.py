@@ -10,7 +10,7 @@ from realtime.settings import Settings
 from realtime.store.database import Database
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Line
-from tests.safety_away.process import PHONE, Bounds, Process, a_process
+from tests.safety_away.process import PATIENT, PHONE, Bounds, Process, a_process
 from tests.safety_away.scene import Scene
 from tests.store.people import put_contact, put_driver
 
@@ -41,8 +41,8 @@ async def cut(redis_url: str, tmp_path: Path) -> AsyncIterator[tuple[Scene, Prox
 
 @pytest.fixture
 def bounds() -> Bounds:
-    """Those of production. A test that needs others parametrizes ``bounds``."""
-    return Bounds()
+    """What a test may make smaller or larger: it parametrizes ``bounds``."""
+    return PATIENT
 
 
 @pytest.fixture

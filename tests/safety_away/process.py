@@ -44,8 +44,8 @@ class Bounds:
     batch_size: int = AT_ONCE
 
 
-BOUNDS: Final = Bounds()
-"""Those of production."""
+PATIENT: Final = Bounds(times=IntakeTimes(ask_s=10.0, locate_s=5.0))
+"""Those of production, but a Postgres that answers late on a busy machine is waited for."""
 
 
 @dataclass
@@ -91,7 +91,7 @@ async def settled(look: Callable[[], Any]) -> bool:
 
 @asynccontextmanager
 async def a_process(
-    line: Line, redis_url: str, folder: Path, bounds: Bounds = BOUNDS
+    line: Line, redis_url: str, folder: Path, bounds: Bounds = PATIENT
 ) -> AsyncIterator[Process]:
     db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
     bus = RedisBus(redis_url)

@@ -62,6 +62,7 @@ async def test_what_the_phone_says_of_the_place_counts_and_of_anothers_journey_d
     assert (await process.intake.press(named)).alert.place is None
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, locate_s=0.1))], ids=["impatient"])
 async def test_a_press_does_not_wait_for_where_its_driver_was(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,7 +127,7 @@ async def test_a_press_that_was_brought_in_meanwhile_is_not_acted_on_from_the_jo
     assert process.others.turns == []
 
 
-@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.5))], ids=["impatient"])
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.5, locate_s=0.3))], ids=["impatient"])
 async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_alert(process: Process) -> None:
     await process.intake.press(process.press(driver="d2"))  # a connection is open
     process.line.hang()
@@ -249,7 +250,7 @@ async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(proces
     assert statuses["SM1"] is Status.ANSWERED
 
 
-@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(unsure_s=0.3))], ids=["unsure"])
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, unsure_s=0.3))], ids=["unsure"])
 async def test_a_press_that_postgres_may_have_as_well_is_doubted_and_one_of_a_long_absence_is_not(
     process: Process,
 ) -> None:
@@ -262,7 +263,7 @@ async def test_a_press_that_postgres_may_have_as_well_is_doubted_and_one_of_a_lo
     assert process.journal.doubted == [unsure.alert.alert_id]
 
 
-@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(unsure_s=1.0))], ids=["unsure"])
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, unsure_s=1.0))], ids=["unsure"])
 async def test_a_press_waits_a_little_longer_for_its_import_when_postgres_is_back(process: Process) -> None:
     process.line.cut()
     taken = await process.intake.press(process.press())

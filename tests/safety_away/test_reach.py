@@ -8,11 +8,13 @@ import pytest
 
 from alerts.alert import Noted
 from alerts.ports import Away
+from realtime.safety.intake import IntakeTimes
 from realtime.safety.reach import PRESSES_AT_ONCE
 from realtime.store import alert_steps
-from tests.safety_away.process import OLGA, Bounds, Process
+from tests.safety_away.process import OLGA, PATIENT, Bounds, Process
 
 
+@pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=0.5))], ids=["impatient"])
 async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: Process) -> None:
     process.line.hang()
     await process.intake.press(process.press())
@@ -27,7 +29,9 @@ async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: P
     assert asked == []
 
 
-@pytest.mark.parametrize("bounds", [Bounds(press_slot_timeout_s=0.05)], ids=["impatient"])
+@pytest.mark.parametrize(
+    "bounds", [Bounds(times=PATIENT.times, press_slot_timeout_s=0.05)], ids=["impatient"]
+)
 async def test_a_press_whose_turn_does_not_come_is_kept_by_the_journal(process: Process) -> None:
     for _ in range(PRESSES_AT_ONCE):
         await process.reach._presses.acquire()
@@ -47,6 +51,7 @@ async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence
     assert not process.reach.is_up
 
 
+@pytest.mark.parametrize("bounds", [Bounds()], ids=["production"])
 async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_away(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +69,7 @@ async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_
     assert process.journal.kept == {}
 
 
+@pytest.mark.parametrize("bounds", [Bounds()], ids=["production"])
 async def test_a_flood_of_answers_to_one_alert_does_not_make_postgres_seem_away_nor_keep_a_press(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace as replace_bounds
 from uuid import uuid4
 
 import pytest
@@ -17,10 +18,10 @@ from realtime.store import alert_reads
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety_away.fakes import now_ms
-from tests.safety_away.process import Bounds, Process
+from tests.safety_away.process import PATIENT, Process
 
 JO = Actor(ActorKind.OPERATOR, "jo")
-at_once = pytest.mark.parametrize("bounds", [Bounds(take_over_after_s=0.0)], ids=["at_once"])
+at_once = pytest.mark.parametrize("bounds", [replace_bounds(PATIENT, take_over_after_s=0.0)], ids=["at_once"])
 
 
 @pytest.fixture
@@ -178,7 +179,9 @@ async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
     assert process.others.turns == [taken.alert.alert_id], "the last of them is gone"
 
 
-@pytest.mark.parametrize("bounds", [Bounds(take_over_after_s=0.0, batch_size=1)], ids=["one_by_one"])
+@pytest.mark.parametrize(
+    "bounds", [replace_bounds(PATIENT, take_over_after_s=0.0, batch_size=1)], ids=["one_by_one"]
+)
 async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shadow: Shadow) -> None:
     told = [(await process.intake.press(process.press(driver=f"d{n}"))).alert.alert_id for n in (2, 3)]
     for job in await process.ledger.claim("w1", tuple(Channel), 50, 30.0):

@@ -5,6 +5,7 @@
 * When the file that `send_trap` names exists, the next message that a provider took kills it before that is
   recorded.
 * The file that `clock_shift` names holds the seconds by which the process's clock is wrong.
+* The environment variable `LEASE_VARIABLE` replaces the seconds that a message is leased to a dispatcher.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 from alerts.attempt import Accepted
 from alerts.delivery import trying
+from alerts.delivery.dispatcher import Dispatcher
 from realtime.cli import main
 from realtime.positions import PositionService
 
@@ -80,7 +82,19 @@ def set_clock() -> None:
     time.time_ns = lambda: true_ns() + shift() * 1_000_000_000
 
 
+LEASE_VARIABLE = "TEST_LEASE_S"
+
+
+def set_lease() -> None:
+    """Lease messages for as long as the environment says, if it does."""
+    lease_s = os.environ.get(LEASE_VARIABLE)
+    if lease_s is not None:
+        assert Dispatcher.__init__.__kwdefaults__ is not None
+        Dispatcher.__init__.__kwdefaults__["lease_s"] = float(lease_s)
+
+
 if __name__ == "__main__":
+    set_lease()
     set_trap()
     set_send_trap()
     set_clock()

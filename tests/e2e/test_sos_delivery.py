@@ -19,6 +19,7 @@ import pytest
 
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel, Status
+from alerts.delivery.dispatcher import LEASE_S
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
 from realtime.auth import mint
@@ -29,6 +30,7 @@ from realtime.outside.web import Fault, Trouble
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.database import Database
+from tests.e2e.launcher import LEASE_VARIABLE
 from tests.e2e.world import World
 from tests.engines_fixtures import TEMPLATE, database
 
@@ -37,12 +39,14 @@ AUTH = "a secret of the tests that is long enough"
 ANN = UUID("0b1f4c1e-0000-4000-8000-000000000001")
 POLICY = Policy(steps=(Step((str(ANN),), (Channel.WEBHOOK,), 600),))
 PATIENCE_S = 90.0
+SHORT_LEASE_S = 15.0
+"""Half of production's: a call then ends after 10 s, by itself or because its process is lost."""
 
 
 class WorkerProcess:
-    """`wayguard worker` as a process of this machine."""
+    """`wayguard worker` as a process of this machine. ``lease_s``: for how long it leases a message."""
 
-    def __init__(self, name: str, settings: Settings, folder: Path) -> None:
+    def __init__(self, name: str, settings: Settings, folder: Path, lease_s: float = LEASE_S) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         environ = {key: os.environ[key] for key in ("PATH", "HOME", "PYTHONPATH") if key in os.environ}
         environ |= {
@@ -54,10 +58,11 @@ class WorkerProcess:
             "INSTANCE_NAME": name,
             "OUTSIDE_ALLOW_PRIVATE": "true",
             "DELIVERY_TIMEOUT_S": "20",
+            LEASE_VARIABLE: str(lease_s),
             "PORT": self.url.rsplit(":", 1)[1],
         }
         self._log = (folder / f"{name}.log").open("wb")
-        command = [sys.executable, "-m", "realtime.cli", "worker"]
+        command = [sys.executable, "-m", "tests.e2e.launcher", "worker"]
         self._process = subprocess.Popen(command, env=environ, stdout=self._log, stderr=self._log, cwd=ROOT)
 
     async def until_ready(self) -> None:
@@ -100,9 +105,27 @@ class Scene:
 
     async def worker(self) -> WorkerProcess:
         """One more, ready."""
-        one = WorkerProcess(f"worker{len(self._workers) + 1}", self.settings, self._folder)
+        name = f"worker{len(self._workers) + 1}"
+        one = WorkerProcess(name, self.settings, self._folder, SHORT_LEASE_S)
         self._workers.append(one)
         await one.until_ready()
+        return one
+
+    async def warm_worker(self) -> WorkerProcess:
+        """One more that has committed an SOS and sent its message: the next press finds it at full speed.
+
+        A commit that takes longer than a second is answered as kept by the journal, which sends by itself.
+        """
+        one = await self.worker()
+        token = mint(self.settings, role="driver", tenant="t1", vendors=["v1"], driver="d0")
+        async with aiohttp.ClientSession() as http:
+            alert_id = UUID(await press_until_kept(http, one.url, token, uuid4()))
+
+        async def sent() -> bool:
+            return (await self.webhook(alert_id)).status is Status.SENT
+
+        await until(sent, "the worker sends")
+        self.sink.hooks.clear()
         return one
 
     async def press(self, worker: WorkerProcess) -> UUID:
@@ -186,8 +209,8 @@ async def the_sender_is_lost(on: Scene, number: signal.Signals) -> None:
     """The webhook's receiver has the message; the worker that sent it is killed, or frozen, before it
     knows.
     """
+    first = await on.warm_worker()
     on.sink.faults.append(Fault(Trouble.HANG_AFTER))
-    first = await on.worker()
     alert_id = await on.press(first)
 
     async def there(count: int) -> bool:
@@ -223,8 +246,8 @@ async def the_sender_is_lost(on: Scene, number: signal.Signals) -> None:
 
 async def a_worker_is_told_to_stop(on: Scene) -> None:
     """While its message hangs at the receiver, which answers before its patience is over."""
+    first = await on.warm_worker()
     on.sink.faults.append(Fault(Trouble.STATUS, 503, "1"))
-    first = await on.worker()
     alert_id = await on.press(first)
     first.send(signal.SIGTERM)
     assert await first.ended() == 0
@@ -241,7 +264,7 @@ async def a_worker_is_told_to_stop(on: Scene) -> None:
 async def test_a_worker_that_is_killed_frozen_or_stopped_while_it_sends_loses_nothing(
     postgres_server: EmbeddedPostgres, redis_url: str, tmp_path: Path
 ) -> None:
-    """Each on a database of its own, at the same time: a lease takes half a minute to end."""
+    """Each on a database of its own, at the same time: they wait for leases to end."""
     async with (
         scene(postgres_server, redis_url, tmp_path, "killed") as killed,
         scene(postgres_server, redis_url, tmp_path, "frozen") as frozen,

@@ -14,8 +14,11 @@ from realtime.auth import Authenticator
 from realtime.cli import COMMANDS, app
 from realtime.engines import local
 from realtime.engines.layout import DataDir
+from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.settings import Settings
+from realtime.store import migrate
 from tests.engines.harness import environment
+from tests.engines_fixtures import database, discard, engine_folder, in_thread
 
 runner = CliRunner()
 
@@ -28,6 +31,27 @@ def here(empty: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("DATA_DIR", str(empty))
     monkeypatch.setenv("NO_COLOR", "1")
     yield empty
+
+
+@pytest.fixture(scope="module")
+def durable_server(made_cluster: Path) -> Iterator[EmbeddedPostgres]:
+    """A migrated Postgres as `./run` starts it; the session's does not flush what it commits."""
+    with engine_folder() as folder:
+        subprocess.run(["cp", "-a", f"{made_cluster}/.", str(folder)], check=True)
+        server = EmbeddedPostgres(folder, port=0)
+        try:
+            url = server.start()
+            in_thread(lambda: migrate.migrate(Settings(database_url=url)))
+            yield server
+        finally:
+            discard(server)
+
+
+@pytest.fixture
+def durable_url(durable_server: EmbeddedPostgres) -> Iterator[str]:
+    """A migrated database on it."""
+    with database(durable_server, "doctor", OWNER) as url:
+        yield url
 
 
 def off_the_loop(*arguments: str) -> tuple[int, str]:
@@ -109,9 +133,9 @@ def test_doctor_names_each_fault_and_what_to_do(here: Path, monkeypatch: pytest.
 
 
 def test_doctor_finds_a_migrated_database_well(
-    here: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str
+    here: Path, monkeypatch: pytest.MonkeyPatch, durable_url: str, redis_url: str
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL", durable_url)
     monkeypatch.setenv("REDIS_URL", redis_url)
     _, output = off_the_loop("doctor")
     for subject in (
@@ -128,10 +152,10 @@ def test_doctor_finds_a_migrated_database_well(
 
 
 def test_doctor_sees_unsafe_durability_a_missing_partition_and_a_missing_migration(
-    here: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
+    here: Path, monkeypatch: pytest.MonkeyPatch, durable_url: str
 ) -> None:
     async def spoil(*statements: str) -> None:
-        connection = await asyncpg.connect(database_url, timeout=30)
+        connection = await asyncpg.connect(durable_url, timeout=30)
         for statement in statements:
             await connection.execute(statement)
         await connection.close()
@@ -142,7 +166,7 @@ def test_doctor_sees_unsafe_durability_a_missing_partition_and_a_missing_migrati
         assert code == 1
         return output
 
-    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("DATABASE_URL", durable_url)
     output = run(
         # The role is every test's; this database is ours alone.
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = off', current_database());"

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,23 @@ from realtime.engines import processes
 from realtime.engines.layout import DataDir
 from realtime.engines.service import RESTART_MAX_S, restart_delay_s
 from tests.engines.harness import Supervised, get, pid_of, remains, until
+from tests.engines_fixtures import engine_folder
 
 
 def order(lines: list[str], *patterns: str) -> list[int]:
     """Where each pattern is first found among ``lines``."""
     return [next(at for at, line in enumerate(lines) if re.search(pattern, line)) for pattern in patterns]
+
+
+@pytest.fixture(scope="module")
+def shared(made_cluster: Path) -> Iterator[tuple[Supervised, dict[str, int]]]:
+    """A supervisor that is ready, with its ports, for tests after which everything runs as before."""
+    with engine_folder() as folder:
+        subprocess.run(["cp", "-a", f"{made_cluster}/.", str(folder)], check=True)
+        with Supervised(folder) as up:
+            yield up, up.ready()
+            assert up.end() == 0
+        assert remains(folder) == []
 
 
 def test_everything_starts_in_order_and_stops_in_order(data: Path) -> None:
@@ -64,27 +78,27 @@ def test_stand_ins_beside_the_credentials_of_the_real_ones_are_refused_by_name(d
         assert up.process.wait(60) == 1
 
 
-def test_a_child_that_is_killed_is_there_again(data: Path) -> None:
-    with Supervised(data) as up:
-        ports = up.ready()
-        first = pid_of(data, ports["w1"])
-        os.kill(first, signal.SIGKILL)
-        up.line("w1 was killed by signal 9")
-        until(lambda: pid_of(data, ports["w1"]) not in (0, first), "another w1")
-        until(lambda: get(f"http://127.0.0.1:{ports['w1']}/").startswith("w1"), "w1 answers")
+def test_a_child_that_is_killed_is_there_again(shared: tuple[Supervised, dict[str, int]]) -> None:
+    up, ports = shared
+    first = pid_of(up.data, ports["w1"])
+    os.kill(first, signal.SIGKILL)
+    up.line("w1 was killed by signal 9")
+    until(lambda: pid_of(up.data, ports["w1"]) not in (0, first), "another w1")
+    until(lambda: get(f"http://127.0.0.1:{ports['w1']}/").startswith("w1"), "w1 answers")
 
 
 @pytest.mark.parametrize(
     ("engine", "folder", "program"), [("postgres", "pg", "postgres"), ("redis", "redis", "valkey")]
 )
-def test_an_engine_that_is_killed_is_there_again(data: Path, engine: str, folder: str, program: str) -> None:
-    with Supervised(data) as up:
-        up.ready()
-        before = processes.working_in(data / folder, program)
-        # Of Postgres the oldest is the postmaster.
-        os.kill(min(before, key=lambda pid: processes.started_at(pid) or 0), signal.SIGKILL)
-        up.line(f"{engine} was killed by signal 9")
-        until(lambda: set(processes.working_in(data / folder, program)) - set(before), f"another {engine}")
+def test_an_engine_that_is_killed_is_there_again(
+    shared: tuple[Supervised, dict[str, int]], engine: str, folder: str, program: str
+) -> None:
+    up, _ = shared
+    before = processes.working_in(up.data / folder, program)
+    # Of Postgres the oldest is the postmaster.
+    os.kill(min(before, key=lambda pid: processes.started_at(pid) or 0), signal.SIGKILL)
+    up.line(f"{engine} was killed by signal 9")
+    until(lambda: set(processes.working_in(up.data / folder, program)) - set(before), f"another {engine}")
 
 
 def test_a_parent_that_is_killed_leaves_nothing_and_the_next_start_recovers(data: Path) -> None:
@@ -124,12 +138,11 @@ def test_what_outlived_its_supervisor_is_ended_by_the_next_one(data: Path) -> No
             os.kill(child, signal.SIGKILL)
 
 
-def test_one_data_directory_has_one_supervisor(data: Path) -> None:
-    with Supervised(data) as up:
-        up.ready()
-        with Supervised(data) as second:
-            second.line(f"error: .*in use by process {up.process.pid}")
-            assert second.process.wait(30) == 1
+def test_one_data_directory_has_one_supervisor(shared: tuple[Supervised, dict[str, int]]) -> None:
+    up, _ = shared
+    with Supervised(up.data) as second:
+        second.line(f"error: .*in use by process {up.process.pid}")
+        assert second.process.wait(30) == 1
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(empty: Path) -> None:
@@ -189,14 +202,15 @@ def test_external_engines_replace_the_embedded_ones(empty: Path, database_url: s
     assert not (empty / "redis").exists()
 
 
-def test_each_child_knows_its_name_its_secret_and_the_public_address(data: Path) -> None:
-    with Supervised(data) as up:
-        ports = up.ready()
-        text = Path(f"/proc/{pid_of(data, ports['w2'])}/environ").read_text()
-        environ = dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
+def test_each_child_knows_its_name_its_secret_and_the_public_address(
+    shared: tuple[Supervised, dict[str, int]],
+) -> None:
+    up, ports = shared
+    text = Path(f"/proc/{pid_of(up.data, ports['w2'])}/environ").read_text()
+    environ = dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
     assert environ["INSTANCE_NAME"] == "w2"
     assert environ["PUBLIC_URL"] == f"http://127.0.0.1:{ports['public']}"
-    assert environ["AUTH_SECRET"] == DataDir(data).secret("auth")
+    assert environ["AUTH_SECRET"] == DataDir(up.data).secret("auth")
     assert environ["BIND_HOST"] == "127.0.0.1"
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from itertools import chain
 from pathlib import Path
 
 from realtime.engines import processes
@@ -82,7 +83,8 @@ def free_port() -> int:
     It lies beneath those that systems give to outgoing connections (RFC 6335 has them from 49152, Linux from
     32768): one of theirs could be taken by any client before a server here has bound it.
     """
-    for port in random.sample(_BENEATH_EPHEMERAL, len(_BENEATH_EPHEMERAL)):
+    first = random.randrange(len(_BENEATH_EPHEMERAL))  # noqa: S311  spread, not secret
+    for port in chain(_BENEATH_EPHEMERAL[first:], _BENEATH_EPHEMERAL[:first]):
         if claim(port) and _is_free(port):
             return port
     raise EngineError("no port of 127.0.0.1 is free")

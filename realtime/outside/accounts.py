@@ -28,15 +28,18 @@ def set_for_real(environ: Mapping[str, str]) -> list[str]:
     return sorted(name for name, value in environ.items() if value and name.upper().startswith(_BELONGING))
 
 
-def made_up(ports: Sequence[int]) -> dict[str, str]:
-    """The environment that turns the stand-ins on ``ports`` on, with accounts that nobody else has."""
+def made_up(ports: Sequence[int], key: rsa.RSAPrivateKey | None = None) -> dict[str, str]:
+    """The environment that turns the stand-ins on ``ports`` on, with accounts that nobody else has.
+
+    ``key``: of the service account, a new one by default.
+    """
     twilio, fcm, database, mail = ports
     return {
         "TWILIO_ACCOUNT_SID": "AC" + secrets.token_hex(16),
         "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
         "TWILIO_FROM": NUMBER,
         "TWILIO_BASE_URL": f"http://{HOST}:{twilio}",
-        "FIREBASE_CREDENTIALS": service_account(f"http://{HOST}:{fcm}/token"),
+        "FIREBASE_CREDENTIALS": service_account(f"http://{HOST}:{fcm}/token", key),
         "FCM_BASE_URL": f"http://{HOST}:{fcm}",
         "FIREBASE_DATABASE_URL": f"http://{HOST}:{database}/?ns={PROJECT}",
         "SMTP_HOST": HOST,
@@ -46,9 +49,9 @@ def made_up(ports: Sequence[int]) -> dict[str, str]:
     }
 
 
-def service_account(token_uri: str) -> str:
-    """The JSON that Firebase's console would hand out, with a new key."""
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+def service_account(token_uri: str, key: rsa.RSAPrivateKey | None = None) -> str:
+    """The JSON that Firebase's console would hand out, with ``key`` or a new one."""
+    key = key or rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ from alerts.notifiers.firebase import service_account
 from alerts.notifiers.push import PushNotifier, best_of, message_of
 from alerts.notifiers.writer import Writer
 from alerts.words.language import AVAILABLE
+from realtime.outside import accounts
 from realtime.outside.fcm import MESSAGE_BYTES, FcmServer
 from realtime.outside.web import Fault, Trouble
 from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
+from tests.cheap_keys import one_authority, small_key
 
-pytestmark = pytest.mark.filterwarnings("ignore:Message.token is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Message.token is deprecated"),
+    pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long"),
+]
 PATIENT_S = 20.0
 IMPATIENT_S = 1.0
 
@@ -43,9 +48,21 @@ class Devices:
         self.pruned.append((tenant, token))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with one_authority(tmp_path_factory.mktemp("authority")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def account() -> str:
+    """A service account for all tests."""
+    return accounts.service_account("http://127.0.0.1:1/token", small_key())
+
+
 @pytest.fixture
-async def server() -> AsyncIterator[FcmServer]:
-    async with FcmServer() as server:
+async def server(account: str) -> AsyncIterator[FcmServer]:
+    async with FcmServer(account=account) as server:
         yield server
 
 
@@ -166,8 +183,8 @@ async def test_a_device_that_hangs_holds_up_no_other(push: PushNotifier, server:
     assert isinstance(await push.send(to("a", "b", "c"), IMPATIENT_S), Accepted)
 
 
-async def test_a_server_that_is_not_there_is_down(devices: Devices) -> None:
-    async with FcmServer() as gone:
+async def test_a_server_that_is_not_there_is_down(devices: Devices, account: str) -> None:
+    async with FcmServer(account=account) as gone:
         fcm = Fcm(service_account(gone.service_account()), base_url=gone.url)
         push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
         assert isinstance(await push.send(to("phone"), PATIENT_S), Accepted)

@@ -18,6 +18,7 @@ from realtime.outside.accounts import made_up
 from realtime.outside.page import Board
 from realtime.outside.servers import Servers
 from realtime.settings import Settings
+from tests.cheap_keys import small_key
 
 PATIENCE_S = 10.0
 PHONE = "+12025550143"
@@ -113,7 +114,9 @@ class Outside:
 async def outside() -> AsyncIterator[Outside]:
     """Stand-ins on ports of their own, as `wayguard outside` runs them."""
     public = free_port()
-    given = {name.lower(): value for name, value in made_up([free_port() for _ in range(4)]).items()}
+    given = {
+        name.lower(): value for name, value in made_up([free_port() for _ in range(4)], small_key()).items()
+    }
     settings = Settings(public_url=f"http://127.0.0.1:{public}", **given)  # type: ignore[arg-type]
     async with aiohttp.ClientSession() as http:
         made = Outside(settings, http)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import aiosmtplib
@@ -14,13 +14,24 @@ from realtime.outside.accounts import made_up, ports_of, set_for_real
 from realtime.outside.sent import MOST, SAID_KEPT, Said, Talks
 from realtime.outside.servers import Mode, Provider, Servers
 from realtime.settings import Settings
+from tests.cheap_keys import one_authority
 from tests.outside.kit import PATIENCE_S, PHONE, Outside, outside, until
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Message.token is deprecated"),
+    pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long"),
+]
 ASKS = (
     '<Response><Gather action="{}/hooks/twilio/voice/1"><Say>Help. Press 1.</Say></Gather>'
     "<Say>Help. Press 1.</Say></Response>"
 )
 HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with one_authority(tmp_path_factory.mktemp("authority")):
+        yield
 
 
 @pytest.fixture

@@ -41,19 +41,33 @@ NEVER_IMPORTED = {
 def imported(path: Path) -> frozenset[str]:
     """The distributions that the module, or each module of the folder, imports from."""
     files = path.rglob("*.py") if path.is_dir() else [path]
-    return frozenset(name for file in files if "node_modules" not in file.parts for name in imports(file))
+    return frozenset().union(*(imports(file) for file in files if "node_modules" not in file.parts))
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def imports(file: Path) -> frozenset[str]:
     """Those of one module, unless they are Python's own or ours."""
-    if file.suffix == ".py":
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [node.module or ""]
-            for top in {name.partition(".")[0] for name in names}:
-                if top not in sys.stdlib_module_names and not (ROOT / top).is_dir():
-                    yield DISTRIBUTIONS.get(top, top.replace("_", "-"))
+    if file.suffix != ".py":
+        return frozenset()
+    tops = set()
+    for node in statements(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        tops |= {name.partition(".")[0] for name in names}
+    foreign = (top for top in tops if top not in sys.stdlib_module_names and not (ROOT / top).is_dir())
+    return frozenset(DISTRIBUTIONS.get(top, top.replace("_", "-")) for top in foreign)
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement at any depth; expressions hold no imports and are passed over."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for blocks in ("body", "orelse", "finalbody", "handlers", "cases"):
+            within = getattr(node, blocks, ())
+            waiting += within if isinstance(within, list) else ()
 
 
 def declared(*extras: str) -> set[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
@@ -138,20 +139,24 @@ SOS = "SOS Press and hold"
 SILENT = "Silent SOS Press and hold"
 
 
-async def test_a_code_pairs_once_and_leaves_the_address(phone: Tab, driver_server: FakeDriverServer) -> None:
-    driver_server.pairings["CODE-123"] = token()
-    asked: list[str] = []
-    phone.page.on("request", lambda request: asked.append(request.url))
-    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
-    await phone.until("s.screen === 'home' && s.driver === 'd1' && s.line === 'live'")
-    assert phone.page.url == f"{driver_server.url}/drive"
-    assert not [url for url in asked if "CODE-123" in url]
-    await phone.page.reload()
-    await phone.until("s.screen === 'home' && s.line === 'live'")
-    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
-    await phone.page.get_by_text("This code does not work.").wait_for()
-    await phone.page.get_by_role("button", name="Back").click()
-    await phone.until("s.screen === 'home'")
+async def test_a_lost_network_aborts_open_connections_and_lets_nothing_in(
+    driver_server: FakeDriverServer,
+) -> None:
+    async with aiohttp.ClientSession() as session:
+
+        async def redeem() -> int:
+            async with session.post(
+                f"{driver_server.url}/api/v1/pairings/redeem", json={"code": "x"}
+            ) as answer:
+                return answer.status
+
+        assert await redeem() == 409
+        await driver_server.lose_network()
+        for _ in range(2):  # by the connection that was kept open, and by a new one
+            with pytest.raises(aiohttp.ClientError):
+                await redeem()
+        await driver_server.restore_network()
+        assert await redeem() == 409
 
 
 async def test_a_journey_goes_up_by_socket_and_http_and_the_next_one_too(
@@ -247,24 +252,9 @@ async def test_it_starts_without_a_network_and_a_journey_begun_then_is_told_late
     assert driver_server.timers[-1][0] == "/check-in"
 
 
-async def test_a_new_build_waits_until_the_driver_reloads(
+async def test_two_tabs_are_one_driver_and_a_new_build_waits_for_a_reload(
     phone: Tab, driver_server: FakeDriverServer
 ) -> None:
-    await driving(phone, driver_server)
-    await phone.page.evaluate("navigator.serviceWorker.ready")
-    await phone.until("s.unsafe === 0 && !s.update_ready")
-    await phone.page.reload()
-    await phone.until("s.screen === 'going'")
-    driver_server.build = 2
-    await phone.page.evaluate("navigator.serviceWorker.ready.then((one) => one.update())")
-    await phone.page.get_by_text("A new version is here").wait_for()
-    async with phone.page.expect_navigation():
-        await phone.page.get_by_role("button", name="Reload").click()
-    await phone.until("s.screen === 'going' && s.line === 'live' && !s.update_ready")
-    assert len(driver_server.journeys) == 1
-
-
-async def test_two_tabs_are_one_driver(phone: Tab, driver_server: FakeDriverServer) -> None:
     await driving(phone, driver_server)
     other = await open_tab(phone.page.context, driver_server.url)
     await other.page.goto(f"{driver_server.url}/drive")
@@ -278,6 +268,18 @@ async def test_two_tabs_are_one_driver(phone: Tab, driver_server: FakeDriverServ
     await other.page.close()
     await phone.until("s.screen === 'going' && s.line === 'live'")
     assert await all_stored(phone, driver_server) >= 3
+    # A new build waits until the driver reloads.
+    await phone.page.evaluate("navigator.serviceWorker.ready")
+    await phone.until("s.unsafe === 0 && !s.update_ready")
+    await phone.page.reload()
+    await phone.until("s.screen === 'going'")
+    driver_server.build = 2
+    await phone.page.evaluate("navigator.serviceWorker.ready.then((one) => one.update())")
+    await phone.page.get_by_text("A new version is here").wait_for()
+    async with phone.page.expect_navigation():
+        await phone.page.get_by_role("button", name="Reload").click()
+    await phone.until("s.screen === 'going' && s.line === 'live' && !s.update_ready")
+    assert len(driver_server.journeys) == 1
 
 
 async def test_an_sos_is_sent_by_both_ways_shows_who_comes_and_may_be_silent(
@@ -343,10 +345,24 @@ async def test_an_sos_without_a_network_is_kept_over_a_reload_and_taken_once(
     assert auth["sos"] is True
 
 
-async def test_a_countdown_is_stopped_by_the_pin_alone_and_a_keyboard_calls_for_help(
+async def test_a_code_pairs_once_and_leaves_the_address_and_a_pin_stops_a_countdown(
     phone: Tab, driver_server: FakeDriverServer
 ) -> None:
-    await paired(phone, driver_server)
+    driver_server.pairings["CODE-123"] = token()
+    asked: list[str] = []
+    phone.page.on("request", lambda request: asked.append(request.url))
+    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.until("s.screen === 'home' && s.driver === 'd1' && s.line === 'live'")
+    assert phone.page.url == f"{driver_server.url}/drive"
+    assert not [url for url in asked if "CODE-123" in url]
+    await phone.page.reload()
+    await phone.until("s.screen === 'home' && s.line === 'live'")
+    await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.page.get_by_text("This code does not work.").wait_for()
+    await phone.page.get_by_role("button", name="Back").click()
+    await phone.until("s.screen === 'home'")
+    # A countdown is stopped by the PIN alone.
+    await phone.until("s.line === 'live'")
     until_ms = await phone.page.evaluate("Date.now() + 60000")
     driver_server.state_of_new = {"state": "pending", "pending_until": until_ms}
     await held(phone, SOS)
@@ -377,7 +393,7 @@ async def test_a_countdown_is_stopped_by_the_pin_alone_and_a_keyboard_calls_for_
     await phone.until("s.sos?.shown === 'active'")
 
 
-async def test_an_expired_access_keeps_the_points_and_lets_an_sos_through(
+async def test_an_expired_access_keeps_points_lets_an_sos_through_and_is_forgotten(
     phone: Tab, driver_server: FakeDriverServer
 ) -> None:
     await driving(phone, driver_server)
@@ -390,14 +406,9 @@ async def test_an_expired_access_keeps_the_points_and_lets_an_sos_through(
     await phone.until("s.sos?.shown === 'active'")
     await until(lambda: "socket" in {way for way, _ in driver_server.presses} or len(driver_server.sids) == 1)
     assert (await phone.state())["access"] == "expired"
-
-
-async def test_unpairing_says_what_would_be_lost_and_forgets_all(
-    phone: Tab, driver_server: FakeDriverServer
-) -> None:
-    await driving(phone, driver_server)
+    # Unpairing says what would be lost, and forgets everything.
     async with no_network(phone, driver_server):
-        await moved(phone, 1)
+        await moved(phone, 1, first=2)
         await phone.page.get_by_role("button", name="Settings").click()
         await phone.page.get_by_role("button", name="Unpair this phone").click()
         await phone.page.get_by_text("not safe yet and would be lost").wait_for()

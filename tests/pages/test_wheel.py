@@ -34,7 +34,7 @@ def wheel(pages_built: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_balancer_of_an_installed_wheel_is_the_one_of_the_tree(wheel: Path, tmp_path: Path) -> None:
     run("-m", "venv", "--without-pip", str(tmp_path / "venv"), cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
-    install = ("install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    install = ("install", "--quiet", "--no-deps", "--no-index", "--no-compile", str(wheel))
     run("-m", "pip", "--python", str(python), *install, cwd=tmp_path)
     balancer = ("--bind", "127.0.0.1:1", "--server", "w1=127.0.0.1:2", "--print")
     command = ("-m", "realtime.cli", "balancer", *balancer)

@@ -481,6 +481,17 @@ class LedgerContract:
         await world.later(int(LEASE_S * 1000) + 1)
         assert job.attempt.attempt_id not in [j.attempt.attempt_id for j in await claim(world)]
 
+    async def test_the_same_press_in_another_tenant_is_an_alert_of_its_own(self, world: World) -> None:
+        """Names of drivers and ids of presses are a tenant's own; so is who has an open alert."""
+        sos_id = uuid4()
+        ours = await raise_one(world, sos_id=sos_id)
+        theirs = await raise_one(world, sos_id=sos_id, tenant="t2")
+        more = await raise_one(world, tenant="t2")
+        assert (theirs.created, more.created) == (True, False)
+        assert (ours.alert.tenant, theirs.alert.tenant, more.alert.tenant) == ("t1", "t2", "t2")
+        assert theirs.alert.alert_id == more.alert.alert_id != ours.alert.alert_id
+        assert (await now_of(world, ours)).alert.presses == 1
+
 
 def ids_of(jobs: Sequence[Job]) -> set[UUID]:
     """The attempts' ids."""

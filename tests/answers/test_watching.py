@@ -250,3 +250,16 @@ async def test_with_postgres_away_an_sos_that_was_heard_of_keeps_a_link_good(
         (closing,) = await viewer.event(WATCH, "closing")
         assert closing["code"] == "token_expired"
         await viewer.has_ended()
+
+
+async def test_a_link_to_an_alert_shows_no_other_journey_of_its_driver(server: Server) -> None:
+    raw, journey, alert_id = await alarmed(server)
+    other = await server.journey(raw, points=2)
+    key = server.instance.settings.alerts_key
+    asked = await server.raw()
+    token = make_token(key, UUID(alert_id), str(uuid4()), now_ms() + 10**7)
+    assert await asked.connect(WATCH, answer=token) == {}
+    for viewer in (asked, await holder(server, await link(server, alert_id, "journey"))):
+        assert (await viewer.ask(WATCH, "watch", {"feed": {"journey": journey}}))["ok"]
+        refused = await viewer.ask(WATCH, "watch", {"feed": {"journey": other}})
+        assert refused["error"]["code"] == "not_found"

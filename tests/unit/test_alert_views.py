@@ -1,0 +1,33 @@
+"""What of a duress PIN is in the views of an alert: nothing for the phone, nor for a link to the journey."""
+
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from alerts.alert import Actor, ActorKind, Alert, CancelAsked, Kind, PinResult, Severity, State
+from alerts.cancelling import cancel_asked
+from realtime.safety.views import driver_view, glimpse, phone_view
+
+DRIVER = Actor(ActorKind.DRIVER, "d1")
+ALERT = Alert(
+    alert_id=uuid4(), tenant="t1", vendor="v1", driver="d1", sos_id=uuid4(), kind=Kind.SOS,
+    severity=Severity.WARNING, state=State.ACTIVE, version=4, pressed_ms=1, raised_ms=1, active_since_ms=1,
+)  # fmt: skip
+TOLD = (("Ana", "sms", "delivered"),)
+
+
+def after(pin: PinResult) -> Alert:
+    return cancel_asked(ALERT, CancelAsked(DRIVER, pin), 9).alert
+
+
+def test_the_phone_is_shown_the_same_after_either_pin_whatever_happens_then() -> None:
+    right, duress = after(PinResult.RIGHT), after(PinResult.DURESS)
+    assert duress.duress
+    later = replace(duress, version=duress.version + 3, reached_ms=20, exhausted_ms=30)
+    for shown in (duress, later):
+        assert phone_view(shown, TOLD) == phone_view(right, TOLD)
+        assert driver_view(shown) == driver_view(right)
+
+
+def test_a_link_to_the_journey_does_not_show_that_a_pin_was_the_duress_pin() -> None:
+    assert glimpse(after(PinResult.DURESS)).duress is False

@@ -187,6 +187,10 @@ JOURNAL_IMPORTED: Final = counters(
     "alerts of the journal that went, by what Postgres said: ok is brought in, known is a copy it had all of",
     outcome=("ok", "known", "rejected"),
 )
+ALERT_STORE_FAULTS: Final = counter(
+    "wayguard_alert_store_faults_total",
+    "requests about alerts that Postgres failed while it was available: damage, a missing table or right",
+)
 COPIES_SEEN: Final = gauge(
     "wayguard_journal_copies", "alerts on the disks of other processes that this one has seen"
 )

@@ -7,7 +7,8 @@ committed it.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -93,12 +94,15 @@ class Importer:
             if kept.presses or kept.acting or not self._copies.is_anothers(alert_id):
                 went += await self._bring(alert_id)
         for report in self._local.early.kept():
-            await self._reach.ask(lambda report=report: self._ledger.report(report), IMPORT_S)  # type: ignore[misc]
-            await self._local.early.forget(report)
+            async with _rejected_is_logged("a provider's report"):
+                await self._reach.ask(lambda report=report: self._ledger.report(report), IMPORT_S)  # type: ignore[misc]
+                await self._local.early.forget(report)
         if self._directory.unsaid:
-            await self._reach.ask(self._directory.hand_over, IMPORT_S)
+            async with _rejected_is_logged("opt-outs"):
+                await self._reach.ask(self._directory.hand_over, IMPORT_S)
         if self._answers is not None:
-            await self._answers.hand_over()
+            async with _rejected_is_logged("answers"):
+                await self._answers.hand_over()
         self._tell()
         return went
 
@@ -110,10 +114,12 @@ class Importer:
         went = 0
         for at in range(0, len(copies), LOOK_AT):
             some = {kept.case.alert.alert_id: kept for kept in copies[at : at + LOOK_AT]}
-            known = await self._reach.ask(
-                lambda some=some: self._ledger.known([(k.case, k.audit) for k in some.values()]),  # type: ignore[misc]
-                IMPORT_S,
-            )
+            known: set[UUID] = set()
+            async with _rejected_is_logged("replicas"):
+                known = await self._reach.ask(
+                    lambda some=some: self._ledger.known([(k.case, k.audit) for k in some.values()]),  # type: ignore[misc]
+                    IMPORT_S,
+                )
             gone = await asyncio.gather(*(self._forget(some[alert_id]) for alert_id in known))
             await self._copies.withdraw(*(alert_id for alert_id in gone if alert_id is not None))
             went += sum(alert_id is not None for alert_id in gone)
@@ -173,6 +179,15 @@ class Importer:
         metrics.JOURNAL_WAITING.set(beat.waiting)
         oldest_ms = beat.oldest_ms
         metrics.JOURNAL_OLDEST.set(0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000)
+
+
+@asynccontextmanager
+async def _rejected_is_logged(what: str) -> AsyncIterator[None]:
+    """Let the rest of a round go on when Postgres fails one part of it, which is tried again next round."""
+    try:
+        yield
+    except Rejected:
+        log.error("postgres failed the import of %s", what)
 
 
 def _place(kept: Kept) -> int:

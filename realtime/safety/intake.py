@@ -7,7 +7,7 @@ acts on the alert takes it from there.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from alerts.press import TOKEN_EXPIRED
+from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
@@ -45,6 +46,8 @@ UNSURE_S: Final = 2.0
 long again when it is there once more.
 """
 LOOK_S: Final = 0.1
+LAST_TRY_S: Final = 8.0
+"""Less than an app waits for its answer (10 s): there is no third place to store a press."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class IntakeTimes:
     """How long a press that Postgres may have waits for its import, before it is acted on."""
     locate_s: float = whereabouts.LOOK_S
     """How much of ``ask_s`` the driver's last position may take; a press without it is still taken."""
+    last_try_s: float = LAST_TRY_S
+    """How long Postgres may take for a press that the journal failed."""
 
 
 INTAKE_TIMES: Final = IntakeTimes()
@@ -117,12 +122,18 @@ class SafeIntake:
         return await self._journal(press, wait_s)
 
     async def _commit(self, press: Press) -> Taken:
+        """Store a press in Postgres, with what Postgres knows of its driver.
+
+        What cannot be read is taken from the local copy: an unreadable contact must not keep a press out.
+        """
+        tenant, vendor, driver = press.tenant, press.vendor, press.driver
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
-            known_vendor = await identity.vendor_of(self._db, press.tenant, press.driver)
-            press = replace(press, vendor=known_vendor or press.vendor)
-        known = await circumstances(
-            self._db, press.tenant, press.vendor, press.driver, self._operator_of(press.tenant)
-        )
+            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._db, tenant, driver))
+            press = replace(press, vendor=known_vendor or vendor)
+        known = await _read_or(
+            None,
+            lambda: circumstances(self._db, tenant, press.vendor, driver, self._operator_of(tenant)),
+        ) or self._directory.of(tenant, press.vendor, driver)
         press = await whereabouts.located(self._db, press, self._times.locate_s)
         taken = await self._ledger.press(press, known)
         self._earlier.committed(press, known, taken)
@@ -140,11 +151,25 @@ class SafeIntake:
                 shared, _ = await asyncio.gather(
                     self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
                 )
-        except Away as error:
-            log.error("a press cannot be kept by postgres nor by the journal")
-            raise _away() from error
+        except Away:
+            return await self._commit_without_journal(press)
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
+
+    async def _commit_without_journal(self, press: Press) -> Taken:
+        """Store in Postgres a press that the journal failed, however slow or short ago lost Postgres is.
+
+        Raises Refused(unavailable).
+        """
+        try:
+            async with asyncio.timeout(self._times.last_try_s):
+                taken = await self._commit(press)
+        except Exception as error:
+            log.error("a press was stored neither in the journal nor in postgres: %s", type(error).__name__)
+            raise _away() from error
+        log.error("a press was stored in postgres alone: the journal failed")
+        self._announcer.changed(taken.alert)
+        return taken
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
         """Postgres may be only slow, and have this press, or have it from another process that the app asked
@@ -330,6 +355,18 @@ class SafeIntake:
     async def _share(self, alert_id: UUID) -> bool:
         kept = self._local.get(alert_id)
         return kept is not None and await self._copies.share(kept)
+
+
+async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:
+    """Return what ``read`` reads, or ``fallback`` when Postgres fails it. Raises Refused(unavailable)."""
+    try:
+        return await read()
+    except Refused:
+        raise
+    except Exception as error:
+        log.error("postgres failed a read for a press: %s", type(error).__name__)
+        metrics.ALERT_STORE_FAULTS.inc()
+        return fallback
 
 
 def _alert(kept: Kept | None) -> Alert | None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from alerts.ports import Away
+from realtime import metrics
 from realtime.fanout.endings import end
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import Rejected
@@ -93,8 +94,9 @@ class Reach:
     async def ask(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         """What ``work`` comes to. Raises Away: at once when Postgres is away, after ``within_s`` at most.
 
-        What was not answered in time may have happened all the same. A `Rejected`, which is one too, says
-        nothing against Postgres.
+        What was not answered in time may have happened all the same. Any failure that is not a refusal of
+        the caller's request (a damaged page, a missing table or right, a defect of ours) raises `Rejected`,
+        which is an Away too: Postgres goes on being asked, and the caller uses the journal.
         """
         if not self._is_up:
             raise Away
@@ -117,6 +119,7 @@ class Reach:
             self._lost("no answer in time")
             raise Away from error
         except Rejected:
+            metrics.ALERT_STORE_FAULTS.inc()
             raise
         except Away:
             self._lost("away")
@@ -126,6 +129,10 @@ class Reach:
                 raise
             self._lost("away")
             raise Away from refused
+        except Exception as error:
+            log.error("postgres failed a request about an alert: %s", type(error).__name__)
+            metrics.ALERT_STORE_FAULTS.inc()
+            raise Rejected from error
 
     async def probe(self) -> bool:
         """Look once, unless it is known to be there; whether it is."""

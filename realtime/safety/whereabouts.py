@@ -10,7 +10,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from alerts.alert import Press
-from realtime.protocol import Refused
 from realtime.store import timers
 from realtime.store.database import Database
 
@@ -29,7 +28,7 @@ async def located(db: Database, press: Press, within_s: float = LOOK_S) -> Press
     try:
         async with asyncio.timeout(within_s), db.reader(press.tenant) as connection:
             sign = await timers.sign_of(connection, press.tenant, press.driver, press.journey_id)
-    except (TimeoutError, Refused) as error:
+    except Exception as error:  # whatever it is, the press itself may be stored
         log.warning("a press goes without what is known of its driver: %s", type(error).__name__)
         return press
     if sign is None:

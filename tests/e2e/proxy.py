@@ -6,6 +6,7 @@ its network: nobody is told. New connections are fine.
 ``one_byte_writes``: every byte arrives by itself, as a hostile or a very bad network would have it.
 ``accept_then_lose_reply``: what the client sends arrives, what the server answers from now on does not, and
 then the connection breaks: the client cannot know whether it was heard.
+``refuse``: connections are aborted and new ones refused, as without a network, until ``accept``.
 """
 
 import asyncio
@@ -31,6 +32,11 @@ class Pair:
         for writer in (self.client, self.server):
             writer.close()
 
+    def abort(self) -> None:
+        """Close both ends at once; what is in between is lost."""
+        for writer in (self.client, self.server):
+            writer.transport.abort()
+
 
 class Proxy:
     """``async with Proxy(port) as proxy``; ``proxy.url``. ``target`` is where new connections go."""
@@ -43,6 +49,7 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._server: asyncio.Server | None = None
+        self._refuses = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -85,13 +92,27 @@ class Proxy:
         for pair in self.pairs:
             pair.loses_replies = True
 
+    def refuse(self) -> None:
+        self._refuses = True
+        for pair in self.pairs:
+            pair.abort()
+
+    def accept(self) -> None:
+        self._refuses = False
+
     # --- how
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.transport.abort()
+            return
         try:
             back, forth = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.close()
+            return
+        if self._refuses:
+            Pair(writer, forth).abort()
             return
         for stream in (writer, forth):
             stream.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -108,6 +129,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
                 await self._open.wait()
+                if self._refuses:
+                    break
                 if pair.silent:
                     continue
                 if is_reply and pair.loses_replies:

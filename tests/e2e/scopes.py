@@ -12,7 +12,7 @@ PEOPLE = "system: people"
 FAULTS = "system: faults"
 """What is broken beneath them, and what is whole afterwards."""
 
-CLUSTERS_OF_THEIR_OWN = ("test_many_instances.py", "test_outside_demo.py", "test_scopes.py")
+CLUSTERS_OF_THEIR_OWN = ("test_many_instances.py", "test_outside_demo.py", "test_proxy.py", "test_scopes.py")
 """They do not use the shared cluster."""
 IN_FAULTS = (
     "test_liverpool.py",

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.async_api import Browser
 
+from tests.e2e.proxy import Proxy
 from tests.e2e.world import World
 from tests.pages.conftest import Tab, browser, open_tab, pages_built
 from tests.pages.test_drive import CUT_OFF, LAT, LON, SOS, held, moved
@@ -20,11 +22,11 @@ LONG_S = 60.0
 
 
 @asynccontextmanager
-async def tab_of(browser: Browser, world: World, **options: Any) -> AsyncIterator[Tab]:
-    """Somebody's own browser; in the end it asked nobody but us, and complained of nothing but dead lines."""
+async def tab_of(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
+    """A browser of its own for ``url``. It may ask no other server, and complain of broken lines alone."""
     context = await browser.new_context(locale="en-IE", timezone_id="Europe/Dublin", **options)
     context.set_default_timeout(LONG_S * 1000)
-    tab = await open_tab(context, world.cluster.url)
+    tab = await open_tab(context, url)
     tab.expected = (*CUT_OFF, "ERR_", "503")
     yield tab
     await context.close()
@@ -38,8 +40,8 @@ async def signed_in(console: Tab, world: World) -> None:
     await console.page.get_by_role("button", name="No sound").click()
 
 
-async def paired(world: World, console: Tab, phone: Tab, driver: str, name: str) -> None:
-    """The link behind the code that the console shows is opened on the phone."""
+async def paired(world: World, console: Tab, phone: Tab, phone_url: str, driver: str, name: str) -> None:
+    """Open the link behind the code that the console shows on the phone, which uses ``phone_url``."""
     page = console.page
     await page.get_by_role("button", name="Add a driver").click()
     dialog = page.get_by_role("dialog", name="Add a driver")
@@ -50,7 +52,8 @@ async def paired(world: World, console: Tab, phone: Tab, driver: str, name: str)
     await dialog.get_by_role("img", name="QR code").wait_for()
     link = await dialog.get_by_role("textbox", name="The link").input_value()
     await page.keyboard.press("Escape")
-    await phone.page.goto(link)
+    assert link.startswith(world.cluster.url)
+    await phone.page.goto(link.replace(world.cluster.url, phone_url, 1))
     await phone.until("s.screen === 'home' && s.driver === a && s.line === 'live'", driver, timeout_s=LONG_S)
     assert "pair" not in phone.page.url
 
@@ -79,17 +82,20 @@ async def kill_the_instance_of(world: World, tab: Tab) -> None:
     await tab.until("s.connection === 'live'", timeout_s=LONG_S)
 
 
+@pytest.mark.timeout(400)
 async def test_a_day_of_three_people(world: World, browser: Browser, pages_built: None) -> None:
     place = {"latitude": LAT, "longitude": LON, "accuracy": 8}
     handset = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    url = world.cluster.url
     async with (
-        tab_of(browser, world, viewport={"width": 1440, "height": 900}) as console,
-        tab_of(browser, world, viewport=handset["viewport"], geolocation=place) as phone,
-        tab_of(browser, world, **handset) as mother,
+        Proxy(world.cluster.plan.port) as network,  # the phone's own
+        tab_of(browser, url, viewport={"width": 1280, "height": 800}) as console,
+        tab_of(browser, network.url, viewport=handset["viewport"], geolocation=place) as phone,
+        tab_of(browser, url, **handset) as mother,
     ):
-        await phone.page.context.grant_permissions(["geolocation"], origin=world.cluster.url)
+        await phone.page.context.grant_permissions(["geolocation"], origin=network.url)
         await signed_in(console, world)
-        await paired(world, console, phone, "ada", "Ada")
+        await paired(world, console, phone, network.url, "ada", "Ada")
 
         # She drives; the console and her mother see it.
         await phone.page.get_by_label("Where to?").fill("Pier Head")
@@ -104,10 +110,17 @@ async def test_a_day_of_three_people(world: World, browser: Browser, pages_built
         await mother.page.get_by_role("heading", name="Ada").wait_for()
         await mother.page.get_by_text("Pier Head").wait_for()
 
-        # A dead zone: nothing is lost, and the console does not call her live.
+        # A dead zone: nothing is lost. Chromium tells the page of it; the proxy takes the network away from
+        # service workers too, to which Chromium applies it with a delay.
+        (listed,) = (await world.call("GET", "/api/v1/journeys?driver=ada"))["journeys"]
+        journey = listed["journey_id"]
+        network.refuse()
         await phone.page.context.set_offline(True)
+        before = len(await world.stored(journey))
         await moved(phone, 3, first=4)
         await phone.page.get_by_text("not safe yet").wait_for()
+        assert len(await world.stored(journey)) == before, "the phone has no network"
+        network.accept()
         await phone.page.context.set_offline(False)
         await phone.until("s.unsafe === 0 && s.line === 'live'", timeout_s=LONG_S)
         points = (await phone.state())["points"]
@@ -116,8 +129,6 @@ async def test_a_day_of_three_people(world: World, browser: Browser, pages_built
         await kill_the_instance_of(world, console)
         await phone.until("s.line === 'live'", timeout_s=LONG_S)
         await mother.until("s.connection === 'live'", timeout_s=LONG_S)
-        (listed,) = (await world.call("GET", "/api/v1/journeys?driver=ada"))["journeys"]
-        journey = listed["journey_id"]
         await mother.until("s.journeys[a[0]].through >= a[1]", [journey, points], timeout_s=LONG_S)
         seqs = (await mother.state())["journeys"][journey]["seqs"]
         assert seqs == list(range(1, len(seqs) + 1))

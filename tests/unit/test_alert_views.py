@@ -26,6 +26,7 @@ def test_the_phone_is_shown_the_same_after_either_pin_whatever_happens_then() ->
     later = replace(duress, version=duress.version + 3, reached_ms=20, exhausted_ms=30)
     for shown in (duress, later):
         assert phone_view(shown, TOLD) == phone_view(right, TOLD)
+        assert phone_view(shown, TOLD).told == ()
         assert driver_view(shown) == driver_view(right)
 
 

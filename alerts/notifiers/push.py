@@ -43,15 +43,23 @@ class PushNotifier:
     channel = Channel.PUSH
     provider = PROVIDER
 
-    def __init__(self, fcm: Fcm, writer: Writer, prune: Prune, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        fcm: Fcm,
+        writer: Writer,
+        prune: Prune,
+        now_ms: Callable[[], int],
+        max_devices: int = BATCH,
+    ) -> None:
         self._fcm = fcm
         self._writer = writer
         self._prune = prune
         self._now_ms = now_ms
+        self._max_devices = max_devices
 
     async def send(self, job: Job, timeout_s: float) -> Outcome:
         """Try once."""
-        tokens = list(dict.fromkeys(token for token in job.contact.push_tokens if token))[:BATCH]
+        tokens = list(dict.fromkeys(token for token in job.contact.push_tokens if token))[: self._max_devices]
         if not tokens:
             return Permanent("no_address")
         clock = asyncio.get_running_loop().time

@@ -69,6 +69,7 @@ class Mirror:
         tick_s: float = TICK_S,
         lease_s: float = LEASE_S,
         renew_s: float = RENEW_S,
+        max_chunk_paths: int = CHUNK_PATHS,
     ) -> None:
         self._db = db
         self._reader = LiveReader(db, client, redis_timeout_s, now_ms, clock)
@@ -83,7 +84,7 @@ class Mirror:
         self._ours_until_s = 0.0
         self._plan = Plan()
         self._breaker = Breaker(longest_pause_s=10.0)
-        self._chunk_paths = CHUNK_PATHS
+        self._max_chunk_paths = self._chunk_paths = max_chunk_paths
         self._seen = set[str]()
         """Sections that have been read since the lease is ours: what nobody wants of them may go."""
         self._journeys_s: float | None = None
@@ -188,7 +189,7 @@ class Mirror:
             self._plan.lost(chunk)
             raise
         self._plan.written(chunk)
-        self._chunk_paths = min(self._chunk_paths * 2, CHUNK_PATHS)
+        self._chunk_paths = min(self._chunk_paths * 2, self._max_chunk_paths)
         metrics.MIRROR_UPDATES.labels("ok").inc()
         metrics.MIRROR_PATHS.inc(len(chunk))
         metrics.MIRROR_SECONDS.observe(self._clock() - begun_s)

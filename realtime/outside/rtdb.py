@@ -33,8 +33,16 @@ class RealtimeDatabaseServer(StandIn):
     ``keeps`` False: a lie, what is written is answered as taken and is gone.
     """
 
-    def __init__(self, namespace: str = "wayguard-demo", *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        namespace: str = "wayguard-demo",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        max_key_bytes: int = MAX_KEY_BYTES,
+    ) -> None:
         super().__init__(host, port)
+        self._keys = _Keys(max_key_bytes)
         self.namespace = namespace
         self.trees: dict[str, Any] = {}
         self.updates: deque[dict[str, Any]] = deque(maxlen=UPDATES_KEPT)
@@ -54,7 +62,7 @@ class RealtimeDatabaseServer(StandIn):
 
     def at(self, path: str) -> Any:
         """What is at ``path`` of the usual namespace; None when there is nothing."""
-        return _get(self.tree, _segments(path))
+        return _get(self.tree, self._keys.segments(path))
 
     def error_of(self, fault: Fault, request: web.Request) -> web.Response:
         """As Firebase words it."""
@@ -70,7 +78,7 @@ class RealtimeDatabaseServer(StandIn):
         if not namespace:
             return web.json_response({"error": "no namespace"}, status=400)
         try:
-            path = _segments(request.path.removesuffix(".json"))
+            path = self._keys.segments(request.path.removesuffix(".json"))
             return await self._act(request, namespace, path)
         except Rejected as error:
             return web.json_response({"error": str(error)}, status=400)
@@ -112,11 +120,11 @@ class RealtimeDatabaseServer(StandIn):
             raise Rejected(_BAD_JSON) from None
         match request.method:
             case "PUT":
-                self._set(namespace, path, _checked(value))
+                self._set(namespace, path, self._keys.stored(value))
             case "POST":
                 self._pushed += 1
                 name = f"-N{self._pushed:018d}"
-                self._set(namespace, [*path, name], _checked(value))
+                self._set(namespace, [*path, name], self._keys.stored(value))
                 return {"name": name}
             case _:
                 self._update(namespace, path, value)
@@ -125,7 +133,9 @@ class RealtimeDatabaseServer(StandIn):
     def _update(self, namespace: str, path: list[str], value: Any) -> None:
         if not isinstance(value, dict):
             raise Rejected(_BAD_JSON)
-        changes = {tuple(_segments(name)): _checked(content) for name, content in value.items()}
+        changes = {
+            tuple(self._keys.segments(name)): self._keys.stored(content) for name, content in value.items()
+        }
         for where in changes:
             if not where:
                 raise Rejected(_BAD_KEY)
@@ -147,32 +157,37 @@ class RealtimeDatabaseServer(StandIn):
             self.trees[namespace] = tree
 
 
-def _segments(path: str) -> list[str]:
-    segments = [segment for segment in path.split("/") if segment]
-    for segment in segments:
-        _check_key(segment)
-    return segments
+class _Keys:
+    """Checks the keys of paths and values as the real one does, with its own bound of length."""
 
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
 
-def _check_key(key: str) -> None:
-    if not key or len(key.encode()) > MAX_KEY_BYTES or not _FORBIDDEN.isdisjoint(key):
-        raise Rejected(_BAD_KEY)
+    def segments(self, path: str) -> list[str]:
+        """The keys of ``path``. Raises Rejected."""
+        found = [segment for segment in path.split("/") if segment]
+        for segment in found:
+            self._check(segment)
+        return found
 
+    def stored(self, value: Any, depth: int = 0) -> Any:
+        """``value`` as it is stored: without nulls and empty objects, arrays as objects. Raises Rejected."""
+        if depth > MAX_DEPTH:
+            raise Rejected("Invalid data; it is too deep.")
+        if isinstance(value, list):
+            value = {str(place): content for place, content in enumerate(value)}
+        if not isinstance(value, dict):
+            return value
+        found = {}
+        for key, content in value.items():
+            self._check(key)
+            if (inner := self.stored(content, depth + 1)) is not None:
+                found[key] = inner
+        return found or None
 
-def _checked(value: Any, depth: int = 0) -> Any:
-    """``value`` as it is kept: without nulls and empty objects, arrays as objects."""
-    if depth > MAX_DEPTH:
-        raise Rejected("Invalid data; it is too deep.")
-    if isinstance(value, list):
-        value = {str(place): content for place, content in enumerate(value)}
-    if not isinstance(value, dict):
-        return value
-    kept = {}
-    for key, content in value.items():
-        _check_key(key)
-        if (inner := _checked(content, depth + 1)) is not None:
-            kept[key] = inner
-    return kept or None
+    def _check(self, key: str) -> None:
+        if not key or len(key.encode()) > self._max_bytes or not _FORBIDDEN.isdisjoint(key):
+            raise Rejected(_BAD_KEY)
 
 
 def _get(tree: Any, path: list[str]) -> Any:

@@ -17,9 +17,9 @@ from realtime.fanout.redisurl import client
 from realtime.live.channels import POSITIONS, PRESENCE, position_item, presence_item
 from realtime.live.presence import presence_order
 from realtime.live.state import LiveState, Stored
-from realtime.mirror.mirror import Mirror
+from realtime.mirror.mirror import CHUNK_PATHS, Mirror
 from realtime.mirror.remote import RealtimeDatabase
-from realtime.outside.rtdb import RealtimeDatabaseServer
+from realtime.outside.rtdb import MAX_KEY_BYTES, RealtimeDatabaseServer
 from realtime.settings import Settings
 from realtime.store import identity, journeys
 from realtime.store.database import Database
@@ -79,7 +79,9 @@ class World:
     opened: list[tuple[Mirror, RealtimeDatabase]] = field(default_factory=list)
     epoch: int = 0
 
-    def mirror(self, holder: str = "w1", db: Database | None = None) -> Mirror:
+    def mirror(
+        self, holder: str = "w1", db: Database | None = None, max_chunk_paths: int = CHUNK_PATHS
+    ) -> Mirror:
         """A mirror that is told when to tick; its engines are behind the proxies."""
         remote = RealtimeDatabase(self.server.database_url, None, http_timeout_s=1.0, call_timeout_s=2.0)
         made = Mirror(
@@ -90,6 +92,7 @@ class World:
             redis_timeout_s=2.0,
             now_ms=self.clock.ms,
             clock=self.clock.seconds,
+            max_chunk_paths=max_chunk_paths,
         )
         self.opened.append((made, remote))
         return made
@@ -154,9 +157,15 @@ class World:
 
 
 @pytest.fixture
-async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+def max_key_bytes() -> int:
+    """The longest key that Firebase takes."""
+    return MAX_KEY_BYTES
+
+
+@pytest.fixture
+async def world(database_url: str, redis_url: str, max_key_bytes: int) -> AsyncIterator[World]:
     postgres, redis = Cut(database_url), Cut(redis_url)
-    async with RealtimeDatabaseServer() as server, postgres.proxy, redis.proxy:
+    async with RealtimeDatabaseServer(max_key_bytes=max_key_bytes) as server, postgres.proxy, redis.proxy:
         settings = Settings(database_url=postgres.url, redis_url=redis.url, db_timeout_s=5)
         db = await Database.open(settings)
         connected = client(redis.url, timeout_s=2.0, max_connections=20)

@@ -110,11 +110,10 @@ async def test_tenants_and_vendors_are_apart(world: World) -> None:
     assert world.server.at("live/other/a/d")["lat"] == 3.0
 
 
-async def test_many_drivers_go_in_bounded_updates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.mirror.mirror.CHUNK_PATHS", 10)
+async def test_many_drivers_go_in_bounded_updates(world: World) -> None:
     for number in range(25):
         await world.drive(f"d{number}")
-    mirror = world.mirror()
+    mirror = world.mirror(max_chunk_paths=10)
     await mirror._renew()
     for left in (15, 5, 0):
         await mirror.tick()
@@ -242,13 +241,11 @@ async def test_an_update_that_hangs_is_not_overtaken(world: World) -> None:
     assert world.live()["a"]["lat"] == 3.0
 
 
-async def test_a_path_that_is_refused_holds_up_no_other(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("max_key_bytes", [40])
+async def test_a_path_that_is_refused_holds_up_no_other(world: World) -> None:
     mirror = await leading(world)
     for number in range(8):
         await world.drive(f"d{number}")
-    monkeypatch.setattr("realtime.outside.rtdb.MAX_KEY_BYTES", 40)
     await world.drive("x" * 41)
     await pause(world, mirror, 5.0)
     for _ in range(12):

@@ -13,7 +13,7 @@ from firebase_admin import _http_client, messaging
 from firebase_admin._retry import HttpxRetry
 
 from alerts.attempt import Accepted, Outcome, Permanent, Purpose, Retryable, Unsure
-from alerts.notifiers.fcm import Fcm
+from alerts.notifiers.fcm import BATCH, Fcm
 from alerts.notifiers.firebase import service_account
 from alerts.notifiers.push import PushNotifier, best_of, message_of
 from alerts.notifiers.writer import Writer
@@ -72,9 +72,13 @@ def devices() -> Devices:
 
 
 @pytest.fixture
-async def push(server: FcmServer, devices: Devices) -> AsyncIterator[PushNotifier]:
+async def push(
+    server: FcmServer, devices: Devices, request: pytest.FixtureRequest
+) -> AsyncIterator[PushNotifier]:
+    """A parameter is the number of devices that one message goes to at most."""
     fcm = Fcm(service_account(server.service_account()), base_url=server.url, timeout_s=PATIENT_S)
-    push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
+    max_devices: int = getattr(request, "param", BATCH)
+    push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS, max_devices)
     yield push
     await push.close()
 
@@ -216,10 +220,8 @@ async def test_the_loop_goes_on_while_a_token_is_fetched(push: PushNotifier, ser
     assert isinstance(await push.send(to("phone"), PATIENT_S), Accepted)
 
 
-async def test_no_more_devices_are_told_than_one_call_takes(
-    push: PushNotifier, server: FcmServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("alerts.notifiers.push.BATCH", 20)
+@pytest.mark.parametrize("push", [20], indirect=True)
+async def test_no_more_devices_are_told_than_one_call_takes(push: PushNotifier, server: FcmServer) -> None:
     await push.send(to(*(f"t{n}" for n in range(30))), PATIENT_S)
     assert len(server.pushes) == 20
 

@@ -357,3 +357,14 @@ def test_an_answer_counts_its_calls() -> None:
     answer(None)
     answer(None)
     assert answer.times == 2
+
+
+async def test_stop_answers_what_waits_for_its_turn_behind_another_journey(store: FakeStore) -> None:
+    committer = Committer(store, window_s=3_600.0, max_points=100, queue_points=1_000)
+    committer.start()
+    first, second = journey(), journey()
+    assert await submit(committer, first, batch_of(first, [1])).outcome() == "ok"
+    queued = submit(committer, second, batch_of(second, [1]))
+    await committer.stop(0.0)
+    assert await queued.outcome() == "draining"
+    assert second.waiting == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.journal import file as journal_file
+from alerts.journal.file import COMPACT_BYTES, JournalLimits
 from alerts.journal.ledger import LocalLedger
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 
@@ -49,18 +49,18 @@ class Disk:
         return folder
 
 
-async def opened(folder: Path) -> LocalLedger:
-    return await LocalLedger.open(folder, KEY, now_ms=lambda: NOW_MS)
+async def opened(folder: Path, compact_bytes: int = COMPACT_BYTES) -> LocalLedger:
+    limits = JournalLimits(compact_bytes=compact_bytes)
+    return await LocalLedger.open(folder, KEY, now_ms=lambda: NOW_MS, limits=limits)
 
 
-@pytest.mark.parametrize("compact_bytes", [journal_file.COMPACT_BYTES, 2_000])
+@pytest.mark.parametrize("compact_bytes", [COMPACT_BYTES, 2_000])
 async def test_a_press_that_was_answered_outlives_a_power_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compact_bytes: int
 ) -> None:
     """In a journal that only grows, and in one that was rewritten on the way."""
-    monkeypatch.setattr(journal_file, "COMPACT_BYTES", compact_bytes)
     disk = Disk(monkeypatch)
-    ledger = await opened(tmp_path / "journal")
+    ledger = await opened(tmp_path / "journal", compact_bytes)
     for n in range(12):
         taken = await ledger.press(a_press(NOW_MS, driver=f"d{n}"), CIRCUMSTANCES)
         left = await opened(disk.after_a_power_cut(tmp_path / f"left-{n}"))

@@ -41,7 +41,7 @@ FEWER_FRAMES = """
         callback(atMs);
       }));
     };
-    timers.set(id, setTimeout(wait, window.__frameGapMs ?? 80));
+    timers.set(id, setTimeout(wait, window.__frameGapMs ?? 200));
     return id;
   };
   window.cancelAnimationFrame = (id) => {
@@ -52,7 +52,7 @@ FEWER_FRAMES = """
   };
 })();
 """
-"""Some ten frames a second: without a graphics card each costs CPU time. A test may set __frameGapMs to 0."""
+"""Some five frames a second: without a graphics card each costs CPU time. __frameGapMs may be set to 0."""
 
 
 def npm(*words: str) -> None:
@@ -111,7 +111,7 @@ def is_complaint(message: ConsoleMessage) -> bool:
 
 
 async def console_context(browser: Browser, **options: Any) -> BrowserContext:
-    """A context for the console, which draws some ten frames a second; 1280 × 800 unless told otherwise."""
+    """A context for the console, which draws some five frames a second; 1280 × 800 unless told otherwise."""
     context = await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
     await context.add_init_script(FEWER_FRAMES)
     return context

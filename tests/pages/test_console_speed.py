@@ -108,8 +108,10 @@ async def work_is_by_what_moved_and_not_by_frames(tab: Tab, server: FleetServer,
     for step in range(rounds):
         await server.move(drivers.fixes(step + 1))
         await tab.until("s.drivers.d1999.seq === a", step + 2)
+    await tab.page.evaluate("window.__frameGapMs = 0")
     frames = (await figures(tab))["frames"]
     await tab.until("s.frames > a", frames + 30)
+    await tab.page.evaluate("delete window.__frameGapMs")
     after = await figures(tab)
     assert after["writes"] - before["writes"] == rounds * DRIVERS, "one record a fix, none a frame"
     drawings = after["updates"] - before["updates"]
@@ -189,6 +191,7 @@ async def test_script_time_of_a_frame(browser: Browser, crowd: tuple[FleetServer
     """Prints what docs/BENCHMARKS.md tells; judged by whoever reads it, on an idle machine."""
     server, drivers = crowd
     tab = await opened(browser, server)
+    await tab.page.evaluate("window.__frameGapMs = 0")
     session = await tab.page.context.new_cdp_session(tab.page)
     await session.send("Performance.enable")
     driving = asyncio.ensure_future(drive(server, drivers))

@@ -1,6 +1,7 @@
 """Fixtures every test may ask for."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """``-m`` without engines: a test that starts one all the same fails."""
+    """``-m`` without engines: a test that starts one all the same fails. SIGTERM ends the run in order."""
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "not engines" in config.getoption("markexpr"):
         kinds.forbid_programs()
 

@@ -298,7 +298,8 @@ class LocalLedger:
         """Escalate and deliver the case from now on, or leave that to another process."""
         kept = self._shelf.planned(alert_id)
         if kept is not None and kept.acting is not acting:
-            await self._keeping.keep(kept, replace(kept, acting=acting), 0)
+            # To begin is as urgent as the press: an alert that no process acts on notifies no contact.
+            await self._keeping.keep(kept, replace(kept, acting=acting), 0, urgent=acting)
 
     def doubt(self, alert_id: UUID) -> None:
         """Another may have this press as well, and send of it: what is due is looked up first."""

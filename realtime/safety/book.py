@@ -12,6 +12,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety.directory import Directory
 from realtime.safety.ports import Copies, Local
 from realtime.safety.reach import Reach
+from realtime.store.alerts import Rejected
 from realtime.store.hooks import Asked, HookBook
 
 ASK_S: Final = 1.0
@@ -71,11 +72,18 @@ class SafeBook:
             return  # until `hand_over`
 
     async def hand_over(self) -> None:
-        """Tell Postgres which answers were taken while it was away, so that nobody takes them again. Raises
-        Away.
+        """Give Postgres the answers that were taken while it was unavailable, so that none is taken twice.
+
+        Raises Away; `Rejected`, which is one, after all others were given when Postgres rejects some.
         """
+        rejected: Rejected | None = None
         for answer_id in list(self._unkept):
-            await self._tell(answer_id)
+            try:
+                await self._tell(answer_id)
+            except Rejected as error:
+                rejected = error
+        if rejected is not None:
+            raise rejected
 
     async def _tell(self, answer_id: str) -> None:
         await self._reach.ask_in_turn(lambda: self._book.keep(answer_id), ASK_S)

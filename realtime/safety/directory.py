@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final, TypeVar
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
@@ -177,12 +178,26 @@ class Directory:
         return len(self._said)
 
     async def hand_over(self) -> None:
-        """Give Postgres what numbers said meanwhile. Raises Refused(unavailable), OSError."""
-        waiting = dict(self._said)
-        if not waiting:
-            return
-        for phone, said in waiting.items():
-            await (contacts.opt_out if said.out else contacts.opt_in)(self._db, phone)
+        """Give Postgres what numbers said meanwhile.
+
+        Raises Refused(unavailable), OSError; what Postgres answered last when it rejects some, after all
+        others were given.
+        """
+        waiting: dict[str, Said] = {}
+        rejected: Exception | None = None
+        for phone, said in dict(self._said).items():
+            try:
+                await (contacts.opt_out if said.out else contacts.opt_in)(self._db, phone)
+            except asyncpg.PostgresError as error:
+                rejected = error
+            else:
+                waiting[phone] = said
+        if waiting:
+            await self._forget_said(waiting)
+        if rejected is not None:
+            raise rejected
+
+    async def _forget_said(self, waiting: dict[str, Said]) -> None:
         await self.refresh()  # before they are forgotten here: nobody is told who has just said STOP
         async with self._writing:
             rest = {phone: said for phone, said in self._said.items() if waiting.get(phone) != said}

@@ -7,12 +7,13 @@ committed it.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 from alerts.alert import Alert
+from alerts.attempt import StatusReport
 from alerts.ports import Away
 from realtime import metrics
 from realtime.fanout.endings import end
@@ -23,6 +24,7 @@ from realtime.safety.reach import Reach
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.audit import JournalBeat
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
@@ -64,6 +66,7 @@ class Importer:
         self._now_ms: Final = now_ms
         self._answers: Final = answers
         self._rejected: dict[UUID, float] = {}
+        self._rejected_until: dict[Hashable, float] = {}
         self._awake: Final = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,21 +91,20 @@ class Importer:
     async def round(self) -> int:
         """Bring in all that waits; how many cases went. Raises Away when Postgres is."""
         self._tell()
+        now_s = time.monotonic()
+        self._rejected_until = {part: s for part, s in self._rejected_until.items() if s > now_s}
         went = await self._let_go()
         for kept in sorted(self._local.all(), key=_place):
             alert_id = kept.case.alert.alert_id
             if kept.presses or kept.acting or not self._copies.is_anothers(alert_id):
                 went += await self._bring(alert_id)
         for report in self._local.early.kept():
-            async with _rejected_is_logged("a provider's report"):
-                await self._reach.ask(lambda report=report: self._ledger.report(report), IMPORT_S)  # type: ignore[misc]
-                await self._local.early.forget(report)
+            await self._unless_rejected(report, partial(self._report, report))
         if self._directory.unsaid:
-            async with _rejected_is_logged("opt-outs"):
-                await self._reach.ask(self._directory.hand_over, IMPORT_S)
+            hand_over = self._directory.hand_over
+            await self._unless_rejected("opt-outs", lambda: self._reach.ask(hand_over, IMPORT_S))
         if self._answers is not None:
-            async with _rejected_is_logged("answers"):
-                await self._answers.hand_over()
+            await self._unless_rejected("answers", self._answers.hand_over)
         self._tell()
         return went
 
@@ -114,12 +116,8 @@ class Importer:
         went = 0
         for at in range(0, len(copies), LOOK_AT):
             some = {kept.case.alert.alert_id: kept for kept in copies[at : at + LOOK_AT]}
-            known: set[UUID] = set()
-            async with _rejected_is_logged("replicas"):
-                known = await self._reach.ask(
-                    lambda some=some: self._ledger.known([(k.case, k.audit) for k in some.values()]),  # type: ignore[misc]
-                    IMPORT_S,
-                )
+            compare = partial(self._known, list(some.values()))
+            known = await self._unless_rejected(frozenset(some), compare) or set()
             gone = await asyncio.gather(*(self._forget(some[alert_id]) for alert_id in known))
             await self._copies.withdraw(*(alert_id for alert_id in gone if alert_id is not None))
             went += sum(alert_id is not None for alert_id in gone)
@@ -155,6 +153,30 @@ class Importer:
         self._imported(alert)
         return True
 
+    async def _unless_rejected(self, part: Hashable, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Do one part of a round; None when Postgres rejects it now or did within `REJECTED_S`.
+
+        The other parts do not wait for it. Raises Away when Postgres is unavailable.
+        """
+        if part in self._rejected_until:
+            return None
+        try:
+            return await work()
+        except Rejected:
+            log.error("postgres rejected a part of an import")
+            metrics.JOURNAL_IMPORTED.labels("rejected").inc()
+            self._rejected_until[part] = time.monotonic() + REJECTED_S
+            return None
+
+    async def _report(self, report: StatusReport) -> None:
+        await self._reach.ask(lambda: self._ledger.report(report), IMPORT_S)
+        await self._local.early.forget(report)
+
+    async def _known(self, some: list[Kept]) -> set[UUID]:
+        return await self._reach.ask(
+            lambda: self._ledger.known([(kept.case, kept.audit) for kept in some]), IMPORT_S
+        )
+
     async def _put(self, kept: Kept) -> Alert:
         return await self._ledger.import_case(kept.case, kept.presses, kept.audit, self._now_ms())
 
@@ -179,15 +201,6 @@ class Importer:
         metrics.JOURNAL_WAITING.set(beat.waiting)
         oldest_ms = beat.oldest_ms
         metrics.JOURNAL_OLDEST.set(0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000)
-
-
-@asynccontextmanager
-async def _rejected_is_logged(what: str) -> AsyncIterator[None]:
-    """Let the rest of a round go on when Postgres fails one part of it, which is tried again next round."""
-    try:
-        yield
-    except Rejected:
-        log.error("postgres failed the import of %s", what)
 
 
 def _place(kept: Kept) -> int:

@@ -47,7 +47,7 @@ long again when it is there once more.
 """
 LOOK_S: Final = 0.1
 LAST_TRY_S: Final = 8.0
-"""Less than an app waits for its answer (10 s): there is no third place to store a press."""
+"""There is no third place to store a press. An app waits 15 s, of which 3 s may have gone to Postgres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,28 +136,45 @@ class SafeIntake:
         ) or self._directory.of(tenant, press.vendor, driver)
         press = await whereabouts.located(self._db, press, self._times.locate_s)
         taken = await self._ledger.press(press, known)
-        self._earlier.committed(press, known, taken)
+        try:
+            self._earlier.committed(press, known, taken)
+        except Exception:  # it is committed: to answer anything else would have it notified twice
+            log.exception("a committed press could not be noted")
         return taken
 
     async def _journal(self, press: Press, wait_s: float) -> Taken:
+        """Store a press in the journal, and act on it at once unless Postgres may have it (``wait_s`` > 0).
+
+        Once the journal has it, nothing that fails afterwards refuses it. Raises Refused(unavailable) when
+        neither the journal nor Postgres takes it.
+        """
         try:
             await self._earlier.adopt(press)
-            known = self._directory.of(press.tenant, press.vendor, press.driver)
+        except Away:
+            log.error("the journal failed the replica of an open alert: the press may open another one")
+        known = self._directory.of(press.tenant, press.vendor, press.driver)
+        try:
             taken = await self._local.press(press, known, acting=False)
-            if wait_s > 0.0:
-                shared = await self._share(taken.alert.alert_id)
-                self._turn_later(taken.alert.alert_id, wait_s)
-            else:
-                shared, _ = await asyncio.gather(
-                    self._share(taken.alert.alert_id), self._copies.turn(taken.alert.alert_id)
-                )
         except Away:
             return await self._commit_without_journal(press)
+        alert_id = taken.alert.alert_id
+        if wait_s > 0.0:
+            shared = await self._share(alert_id)
+            self._turn_later(alert_id, wait_s)
+        else:
+            shared, _ = await asyncio.gather(self._share(alert_id), self._act(alert_id))
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
 
+    async def _act(self, alert_id: UUID) -> None:
+        """Escalate and deliver an alert of the journal here, unless another process does."""
+        try:
+            await self._copies.turn(alert_id)
+        except Away:
+            log.error("the journal cannot record that alert %s is acted upon", alert_id)
+
     async def _commit_without_journal(self, press: Press) -> Taken:
-        """Store in Postgres a press that the journal failed, however slow or short ago lost Postgres is.
+        """Store in Postgres a press that the journal failed, although Postgres may be slow or just lost.
 
         Raises Refused(unavailable).
         """
@@ -184,11 +201,8 @@ class SafeIntake:
             while looks and self._reach.is_up and self._local.get(alert_id) is not None:
                 looks -= 1
                 await asyncio.sleep(LOOK_S)
-            try:
-                if self._local.get(alert_id) is not None:
-                    await self._copies.turn(alert_id)
-            except Away:
-                log.error("the journal cannot take that an alert is acted upon")
+            if self._local.get(alert_id) is not None:
+                await self._act(alert_id)
 
         task = asyncio.ensure_future(turn())
         self._later.add(task)

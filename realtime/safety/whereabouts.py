@@ -10,6 +10,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from alerts.alert import Press
+from realtime import metrics
+from realtime.protocol import Refused
 from realtime.store import timers
 from realtime.store.database import Database
 
@@ -30,6 +32,8 @@ async def located(db: Database, press: Press, within_s: float = LOOK_S) -> Press
             sign = await timers.sign_of(connection, press.tenant, press.driver, press.journey_id)
     except Exception as error:  # whatever it is, the press itself may be stored
         log.warning("a press goes without what is known of its driver: %s", type(error).__name__)
+        if not isinstance(error, TimeoutError | Refused):
+            metrics.ALERT_STORE_FAULTS.inc()
         return press
     if sign is None:
         return press

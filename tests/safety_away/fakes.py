@@ -78,7 +78,7 @@ class Early:
 
 
 class Journal:
-    """`realtime.safety.ports.Local`. ``is_full``: nothing more can be written."""
+    """`realtime.safety.ports.Local`. ``is_full``: no write works; ``is_in_reserve``: only presses do."""
 
     def __init__(self) -> None:
         self.kept: dict[UUID, Kept] = {}
@@ -86,6 +86,7 @@ class Journal:
         self.early = Early(self)
         self.doubted: list[UUID] = []
         self.is_full = False
+        self.is_in_reserve = False
         self.dies_before_forgetting = False
 
     async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
@@ -145,6 +146,8 @@ class Journal:
 
     async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Kept:
         self.write()
+        if self.is_in_reserve:
+            raise Away
         ours = self.kept.get(case.alert.alert_id)
         changes = cases.merged(None if ours is None else ours.case, case, now_ms())
         before = Kept(case) if ours is None else ours
@@ -200,6 +203,7 @@ class Others:
 
     def __init__(self) -> None:
         self.away = False
+        self.refuses_turns = False
         self.served = False
         self.stands_in = False
         self.shared: dict[UUID, Any] = {}
@@ -245,6 +249,8 @@ class Others:
         return None
 
     async def turn(self, *alert_ids: UUID) -> None:
+        if self.refuses_turns:
+            raise Away
         self.turns += alert_ids
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:

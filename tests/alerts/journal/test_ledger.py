@@ -308,6 +308,19 @@ async def test_a_full_journal_takes_presses_alone_and_at_last_nothing(world: Loc
     assert {"d1", "d2"} <= {kept.case.alert.driver for kept in world.ledger.all()}
 
 
+async def test_a_press_in_the_reserve_of_a_journal_is_acted_on(world: LocalWorld) -> None:
+    await raise_one(world)
+    size = (world.folder / "journal").stat().st_size
+    await world.again(JournalLimits(max_bytes=size + 8_000, reserved_bytes=8_000))
+    press = a_press(world.at_ms, driver="d2")
+    taken = await world.ledger.press(press, CIRCUMSTANCES, acting=False)
+    assert world.ledger.is_full
+    await world.ledger.act(taken.alert.alert_id, True)
+    await world.again()
+    kept = world.ledger.get(taken.alert.alert_id)
+    assert kept is not None and kept.acting
+
+
 async def test_a_long_journal_is_rewritten_and_nothing_is_missing(world: LocalWorld) -> None:
     await world.again(JournalLimits(compact_bytes=20_000))
     for n in range(60):

@@ -1,7 +1,7 @@
 """What tests run on: event loops and kinds of Redis.
 
 The gate runs every test on the loop and the Redis of production, and on the others those that depend on them:
-they are marked ``both_loops`` or ``every_redis``. ``./test --long`` runs them on both loops and on every kind.
+they are marked ``both_loops`` or ``every_redis``. ``./test --long`` runs all on both loops and every kind.
 """
 
 import asyncio

@@ -38,6 +38,20 @@ async function drained(outbox: Outbox, server: Ledger): Promise<Ask[]> {
   return asks;
 }
 
+class Full implements Store {
+  room = Infinity;
+  constructor(private readonly inner: IdbStore) {}
+  journeys = () => this.inner.journeys();
+  rows = (from: number, to: number, limit: number) => this.inner.rows(from, to, limit);
+  count = () => this.inner.count();
+  oldest = (limit: number) => this.inner.oldest(limit);
+  async write(change: Change): Promise<void> {
+    const adds = change.add?.length ?? 0;
+    if (adds > 0 && (await this.count()) + adds > this.room) throw new DOMException("full", "QuotaExceededError");
+    return this.inner.write(change);
+  }
+}
+
 const started = { ok: true, journey_id: "j1", next_seq: 1 };
 
 describe("outbox", () => {
@@ -230,6 +244,41 @@ describe("two tabs", () => {
     expect(server.through()).toEqual([1, 1]);
   });
 
+  it("apply no answer to another journey that was given the number of the one it was about", async () => {
+    const server = new Ledger();
+    const before = await begun(5);
+    const start = (await before.next())!;
+    await before.heard(start, server.answer(start));
+    const batch = (await before.next())!;
+    const after = await reopened();
+    const first = after.current!;
+    await after.end();
+    await drained(after, server);
+    const second = await after.begin("Home");
+    expect([second.n, second.clientId === first.clientId]).toEqual([first.n, false]);
+    await after.record(fix(6));
+    await before.record(fix(7));
+    expect(await before.heard(batch, server.answer(batch))).toEqual({ do: "go" });
+    expect([before.current?.clientId, before.current?.through, before.length, before.unsafe]).toEqual([second.clientId, 0, 2, 2]);
+    const rest = await reopened();
+    await rest.end();
+    await drained(rest, server);
+    expect([server.through(), server.holes, await db.count("points")]).toEqual([[5, 2], 0, 0]);
+  });
+
+  it("count as lost what the disk would not have of a journey that the other has ended", async () => {
+    const full = new Full(new IdbStore(db));
+    const before = await Outbox.open(full, means);
+    await before.begin(null);
+    full.room = 0;
+    await before.record(fix(1));
+    expect([before.unwritten, before.lost]).toEqual([1, 0]);
+    await (await reopened()).end();
+    full.room = Infinity;
+    await before.record(fix(2));
+    expect([before.current, before.unwritten, before.lost]).toEqual([null, 0, 2]);
+  });
+
   it("write nothing into what was forgotten meanwhile", async () => {
     const outbox = await begun(1);
     await wipe(db);
@@ -239,20 +288,6 @@ describe("two tabs", () => {
 });
 
 describe("a full disk", () => {
-  class Full implements Store {
-    room = Infinity;
-    constructor(private readonly inner: IdbStore) {}
-    journeys = () => this.inner.journeys();
-    rows = (from: number, to: number, limit: number) => this.inner.rows(from, to, limit);
-    count = () => this.inner.count();
-    oldest = (limit: number) => this.inner.oldest(limit);
-    async write(change: Change): Promise<void> {
-      const adds = change.add?.length ?? 0;
-      if (adds > 0 && (await this.count()) + adds > this.room) throw new DOMException("full", "QuotaExceededError");
-      return this.inner.write(change);
-    }
-  }
-
   it("makes the oldest give way, and declares them when their turn comes", async () => {
     const full = new Full(new IdbStore(db));
     const outbox = await Outbox.open(full, means);

@@ -46,7 +46,7 @@ describe("the pump", () => {
       byHttp: async (payload: Json) => ways.answer("http", "positions", payload),
       answer: (way: string, event: string, payload: Json): unknown => {
         ways.asked.push([`${way} ${event}`, Date.now()]);
-        return ways.script.length > 0 ? ways.script.shift() : server.answer({ event: event as "positions", payload, n: 0 });
+        return ways.script.length > 0 ? ways.script.shift() : server.answer({ event: event as "positions", payload, clientId: "" });
       },
       reconnect: () => void ways.reconnects++,
       refused: (code: string) => void ways.refusals.push(code),

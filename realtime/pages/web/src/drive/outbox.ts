@@ -58,7 +58,8 @@ export interface Store {
 export interface Ask {
   event: "journey:start" | "positions" | "journey:end";
   payload: Json;
-  n: number;
+  /** Of the journey that it is about: its `n` is used again once it is gone. */
+  clientId: string;
 }
 
 export type Verdict =
@@ -90,7 +91,7 @@ const idOf = (journey: Journey, seq: number): number => journey.firstId + seq - 
 const lastSeq = (journey: Journey): number => seqOf(journey, journey.lastId);
 
 export class Outbox {
-  /** Points that gave way to a full disk since the app was opened. */
+  /** Points that were lost since the app was opened: to a full disk, or to another tab that ended the journey. */
   lost = 0;
   private held: Journey[] = [];
   private kept = 0;
@@ -193,7 +194,7 @@ export class Outbox {
       if (head.through < lastSeq(head)) return this.start(await this.goOnAsAnother(head));
       if (head.endedAtMs === null) return null;
       const payload = { journey_id: head.journeyId, ended_at: head.endedAtMs, last_seq: lastSeq(head) };
-      return { event: "journey:end", payload, n: head.n };
+      return { event: "journey:end", payload, clientId: head.clientId };
     });
   }
 
@@ -201,7 +202,7 @@ export class Outbox {
   heard(ask: Ask, answer: unknown): Promise<Verdict> {
     return this.alone(async () => {
       const head = this.held[0];
-      if (head?.n !== ask.n) return { do: "go" };
+      if (head?.clientId !== ask.clientId) return { do: "go" };
       if (!isObject(answer)) return { do: "reconnect" };
       try {
         if (answer["ok"] === true) return await this.accepted(head, ask, answer);
@@ -217,10 +218,10 @@ export class Outbox {
   }
 
   private start(journey: Journey): Ask {
-    const { clientId, startedAtMs, destination, n } = journey;
+    const { clientId, startedAtMs, destination } = journey;
     const payload: Json = { client_journey_id: clientId, started_at: startedAtMs };
     if (destination !== null) payload["destination"] = { name: destination };
-    return { event: "journey:start", payload, n };
+    return { event: "journey:start", payload, clientId };
   }
 
   private async batch(head: Journey): Promise<Ask> {
@@ -240,7 +241,7 @@ export class Outbox {
     const reached = points.at(-1)?.[0] ?? 0;
     // A backlog goes up in order; `latest` moves the dot on the map meanwhile.
     if (head === this.current && this.newest && (reached ?? 0) < this.length) payload["latest"] = [this.length, ...this.newest];
-    return { event: "positions", payload, n: head.n };
+    return { event: "positions", payload, clientId: head.clientId };
   }
 
   private async accepted(head: Journey, ask: Ask, answer: Json): Promise<Verdict> {
@@ -330,8 +331,10 @@ export class Outbox {
         else if (!(await this.makeRoom(error))) return;
       }
     }
-    // Another tab has ended the journey: what was taken here after that belongs to none.
-    if (!this.current) this.waiting = [];
+    if (this.current) return;
+    // Another tab has ended the journey, with the points that were on the disk: those still in memory belong to none.
+    this.lost += this.waiting.length;
+    this.waiting = [];
   }
 
   private async makeRoom(error: unknown): Promise<boolean> {

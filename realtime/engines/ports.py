@@ -32,6 +32,7 @@ def public_port(host: str, wanted: int) -> int:
                 f"port {wanted} is taken: stop what listens there, or choose another with PORT=…"
             ) from None
         raise EngineError(f"cannot listen on {host}:{wanted}: {problem.strerror}") from None
+    claim(wanted)  # others that choose a port avoid it; the wish counts even if one was given it before
     return wanted
 
 
@@ -45,7 +46,7 @@ def claim(port: int) -> bool:
 
     A server binds its port seconds after the port was chosen: two that are started at once would choose the
     same one. A claim is a lock on one byte of a file that all processes of the user share; the kernel
-    releases it. Where that file cannot be made, only this process's own claims are known.
+    releases it. Where that file cannot be made or has no locks, only this process's own claims are known.
     """
     if port in _claimed:
         return False
@@ -53,8 +54,10 @@ def claim(port: int) -> bool:
     if claims is not None:
         try:
             fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # the two errors that mean "locked by another process"
             return False
+        except OSError:
+            pass  # the file system has no record locks
     _claimed.add(port)
     return True
 
@@ -64,9 +67,14 @@ def _claims() -> int | None:
     """The file of the claims, open until this process ends: closing it would release them."""
     path = Path(tempfile.gettempdir()) / f"wayguard-ports-{os.getuid()}"
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        claims = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return None
+    # The name can be predicted: another user may have made the file, and could lock every port in it.
+    if os.fstat(claims).st_uid == os.getuid():
+        return claims
+    os.close(claims)
+    return None
 
 
 def _free(host: str, first: int, count: int) -> list[int]:

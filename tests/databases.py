@@ -36,6 +36,21 @@ SELECT 'relation', c.relname::text, c.relkind::text, c.relrowsecurity::text, c.r
        c.relowner::regrole::text
 FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
 UNION ALL
+SELECT 'analyzed', c.relname::text, '', '', '', '', '', '', ''
+FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm') AND c.reltuples >= 0
+UNION ALL
+SELECT 'statistics', s.starelid::regclass::text, s.staattnum::text, s.stainherit::text, '', '', '', '', ''
+FROM pg_statistic s JOIN pg_class c ON c.oid = s.starelid
+WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'index', indexrelid::regclass::text, pg_get_indexdef(indexrelid), indisvalid::text, '', '', '', '', ''
+FROM pg_index JOIN pg_class c ON c.oid = indexrelid
+WHERE c.relnamespace = 'public'::regnamespace
+UNION ALL
+SELECT 'view', c.relname::text, pg_get_viewdef(c.oid), '', '', '', '', '', ''
+FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('v', 'm')
+UNION ALL
 SELECT 'column', a.attrelid::regclass::text, a.attname::text, a.atttypid::regtype::text, a.attnotnull::text,
        a.attisdropped::text, coalesce(a.attacl::text, ''), coalesce(pg_get_expr(d.adbin, d.adrelid), ''), ''
 FROM pg_attribute a
@@ -113,11 +128,14 @@ class Loop:
 
 
 class DatabasePool:
-    """Leases databases of one server. ``leased(label)`` gives a URL; `close` ends the pool's connections.
+    """Leases databases of one server. `leased` gives a URL; `close` ends the pool's connections.
 
     ``url`` and ``admin_url``: the server as the application's login and as the superuser. The template must
-    exist and be migrated. A database whose shape a test has changed is dropped, not leased again; functions
-    that a test has replaced (the database's clock) are put back.
+    exist and be migrated. A database whose shape a test has changed, or whose tables it has analyzed, is
+    dropped, not leased again; functions that a test has replaced (the database's clock) are put back.
+
+    What belongs to the whole server is not compared: roles, their memberships, and their settings outside of
+    one database. Nor are types and extended statistics.
     """
 
     def __init__(self, url: str, admin_url: str) -> None:

@@ -64,6 +64,8 @@ async def test_a_large_table_is_emptied_too(pool: DatabasePool, postgres_server:
         assert second == first
         assert await value(admin_url, "SELECT count(*) FROM tenants") == 0
         assert await value(admin_url, "SELECT pg_relation_size('tenants')") == 0, "no dead rows are left"
+    with pool.leased() as third:
+        assert third == first, "truncating it has not changed its shape"
 
 
 async def test_sequences_of_a_returned_database_begin_again(
@@ -110,6 +112,10 @@ async def test_a_replaced_clock_is_put_back(pool: DatabasePool, postgres_server:
             "DO $$ BEGIN EXECUTE format('ALTER ROLE wayguard_reader IN DATABASE %I SET work_mem = ''1MB''', "
             "current_database()); END $$",
             id="role_setting",
+        ),
+        pytest.param("ANALYZE alerts", id="analyzed"),
+        pytest.param(
+            "INSERT INTO tenants (tenant_id) VALUES ('t1'); ANALYZE tenants", id="analyzed_with_rows"
         ),
         pytest.param("CREATE SCHEMA extra", id="added_schema"),
         pytest.param("CREATE FUNCTION extra() RETURNS int LANGUAGE sql RETURN 1", id="added_function"),

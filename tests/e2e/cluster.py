@@ -213,8 +213,14 @@ class Cluster:
         hurry = asyncio.Event()
         hurry.set()
         services = (self._balancer, *self._services.values())
-        await asyncio.gather(*(service.stop(hurry) for service in services))
-        await asyncio.gather(*(engine.stop() for engine in self._engines))
+        # Everything is stopped, also after one of them failed to.
+        stopped = [
+            *await asyncio.gather(*(service.stop(hurry) for service in services), return_exceptions=True),
+            *await asyncio.gather(*(engine.stop() for engine in self._engines), return_exceptions=True),
+        ]
+        for outcome in stopped:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def whole(self) -> None:
         """Bring back what a test took away, and wait until every part is there."""

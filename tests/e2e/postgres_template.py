@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,13 +30,20 @@ def copy_template(folder: Path) -> None:
     data.prepare()
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     template = Path(tempfile.gettempdir()) / f"wayguard-pg-template-{run}"
-    with template.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(template):
         if not template.exists():
             _make(template)
         subprocess.run(["cp", "-a", str(template / "pg"), str(data.engine_folder("pg"))], check=True)
         for name in SECRETS:
             shutil.copy2(template / name, folder / "secrets" / name)
+
+
+@contextmanager
+def _locked(template: Path) -> Iterator[None]:
+    """Lock ``template`` against other processes. The lock's file stays: one that waits has it open."""
+    with template.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make(template: Path) -> None:
@@ -56,5 +65,5 @@ def _make(template: Path) -> None:
 
 def _remove(template: Path, maker: int) -> None:
     if os.getpid() == maker:  # and not a process that it forked
-        shutil.rmtree(template, ignore_errors=True)
-        template.with_suffix(".lock").unlink(missing_ok=True)
+        with _locked(template):
+            shutil.rmtree(template, ignore_errors=True)

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from realtime.engines import processes
+from realtime.engines.embedded import Embedded
 from realtime.engines.layout import DataDir
+from realtime.engines.postgres import EmbeddedPostgres
+from realtime.engines.redis import EmbeddedRedis
 from realtime.engines.service import RESTART_MAX_S, restart_delay_s
 from tests.engines.harness import Supervised, get, pid_of, remains, until
 from tests.engines_fixtures import engine_folder
@@ -88,17 +91,24 @@ def test_a_child_that_is_killed_is_there_again(shared: tuple[Supervised, dict[st
 
 
 @pytest.mark.parametrize(
-    ("engine", "folder", "program"), [("postgres", "pg", "postgres"), ("redis", "redis", "valkey")]
+    ("kind", "program"),
+    [
+        pytest.param(EmbeddedPostgres, "postgres", id="postgres"),
+        pytest.param(EmbeddedRedis, "valkey", id="redis"),
+    ],
 )
 def test_an_engine_that_is_killed_is_there_again(
-    shared: tuple[Supervised, dict[str, int]], engine: str, folder: str, program: str
+    shared: tuple[Supervised, dict[str, int]], kind: type[Embedded], program: str
 ) -> None:
     up, _ = shared
-    before = processes.working_in(up.data / folder, program)
+    engine = kind(up.data)
+    before = processes.working_in(engine.folder, program)
+    assert before
     # Of Postgres the oldest is the postmaster.
     os.kill(min(before, key=lambda pid: processes.started_at(pid) or 0), signal.SIGKILL)
-    up.line(f"{engine} was killed by signal 9")
-    until(lambda: set(processes.working_in(up.data / folder, program)) - set(before), f"another {engine}")
+    up.line(f"{engine.name} was killed by signal 9")
+    until(lambda: set(processes.working_in(engine.folder, program)) - set(before), f"another {engine.name}")
+    until(engine.is_ready, f"{engine.name} takes connections")
 
 
 def test_a_parent_that_is_killed_leaves_nothing_and_the_next_start_recovers(data: Path) -> None:

@@ -21,7 +21,7 @@ from tests.engines_fixtures import as_admin
 from tests.loadtests.kit import LOSE_THE_THIRD, ROOT, instance, instance_environment
 
 DRIVERS = 3
-LOCUST = ("--headless", "--only-summary", "-u", "4", "-r", "4", "-t", "2s", "--rate", "10", "--settle", "3")
+LOCUST = ("--headless", "--only-summary", "-u", "4", "-r", "4", "-t", "5s", "--rate", "10", "--settle", "20")
 
 
 def load_of(url: str, secret: str) -> tuple[LoadResult, dict[str, float]]:
@@ -31,7 +31,7 @@ def load_of(url: str, secret: str) -> tuple[LoadResult, dict[str, float]]:
     tokens = [
         mint(settings, role="driver", tenant=TENANT, vendors=[VENDOR], driver=f"b{n}") for n in range(DRIVERS)
     ]
-    spec = LoadSpec([(host, int(port))], tokens, batch=2, warm_s=0.1, seconds=0.4, rate_per_s=60.0)
+    spec = LoadSpec([(host, int(port))], tokens, batch=2, warm_s=0.1, seconds=2.0, rate_per_s=60.0)
     result, cores, _ = run_load(
         "loadtests.bench.load", spec, LoadResult, lambda pid: Usage({"load": [pid]}, frozenset()), dict
     )

@@ -113,6 +113,7 @@ async def test_the_accept_key_is_the_one_of_rfc_6455() -> None:
         raw.close()
 
 
+@pytest.mark.both_loops
 async def test_what_came_behind_the_opening_request_is_heard() -> None:
     async with serving() as here:
         raw = await Raw.to(here.port)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from realtime.engines import processes
-from realtime.engines.embedded import Embedded
 from realtime.engines.layout import DataDir
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
@@ -98,7 +97,9 @@ def test_a_child_that_is_killed_is_there_again(shared: tuple[Supervised, dict[st
     ],
 )
 def test_an_engine_that_is_killed_is_there_again(
-    shared: tuple[Supervised, dict[str, int]], kind: type[Embedded], program: str
+    shared: tuple[Supervised, dict[str, int]],
+    kind: type[EmbeddedPostgres | EmbeddedRedis],
+    program: str,
 ) -> None:
     up, _ = shared
     engine = kind(up.data)

@@ -131,7 +131,10 @@ class Instance:
     async def open(
         cls, settings: Settings, timings: InstanceTimings = InstanceTimings()
     ) -> AsyncIterator["Instance"]:
-        """A started instance; closed, without draining, when the block ends."""
+        """A started instance; closed, without draining, when the block ends.
+
+        ``timings``: how often it checks for expired and revoked credentials and for new vendors.
+        """
         db = await Database.open(settings)
         alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}))
         client = redis_client(settings)

@@ -126,7 +126,10 @@ class Worker:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, settings: Settings, *, audit_every_s: float = AUDIT_S) -> AsyncIterator["Worker"]:
-        """A started worker, stopped when the block ends."""
+        """A started worker, stopped when the block ends.
+
+        ``audit_every_s``: seconds between two audits of alerts, workers and journals (`realtime.safety.auditor`).
+        """
         db = await Database.open(settings)
         client = redis_client(settings)
         disk = await Disk.open(settings, "worker", db, wall_clock_ms)

@@ -40,14 +40,14 @@ _Seen = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class JournalLimits:
-    """How large a journal may become."""
+    """The sizes of a journal's file."""
 
     max_bytes: int = MAX_BYTES
-    """Beyond it nothing is taken any more."""
+    """A record that would make the file larger is refused."""
     reserved_bytes: int = RESERVED_BYTES
-    """The last of it is for presses alone."""
+    """The part of ``max_bytes`` at its end that only presses may use."""
     compact_bytes: int = COMPACT_BYTES
-    """A smaller file is not worth rewriting."""
+    """The file is not rewritten while it is smaller."""
 
 
 JOURNAL_LIMITS: Final = JournalLimits()

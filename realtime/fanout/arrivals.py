@@ -23,7 +23,7 @@ class Arrivals:
     """Gives channels their state and changes it.
 
     ``doubt`` is called with a channel whose truth must be read again and the reason. ``at_once``: nothing
-    waits for the tick.
+    waits for the tick. ``max_early_messages``: messages stored for a channel that is being opened.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Arrivals:
         limit_bytes: int,
         doubt: Callable[[Channel, str], None],
         now_ms: Callable[[], int],
-        early_messages: int = EARLY_MESSAGES,
+        max_early_messages: int = EARLY_MESSAGES,
     ) -> None:
         self._origin = origin
         self._dirty = dirty
@@ -47,7 +47,7 @@ class Arrivals:
         self._limit_bytes = limit_bytes
         self._doubt = doubt
         self._now_ms = now_ms
-        self._early_messages = early_messages
+        self._max_early_messages = max_early_messages
 
     # --- opening
 
@@ -84,7 +84,7 @@ class Arrivals:
                 self._spread(channel, kind, taken, at_ms)
         elif state is None:
             # Kept until there is a state to put it into; beyond the bound the truth is read once more then.
-            if len(channel.early) < self._early_messages:
+            if len(channel.early) < self._max_early_messages:
                 channel.early.append((kind, items))
             else:
                 channel.doubted = True

@@ -45,7 +45,9 @@ class HubBounds:
     """How much the hub holds."""
 
     max_markers: int = MAX_MARKERS
-    early_messages: int = EARLY_MESSAGES
+    """Drivers in a region that are shown one by one; more are counted."""
+    max_early_messages: int = EARLY_MESSAGES
+    """Messages stored for a channel that is being opened; beyond it the store is read once more."""
 
 
 class Counts(NamedTuple):
@@ -103,7 +105,7 @@ class Hub:
             limit_bytes=buffer_limit_bytes,
             doubt=self._doubt,
             now_ms=now_ms,
-            early_messages=bounds.early_messages,
+            max_early_messages=bounds.max_early_messages,
         )
         self._refiller = Refiller(
             origin, observer, self._arrivals.take_now, self._dirty.mark_all, retry_s=timings.retry_s

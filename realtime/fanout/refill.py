@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 READ_PAGE: Final = 5_000
 RETRY_S: Final = 1.0
-"""Between two reads of one channel: what the store is asked for does not grow with what the bus brings."""
+"""Seconds between two reads of one channel: more messages from the bus do not cause more reads."""
 Take = Callable[[Channel, str, Sequence[Item]], None]
 
 

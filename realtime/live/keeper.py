@@ -40,7 +40,10 @@ def mark_key(tenant: str, vendor: str, instance: str) -> str:
 
 
 class PresenceKeeper:
-    """Presence of the drivers connected here, by (tenant, driver)."""
+    """Presence of the drivers connected here, by (tenant, driver).
+
+    ``renew_s``: seconds between two renewals of the lease, which runs out after `LEASE_S`.
+    """
 
     def __init__(
         self,

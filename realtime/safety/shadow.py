@@ -1,11 +1,12 @@
-"""The open alerts that Postgres had go on when it has been away for some seconds: one process escalates each
-of them from what was last read, as it does with a press that came meanwhile.
+"""Escalates the open alerts of Postgres while Postgres is unavailable, from what was last read of them.
 
-While Postgres is there this only reads. After ``take_over_after_s`` of absence each process makes its copies
-cases of its journal, the one that gets the lease in Redis acts, and they are brought in like all others. With
-Redis away too nobody can tell who acts: in the end each process does, one after the other
-(`realtime.safety.alone`).
-While some worker reaches Postgres all the same, the alerts are that one's.
+While Postgres answers, each process only reads its open alerts. After Postgres has been unavailable for
+``take_over_after_s``, each process writes the alerts that it has read to its journal. The process that gets
+the lease in Redis escalates them, as it does a press of that time, and the importer stores them in Postgres.
+
+If Redis is unavailable too, a process cannot see which of them acts. Each then acts after a delay of its own,
+one after the other (`realtime.safety.alone`). While a worker still reaches Postgres, only workers that do
+escalate these alerts.
 """
 
 import asyncio

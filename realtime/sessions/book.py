@@ -82,7 +82,11 @@ class _Seen:
 
 
 class SessionBook:
-    """Begins, knows, lists and ends sessions. Everything raises Refused(unavailable) with Redis away."""
+    """Begins, knows, lists and ends sessions. Everything raises Refused(unavailable) with Redis away.
+
+    ``max_remembered``: sessions of which this process knows when it read them from Redis; beyond it the one
+    read longest ago is dropped, and has no grace.
+    """
 
     def __init__(
         self,
@@ -92,14 +96,14 @@ class SessionBook:
         max_s: float,
         now_ms: Callable[[], int],
         monotonic_s: Callable[[], float] = time.monotonic,
-        remembered: int = REMEMBERED,
+        max_remembered: int = REMEMBERED,
     ) -> None:
         self._client = client
         self._timeout_s = timeout_s
         self._max_ms = round(max_s * 1000)
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
-        self._remembered = remembered
+        self._max_remembered = max_remembered
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
         self._away_until_s = float("-inf")
 
@@ -270,7 +274,7 @@ class SessionBook:
     def _remember(self, session: Session) -> None:
         self._seen[session.session_id] = _Seen(session, self._monotonic_s())
         self._seen.move_to_end(session.session_id)
-        if len(self._seen) > self._remembered:
+        if len(self._seen) > self._max_remembered:
             self._seen.popitem(last=False)
 
     async def _touch(self, session: Session) -> None:

@@ -47,7 +47,10 @@ _OVER: Final = (ENDED, EXPIRED)
 
 
 class WatchEvents:
-    """The handlers of ``/watch``."""
+    """The handlers of ``/watch``.
+
+    ``max_vendors_remembered``: vendors known to be in the store; beyond it all are forgotten and asked again.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class WatchEvents:
         alerts: AlertWatch,
         *,
         timings: SocketTimings = SOCKET_TIMINGS,
-        vendors_remembered: int = VENDORS_REMEMBERED,
+        max_vendors_remembered: int = VENDORS_REMEMBERED,
     ) -> None:
         self._db = db
         self._hub = hub
@@ -67,7 +70,7 @@ class WatchEvents:
         self._max_feeds = max_feeds
         self._now_ms = now_ms
         self._made: set[tuple[str, str]] = set()  # vendors seen to exist: a fleet of viewers asks once
-        self._vendors_remembered = vendors_remembered
+        self._max_vendors_remembered = max_vendors_remembered
         self._alerts = alerts
         self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts, timings.vendors_check_s)
         self.events = Events(
@@ -96,7 +99,7 @@ class WatchEvents:
             wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
             if wanted:
                 await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
-                if len(self._made) + len(wanted) > self._vendors_remembered:
+                if len(self._made) + len(wanted) > self._max_vendors_remembered:
                     self._made.clear()
                 self._made |= wanted
 

@@ -19,11 +19,14 @@ OVERLAP_MS: Final = 10_000
 
 
 class OpenCases:
-    """``cases`` as of the last `look`; empty before the first."""
+    """``cases`` as of the last `look`; empty before the first.
 
-    def __init__(self, db: Database, *, reads_per_poll: int = READ_A_LOOK) -> None:
+    ``max_reads_per_poll``: cases that one `look` reads, the unknown ones first.
+    """
+
+    def __init__(self, db: Database, *, max_reads_per_poll: int = READ_A_LOOK) -> None:
         self._db: Final = db
-        self._reads_per_poll: Final = reads_per_poll
+        self._max_reads_per_poll: Final = max_reads_per_poll
         self._written_ms: dict[UUID, int] = {}
         self._noted: dict[UUID, Case] = {}
         self.cases: dict[UUID, Case] = {}
@@ -42,7 +45,7 @@ class OpenCases:
             recent_ms = rows[0]["now_ms"] - OVERLAP_MS if rows else 0
             stale = [one for one, at_ms in written_ms.items() if self._is_stale(one, at_ms, recent_ms)]
             stale.sort(key=lambda one: (one in self.cases, self._written_ms.get(one) == written_ms[one]))
-            read = await alert_rows.look_all(connection, stale[: self._reads_per_poll])
+            read = await alert_rows.look_all(connection, stale[: self._max_reads_per_poll])
         known = self.cases | read
         self._written_ms = {
             one: at_ms if one in read else self._written_ms[one]

@@ -138,7 +138,7 @@ async def test_an_alert_that_did_not_change_for_long_is_read_once(process: Proce
 
 async def test_so_many_are_read_by_one_look_and_the_rest_by_the_next(process: Process) -> None:
     taken = [await process.intake.press(process.press(driver=f"d{n}")) for n in range(5)]
-    open_cases = OpenCases(process.db, reads_per_poll=2)
+    open_cases = OpenCases(process.db, max_reads_per_poll=2)
     known = []
     for _ in range(3):
         await open_cases.look()

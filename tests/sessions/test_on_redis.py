@@ -292,7 +292,7 @@ async def test_the_grace_has_an_end_and_one_answer_of_redis_ends_it(redis_url: s
 async def test_what_is_remembered_is_bounded(redis_url: str) -> None:
     assert REMEMBERED <= 100_000
     redis: Any = client(redis_url, timeout_s=5.0, max_connections=2)
-    book = a_book(redis, remembered=3)
+    book = a_book(redis, max_remembered=3)
     for _ in range(5):
         _, value = await book.begin(ANA, "", "")
         await book.open(value, new=False)

@@ -54,7 +54,7 @@ async def test_what_could_not_be_made_is_tried_again(made: list[Any]) -> None:
 
 
 async def test_no_more_than_so_many_vendors_are_remembered(made: list[Any]) -> None:
-    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), vendors_remembered=3)
+    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), max_vendors_remembered=3)
     for number in range(10):
         await events.admit(viewer(f"v{number}"), "127.0.0.1", "")
         assert len(events._made) <= 3

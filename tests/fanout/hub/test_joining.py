@@ -49,7 +49,7 @@ async def test_a_board_is_joined_without_a_hole_when_positions_come_meanwhile(he
 
 
 async def test_more_than_can_be_kept_while_a_channel_opens_is_read_again() -> None:
-    here = Here(HubBounds(early_messages=3))
+    here = Here(HubBounds(max_early_messages=3))
     here.bus.during = lambda: [here.move(f"d{n}", 1) for n in range(10)]
     viewer = Viewer()
     await here.watch_board(viewer)

@@ -128,7 +128,7 @@ class Worker:
     async def open(cls, settings: Settings, *, audit_every_s: float = AUDIT_S) -> AsyncIterator["Worker"]:
         """A started worker, stopped when the block ends.
 
-        ``audit_every_s``: seconds between two audits of alerts, workers and journals (`realtime.safety.auditor`).
+        ``audit_every_s``: seconds between two audits of alerts, workers and journals.
         """
         db = await Database.open(settings)
         client = redis_client(settings)

@@ -62,7 +62,10 @@ async def test_nothing_is_cut_off_at_any_width(browser: Browser, out: Outside) -
     await expect(page.locator("li.item")).to_have_count(3)
     await without_faults(page, "1280, dark")
     await page.set_viewport_size({"width": 360, "height": 800})
+    await page.reload()  # a page that loads on a narrow screen closes the box of providers
+    await expect(page.locator("li.item")).to_have_count(3)
     await page.locator("summary").click()
+    await expect(page.locator("#box")).to_have_attribute("open", "")
     await without_faults(page, "360, dark")
     await page.emulate_media(color_scheme="light")
     await without_faults(page, "360, light")

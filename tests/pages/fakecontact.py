@@ -1,7 +1,7 @@
 """The fake server as a contact meets it: alerts that are answered, who was told, where to, presence.
 
 Faults have names: `deaf` and `refuse`. A `bare` server serves a map that draws nothing: software rendering of
-the real one takes most of the time of a page that is judged by its words.
+the real one takes most of the time of a page whose test reads only text.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -69,6 +69,8 @@ async def test_it_shows_one_person_and_their_way_and_clears_it_when_revoked(
     tab_with_map: Tab, server: FakeContact
 ) -> None:
     tab = tab_with_map
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url + str(request.headers)))
     await walk(server, 6)
     await opened(tab, server)
     await tab.until("s.journeys[a]?.through === 6 && s.drawing.updates > 0", MINE)
@@ -78,12 +80,24 @@ async def test_it_shows_one_person_and_their_way_and_clears_it_when_revoked(
     await walk(server, 2, first=6)
     await tab.until("s.drivers.asha.seq === 8")
     assert (await tab.state())["journeys"][MINE]["seqs"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(asked) > 3 and not [line for line in asked if "secret1" in line]
+    # A void, a glide and a lost connection are drawn on the map.
+    await tab.page.emulate_media(reduced_motion="no-preference")
+    await server.report("asha", None, None)
+    await walk(server, 1, first=9)
+    await tab.until("s.journeys[a].through === 10", MINE)
+    held = (await tab.state())["journeys"][MINE]
+    assert (held["seqs"], held["voids"]) == ([*range(1, 9), 10], 1)
+    await server.say_presence("asha", "offline", f"journey:{MINE}", reason="lost")
+    await tab.page.locator(".pill").get_by_text("Not connected").wait_for()
+    await server.say_presence("asha", "online", f"journey:{MINE}")
+    await tab.until("s.drivers.asha.freshness === 'fresh'")
     # The server has less than the page holds: it starts over.
     del server.journeys[MINE][3:]
     await server.cut()
     await tab.until("s.connection === 'live' && s.journeys[a]?.through === 3", MINE)
     assert (await tab.state())["journeys"][MINE]["seqs"] == [1, 2, 3]
-    # The link is revoked while one looks.
+    # The link is revoked while the page is open.
     await tab.until("s.drivers.asha && s.drawing.updates > 0")
     server.shares.clear()
     await server.close_with("revoked")

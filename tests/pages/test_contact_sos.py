@@ -107,9 +107,11 @@ async def test_a_contact_takes_and_ends_an_alert_and_calls_off_the_next(
     await named(phone, "Close this message").tap()
     await expect(page.locator(".sos")).to_be_hidden()
     await page.get_by_role("heading", name=said("Asha")).wait_for()
-    # The next one is a false alarm, and is called off by the contact who is on it.
+    # The next one is a drill and a false alarm. The contact who is on it calls it off.
     server.acts.clear()
-    await server.press()
+    await server.press(drill=True)
+    await page.get_by_text(said("This is an exercise. Nobody is in danger.")).wait_for()
+    await page.get_by_text("Drill · SOS").wait_for()
     await named(phone, "I’m on it").tap()
     await named(phone, "False alarm").tap()
     await named(phone, "Yes, a false alarm").tap()
@@ -137,7 +139,7 @@ async def test_what_others_do_is_shown_as_it_comes(phone: Tab, server: FakeConta
     assert await page.locator("a[href^='tel:']").count() == 0
 
 
-async def test_the_emergency_number_is_of_the_place_and_silent_alerts_offer_no_call(
+async def test_emergency_number_of_the_place_and_no_call_in_silent_alerts(
     phone: Tab, server: FakeContact
 ) -> None:
     server.trip["phone"] = "+442079460958"
@@ -153,6 +155,16 @@ async def test_the_emergency_number_is_of_the_place_and_silent_alerts_offer_no_c
     # A silent one: the driver is not to be called, the emergency number of the place is.
     await server.report("asha", LAT, LON)
     await server.change(alert_id, silent=True)
+    await only_the_emergency_number_is_offered(phone)
+    # An alert that was raised as silent.
+    await server.change(alert_id, state="resolved", closed_at=now_ms())
+    await named(phone, "Close this message").tap()
+    await expect(phone.page.locator(".sos")).to_be_hidden()
+    await server.press(silent=True)
+    await only_the_emergency_number_is_offered(phone)
+
+
+async def only_the_emergency_number_is_offered(phone: Tab) -> None:
     await phone.page.get_by_text(said("Please do not call them")).wait_for()
     assert await phone.page.locator("a[href='tel:+442079460958']").count() == 0
     await phone.page.locator("a[href='tel:999']").wait_for()
@@ -192,7 +204,7 @@ async def test_a_state_that_moved_while_away_is_shown(phone: Tab, server: FakeCo
     await phone.until("s.alert.version === 9 && s.connection === 'live'")
 
 
-async def test_a_link_that_looks_offers_nothing_but_calls_and_a_drill_is_marked(
+async def test_a_read_only_link_offers_only_calls_and_a_drill_is_marked(
     phone: Tab, server: FakeContact
 ) -> None:
     server.shares["id1.secret1"] = Link()

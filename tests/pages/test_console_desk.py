@@ -1,7 +1,7 @@
 """The console's sign-in, shell and alert desk in a real Chromium, against a server that a test steers.
 
-To load the console costs more than most of what is checked on it, so each test is a story of several steps on
-one page. A step leaves the desk without open alerts and has drivers of its own.
+Loading the console takes three seconds of CPU time, so each test has several steps on one page. A step leaves
+the desk without open alerts and has drivers of its own.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def card(page: Page, driver: str) -> Any:
 
 
 async def closed(tab: Tab, server: DeskServer, *alert_ids: str) -> None:
-    """Alerts (default: all) were closed so long ago that the page shows them no more."""
+    """Close alerts (default: all) an hour ago, so that the page drops them."""
     long_ago = now_ms() - 3_600_000
     for alert_id in alert_ids or list(server.alerts):
         if (server.alerts[alert_id]["closed_at"] or now_ms()) > long_ago:
@@ -258,7 +258,7 @@ async def notes_responders_and_the_end_are_asked_for(tab: Tab, server: DeskServe
     await page.keyboard.press("r")
     await dialog.get_by_role("button", name="Resolve it").click()
     await tab.until("s.desk.alerts.n1.state === 'resolved'")
-    await page.get_by_text("Resolved by").first.wait_for()
+    await card(page, "emma").get_by_text("Resolved by").wait_for()
     assert server.acted[1] == ("socket", "responders", {"eta_s": 900})
     await page.keyboard.press("?")
     await page.get_by_role("dialog", name="Keys").wait_for()
@@ -315,7 +315,6 @@ async def alerts_of_other_vendors_are_not_hidden_in_silence(tab: Tab, server: De
 
 
 async def test_history_sound_and_a_line_that_breaks(tab: Tab, server: DeskServer) -> None:
-    tab.expected = (*REFUSED, "WebSocket")
     by = {"kind": "operator", "id": "o", "name": "Olga"}
     for number in range(30):
         driver = "odd" if number == 7 else f"d{number}"
@@ -328,7 +327,7 @@ async def test_history_sound_and_a_line_that_breaks(tab: Tab, server: DeskServer
     await sound_is_asked_for_and_stops_when_somebody_is_on_it(tab, server)
     await what_is_over_is_in_the_history_by_driver_and_by_page(tab, server)
     await closed(tab, server)
-    await an_alert_that_no_event_told_is_found_and_a_closed_one_goes(tab, server)
+    await an_alert_that_no_event_reported_is_found_and_a_closed_one_goes(tab, server)
     await with_the_line_down_it_says_so_and_acts_by_http(tab, server)
     await closed(tab, server)
     await names_and_messages_made_to_hurt_are_only_text(tab, server)
@@ -368,7 +367,9 @@ async def what_is_over_is_in_the_history_by_driver_and_by_page(tab: Tab, server:
     await page.locator(".desk-now").wait_for()
 
 
-async def an_alert_that_no_event_told_is_found_and_a_closed_one_goes(tab: Tab, server: DeskServer) -> None:
+async def an_alert_that_no_event_reported_is_found_and_a_closed_one_goes(
+    tab: Tab, server: DeskServer
+) -> None:
     page = tab.page
     server.quiet = True
     await server.sos("l1", driver="lena")
@@ -384,6 +385,8 @@ async def an_alert_that_no_event_told_is_found_and_a_closed_one_goes(tab: Tab, s
 
 
 async def with_the_line_down_it_says_so_and_acts_by_http(tab: Tab, server: DeskServer) -> None:
+    assert tab.unexpected() == []
+    tab.expected = (*REFUSED, "WebSocket")
     page = tab.page
     await server.sos("h1", driver="hugo")
     await card(page, "hugo").wait_for()
@@ -420,7 +423,7 @@ async def names_and_messages_made_to_hurt_are_only_text(tab: Tab, server: DeskSe
 # --- for everybody
 
 
-async def alerts_of_every_look(server: DeskServer) -> None:
+async def alerts_of_every_kind(server: DeskServer) -> None:
     await server.sos("a1", driver="anna", message="somebody follows me", duress=True, silent=True)
     await server.sos("a2", driver="basil", kind="crash", state="pending", pending_until=now_ms() + 600_000)
     await server.sos("a3", driver="dora", drill=True, state="acknowledged", acknowledged_at=now_ms())
@@ -436,14 +439,19 @@ async def an_open_card(tab: Tab, server: DeskServer) -> None:
     await tab.until("s.desk.alerts[s.desk.selected].attempts !== null")
 
 
+THEME = "(a) => document.documentElement.dataset.theme === a"
+
+
 async def test_axe_finds_no_serious_fault_in_light_dark_and_on_a_phone(tab: Tab, server: DeskServer) -> None:
-    await alerts_of_every_look(server)
+    await alerts_of_every_kind(server)
     page = tab.page
     await an_open_card(tab, server)
     await axe_finds_nothing(page)
     await page.emulate_media(color_scheme="dark")
+    await page.wait_for_function(THEME, arg="dark")
     await axe_finds_nothing(page)
     await page.emulate_media(color_scheme="light")
+    await page.wait_for_function(THEME, arg="light")
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.get_by_role("navigation", name="What is shown").wait_for()
     await axe_finds_nothing(page)
@@ -453,6 +461,8 @@ async def test_axe_finds_no_serious_fault_in_light_dark_and_on_a_phone(tab: Tab,
 async def on_a_narrow_screen_one_thing_at_a_time(tab: Tab, server: DeskServer) -> None:
     await closed(tab, server, "a2", "a3")
     await tab.until("s.desk.order.length === 1")
+    await tab.page.reload()
+    await tab.until("s.connection === 'live' && s.desk.order.length === 1")
     page = tab.page
     tabs = page.get_by_role("navigation", name="What is shown")
     await card(page, "anna").wait_for()
@@ -462,6 +472,7 @@ async def on_a_narrow_screen_one_thing_at_a_time(tab: Tab, server: DeskServer) -
     assert await tabs.get_by_role("button", name="Alerts").text_content() == "Alerts1"
     await tabs.get_by_role("button", name="Alerts").click()
     await page.get_by_role("button", name="anna").click()
+    await tab.until("s.desk.alerts.a1.attempts !== null")
     await page.get_by_role("button", name="Show on the map").first.click()
     await tab.until("s.chosen === 'anna'")
     assert not await card(page, "anna").is_visible()
@@ -470,7 +481,7 @@ async def on_a_narrow_screen_one_thing_at_a_time(tab: Tab, server: DeskServer) -
 async def test_axe_finds_no_serious_fault_in_arabic(browser: Browser, server: DeskServer) -> None:
     context = await console_context(browser, locale="ar-EG")
     tab = await open_tab(context, server.url)
-    await alerts_of_every_look(server)
+    await alerts_of_every_kind(server)
     await an_open_card(tab, server)
     await axe_finds_nothing(tab.page, "rtl")
     await context.close()

@@ -110,11 +110,16 @@ def is_complaint(message: ConsoleMessage) -> bool:
     return message.type in ("error", "warning") and "GL Driver Message" not in message.text
 
 
-async def console_context(browser: Browser, **options: Any) -> BrowserContext:
-    """A context for the console, which draws some five frames a second; 1280 × 800 unless told otherwise."""
-    context = await browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+async def few_frames_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A context whose pages draw some five frames a second, for tests in which frames are not the subject."""
+    context = await browser.new_context(**options)
     await context.add_init_script(FEWER_FRAMES)
     return context
+
+
+async def console_context(browser: Browser, **options: Any) -> BrowserContext:
+    """A context for the console, which draws some five frames a second; 1280 × 800 by default."""
+    return await few_frames_context(browser, **{"viewport": {"width": 1280, "height": 800}, **options})
 
 
 async def open_tab(context: BrowserContext, origin: str) -> Tab:

@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.async_api import Browser
 
 from tests.e2e.world import World
-from tests.pages.conftest import browser, open_tab, pages_built
+from tests.pages.conftest import browser, console_context, open_tab, pages_built
 
 __all__ = ["browser", "pages_built"]  # fixtures, found by their names here
 DRIVERS = 8
@@ -50,7 +50,7 @@ async def test_the_fleet_moves_on_the_map_and_a_contact_sees_the_way(
     world: World, browser: Browser, pages_built: None
 ) -> None:
     pictures = Path(tempfile.mkdtemp(prefix="wayguard-pictures-"))
-    context = await browser.new_context(viewport={"width": 1280, "height": 800})
+    context = await console_context(browser)
     async with fleet(world):
         dispatcher = await open_tab(context, world.cluster.url)
         token = world.token(ttl_s=3600)

@@ -9,7 +9,7 @@ from socketio import AsyncClient
 
 from tests.e2e.cluster import until
 from tests.e2e.world import World, now_ms
-from tests.pages.conftest import browser, open_tab, pages_built
+from tests.pages.conftest import browser, few_frames_context, open_tab, pages_built
 
 __all__ = ["browser", "pages_built"]  # fixtures, found by their names here
 
@@ -38,8 +38,9 @@ async def test_a_contact_takes_an_sos_and_the_drivers_phone_hears_who_it_is(
         wish = {"scope": "journey", "expires_in_s": 600, "may_answer": True, "name": "Mum"}
         link = await world.call("POST", f"/api/v1/journeys/{journey}/shares", json=wish)
 
-        context = await browser.new_context(
-            viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, locale="en-GB"
+        phone_screen = {"width": 390, "height": 844}
+        context = await few_frames_context(
+            browser, viewport=phone_screen, has_touch=True, is_mobile=True, locale="en-GB"
         )
         tab = await open_tab(context, world.cluster.url)
         await tab.page.goto(link["url"])

@@ -14,7 +14,7 @@ from playwright.async_api import Browser
 
 from tests.e2e.proxy import Proxy
 from tests.e2e.world import World
-from tests.pages.conftest import Tab, browser, open_tab, pages_built
+from tests.pages.conftest import Tab, browser, few_frames_context, open_tab, pages_built
 from tests.pages.test_drive import CUT_OFF, LAT, LON, SOS, held, moved
 
 __all__ = ["browser", "pages_built"]  # fixtures, found by their names here
@@ -24,7 +24,7 @@ LONG_S = 60.0
 @asynccontextmanager
 async def tab_of(browser: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
     """A browser of its own for ``url``. It may ask no other server, and complain of broken lines alone."""
-    context = await browser.new_context(locale="en-IE", timezone_id="Europe/Dublin", **options)
+    context = await few_frames_context(browser, locale="en-IE", timezone_id="Europe/Dublin", **options)
     context.set_default_timeout(LONG_S * 1000)
     tab = await open_tab(context, url)
     tab.expected = (*CUT_OFF, "ERR_", "503")

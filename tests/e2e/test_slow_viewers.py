@@ -144,7 +144,7 @@ async def test_who_reads_nothing_costs_little_and_nobody_else_notices(
     await cluster.until_up(name)
     url, pid = cluster.url_of(name), cluster.pid(name)
     assert pid is not None
-    bus = RedisBus(cluster.redis_url)
+    bus = RedisBus(cluster.redis_url, timeout_s=20.0)  # the flood itself may be slow
     flood = Flood(world, bus, count)
     mute = [MuteViewer(receive_buffer) for _ in range(count)]
     try:

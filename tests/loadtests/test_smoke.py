@@ -83,6 +83,6 @@ def test_benchmark_and_locust_find_exactly_the_rows_that_are_lost(
     assert drivers > 0
     assert read_back == acknowledged - drivers
     assert said.count(": 1 acknowledged but missing: 3\n") == drivers
-    # A viewer that joined late saw the same gap, and nothing else is wrong.
-    faults = re.findall(r"FAULT (.*)", said)
-    assert [one for one in faults if not one.endswith(("missing: 3", "gaps (3, 3)"))] == [], said
+    # A viewer of a log with a hole sees the gap, and may be sent a point twice when it is read again.
+    expected = re.compile(r"journey \S+: 1 acknowledged but missing: 3|viewer of .*: (gaps \(3, 3\)|doubled \d+)")
+    assert [one for one in re.findall(r"FAULT (.*)", said) if not expected.fullmatch(one)] == [], said

@@ -84,5 +84,7 @@ def test_benchmark_and_locust_find_exactly_the_rows_that_are_lost(
     assert read_back == acknowledged - drivers
     assert said.count(": 1 acknowledged but missing: 3\n") == drivers
     # A viewer of a log with a hole sees the gap, and may be sent a point twice when it is read again.
-    expected = re.compile(r"journey \S+: 1 acknowledged but missing: 3|viewer of .*: (gaps \(3, 3\)|doubled \d+)")
+    expected = re.compile(
+        r"journey \S+: 1 acknowledged but missing: 3|viewer of .*: (gaps \(3, 3\)|doubled \d+)"
+    )
     assert [one for one in re.findall(r"FAULT (.*)", said) if not expected.fullmatch(one)] == [], said

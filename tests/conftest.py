@@ -60,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     if "not engines" in config.getoption("markexpr"):
-        kinds.forbid_programs()
+        kinds.forbid_engines()
 
 
 @pytest.hookimpl(tryfirst=True)

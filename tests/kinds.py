@@ -1,7 +1,8 @@
 """What a test needs of the machine, judged from its fixtures and its folder.
 
-The mark ``engines`` is for a test that starts a database, a balancer, a browser or another program.
-`./test --fast` leaves these out, and `forbid_programs` makes one without the mark fail there.
+The mark ``engines`` is for a test that starts a database, a balancer, a browser or Node, or reads what Node
+has built. `./test --fast` leaves these out, and `forbid_engines` makes one without the mark fail there: a
+test may carry the mark itself, or be found here by its folder, its module or a fixture.
 """
 
 import asyncio
@@ -37,8 +38,12 @@ MODULES: Final = (
     "tests/live/test_on_redis.py",
     "tests/pages/test_wheel.py",
     "tests/sessions/test_on_redis.py",
+    "tests/store/test_own_servers.py",
 )
 """These start programs, and none of their fixtures says so by its name."""
+
+BUILT: Final = ("/realtime/pages/static/", "/node_modules/")
+"""Folders of what Node has built or installed, which `./test --fast` does not make."""
 
 PROGRAMS: Final = frozenset(
     {
@@ -56,8 +61,11 @@ def needs_engines(item: pytest.Item) -> bool:
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-def forbid_programs() -> None:
-    """Let any later start of a program of `PROGRAMS` in this process raise RuntimeError. Cannot be undone."""
+def forbid_engines() -> None:
+    """Let a start of a program of `PROGRAMS` by this process, or a read of `BUILT`, raise RuntimeError.
+
+    Cannot be undone. A program that a child process starts is not noticed.
+    """
 
     def check(program: object) -> None:
         name = PurePath(str(program)).name
@@ -67,6 +75,8 @@ def forbid_programs() -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "subprocess.Popen":
             check(arguments[0])
+        elif event == "open" and any(folder in str(arguments[0]) for folder in BUILT):
+            raise RuntimeError("a test without the mark `engines` reads what Node has built")
 
     create = asyncio.create_subprocess_exec
 

@@ -40,8 +40,13 @@ async def start(fake: FakeServer, *arguments: str) -> asyncio.subprocess.Process
 
 async def outcome(process: asyncio.subprocess.Process) -> tuple[int, str, dict[str, int]]:
     """Exit code, what was printed, and the closing line's numbers."""
-    async with asyncio.timeout(60.0):
-        output = (await process.communicate())[0].decode()
+    try:
+        async with asyncio.timeout(150.0):  # a process starts slowly on a busy machine
+            output = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     numbers = {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", output)}
     return process.returncode, output, numbers

@@ -27,6 +27,7 @@ def acks(packets: list[str]) -> list[int]:
     return [int(p[len(start) :].partition("[")[0]) for p in packets if p.startswith(start)]
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize(
     ("transports", "transport"),
     [("websocket", "websocket"), ("polling", "polling"), ("polling,websocket", "websocket")],

@@ -441,6 +441,7 @@ async def test_the_table_of_numbers_waits_until_it_is_wanted_and_nothing_blinks(
     assert await phone.page.evaluate(moving) == 0
 
 
+@pytest.mark.engines
 def test_the_page_is_light_before_its_map() -> None:
     """The scripts that share.html itself asks for, compressed."""
     asked = re.findall(r'"/pages/(assets/[^"]+\.js)"', (STATIC / "share.html").read_text())

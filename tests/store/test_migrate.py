@@ -51,6 +51,7 @@ async def test_four_that_start_at_once_migrate_once(empty_database_url: str) -> 
     assert await migrate(settings) == []
 
 
+@pytest.mark.engines
 async def test_a_superuser_may_migrate_a_server_that_has_nothing_yet() -> None:
     with engine_folder() as folder:
         server = EmbeddedPostgres(folder)

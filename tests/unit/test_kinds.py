@@ -10,7 +10,7 @@ import asyncio, subprocess, sys
 import uvloop
 from tests import kinds
 
-kinds.forbid_programs()
+kinds.forbid_engines()
 program, way = sys.argv[1:]
 
 async def start():
@@ -40,3 +40,11 @@ def test_a_fast_test_may_start_python(way: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "Python 3" in done.stdout + done.stderr
+
+
+def test_a_fast_test_that_reads_a_built_page_fails() -> None:
+    script = "from tests import kinds\nkinds.forbid_engines()\nopen('/x/realtime/pages/static/share.html')"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "a test without the mark `engines` reads what Node has built" in done.stderr

@@ -113,9 +113,11 @@ class SafeIntake:
                 taken = await self._turns.take(
                     press, lambda: self._reach.ask_for_press(lambda: self._commit(press), self._times.ask_s)
                 )
-            except Away as error:
-                if not isinstance(error, Rejected):
-                    wait_s = self._times.unsure_s - self._reach.lost_for_s
+            except Rejected:
+                # Another process, which the app asked at the same time, may have committed it all the same.
+                wait_s = self._times.unsure_s
+            except Away:
+                wait_s = self._times.unsure_s - self._reach.lost_for_s
             else:
                 self._announcer.changed(taken.alert)
                 return taken

@@ -8,6 +8,7 @@ from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Case
 from alerts.policy import PolicyCopy
+from realtime import metrics
 from realtime.protocol import Refused
 from realtime.store import alert_reads, safety_settings
 from realtime.store.database import Database
@@ -41,19 +42,27 @@ class Told:
         """What its driver is called, and their number; empty when it cannot be known now."""
         try:
             return await safety_settings.profile(self._db, alert.tenant, alert.driver)
-        except Refused:
+        except Exception as error:  # it must not keep the alert itself from being shown
+            _note(error)
             return Profile()
 
     async def of(self, alert: Alert) -> tuple[Row, ...]:
         """A row each contact and channel; nothing when it cannot be known now."""
         try:
             found = await alert_reads.explain(self._db, alert.tenant, alert.alert_id)
-        except Refused:
+        except Exception as error:
+            _note(error)
             found = None
         if found is not None:
             return rows(found.attempts, found.copy)
         case = None if self._local is None else await self._local.case(alert.alert_id)
         return () if case is None else rows(tuple(case.attempts.values()), case.copy)
+
+
+def _note(error: Exception) -> None:
+    if not isinstance(error, Refused):
+        log.error("deliveries or a driver cannot be read: %s", type(error).__name__)
+        metrics.ALERT_STORE_FAULTS.inc()
 
 
 def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:

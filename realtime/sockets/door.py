@@ -1,6 +1,7 @@
 """The door of both namespaces: by what somebody comes in, and by less for an SOS alone."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,8 @@ from realtime.settings import Settings
 from realtime.sockets import driver, watch
 from realtime.sockets.address import is_own_origin
 from realtime.sockets.connection import Limiter
+
+log = logging.getLogger(__name__)
 
 MAX_AUTH_KEYS: Final = 8
 _BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED, Code.UNAUTHENTICATED})
@@ -46,18 +49,28 @@ class Door:
         self.open_answer: Callable[[object], Awaitable[Principal]] | None = None
 
     async def let_in(self, namespace: str, environ: dict[str, Any], auth: Any, admit: Admit) -> Entry:
-        """Who says ``sos`` in the connect payload wants in by less rather than not at all. Raises Refused."""
+        """Let a client in. A driver whose connect payload has ``sos`` gets SOS-only access where it would be
+        refused for another reason than its credentials, or where a statement of Postgres fails.
+
+        Raises Refused; what else the store raised for all others.
+        """
+        wants_sos = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
         try:
             principal = await self._principal(namespace, environ, auth)
             await self._limiter.check(principal, "connect")
             return Entry(principal, await admit(principal))
         except Refused as refusal:
-            wants = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
-            if not wants or refusal.code not in _BY_LESS:
+            if not wants_sos or refusal.code not in _BY_LESS:
                 raise
-            principal = await self._admission.authenticate_sos(auth.get("token"))
-            stay_s = SOS_ONLY_S.get(refusal.code, SOS_ONLY_SHORT_S)
-            return Entry(principal, 0, refusal, asyncio.get_running_loop().time() + stay_s)
+            reason = refusal
+        except Exception as error:
+            if not wants_sos:
+                raise
+            log.error("a driver is let in for an sos alone: %s", type(error).__name__)
+            reason = Refused(Code.UNAVAILABLE, "storage failed", retry_after_s=1)
+        principal = await self._admission.authenticate_sos(auth.get("token"))
+        stay_s = SOS_ONLY_S.get(reason.code, SOS_ONLY_SHORT_S)
+        return Entry(principal, 0, reason, asyncio.get_running_loop().time() + stay_s)
 
     async def _principal(self, namespace: str, environ: dict[str, Any], auth: Any) -> Principal:
         if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:

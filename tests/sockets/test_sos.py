@@ -6,10 +6,11 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from realtime.safety.news import POLL_S
-from realtime.store import alert_reads
+from realtime.store import alert_reads, identity
 from tests.sockets.kit import Raw, Server, now_ms, serving, until
 
 DRIVER, WATCH = "/driver", "/watch"
@@ -200,6 +201,24 @@ async def test_a_token_of_the_future_is_let_in_for_an_sos_alone_when_it_asks(
     assert await raw.connect(DRIVER, token=token, sos=True) == {}
     assert (await raw.ask(DRIVER, "sos", press()))["ok"]
     assert "error" in await raw.ask(DRIVER, "journey:start", {})
+
+
+async def test_a_driver_is_let_in_for_an_sos_when_a_statement_fails(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise asyncpg.DataCorruptedError("broken by a test")
+
+    monkeypatch.setattr(identity, "connect_driver", fail)
+    monkeypatch.setattr(alert_reads, "explain", fail)
+    raw, token = await server.raw(), server.token("driver", "t1", ["v1"], driver=name())
+    assert (await raw.connect(DRIVER, token=token))["code"] == "internal"
+    assert await raw.connect(DRIVER, token=token, sos=True) == {}
+    assert (await raw.event(DRIVER, "sos:only"))[0]["code"] == "unavailable"
+    pressed = press()
+    assert (await raw.ask(DRIVER, "sos", pressed))["ok"]
+    state = await raw.ask(DRIVER, "sos:state", {"sos_id": pressed["sos_id"]})
+    assert state["sos"]["state"] == "active"
 
 
 async def test_a_token_that_expired_long_ago_or_is_forged_or_a_dispatchers_raises_no_sos(

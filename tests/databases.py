@@ -174,7 +174,7 @@ class DatabasePool:
                     seeded[row["name"]] = rows
             return shape, functions, seeded
         finally:
-            await connection.close(timeout=10)  # a template is cloned only while nobody is connected to it
+            await connection.close(timeout=10)  # a template with a session cannot be cloned
 
     async def _make(self) -> tuple[str, "asyncpg.Connection[Any]"]:
         name = f"leased_{secrets.token_hex(4)}"

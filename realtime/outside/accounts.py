@@ -29,7 +29,7 @@ def set_for_real(environ: Mapping[str, str]) -> list[str]:
 
 
 def made_up(ports: Sequence[int], key: rsa.RSAPrivateKey | None = None) -> dict[str, str]:
-    """The environment that turns the stand-ins on ``ports`` on, with accounts that nobody else has.
+    """The environment that turns the stand-ins on ``ports`` on, with accounts of its own.
 
     ``key``: of the service account, a new one by default.
     """

@@ -191,9 +191,10 @@ class SafeIntake:
         return taken
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:
-        """Postgres may be only slow, and have this press, or have it from another process that the app asked
-        at the same time: then the import finds that out in ``unsure_s``, and nobody is told twice. What is
-        sent of it after all is looked up first.
+        """Act on a press after ``wait_s``, unless the import finds it in Postgres before.
+
+        Postgres may be slow and have this press, or have it from another process that the app asked at the
+        same time: acting at once would notify its contacts twice. What is sent later is looked up first.
         """
         self._local.doubt(alert_id)
 

@@ -282,7 +282,7 @@ async def who_asked_is_notified_of_each_alert_once_and_led_to_it(tab: Tab, serve
     page = tab.page
     await server.sos("w1", driver="olaf")
     await card(page, "olaf").wait_for()
-    assert await page.evaluate(SHOWN) == [], "nobody asked for any"
+    assert await page.evaluate(SHOWN) == [], "notifications are off at first"
     await page.get_by_role("button", name="Notifications").click()
     await server.sos("w2", driver=f"bob{BIDI}", message=f"help {HOSTILE}")
     await card(page, "bob").wait_for()
@@ -299,7 +299,7 @@ async def who_asked_is_notified_of_each_alert_once_and_led_to_it(tab: Tab, serve
     await page.get_by_role("button", name="Notifications").click()
     await server.sos("w4", driver="doris")
     await card(page, "doris").wait_for()
-    assert len(await page.evaluate(SHOWN)) == 2, "nobody asks for them any more"
+    assert len(await page.evaluate(SHOWN)) == 2, "notifications were turned off"
 
 
 async def alerts_of_other_vendors_are_not_hidden_in_silence(tab: Tab, server: DeskServer) -> None:

@@ -1,6 +1,6 @@
 -- Every time that is compared in here is Postgres' own: a process with a wrong clock changes nothing.
 -- The order of locks: the driver's advisory lock, the alert's row, its attempts' rows, a provider id's advisory
--- lock. A claim locks attempts only and waits for nobody. The tenant's advisory lock `lock_hold` (timers.sql) is
+-- lock. A claim locks attempts only and waits for no lock. The tenant's advisory lock `lock_hold` (timers.sql) is
 -- taken after a timer's row; the transaction that holds it waits for no row.
 
 -- name: lock_driver

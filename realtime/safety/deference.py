@@ -6,10 +6,13 @@ from collections.abc import Callable, Set
 from typing import Final
 from uuid import UUID
 
-ACTED_S: Final = 30.0
-"""While a living process acts on it; then Postgres would not have it, or it takes forever."""
+ACTED_S: Final = 600.0
+"""While a process renews its lease and acts on it. Contacts are notified by that process meanwhile; an import
+that Postgres rejects is tried again every `realtime.safety.importer.LONGEST_PAUSE_S`, so this ends only what a
+defect would hold for ever.
+"""
 PRESSED_S: Final = 5.0
-"""While nobody does: its press waits for an import, or the process that took it is gone."""
+"""While no process acts: its press waits for an import, or the process that took it is gone."""
 
 
 class Deference:

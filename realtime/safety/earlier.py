@@ -4,6 +4,7 @@ had, and what was announced. A press that comes again must not tell everybody ag
 
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -56,11 +57,26 @@ class Earlier:
         if case is not None and self._local.get(case.alert.alert_id) is None:
             await self._local.adopt(case)
 
-    def _announced(self, press: Press) -> Case | None:
-        """The alert of this very press, which another process took and nobody has read from Postgres yet: its
-        first messages are on their way, and looked up before they are sent.
+    def case_read(self, alert_id: UUID) -> Case | None:
+        """An alert of any tenant as it was last read from Postgres, for a signed link."""
+        return self._shadow.case_of(alert_id)
+
+    def case_of(self, tenant: str, alert_id: UUID) -> Case | None:
+        """An alert of ``tenant`` as it was last read from Postgres, or as it was announced; what is due of it
+        is looked up at the provider before it is sent.
         """
-        alert = self._news.get(press.tenant, alert_id_of(press.tenant, press.driver, press.sos_id))
+        case = self._shadow.case_of(alert_id)
+        if case is None:
+            return self._of_announcement(tenant, alert_id)
+        return case if case.alert.tenant == tenant else None
+
+    def _announced(self, press: Press) -> Case | None:
+        """The alert of this very press, which another process took and this one has not read yet."""
+        return self._of_announcement(press.tenant, alert_id_of(press.tenant, press.driver, press.sos_id))
+
+    def _of_announcement(self, tenant: str, alert_id: UUID) -> Case | None:
+        """Its first messages are being sent: they are looked up before they are sent again."""
+        alert = self._news.get(tenant, alert_id)
         return None if alert is None else stood_in_for(self._begun(alert), self._now_ms(), 0, 0)
 
     def _begun(self, alert: Alert) -> Case:

@@ -32,8 +32,43 @@ IMPORT_S: Final = 10.0
 """One case at most; then Postgres counts as away."""
 LOOK_AT: Final = 100
 """So many copies are compared with Postgres at once."""
-REJECTED_S: Final = 30.0
-"""A case that Postgres would not have is tried again after this; the others do not wait for it."""
+FIRST_PAUSE_S: Final = 2.0
+LONGEST_PAUSE_S: Final = 20.0
+"""What Postgres rejects is tried again after pauses that double up to this; nothing else waits for it."""
+
+
+class Pauses:
+    """When each part that Postgres rejected is tried again. ``clock``: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock: Final = clock
+        self._paused: dict[Hashable, tuple[float, float]] = {}
+
+    def is_paused(self, part: Hashable) -> bool:
+        """Whether ``part`` is not to be tried now."""
+        return self._paused.get(part, (0.0, 0.0))[0] > self._clock()
+
+    def rejected(self, part: Hashable) -> None:
+        """Postgres rejected ``part``: its next pause is twice as long as the last."""
+        last_s = self._paused.get(part, (0.0, 0.0))[1]
+        pause_s = min(2 * last_s or FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        self._paused[part] = (self._clock() + pause_s, pause_s)
+
+    def accepted(self, part: Hashable) -> None:
+        """Postgres accepted ``part``."""
+        self._paused.pop(part, None)
+
+    def forget_older(self) -> None:
+        """Forget what was not tried again although it might have been: it is not in the journal any more."""
+        now_s = self._clock()
+        self._paused = {
+            part: (until_s, pause_s)
+            for part, (until_s, pause_s) in self._paused.items()
+            if now_s - until_s < LONGEST_PAUSE_S
+        }
+
+    def __len__(self) -> int:
+        return len(self._paused)
 
 
 class Answers(Protocol):
@@ -56,6 +91,7 @@ class Importer:
         imported: Callable[[Alert], None],
         now_ms: Callable[[], int],
         answers: Answers | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self._reach: Final = reach
         self._ledger: Final = ledger
@@ -65,8 +101,7 @@ class Importer:
         self._imported: Final = imported
         self._now_ms: Final = now_ms
         self._answers: Final = answers
-        self._rejected: dict[UUID, float] = {}
-        self._rejected_until: dict[Hashable, float] = {}
+        self._pauses: Final = pauses or Pauses()
         self._awake: Final = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -91,8 +126,7 @@ class Importer:
     async def round(self) -> int:
         """Bring in all that waits; how many cases went. Raises Away when Postgres is."""
         self._tell()
-        now_s = time.monotonic()
-        self._rejected_until = {part: s for part, s in self._rejected_until.items() if s > now_s}
+        self._pauses.forget_older()
         went = await self._let_go()
         for kept in sorted(self._local.all(), key=_place):
             alert_id = kept.case.alert.alert_id
@@ -134,7 +168,7 @@ class Importer:
         return alert_id
 
     async def _bring(self, alert_id: UUID) -> bool:
-        if self._rejected.get(alert_id, 0.0) > time.monotonic():
+        if self._pauses.is_paused(alert_id):
             return False
         async with self._local.hold(alert_id) as kept:
             if kept is None:
@@ -144,29 +178,31 @@ class Importer:
             except Rejected:
                 log.error("postgres would not have an alert of the journal")
                 metrics.JOURNAL_IMPORTED.labels("rejected").inc()
-                self._rejected[alert_id] = time.monotonic() + REJECTED_S
+                self._pauses.rejected(alert_id)
                 return False
             await self._local.forget(alert_id)
-        self._rejected.pop(alert_id, None)
+        self._pauses.accepted(alert_id)
         metrics.JOURNAL_IMPORTED.labels("ok").inc()
         await self._copies.withdraw(alert_id)
         self._imported(alert)
         return True
 
     async def _unless_rejected(self, part: Hashable, work: Callable[[], Awaitable[T]]) -> T | None:
-        """Do one part of a round; None when Postgres rejects it now or did within `REJECTED_S`.
+        """Do one part of a round; None when Postgres rejects it, or did and its pause is not over.
 
         The other parts do not wait for it. Raises Away when Postgres is unavailable.
         """
-        if part in self._rejected_until:
+        if self._pauses.is_paused(part):
             return None
         try:
-            return await work()
+            done = await work()
         except Rejected:
             log.error("postgres rejected a part of an import")
             metrics.JOURNAL_IMPORTED.labels("rejected").inc()
-            self._rejected_until[part] = time.monotonic() + REJECTED_S
+            self._pauses.rejected(part)
             return None
+        self._pauses.accepted(part)
+        return done
 
     async def _report(self, report: StatusReport) -> None:
         await self._reach.ask(lambda: self._ledger.report(report), IMPORT_S)

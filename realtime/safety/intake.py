@@ -1,8 +1,11 @@
 """The intake that does not need Postgres: what it cannot have now is kept by the journal of this process.
 
 Each question goes the same way: the cases that wait here, Postgres while it is up, the copies that the other
-processes have shown. An event on another's copy is applied to a copy of our own; copies merge, and whoever
-acts on the alert takes it from there.
+processes have shown, and what was last read from Postgres. An event on another's copy is applied to a copy of
+our own; copies merge, and whoever acts on the alert takes it from there.
+
+A press of a driver whose alert waits in a journal goes into that journal's copy and not to Postgres: Postgres
+does not have the alert and would open a second one.
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from alerts.alert import Alert, Press
+from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.policy import Circumstances, Contact
@@ -106,8 +109,8 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
-        wait_s = 0.0
-        if await self._local_find(press.tenant, press.driver, press.sos_id) is None:
+        wait_s = await self._wait_in_journal_s(press)
+        if wait_s is None:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(
@@ -122,6 +125,21 @@ class SafeIntake:
                 self._announcer.changed(taken.alert)
                 return taken
         return await self._journal(press, wait_s)
+
+    async def _wait_in_journal_s(self, press: Press) -> float | None:
+        """How long ``press`` waits to be acted on in the journal, because a journal has the alert that it
+        belongs to and Postgres may not; None when no journal has.
+        """
+        if await self._local_find(press.tenant, press.driver, press.sos_id) is not None:
+            return 0.0
+        if not self._reach.is_up:
+            return None  # `Earlier` looks for the alert
+        if any(kept.presses and _may_join(press, kept.case.alert) for kept in self._local.all()):
+            return 0.0
+        await self._copies.read_anew()
+        copy = self._copies.find(press.tenant, press.driver, press.sos_id)
+        copy = copy or self._copies.open_of(press.tenant, press.driver, press.drill)
+        return self._times.unsure_s if copy is not None and copy.presses else None
 
     async def _commit(self, press: Press) -> Taken:
         """Store a press in Postgres, with what Postgres knows of its driver.
@@ -216,21 +234,39 @@ class SafeIntake:
         applied = await self._apply_here(tenant, alert_id, event)
         if applied is not None:
             return applied
-        away = False
+        wait_s: float | None = None
         try:
             applied = await self._reach.ask_in_turn(
                 lambda: self._apply_stored(tenant, alert_id, event), self._times.ask_s
             )
+        except Rejected:
+            wait_s = self._times.unsure_s
         except Away:
-            away = True
+            wait_s = self._times.unsure_s - self._reach.lost_for_s
         if applied is not None:
             self._announcer.changed(applied.alert)
             return applied
+        await self._copies.read_anew()
         if await self._adopt(self._copies.copy_of(alert_id), tenant):
             return await self._apply_here(tenant, alert_id, event)
-        if away:
+        if wait_s is None:
+            return None
+        return await self._apply_unstored(tenant, alert_id, event, wait_s)
+
+    async def _apply_unstored(self, tenant: str, alert_id: UUID, event: Any, wait_s: float) -> Applied | None:
+        """One event of an alert that Postgres has and cannot change now: it waits in the journal, which acts
+        on it after ``wait_s``. Raises Refused(unavailable) when the alert was never read here.
+        """
+        case = self._earlier.case_of(tenant, alert_id)
+        if case is None:
             raise _away()
-        return None
+        try:
+            await self._local.adopt(case)
+        except Away as error:
+            raise _away() from error
+        applied = await self._apply_here(tenant, alert_id, event)
+        self._turn_later(case.alert.alert_id, max(0.0, wait_s))
+        return applied
 
     async def _apply_stored(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
         alert = await alert_reads.get(self._db, tenant, alert_id) or self._news.get(tenant, alert_id)
@@ -289,6 +325,7 @@ class SafeIntake:
         return await self._first(
             lambda: self._ledger.find(tenant, driver, sos_id),
             lambda: _alert(self._copies.find(tenant, driver, sos_id)),
+            lambda: _of(self._earlier.case_of(tenant, alert_id_of(tenant, driver, sos_id))),
         )
 
     async def get(self, tenant: str, alert_id: UUID) -> Alert | None:
@@ -299,6 +336,7 @@ class SafeIntake:
         return await self._first(
             lambda: alert_reads.get(self._db, tenant, alert_id),
             lambda: self._copied(tenant, alert_id) or self._news.get(tenant, alert_id),
+            lambda: _of(self._earlier.case_of(tenant, alert_id)),
         )
 
     async def case(self, alert_id: UUID) -> Case | None:
@@ -310,7 +348,9 @@ class SafeIntake:
         if here is not None:
             return here
         return await self._first(
-            lambda: self._ledger.look(alert_id), lambda: _case(self._copies.copy_of(alert_id))
+            lambda: self._ledger.look(alert_id),
+            lambda: _case(self._copies.copy_of(alert_id)),
+            lambda: self._earlier.case_read(alert_id),
         )
 
     async def circumstances(self, tenant: str, vendor: str, driver: str) -> Circumstances:
@@ -323,10 +363,16 @@ class SafeIntake:
         except Away:
             return self._directory.of(tenant, vendor, driver)
 
-    async def _first(self, stored: Callable[[], Any], elsewhere: Callable[[], T | None]) -> T | None:
-        """What Postgres has, else what another process has shown.
+    async def _first(
+        self,
+        stored: Callable[[], Any],
+        elsewhere: Callable[[], T | None],
+        read_before: Callable[[], T | None],
+    ) -> T | None:
+        """What Postgres has, else what another process has shown; when Postgres cannot be asked, what was
+        ``read_before``.
 
-        Raises Refused(unavailable) when Postgres cannot be asked and nobody else knows.
+        Raises Refused(unavailable) when Postgres cannot be asked and it is in none of these.
         """
         away: Away | None = None
         found: T | None = None
@@ -334,9 +380,10 @@ class SafeIntake:
             found = await self._reach.ask_in_turn(stored, self._times.ask_s)
         except Away as error:
             away = error
-        if found is None:
+        if found is None and (found := elsewhere()) is None:
+            await self._copies.read_anew()
             found = elsewhere()
-        if found is None and away is not None:
+        if found is None and away is not None and (found := read_before()) is None:
             raise _away() from away
         return found
 
@@ -384,6 +431,16 @@ async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:
         log.error("postgres failed a read for a press: %s", type(error).__name__)
         metrics.ALERT_STORE_FAULTS.inc()
         return fallback
+
+
+def _may_join(press: Press, alert: Alert) -> bool:
+    """Whether ``press`` is of the driver of ``alert`` and would join it."""
+    same = (alert.tenant, alert.driver, alert.drill) == (press.tenant, press.driver, press.drill)
+    return same and alert.state in OPEN
+
+
+def _of(case: Case | None) -> Alert | None:
+    return None if case is None else case.alert
 
 
 def _alert(kept: Kept | None) -> Alert | None:

@@ -26,7 +26,7 @@ from realtime.safety.deference import Deference
 from realtime.safety.exchange import Exchange
 from realtime.safety.holding import Holding
 from realtime.safety.leases import Leases
-from realtime.safety.turns import FROZEN_S, Turn, View, turn_of
+from realtime.safety.turns import FROZEN_S, ORPHANED_S, Turn, View, turn_of
 from realtime.store.hooks import Asked
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ SERVED_MS: Final = 4_000
 BEAT_S: Final = 1.0
 SHARE_S: Final = 0.5
 ROUND_S: Final = 3.0
+READ_S: Final = 0.25
+"""How long a request waits for what the other processes have shown since the last beat."""
 
 
 class Peers:
@@ -71,6 +73,11 @@ class Peers:
         self._alone: Final = Alone(process, delivers=delivers, clock=clock)
         self._deference: Final = Deference(clock)
         self._looked_s = clock()
+        self._read_lock: Final = asyncio.Lock()
+        self._reads_asked = 0
+        self._reads_answered = 0
+        self._unmerged: list[Kept] = []
+        """Copies that a request has read; the next beat merges them into ours."""
         self._is_up = True
         self._is_served = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -137,6 +144,28 @@ class Peers:
     def share_later(self, kept: Kept) -> None:
         """The others have it from Postgres as well: they are shown it when something happens to it."""
         self._exchange.take_as_shown(kept)
+
+    async def read_anew(self) -> None:
+        """Read what the others have shown until now, for `READ_S` at most; never raises.
+
+        One read serves all requests that were waiting when it began.
+        """
+        if not self._is_up:
+            return
+        self._reads_asked += 1
+        request = self._reads_asked
+        try:
+            async with asyncio.timeout(READ_S), self._read_lock:
+                if self._reads_answered >= request:
+                    return
+                served = self._reads_asked
+                async for copy in self._exchange.read(self._ours()):
+                    self._unmerged.append(copy.kept)
+                self._reads_answered = served
+        except TimeoutError:
+            return  # the next beat finds whether Redis is unavailable
+        except REDIS_FAULTS:
+            self._lost()
 
     async def withdraw(self, *alert_ids: UUID) -> None:
         """Postgres has them."""
@@ -205,7 +234,7 @@ class Peers:
         metrics.COPIES_SEEN.set(len(self._seen))
 
     async def _look_round(self) -> None:
-        heard: list[Kept] = []
+        heard, self._unmerged = self._unmerged, []
         turns: dict[UUID, Turn] = {}
         try:
             async with asyncio.timeout(ROUND_S):  # for Redis alone: our own disk may be slow
@@ -243,8 +272,9 @@ class Peers:
     async def _trade(self, heard: list[Kept]) -> None:
         """Show what is new of ours; put what is new of the others into ``heard``, as far as this comes."""
         await self._exchange.show([kept for kept in self._local.all() if self._exchange.is_new(kept)])
-        async for copy in self._exchange.read(self._ours()):
-            heard.append(copy.kept)  # noqa: PERF401  what was read before a timeout counts
+        async with self._read_lock:
+            async for copy in self._exchange.read(self._ours()):
+                heard.append(copy.kept)  # noqa: PERF401  what was read before a timeout counts
 
     def _ours(self) -> dict[UUID, Kept]:
         return {kept.case.alert.alert_id: kept for kept in self._local.all()}
@@ -284,7 +314,19 @@ class Peers:
     def _turn(self, alert_id: UUID, kept: Kept | None) -> Turn:
         acting = kept is not None and kept.acting
         holder, free_s = self._holding.holder_of(alert_id), self._holding.free_s(alert_id)
+        if kept is None and self._is_answered_elsewhere(alert_id):
+            free_s = ORPHANED_S
         return turn_of(View(True, holder, acting, free_s, served=self._is_served_of(kept)), self._me)
+
+    def _is_answered_elsewhere(self, alert_id: UUID) -> bool:
+        """Whether a process that has lost Postgres keeps an event of an alert that this one delivers from
+        Postgres: it is imported here without the wait for a process that may only be slow, because the alert
+        is escalated until Postgres has the answer.
+        """
+        if not (self._delivers and self._is_stored()):
+            return False
+        copies = [copy.kept for copy in self._seen.of_alert(alert_id)]
+        return any(one.audit for one in copies) and not any(one.acting or one.presses for one in copies)
 
     async def _take(self, turns: Mapping[UUID, Turn]) -> None:
         ours = self._ours()

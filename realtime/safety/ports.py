@@ -148,6 +148,9 @@ class Copies(Protocol):
     async def withdraw(self, *alert_ids: UUID) -> None:
         """Postgres has them."""
 
+    async def read_anew(self) -> None:
+        """Read what the others have shown until now. Bounded; never raises."""
+
     def copy_of(self, alert_id: UUID) -> Kept | None:
         """A case by its id."""
 

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from alerts.alert import Press, alert_id_of
 from alerts.attempt import Status, rank
@@ -105,6 +106,11 @@ class Shadow:
         for other in cases.values() if case is None else ():
             if (other.alert.tenant, other.alert.driver, other.alert.drill) == whose:
                 case = other
+        return None if case is None else stood_in_for(case, self._now_ms(), 0, 0)
+
+    def case_of(self, alert_id: UUID) -> Case | None:
+        """An open alert as it was last read, with what was due of it to be looked up at once."""
+        case = self._open.cases.get(alert_id)
         return None if case is None else stood_in_for(case, self._now_ms(), 0, 0)
 
     async def _stand_in(self) -> None:

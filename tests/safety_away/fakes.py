@@ -211,6 +211,13 @@ class Others:
         self.turns: list[UUID] = []
         self.later: list[UUID] = []
         self.acted: set[UUID] = set()
+        self.unread: dict[UUID, Kept] = {}
+        """What they have shown since this process last read it."""
+
+    async def read_anew(self) -> None:
+        if not self.away:
+            self.shown |= self.unread
+            self.unread = {}
 
     @property
     def is_up(self) -> bool:

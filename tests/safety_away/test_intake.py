@@ -161,7 +161,7 @@ async def test_answers_are_taken_while_it_is_away_and_are_in_postgres_afterwards
 
 
 async def test_an_answer_to_an_alert_of_another_process_goes_into_a_copy_of_it(process: Process) -> None:
-    taken = await process.intake.press(process.press())
+    taken = await process.ledger.press(process.press(), process.directory.of("t1", "north", "d1"))
     case = await process.ledger.look(taken.alert.alert_id)
     assert case is not None
     alert_id = taken.alert.alert_id

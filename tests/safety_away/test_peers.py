@@ -17,7 +17,7 @@ from realtime.safety.leases import lease_key
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, LEASE_S, OPERATOR, with_provider
 from tests.e2e.proxy import Proxy
-from tests.safety_away.scene import Scene, answered_elsewhere, on_each_redis
+from tests.safety_away.scene import Scene, adopted, answered_elsewhere, on_each_redis
 
 
 @on_each_redis
@@ -98,6 +98,40 @@ async def test_an_orphan_is_brought_in_and_not_acted_on_when_postgres_is_there(s
     await scene.beats(two, times=int(ORPHANED_S) + 2)
     assert two.local.get(alert_id) is not None
     assert await two.claimed() == 0
+
+
+async def test_an_answer_kept_by_a_process_without_postgres_is_imported_by_a_worker_at_once(
+    scene: Scene,
+) -> None:
+    web, worker = await scene.process("i1"), await scene.process("w1", delivers=True)
+    worker.stored = True
+    alert_id = await adopted(web)
+    await scene.beats(worker, web, worker, times=2)
+    assert worker.local.get(alert_id) is None, "Postgres has all of it"
+    await web.local.apply(alert_id, Acknowledged(OPERATOR, "link"))
+    await scene.beats(web, worker)
+    brought = worker.local.get(alert_id)
+    assert brought is not None
+    assert brought.case.alert.state == "acknowledged"
+    assert not worker.acts_on(alert_id)
+
+
+async def test_a_request_reads_what_was_shown_since_the_last_beat(scene: Scene) -> None:
+    one, two = await scene.process("w1"), await scene.process("w2")
+    await scene.beats(one, two)
+    alert_id = (await one.press()).alert.alert_id
+    assert two.peers.copy_of(alert_id) is None
+    await asyncio.gather(*(two.peers.read_anew() for _ in range(50)))
+    copy = two.peers.copy_of(alert_id)
+    assert copy is not None
+    await two.local.adopt(copy.case, copy.presses, copy.audit)
+    await one.local.apply(alert_id, Acknowledged(OPERATOR, "link"))
+    await one.peers.beat()
+    await two.peers.read_anew()
+    await two.peers.beat()
+    merged = two.local.get(alert_id)
+    assert merged is not None
+    assert merged.case.alert.state == "acknowledged", "what a request has read is merged by the next beat"
 
 
 @on_each_redis

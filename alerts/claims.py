@@ -39,16 +39,18 @@ def leased(attempt: Attempt, by: str, until_ms: int) -> Attempt:
     return replace(attempt, lease_by=by, lease_until_ms=until_ms)
 
 
-def stood_in_for(case: Case, now_ms: int, lease_ms: int, asked_ms: int) -> Case:
+def stood_in_for(case: Case, now_ms: int, lease_ms: int, asked_ms: int, due_ms: int | None = None) -> Case:
     """``case`` as who stands in for an absent ledger has it, who knows it as it was some seconds before.
 
     What was due then may have been sent, or is being sent by a process that cannot record it: it counts as
     being sent for ``lease_ms`` and is looked up at the provider first. Where that surely finds it,
-    ``asked_ms`` will do.
+    ``asked_ms`` will do. ``due_ms``: the same for what was due and not claimed, when no process could claim
+    it in the time before; ``lease_ms`` by default.
     """
 
     def held_back(attempt: Attempt) -> Attempt:
-        until_ms = now_ms + (asked_ms if attempt.channel in _ASKED else lease_ms)
+        held_ms = due_ms if due_ms is not None and attempt.status is Status.DUE else lease_ms
+        until_ms = now_ms + (min(asked_ms, held_ms) if attempt.channel in _ASKED else held_ms)
         return replace(attempt, status=Status.SENDING, lease_by=_ABSENT, lease_until_ms=until_ms)
 
     held = {

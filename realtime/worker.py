@@ -48,6 +48,7 @@ from realtime.store import journeys, upkeep
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
+from realtime.store.delivery_faults import DeliveryFaults
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,14 @@ class Worker:
     """A worker. `open` makes and starts it; serve ``app``; `drain` before the end."""
 
     def __init__(
-        self, settings: Settings, db: Database, client: Client, disk: Disk, *, audit_every_s: float = AUDIT_S
+        self,
+        settings: Settings,
+        db: Database,
+        client: Client,
+        disk: Disk,
+        *,
+        audit_every_s: float = AUDIT_S,
+        delivery_faults: DeliveryFaults | None = None,
     ) -> None:
         self._settings = settings
         self._disk = disk
@@ -77,7 +85,7 @@ class Worker:
         self._admission = Admission(db, Authenticator(settings))
         self._news = AlertNews(ChangedAlerts(db))
         self._announcer = Announcer(self._bus, wall_clock_ms, self._heard)
-        ledger = PostgresLedger(db)
+        ledger = PostgresLedger(db, faults=delivery_faults)
         self._work = SafetyWork(
             settings,
             db,
@@ -125,15 +133,22 @@ class Worker:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings, *, audit_every_s: float = AUDIT_S) -> AsyncIterator["Worker"]:
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        audit_every_s: float = AUDIT_S,
+        delivery_faults: DeliveryFaults | None = None,
+    ) -> AsyncIterator["Worker"]:
         """A started worker, stopped when the block ends.
 
-        ``audit_every_s``: seconds between two audits of alerts, workers and journals.
+        ``audit_every_s``: seconds between two audits of alerts, workers and journals. ``delivery_faults``:
+        when a failing statement of Postgres counts as persistent; a new one by default.
         """
         db = await Database.open(settings)
         client = redis_client(settings)
         disk = await Disk.open(settings, "worker", db, wall_clock_ms)
-        worker = cls(settings, db, client, disk, audit_every_s=audit_every_s)
+        worker = cls(settings, db, client, disk, audit_every_s=audit_every_s, delivery_faults=delivery_faults)
         worker._start()
         try:
             yield worker

@@ -7,8 +7,8 @@ from typing import Final
 from uuid import UUID
 
 ACTED_S: Final = 600.0
-"""While a process renews its lease and acts on it. Contacts are notified by that process meanwhile; an import
-that Postgres rejects is tried again every `realtime.safety.importer.LONGEST_PAUSE_S`, so this ends only what a
+"""While a process renews its lease and acts on it: contacts are notified by that process, and an import that
+Postgres rejects is tried again (`realtime.safety.importer.LONGEST_PAUSE_S`). This bound ends what a
 defect would hold for ever.
 """
 PRESSED_S: Final = 5.0

@@ -70,6 +70,10 @@ class Earlier:
             return self._of_announcement(tenant, alert_id)
         return case if case.alert.tenant == tenant else None
 
+    def announced(self) -> list[Case]:
+        """All open alerts as they were announced, for one that cannot be read from Postgres."""
+        return [self._begun(alert) for alert in self._news.all_open()]
+
     def _announced(self, press: Press) -> Case | None:
         """The alert of this very press, which another process took and this one has not read yet."""
         return self._of_announcement(press.tenant, alert_id_of(press.tenant, press.driver, press.sos_id))

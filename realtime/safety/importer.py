@@ -79,7 +79,10 @@ class Answers(Protocol):
 
 
 class Importer:
-    """`start` begins to look; ``wake`` when Postgres is back."""
+    """`start` begins to look; ``wake`` when Postgres is back.
+
+    ``fails``: whether an alert cannot be delivered from Postgres; it stays while this process acts on it.
+    """
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class Importer:
         now_ms: Callable[[], int],
         answers: Answers | None = None,
         pauses: Pauses | None = None,
+        *,
+        fails: Callable[[UUID], bool] = lambda alert_id: False,
     ) -> None:
         self._reach: Final = reach
         self._ledger: Final = ledger
@@ -102,6 +107,7 @@ class Importer:
         self._now_ms: Final = now_ms
         self._answers: Final = answers
         self._pauses: Final = pauses or Pauses()
+        self._fails: Final = fails
         self._awake: Final = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -130,6 +136,8 @@ class Importer:
         went = await self._let_go()
         for kept in sorted(self._local.all(), key=_place):
             alert_id = kept.case.alert.alert_id
+            if self._stays(kept):
+                continue
             if kept.presses or kept.acting or not self._copies.is_anothers(alert_id):
                 went += await self._bring(alert_id)
         for report in self._local.early.kept():
@@ -146,7 +154,7 @@ class Importer:
         """Forget copies that Postgres has all of; how many. After an absence most are of alerts to which
         nothing happened, or whose news another process has brought in: importing each would take long.
         """
-        copies = [kept for kept in self._local.all() if not kept.presses]
+        copies = [kept for kept in self._local.all() if not kept.presses and not self._stays(kept)]
         went = 0
         for at in range(0, len(copies), LOOK_AT):
             some = {kept.case.alert.alert_id: kept for kept in copies[at : at + LOOK_AT]}
@@ -156,6 +164,9 @@ class Importer:
             await self._copies.withdraw(*(alert_id for alert_id in gone if alert_id is not None))
             went += sum(alert_id is not None for alert_id in gone)
         return went
+
+    def _stays(self, kept: Kept) -> bool:
+        return kept.acting and self._fails(kept.case.alert.alert_id)
 
     async def _forget(self, kept: Kept) -> UUID | None:
         """Forget a case that Postgres knows as ``kept``, unless it has changed; which it was."""

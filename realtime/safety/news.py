@@ -84,6 +84,10 @@ class AlertNews:
         """The open alerts of a journey."""
         return _in_order(a for a in self._open.values() if a.tenant == tenant and a.journey_id == journey_id)
 
+    def all_open(self) -> list[Alert]:
+        """All open alerts, of all tenants."""
+        return list(self._open.values())
+
     @property
     def open_count(self) -> int:
         """How many are open, drills too."""

@@ -12,21 +12,25 @@ from alerts.delivery.trying import Tried
 from alerts.ports import Job
 from realtime.safety.ports import Copies, Local
 from realtime.safety.reach import Reach
+from realtime.store.delivery_faults import DeliveryFaults
 from realtime.store.open_cases import OpenCases
 
 
 class Outcomes:
     """`keep` is `alerts.delivery.recorder.Keep` on the journal of this process."""
 
-    def __init__(self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies) -> None:
+    def __init__(
+        self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies, faults: DeliveryFaults
+    ) -> None:
         self._reach: Final = reach
+        self._faults: Final = faults
         self._open: Final = open_cases
         self._local: Final = local
         self._copies: Final = copies
 
     async def keep(self, tried: Tried) -> bool:
-        """Whether it is on the disk. Not while Postgres may take it in a moment; not of an alert that nobody
-        here has read yet: a case with one message in it would be escalated as if there were no others.
+        """Whether it is on the disk. Not while Postgres may take it in a moment; not of an alert that was not
+        read here yet: a case with one message in it would be escalated as if there were no others.
 
         Raises Away when the journal cannot be written.
         """
@@ -34,7 +38,8 @@ class Outcomes:
         alert_id = job.alert.alert_id
         known = self._local.get(alert_id)
         case = self._open.cases.get(alert_id) if known is None else known.case
-        if self._reach.is_up or case is None:
+        is_awaited = self._reach.is_up and known is None and not self._faults.fails(alert_id)
+        if is_awaited or case is None:
             return False
         await self._local.adopt(_claimed(case, job))
         await self._local.settle(job, tried.outcome)

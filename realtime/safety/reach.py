@@ -15,6 +15,7 @@ from realtime.fanout.endings import end
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import Rejected
 from realtime.store.database import Database
+from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -121,13 +122,13 @@ class Reach:
         except Rejected:
             metrics.ALERT_STORE_FAULTS.inc()
             raise
-        except Away:
-            self._lost("away")
+        except Away as error:
+            self._failed(error)
             raise
         except Refused as refused:
             if refused.code is not Code.UNAVAILABLE:
                 raise
-            self._lost("away")
+            self._failed(refused)
             raise Away from refused
         except Exception as error:
             log.error("postgres failed a request about an alert: %s", type(error).__name__)
@@ -148,6 +149,11 @@ class Reach:
             self._is_up = True
             self._on_back()
         return answers
+
+    def _failed(self, error: Exception) -> None:
+        if is_statement_failure(error):
+            metrics.ALERT_STORE_FAULTS.inc()
+        self._lost("unavailable")
 
     def _lost(self, why: str) -> None:
         if self._is_up:

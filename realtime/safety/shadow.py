@@ -7,11 +7,15 @@ the lease in Redis escalates them, as it does a press of that time, and the impo
 If Redis is unavailable too, a process cannot see which of them acts. Each then acts after a delay of its own,
 one after the other (`realtime.safety.alone`). While a worker still reaches Postgres, only workers that do
 escalate these alerts.
+
+An alert that cannot be escalated or sent from Postgres although Postgres answers
+(`realtime.store.delivery_faults`) is written to the journal of the worker that finds this, and delivered from
+there in the same way.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -23,6 +27,7 @@ from alerts.ports import Away
 from realtime.fanout.endings import end
 from realtime.safety.ports import Copies, Local
 from realtime.safety.reach import Reach
+from realtime.store.delivery_faults import DeliveryFaults
 from realtime.store.open_cases import OpenCases
 
 log = logging.getLogger(__name__)
@@ -38,6 +43,8 @@ LEASE_MS: Final = 30_000
 """What was being sent may still be; who stands in alone has waited for as long already."""
 ASKED_MS: Final = 1_000
 """What had set out before Postgres went is at its provider by now, where that can be asked for it."""
+DUE_MS: Final = 5_000
+"""What no process could claim while claims failed; the last claim that worked may be later than the look."""
 
 
 class Shadow:
@@ -50,6 +57,8 @@ class Shadow:
         local: Local,
         copies: Copies,
         now_ms: Callable[[], int],
+        faults: DeliveryFaults,
+        announced: Callable[[], Iterable[Case]],
         *,
         take_over_after_s: float = AWAY_S,
         batch_size: int = AT_ONCE,
@@ -59,6 +68,8 @@ class Shadow:
         self._local: Final = local
         self._copies: Final = copies
         self._now_ms: Final = now_ms
+        self._faults: Final = faults
+        self._announced: Final = announced
         self._take_over_after_s: Final = take_over_after_s
         self._batch_size: Final = batch_size
         self._stood_in = 0
@@ -74,9 +85,15 @@ class Shadow:
         await end(self._tasks)
 
     async def beat(self) -> None:
-        """Read what is open; or, with Postgres away for long enough, stand in once. Raises Away."""
+        """Read what is open, and deliver from the journal what Postgres fails; or, with Postgres unavailable
+        for long enough, stand in once. Raises Away.
+        """
         if self._reach.is_up:
-            await self._reach.ask(self._open.look, ASK_S)
+            try:
+                await self._reach.ask(self._open.look, ASK_S)
+            finally:
+                if self._reach.is_up:
+                    await self._stand_in_for_faults()
         elif self._stood_in != (absence := self._reach.losses) and self._is_wanted:
             await self._stand_in()
             self._stood_in = absence
@@ -123,6 +140,39 @@ class Shadow:
             some = waiting[at : at + self._batch_size]
             await asyncio.gather(*map(self._adopt, some))
             await self._copies.turn(*(case.alert.alert_id for case in some))
+
+    async def _stand_in_for_faults(self) -> None:
+        """Write to the journal what is not delivered from Postgres although Postgres answers, and act on it.
+
+        Its messages are looked up at their providers before they are sent: the one that was being recorded
+        when the fault began may have been sent.
+        """
+        everything = self._faults.all_fail
+        failing = None if everything else set(self._faults.failing)
+        if failing is not None and not failing:
+            return
+        known = {case.alert.alert_id: case for case in self._announced()} | self._open.cases
+        lacking = [
+            case
+            for alert_id, case in known.items()
+            if (failing is None or alert_id in failing) and not self._is_in_a_journal(alert_id)
+        ]
+        lacking.sort(key=_was_told)
+        if lacking:
+            log.error("%d open alerts are delivered from the journal: postgres fails them", len(lacking))
+        for at in range(0, len(lacking), self._batch_size):
+            some = lacking[at : at + self._batch_size]
+            await asyncio.gather(*map(self._adopt_failing, some))
+            await self._copies.turn(*(case.alert.alert_id for case in some))
+
+    def _is_in_a_journal(self, alert_id: UUID) -> bool:
+        copy = self._copies.copy_of(alert_id)
+        return self._local.get(alert_id) is not None or (copy is not None and copy.acting)
+
+    async def _adopt_failing(self, case: Case) -> None:
+        kept = await self._local.adopt(stood_in_for(case, self._now_ms(), LEASE_MS, ASKED_MS, DUE_MS))
+        self._local.doubt(case.alert.alert_id)
+        await self._copies.share(kept)
 
     async def _adopt(self, case: Case) -> None:
         alert_id = case.alert.alert_id

@@ -95,7 +95,8 @@ class Standby:
     ) -> None:
         self._disk: Final = disk
         self._announcer: Final = announcer
-        self.reach: Final = Reach(db, lambda: self.importer.wake())
+        self._faults: Final = ledger.faults
+        self.reach: Final = Reach(db, self._back)
         local, directory = disk.local, disk.directory
         self.peers: Final = Peers(
             client,
@@ -112,15 +113,25 @@ class Standby:
         copies = self.peers
         operator = functools.partial(operator_of, settings)
         open_cases = OpenCases(db)
-        self._shadow: Final = Shadow(self.reach, open_cases, local, copies, now_ms)
-        self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies)
+        self._shadow: Final = Shadow(
+            self.reach, open_cases, local, copies, now_ms, ledger.faults, lambda: earlier.announced()
+        )
+        self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults)
         earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
         self.intake: Final = SafeIntake(
             self.reach, db, ledger, local, copies, directory, announcer, news, operator, earlier
         )
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.importer: Final = Importer(
-            self.reach, ledger, local, copies, directory, announcer.changed, now_ms, self.book
+            self.reach,
+            ledger,
+            local,
+            copies,
+            directory,
+            announcer.changed,
+            now_ms,
+            self.book,
+            fails=ledger.faults.fails,
         )
         self.cases: Final = LocalCases(local)
         self.place: Final = JournalPlace(disk, self.importer)
@@ -155,6 +166,11 @@ class Standby:
         await self.peers.stop()
         await self.reach.stop()
         await self._disk.close()
+
+    def _back(self) -> None:
+        """Postgres answers again."""
+        self._faults.reset()
+        self.importer.wake()
 
     def _changed(self, kept: Kept) -> None:
         self._announcer.changed(kept.case.alert)

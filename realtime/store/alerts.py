@@ -4,6 +4,7 @@ Each step is one transaction: it locks the case, calls a pure function of `alert
 The clock is Postgres' own, so a process whose clock is wrong neither hurries nor holds back an alert.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -21,12 +22,15 @@ from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import may_settle, of_provider, without_held
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Away, Job, Taken
+from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.store import alert_rows as rows
 from realtime.store import alert_steps as steps
 from realtime.store.alert_rows import SQL, Held
 from realtime.store.alert_turns import Turns
 from realtime.store.database import Database
+from realtime.store.delivery_faults import DeliveryFaults
+from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
 
@@ -46,9 +50,13 @@ class Rejected(Away):
 class PostgresLedger:
     """The ledger while Postgres is up. Everything raises Away when it is not; see `alerts.ports.Ledger`."""
 
-    def __init__(self, db: Database, jitter: Jitter = random.random) -> None:
+    def __init__(
+        self, db: Database, jitter: Jitter = random.random, faults: DeliveryFaults | None = None
+    ) -> None:
         self._db: Final = db
         self._jitter: Final = jitter
+        self.faults: Final = faults or DeliveryFaults()
+        """What cannot be escalated or sent from here although Postgres answers."""
         self._turns: Final = Turns()
         self._idle: Final = _Idle()
         self._down: frozenset[Channel] = frozenset()
@@ -145,15 +153,23 @@ class PostgresLedger:
             return [row["alert_id"] for row in found]
 
         changed = 0
-        for alert_id in await self._step(due):
+        try:
+            found = await self._step(due)
+        except Away as error:
+            self._claims_failed(error)
+            raise
+        for alert_id in found:
             try:
                 did = await self.advance_one(alert_id, down)
             except Exception as error:
                 if isinstance(error, Away) and not isinstance(error, Rejected):
                     raise
-                _log.error("an alert cannot be escalated: %s", type(error).__name__)
+                _log.error("alert %s cannot be escalated: %s", alert_id, type(error).__name__)
+                self.faults.alert_failed(alert_id)
+                metrics.ALERT_STORE_FAULTS.inc()
                 await self._put_off(alert_id)
                 continue
+            self.faults.alert_worked(alert_id)
             self._idle.note(alert_id, down, did, time.monotonic())
             changed += did
         return changed
@@ -175,17 +191,30 @@ class PostgresLedger:
         """Whether an alert or an attempt waits for somebody. Two looks into small indexes."""
         return await self._step(lambda connection: connection.fetchval(SQL["anything_due"]))
 
+    def _claims_failed(self, error: Away) -> None:
+        self.faults.claims_failed()
+        if is_statement_failure(error):
+            metrics.ALERT_STORE_FAULTS.inc()
+
     async def _put_off(self, alert_id: UUID) -> None:
-        await self._step(lambda connection: connection.execute(SQL["put_off"], alert_id, _PUT_OFF_MS))
+        """Have others escalated first for a while. When this fails too, `faults` have it sent elsewhere."""
+        with contextlib.suppress(Rejected):
+            await self._step(lambda connection: connection.execute(SQL["put_off"], alert_id, _PUT_OFF_MS))
 
     # --- delivery
 
     async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
         """Lease due attempts, a cry for help first. A job's ``status`` is that before the claim."""
         left_alone = list(self.left_alone())
-        return await self._step(
-            lambda connection: steps.claim(connection, by, channels, limit, lease_s, left_alone)
-        )
+        try:
+            jobs = await self._step(
+                lambda connection: steps.claim(connection, by, channels, limit, lease_s, left_alone)
+            )
+        except Away as error:
+            self._claims_failed(error)
+            raise
+        self.faults.claims_worked(len(jobs))
+        return jobs
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
         """Record what became of a claimed attempt.
@@ -205,7 +234,12 @@ class PostgresLedger:
                 if isinstance(outcome, Accepted) and outcome.repeat and not attempt.repeat:
                     await rows.keep_attempt(connection, held.case, structs.replace(attempt, repeat=True))
 
-        await self._step(step)
+        try:
+            await self._step(step)
+        except Rejected:
+            self.faults.alert_failed(job.alert.alert_id)
+            metrics.ALERT_STORE_FAULTS.inc()
+            raise
 
     async def _settled(self, connection: asyncpg.Connection, held: Held, job: Job, outcome: Outcome) -> None:
         case = of_provider(held.case, job.attempt)

@@ -25,6 +25,7 @@ from realtime.store import alert_reads
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
+from realtime.store.delivery_faults import PERSISTENT_S, DeliveryFaults
 from realtime.store.hooks import HookBook
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import a_press
@@ -42,6 +43,7 @@ class Bounds:
     press_slot_timeout_s: float = PRESS_TURN_S
     take_over_after_s: float = AWAY_S
     batch_size: int = AT_ONCE
+    persistent_s: float = PERSISTENT_S
 
 
 PATIENT: Final = Bounds(times=IntakeTimes(ask_s=10.0, locate_s=5.0))
@@ -97,7 +99,8 @@ async def a_process(
     bus = RedisBus(redis_url)
     told: list[Alert] = []
     announcer = Announcer(bus, now_ms, told.append)
-    ledger, journal, others = PostgresLedger(db), Journal(), Others()
+    faults = DeliveryFaults(persistent_s=bounds.persistent_s)
+    ledger, journal, others = PostgresLedger(db, faults=faults), Journal(), Others()
     reach = Reach(db, press_slot_timeout_s=bounds.press_slot_timeout_s)
     directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
     news = AlertNews(ChangedAlerts(db))
@@ -107,6 +110,8 @@ async def a_process(
         journal,
         others,
         now_ms,
+        ledger.faults,
+        lambda: earlier.announced(),
         take_over_after_s=bounds.take_over_after_s,
         batch_size=bounds.batch_size,
     )
@@ -125,7 +130,9 @@ async def a_process(
         bounds.times,
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
-    importer = Importer(reach, ledger, journal, others, directory, told.append, now_ms, book)
+    importer = Importer(
+        reach, ledger, journal, others, directory, told.append, now_ms, book, fails=ledger.faults.fails
+    )
     await directory.refresh()
     yield Process(
         line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news

@@ -21,7 +21,9 @@ class Worker:
         self.process = process
         self.job = job
         self.open_cases = open_cases
-        self.outcomes = Outcomes(process.reach, open_cases, process.journal, process.others)
+        self.outcomes = Outcomes(
+            process.reach, open_cases, process.journal, process.others, process.ledger.faults
+        )
 
     async def lose(self) -> None:
         """Postgres goes away, and that is noticed."""

@@ -52,13 +52,17 @@ $$ BEGIN RAISE EXCEPTION 'broken by a test' USING ERRCODE = code; END $$
 
 
 @asynccontextmanager
-async def broken(owner: asyncpg.Connection, table: str, code: str) -> AsyncIterator[None]:
-    """Every row of ``table`` that is read or written fails with SQLSTATE ``code``."""
-    await owner.execute(
-        f"CREATE POLICY broken ON {table} AS RESTRICTIVE USING (fail('{code}')) WITH CHECK (fail('{code}'))"
-    )
-    yield
-    await owner.execute(f"DROP POLICY broken ON {table}")
+async def broken(
+    owner: asyncpg.Connection, table: str, code: str, command: str = "ALL"
+) -> AsyncIterator[None]:
+    """Every row of ``table`` that ``command`` reads or writes fails with SQLSTATE ``code``."""
+    using = "" if command == "INSERT" else f"USING (fail('{code}'))"
+    check = "" if command in ("SELECT", "DELETE") else f"WITH CHECK (fail('{code}'))"
+    await owner.execute(f"CREATE POLICY broken ON {table} AS RESTRICTIVE FOR {command} {using} {check}")
+    try:
+        yield
+    finally:
+        await owner.execute(f"DROP POLICY broken ON {table}")
 
 
 async def put_safety(db: Database, driver: str) -> None:

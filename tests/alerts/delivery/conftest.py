@@ -12,10 +12,10 @@ from alerts.delivery.ways import SLOTS, ways_of
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
 
-async def until(what: Callable[[], bool], meaning: str) -> None:
+async def until(what: Callable[[], bool], meaning: str, *, within_s: float = 20.0) -> None:
     """Wait until ``what`` holds."""
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(within_s):
             while not what():
                 await asyncio.sleep(0.002)
     except TimeoutError:

@@ -17,9 +17,11 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from alerts.journal.reserve import DiskReserve
 from alerts.journal.sealing import Broken, seal, sync_folder, unseal
 from alerts.ports import Away
 
@@ -28,10 +30,24 @@ log = logging.getLogger(__name__)
 MAX_BYTES: Final = 512 * 1024 * 1024
 """Beyond it nothing is taken any more."""
 RESERVED_BYTES: Final = MAX_BYTES // 4
-"""The last of it is for cries for help alone."""
+"""The last of it is for presses and the delivery of their alerts, a quarter of that for presses alone."""
+DISK_RESERVE_BYTES: Final = 16 * 1024 * 1024
+"""Allocated beyond the end of the file for a full disk: some four thousand presses."""
 COMPACT_BYTES: Final = 4 * 1024 * 1024
 """A smaller file is not worth rewriting."""
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
+
+
+class Need(IntEnum):
+    """How much a record is needed: the less room is left, the more it must be."""
+
+    ROUTINE = 0
+    """Copies of what other processes have, and what providers report of unknown messages."""
+    DELIVERY = 1
+    """What happens to an alert that this process keeps: its answers, its escalation, its messages."""
+    PRESS = 2
+    """An SOS, and that this process acts on it."""
+
 
 _HEAD: Final = b"wayguard journal 1"
 _SEAL_BYTES: Final = 12 + 16
@@ -45,7 +61,9 @@ class JournalLimits:
     max_bytes: int = MAX_BYTES
     """A record that would make the file larger is refused."""
     reserved_bytes: int = RESERVED_BYTES
-    """The part of ``max_bytes`` at its end that only presses may use."""
+    """The part of ``max_bytes`` at its end that is not for `Need.ROUTINE`; a quarter of it is for presses."""
+    disk_reserve_bytes: int = DISK_RESERVE_BYTES
+    """Allocated on the disk beforehand, and shared out in the same way while the disk is full."""
     compact_bytes: int = COMPACT_BYTES
     """The file is not rewritten while it is smaller."""
 
@@ -70,7 +88,9 @@ class JournalFile:
         whole: Callable[[], Sequence[bytes]],
         lost: Callable[[], None],
         limits: JournalLimits = JOURNAL_LIMITS,
+        reserve: DiskReserve | None = None,
     ) -> None:
+        self._reserve: Final = reserve or DiskReserve(limits.disk_reserve_bytes)
         self._folder: Final = folder
         self._path: Final = folder / "journal"
         self._key: Final = key
@@ -105,14 +125,18 @@ class JournalFile:
         await self._do(self._close)
         self._thread.shutdown(wait=False)
 
-    def objection(self, content: bytes, *, urgent: bool) -> str | None:
-        """Why ``content`` cannot be appended. Only what is ``urgent`` goes into the last of the room."""
+    def objection(self, content: bytes, need: Need) -> str | None:
+        """Why ``content`` cannot be appended. The last of the room is for what is needed most."""
         if self._lock < 0:
             return "the journal is closed"
-        limits = self._limits
-        room = limits.max_bytes if urgent else limits.max_bytes - limits.reserved_bytes
-        if len(content) > MAX_RECORD_BYTES or self.size_bytes + len(content) > room:
+        limits, record_bytes = self._limits, _room_of(content)
+        kept_free = _kept_free(need, limits.reserved_bytes)
+        if len(content) > MAX_RECORD_BYTES or self.size_bytes + record_bytes > limits.max_bytes - kept_free:
             return "the journal is full"
+        if self._reserve.is_disk_full:
+            left = self._reserve.left(self.size_bytes) - record_bytes
+            if left < _kept_free(need, limits.disk_reserve_bytes):
+                return "the disk of the journal is full"
         return None
 
     def append(self, content: bytes, seen: _Seen) -> "asyncio.Future[None]":
@@ -137,8 +161,9 @@ class JournalFile:
             await asyncio.shield(self._last)
 
     def is_full(self) -> bool:
-        """Whether only cries for help are taken."""
-        return self.size_bytes > self._limits.max_bytes - self._limits.reserved_bytes
+        """Whether no `Need.ROUTINE` is taken any more."""
+        is_long = self.size_bytes > self._limits.max_bytes - self._limits.reserved_bytes
+        return is_long or self._reserve.is_disk_full
 
     # --- writing
 
@@ -159,8 +184,10 @@ class JournalFile:
                     future.set_result(None)
 
     async def _make_ready(self) -> None:
-        """Have a file, and one that is not much longer than what it says."""
+        """Have a file, and one that is not much longer than what it says. A full disk has no room for two."""
         is_lost = self._file < 0
+        if not is_lost and self._reserve.is_disk_full:
+            return
         if not is_lost and self._size <= max(self._limits.compact_bytes, 4 * self._rewritten_bytes):
             return
         contents = list(self._whole())  # nothing that is not on the disk is in it
@@ -198,14 +225,16 @@ class JournalFile:
             raise
         self._count += len(contents)
         self._size += len(raw)
+        self._reserve.top_up(self._file, self._size)
         return []
 
     def _cut_back(self) -> None:
         """Have nothing in the file but what was synced; when that fails, a file is written anew."""
         try:
-            os.ftruncate(self._file, self._size)
+            os.ftruncate(self._file, self._size)  # which gives the reserve back
             os.lseek(self._file, 0, os.SEEK_END)
             os.fsync(self._file)
+            self._reserve.begin(self._file, self._size)
         except OSError:
             os.close(self._file)
             self._file = -1
@@ -238,6 +267,7 @@ class JournalFile:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._name, self._count, self._size = descriptor, name, len(contents), len(raw)
+        self._reserve.begin(descriptor, self._size)
 
     def _record(self, number: int, content: bytes) -> bytes:
         return _sized(seal(self._key, f"{self._name}/{number}", content))
@@ -268,6 +298,7 @@ class JournalFile:
             os.fsync(self._file)
         os.lseek(self._file, 0, os.SEEK_END)
         self._size = end
+        self._reserve.begin(self._file, end)
         return contents
 
     def _knows(self, raw: bytes) -> bool:
@@ -316,6 +347,11 @@ def _retrieved(done: "asyncio.Future[None]") -> None:
     """Whoever waited may be gone."""
     if not done.cancelled():
         done.exception()
+
+
+def _kept_free(need: Need, reserved_bytes: int) -> int:
+    """How much of ``reserved_bytes`` a record of this need leaves to what is needed more."""
+    return {Need.ROUTINE: reserved_bytes, Need.DELIVERY: reserved_bytes // 4, Need.PRESS: 0}[need]
 
 
 def _room_of(content: bytes) -> int:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from alerts.attempt import StatusReport
 from alerts.case import Case, Changes
 from alerts.clocks import settled_into
-from alerts.journal.file import JOURNAL_LIMITS, JournalFile, JournalLimits
+from alerts.journal.file import JOURNAL_LIMITS, JournalFile, JournalLimits, Need
 from alerts.journal.records import Delta, Early, Gone, Kept, Whole, delta_of, replayed, written
 from alerts.journal.shelf import Shelf
 from alerts.ports import Away
@@ -60,7 +60,7 @@ class Keeping:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing but cries for help is taken any more."""
+        """Whether copies of what others have are not taken any more."""
         return self._file.is_full()
 
     # --- changing
@@ -87,7 +87,7 @@ class Keeping:
         return replace(kept, case=changes.case, audit=kept.audit + changes.audit, changed_ms=now_ms)
 
     def keep(
-        self, before: Kept | None, after: Kept, next_ms: int | None, *, urgent: bool = False
+        self, before: Kept | None, after: Kept, next_ms: int | None, *, need: Need = Need.DELIVERY
     ) -> "asyncio.Future[None]":
         """Plan ``after`` at once; the future is done when it is on the disk."""
         record = Whole(after) if before is None else delta_of(before, after)
@@ -97,11 +97,11 @@ class Keeping:
             if self.on_change is not None:
                 self.on_change(after)
 
-        return self._append(record, see, lambda: self.shelf.put(after, next_ms), urgent)
+        return self._append(record, see, lambda: self.shelf.put(after, next_ms), need)
 
     async def forget(self, alert_id: UUID) -> None:
         """The case is not needed any more."""
-        await self._append(Gone(alert_id), lambda: self.shelf.drop(alert_id))
+        await self._append(Gone(alert_id), lambda: self.shelf.drop(alert_id), need=Need.DELIVERY)
 
     async def keep_early(self, report: StatusReport) -> None:
         """Keep a provider's word."""
@@ -120,10 +120,10 @@ class Keeping:
         record: Whole | Delta | Gone | Early,
         seen: Callable[[], object],
         plan: Callable[[], object] = lambda: None,
-        urgent: bool = False,
+        need: Need = Need.ROUTINE,
     ) -> "asyncio.Future[None]":
         content = written(record)
-        if (objection := self._file.objection(content, urgent=urgent)) is not None:
+        if (objection := self._file.objection(content, need)) is not None:
             refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             refused.set_exception(Away(objection))
             return refused

@@ -25,7 +25,7 @@ from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import claim_ms, contact_of, leased, may_settle, of_provider, urgency
 from alerts.clocks import settled_into
 from alerts.journal.early import EarlyWords
-from alerts.journal.file import JOURNAL_LIMITS, JournalLimits
+from alerts.journal.file import JOURNAL_LIMITS, JournalLimits, Need
 from alerts.journal.keeping import Keeping
 from alerts.journal.records import Kept, history, together
 from alerts.journal.sight import Sight
@@ -100,7 +100,7 @@ class LocalLedger:
             changes = cases.joined(case, press, circumstances, now_ms)
             kept = self._keeping.after(found, changes, now_ms)
             kept = replace(kept, presses=(*found.presses, press), acting=found.acting or acting)
-        await self._keeping.keep(found, kept, changes.next_ms, urgent=True)
+        await self._keeping.keep(found, kept, changes.next_ms, need=Need.PRESS)
         return Taken(changes.case.alert, "local", created=found is None, joined=found is not None)
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
@@ -258,7 +258,7 @@ class LocalLedger:
         ours = self._shelf.planned(case.alert.alert_id)
         if ours is None:
             kept = Kept(case, tuple(presses), tuple(audit), acting, self._now_ms())
-            await self._keeping.keep(None, kept, 0)
+            await self._keeping.keep(None, kept, 0, need=Need.ROUTINE)
             return kept
         return await self._merge(ours, case, presses, audit, acting=acting)
 
@@ -299,7 +299,8 @@ class LocalLedger:
         kept = self._shelf.planned(alert_id)
         if kept is not None and kept.acting is not acting:
             # To begin is as urgent as the press: an alert that no process acts on notifies no contact.
-            await self._keeping.keep(kept, replace(kept, acting=acting), 0, urgent=acting)
+            need = Need.PRESS if acting else Need.DELIVERY
+            await self._keeping.keep(kept, replace(kept, acting=acting), 0, need=need)
 
     def doubt(self, alert_id: UUID) -> None:
         """Another may have this press as well, and send of it: what is due is looked up first."""
@@ -330,7 +331,7 @@ class LocalLedger:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing but cries for help is taken any more."""
+        """Whether copies of what others have are not taken any more."""
         return self._keeping.is_full
 
 

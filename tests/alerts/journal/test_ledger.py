@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from alerts import case as cases
-from alerts.alert import Acknowledged, Resolved, State
+from alerts.alert import Acknowledged, Noted, Resolved, State
 from alerts.attempt import Accepted, Status
 from alerts.journal.file import JOURNAL_LIMITS, InUse, JournalLimits
 from alerts.journal.ledger import LocalLedger
@@ -293,19 +293,27 @@ async def test_a_hundred_presses_at_once_are_few_writes(
     assert synced <= 5
 
 
-async def test_a_full_journal_takes_presses_alone_and_at_last_nothing(world: LocalWorld) -> None:
+async def test_a_full_journal_takes_deliveries_then_presses_alone_and_at_last_nothing(
+    world: LocalWorld,
+) -> None:
     taken = await raise_one(world)
     size = (world.folder / "journal").stat().st_size
-    await world.again(JournalLimits(max_bytes=size + 4_000, reserved_bytes=4_000))
+    await world.again(JournalLimits(max_bytes=size + 12_000, reserved_bytes=12_000))
     assert not world.ledger.is_full
     await raise_one(world, driver="d2")
     assert world.ledger.is_full
+    elsewhere = cases.opened(a_press(world.at_ms, driver="d0"), CIRCUMSTANCES, world.at_ms).case
     with pytest.raises(Away):
-        await world.ledger.apply(taken.alert.alert_id, Resolved(OPERATOR))
+        await world.ledger.adopt(elsewhere)
+    assert len(await claim(world)) > 0, "its contacts are notified"
+    with pytest.raises(Away, match="full"):
+        for _ in range(20):
+            await world.ledger.apply(taken.alert.alert_id, Noted(OPERATOR, "n" * 500))
+    await raise_one(world, driver="d3")
     with pytest.raises(Away, match="full"):
         for n in range(20):
-            await raise_one(world, driver=f"d{n + 3}")
-    assert {"d1", "d2"} <= {kept.case.alert.driver for kept in world.ledger.all()}
+            await raise_one(world, driver=f"d{n + 4}")
+    assert {"d1", "d2", "d3"} <= {kept.case.alert.driver for kept in world.ledger.all()}
 
 
 async def test_a_press_in_the_reserve_of_a_journal_is_acted_on(world: LocalWorld) -> None:

@@ -40,6 +40,7 @@ from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
 from realtime.store import commit
 from realtime.store.database import Database
+from realtime.store.schema import POLL_S as SCHEMA_POLL_S
 from realtime.vitals import Vitals
 
 REDIS_CONNECTIONS: Final = 64
@@ -49,6 +50,12 @@ ALERTS_POOL: Final = 3
 def wall_clock_ms() -> int:
     """Milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
+
+
+def schema_check(db: Database) -> bool | str:
+    """What ``/readyz`` says of the schema: the finding when it does not fit. Unknown counts as fine."""
+    finding = db.schema
+    return True if finding is None or finding.fits else f"{finding}: {finding.advice}"
 
 
 def redis_client(settings: Settings) -> Client:
@@ -65,6 +72,7 @@ class InstanceTimings:
     """How often an instance checks what no message tells."""
 
     revocations_poll_s: float = POLL_S
+    schema_poll_s: float = SCHEMA_POLL_S
     sockets: SocketTimings = SOCKET_TIMINGS
 
 
@@ -135,8 +143,8 @@ class Instance:
 
         ``timings``: how often it checks for expired and revoked credentials and for new vendors.
         """
-        db = await Database.open(settings)
-        alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}))
+        db = await Database.open(settings, checks_schema=True, schema_poll_s=timings.schema_poll_s)
+        alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}), gate_of=db)
         client = redis_client(settings)
         disk = await Disk.open(settings, "web", alerts_db, wall_clock_ms)
         instance = cls(settings, db, alerts_db, client, disk, timings)
@@ -189,11 +197,16 @@ class Instance:
         add_hooks(app, HookDesk(engine.intake, engine.standby.intake, engine.standby.book), self.settings)
         return app
 
-    def health(self) -> Mapping[str, bool]:
-        """Ready once the store was seen, until the drain. An engine that goes away later does not take the
-        instance out: live viewing goes on without Postgres, acknowledging without Redis.
+    def health(self) -> Mapping[str, bool | str]:
+        """Ready once the store was seen with a schema that fits, until the drain. An engine that becomes
+        unavailable later does not take the instance out: live viewing goes on without Postgres, acknowledging
+        without Redis.
         """
-        return {"started": self._vitals.ready, "serving": not self.gateway.draining}
+        return {
+            "started": self._vitals.ready,
+            "schema": schema_check(self.db),
+            "serving": not self.gateway.draining,
+        }
 
     async def _start(self) -> None:
         self.admission.start()

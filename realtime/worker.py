@@ -27,7 +27,7 @@ from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.hooks.desk import HookDesk
 from realtime.hooks.routes import add_hooks
-from realtime.instance import redis_client, wall_clock_ms
+from realtime.instance import redis_client, schema_check, wall_clock_ms
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
@@ -49,6 +49,7 @@ from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from realtime.store.delivery_faults import DeliveryFaults
+from realtime.store.schema import POLL_S as SCHEMA_POLL_S
 
 log = logging.getLogger(__name__)
 
@@ -139,13 +140,15 @@ class Worker:
         *,
         audit_every_s: float = AUDIT_S,
         delivery_faults: DeliveryFaults | None = None,
+        schema_poll_s: float = SCHEMA_POLL_S,
     ) -> AsyncIterator["Worker"]:
         """A started worker, stopped when the block ends.
 
         ``audit_every_s``: seconds between two audits of alerts, workers and journals. ``delivery_faults``:
-        when a failing statement of Postgres counts as persistent; a new one by default.
+        when a failing statement of Postgres counts as persistent; a new one by default. ``schema_poll_s``:
+        seconds between two reads of a schema that does not fit.
         """
-        db = await Database.open(settings)
+        db = await Database.open(settings, checks_schema=True, schema_poll_s=schema_poll_s)
         client = redis_client(settings)
         disk = await Disk.open(settings, "worker", db, wall_clock_ms)
         worker = cls(settings, db, client, disk, audit_every_s=audit_every_s, delivery_faults=delivery_faults)
@@ -155,10 +158,14 @@ class Worker:
         finally:
             await worker._stop()
 
-    def health(self) -> Mapping[str, bool]:
-        """A worker is ready while its jobs run, until the drain."""
+    def health(self) -> Mapping[str, bool | str]:
+        """A worker is ready while its jobs run, until the drain, unless the schema is known not to fit."""
         working = bool(self._tasks) and not any(task.done() for task in self._tasks)
-        return {"working": working and self._work.is_delivering, "serving": not self._draining}
+        return {
+            "working": working and self._work.is_delivering,
+            "schema": schema_check(self._db),
+            "serving": not self._draining,
+        }
 
     async def drain(self) -> None:
         """Stop being ready, serve until the balancer has noticed, let messages on their way arrive."""
@@ -215,6 +222,7 @@ class Worker:
     # --- jobs
 
     async def _upkeep(self) -> None:
+        await self._db.check_schema()  # it has a connection of its own
         await upkeep.run_once(self._settings, wall_clock_ms())
         missing = await upkeep.missing_partitions(self._db, wall_clock_ms())
         metrics.PARTITIONS_MISSING.set(len(missing))

@@ -16,11 +16,16 @@ async def healthz(call: AboutCall) -> Healthy:
 
 
 async def readyz(call: AboutCall) -> Ready:
-    """200 when every check is fine; else 503 naming those that are not."""
-    checks = dict(call.health())
+    """200 when every check is fine; else 503 naming those that are not, with what is known of the reason."""
+    found = dict(call.health())
+    checks = {name: state is True for name, state in found.items()}
     failing = sorted(name for name, fine in checks.items() if not fine)
     if failing:
-        raise Refused(Code.UNAVAILABLE, f"not ready: {', '.join(failing)}", retry_after_s=1, checks=checks)
+        details = {name: state for name, state in found.items() if isinstance(state, str)}
+        extra = {"details": details} if details else {}
+        raise Refused(
+            Code.UNAVAILABLE, f"not ready: {', '.join(failing)}", retry_after_s=1, checks=checks, **extra
+        )
     return Ready(checks=checks)
 
 

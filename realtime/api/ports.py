@@ -72,5 +72,5 @@ class Limiter(Protocol):
 class Health(Protocol):
     """What this process can reach right now, draining included."""
 
-    def __call__(self) -> Mapping[str, bool]:
-        """Name of a check → whether it is fine; ready is when all are."""
+    def __call__(self) -> Mapping[str, bool | str]:
+        """Name of a check → True when it is fine; else False, or a text that says why not."""

@@ -18,9 +18,9 @@ from realtime.engines.probe import http_status
 from realtime.fanout.redisurl import cluster_url
 from realtime.protocol import Refused
 from realtime.settings import Settings
-from realtime.store import durability, migrate, upkeep
+from realtime.store import durability, schema, upkeep
 from realtime.store.database import Database
-from realtime.store.queries import load
+from realtime.store.migration import MigrationError, migrations
 
 CLOCK_SKEW_MAX_S = 1.0
 """Presence, expiry and the order of positions compare clocks of several machines."""
@@ -97,12 +97,12 @@ async def postgres(settings: Settings) -> list[Finding]:
     try:
         async with _connected(url) as connection:
             found = [await _version(connection), await _login_role(connection), await _clock(connection)]
-            schema = await _schema(connection)
-        return [*found, schema, *([] if schema.is_fault else await _storage(settings))]
+            found.append(await _schema(connection))
+        return found if found[-1].is_fault else [*found, *await _storage(settings)]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         why = str(problem) or type(problem).__name__
         return [Finding("postgres", f"does not answer: {why}", "start it, or correct DATABASE_URL")]
-    except (Refused, migrate.MigrationError) as problem:
+    except (Refused, MigrationError) as problem:
         return [Finding("postgres", str(problem), "run wayguard migrate with this release")]
 
 
@@ -205,18 +205,9 @@ def _skew(subject: str, skew_s: float) -> Finding:
 
 
 async def _schema(connection: asyncpg.Connection) -> Finding:
-    """Whether every migration has run. Raises MigrationError when the files and the database contradict."""
-    known = migrate.migrations()
-    try:
-        rows = await connection.fetch(load("migrate")["recorded"])
-    except asyncpg.UndefinedTableError:
-        rows = []
-    todo = migrate.pending(known, {row["number"]: (row["name"], row["sha256"]) for row in rows})
-    if todo:
-        return Finding(
-            "schema", f"{len(todo)} of {len(known)} migrations are pending", "run wayguard migrate"
-        )
-    return Finding("schema", f"{len(known)} of {len(known)} migrations have run")
+    """Whether the schema is the one that this release needs; a process is not ready on another."""
+    found = await schema.read(connection, migrations())
+    return Finding("schema", str(found), found.advice)
 
 
 async def _storage(settings: Settings) -> list[Finding]:

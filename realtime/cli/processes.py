@@ -44,8 +44,8 @@ def migrate() -> None:
     """Bring the database to this release's schema. Safe to start many times at once."""
     import asyncpg
 
-    from realtime.store.migrate import MigrationError
     from realtime.store.migrate import migrate as run_migrations
+    from realtime.store.migration import MigrationError
 
     settings = settings_here()
     if not settings.direct_url:

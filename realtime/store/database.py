@@ -14,6 +14,8 @@ from realtime.settings import Settings
 from realtime.store.pools import close_pool, make_pool, transaction
 from realtime.store.queries import load
 from realtime.store.replica import Replica, begin_reader
+from realtime.store.schema import POLL_S as SCHEMA_POLL_S
+from realtime.store.schema import SchemaFinding, SchemaGate
 
 _SQL = load("database")
 _log = logging.getLogger(__name__)
@@ -25,7 +27,8 @@ SLOW_S: Final = 1.0
 class Database:
     """The pools of one process; `open` makes it. Its transactions raise Refused(unavailable) when it is away.
 
-    ``is_up``: whether the primary answered when it was last asked.
+    ``is_up``: whether the primary answered when it was last asked. With ``gate`` no transaction begins before
+    the schema fits this release; until then the primary counts as unavailable.
     """
 
     def __init__(
@@ -35,31 +38,48 @@ class Database:
         replica: Replica | None = None,
         *,
         slow_s: float = SLOW_S,
+        gate: SchemaGate | None = None,
     ) -> None:
         self._pool = pool
+        self._gate = gate
         self._timeout_s = timeout_s
         self._replica = replica
         self._slow_s = slow_s
         self.is_up = False
 
     @classmethod
-    async def open(cls, settings: Settings, *, slow_s: float = SLOW_S) -> "Database":
-        """Make the pools. A Postgres that is away is no error here: ``is_up`` says what was found.
+    async def open(
+        cls,
+        settings: Settings,
+        *,
+        slow_s: float = SLOW_S,
+        checks_schema: bool = False,
+        schema_poll_s: float = SCHEMA_POLL_S,
+        gate_of: "Database | None" = None,
+    ) -> "Database":
+        """Make the pools. An unavailable Postgres is no error here: ``is_up`` says what was found.
 
-        ``slow_s``: a transaction that takes longer is counted as slow.
+        ``slow_s``: a transaction that takes longer is counted as slow. ``checks_schema``: refuse every
+        transaction until the schema fits, which is read again every ``schema_poll_s``. ``gate_of``: another
+        of the same server that reads it for this one too, and is closed after it.
         """
         pool = await make_pool(settings.database_url.get_secret_value(), settings)
         replica = None
         if url := settings.database_replica_url.get_secret_value():
             replica = Replica(await make_pool(url, settings), settings.db_timeout_s)
-        db = cls(pool, settings.db_timeout_s, replica, slow_s=slow_s)
+        own = SchemaGate(pool, settings.db_timeout_s, poll_s=schema_poll_s) if checks_schema else None
+        db = cls(pool, settings.db_timeout_s, replica, slow_s=slow_s, gate=gate_of._gate if gate_of else own)
         await db.ping()
+        if own is not None:
+            own.start()
         if replica is not None:
             replica.watch(db.reader)
         return db
 
     async def close(self) -> None:
         """Close the pools, waiting at most the timeout for what is in flight. Is idempotent."""
+        if self._gate is not None:
+            await self._gate.stop()
         if self._replica is not None:
             await self._replica.close()
         await close_pool(self._pool, self._timeout_s)
@@ -72,6 +92,16 @@ class Database:
                 return True
         except Refused:
             return False
+
+    @property
+    def schema(self) -> SchemaFinding | None:
+        """What was found of the schema; None when it was not asked or the primary never answered."""
+        return None if self._gate is None else self._gate.finding
+
+    async def check_schema(self) -> None:
+        """Raises Refused(unavailable) unless the schema fits, or is not checked by this process."""
+        if self._gate is not None:
+            await self._gate.enter()
 
     def connections(self) -> dict[tuple[str, str], int]:
         """Connections by (pool, state): ``primary`` or ``replica``, ``idle`` or ``used``."""
@@ -115,6 +145,8 @@ class Database:
     ) -> AsyncIterator[asyncpg.Connection]:
         begun_s = time.perf_counter()
         try:
+            if self._gate is not None and not self._gate.is_open:
+                await self._gate.enter()
             async with transaction(self._pool, begin, timeout_s=timeout_s, readonly=readonly) as connection:
                 self._note(True)
                 yield connection

@@ -9,9 +9,9 @@ import pytest
 
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.settings import Settings
-from realtime.store import migrate as module
 from realtime.store.database import Database
-from realtime.store.migrate import Migration, MigrationError, migrate, migrations, pending
+from realtime.store.migrate import migrate
+from realtime.store.migration import FOLDER, Migration, MigrationError, migrations, pending
 from realtime.store.upkeep import missing_partitions
 from tests.engines_fixtures import as_admin, at_database, discard, engine_folder
 
@@ -79,7 +79,7 @@ async def works_after_migrating(url: str) -> None:
 
 async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, tmp_path: Path) -> None:
     settings = Settings(database_url=empty_database_url)
-    good = sorted(module._FOLDER.glob("*.sql"))
+    good = sorted(FOLDER.glob("*.sql"))
     for path in good:
         (tmp_path / path.name).write_text(path.read_text())
     bad = tmp_path / f"{len(good) + 1:03}_bad.sql"

@@ -6,6 +6,13 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )
 
+-- name: record_is_readable
+SELECT has_table_privilege('public', 'schema_migrations', 'SELECT')
+
+-- name: let_record_be_read
+-- A process that logs in as another than the owner compares the record with its release at its start.
+GRANT SELECT ON schema_migrations TO PUBLIC
+
 -- name: recorded
 SELECT number, name, sha256 FROM schema_migrations ORDER BY number
 

@@ -48,6 +48,7 @@ def _run(settings: Settings, main: Callable[[Settings], Awaitable[None]]) -> Non
     raise_open_files_limit()
     tune_garbage_collector()
     try:
+        _check_given(settings)
         uvloop.run(main(settings))  # type: ignore[arg-type]
     except UnsafeDatabase as error:
         log.error("%s; set ALLOW_UNSAFE_DURABILITY=true to start anyway", error)
@@ -58,6 +59,13 @@ def _run(settings: Settings, main: Callable[[Settings], Awaitable[None]]) -> Non
     except OSError as error:
         log.error("cannot serve on %s:%d: %s", settings.bind_host, settings.port, error.strerror)
         sys.exit(1)
+
+
+def _check_given(settings: Settings) -> None:
+    """Raises ValueError that names what a process cannot be without."""
+    for name in ("database_url", "redis_url"):
+        if not getattr(settings, name).get_secret_value():
+            raise ValueError(f"{name.upper()} is not set")
 
 
 async def _web(settings: Settings) -> None:

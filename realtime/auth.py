@@ -88,7 +88,7 @@ class Authenticator:
         if source.startswith(("http://", "https://")):
             self._remote = jwt.PyJWKClient(source, cache_keys=True, lifespan=300, timeout=5)
         elif source:
-            self._local = jwt.PyJWKSet.from_dict(json.loads(Path(source).read_text()))
+            self._local = _key_set_in(Path(source))
         if not self._secret and not source:
             raise ValueError("neither AUTH_SECRET nor AUTH_JWKS_URL is set")
 
@@ -160,6 +160,15 @@ class Authenticator:
         if now_s - self._refreshed_s >= REFRESH_PAUSE_S:
             self._refreshed_s = now_s
             yield _fetched(self._remote, refresh=True)
+
+
+def _key_set_in(file: Path) -> jwt.PyJWKSet:
+    try:
+        return jwt.PyJWKSet.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"AUTH_JWKS_URL: {file} cannot be read: {error.strerror}") from None
+    except (ValueError, AttributeError, jwt.PyJWTError) as error:
+        raise ValueError(f"AUTH_JWKS_URL: {file} is no key set: {type(error).__name__}") from None
 
 
 def _fetched(client: jwt.PyJWKClient, *, refresh: bool) -> jwt.PyJWKSet:

@@ -59,12 +59,18 @@ def schema_check(db: Database) -> bool | str:
 
 
 def redis_client(settings: Settings) -> Client:
-    """A client for everything but pub/sub: bounded waits, no hidden retries."""
-    return client(
-        settings.redis_url.get_secret_value(),
-        timeout_s=settings.redis_timeout_s,
-        max_connections=REDIS_CONNECTIONS,
-    )
+    """A client for everything but pub/sub: bounded waits, no hidden retries.
+
+    Raises ValueError when REDIS_URL has an option that the client refuses.
+    """
+    try:
+        return client(
+            settings.redis_url.get_secret_value(),
+            timeout_s=settings.redis_timeout_s,
+            max_connections=REDIS_CONNECTIONS,
+        )
+    except ValueError:  # its text may quote a part of the URL
+        raise ValueError("REDIS_URL cannot be used: the client refuses its options") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

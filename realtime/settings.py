@@ -1,15 +1,14 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.answer import derive
+from realtime import urls
 
 _TOGETHER = (
     ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
@@ -27,6 +26,7 @@ _BESIDE = (
 """Settings that mean nothing without another."""
 
 _EMERGENCY = re.compile(r"[^=\s]+=\+[0-9]{6,15}")
+_OWN_PATH = re.compile(r"/(?!/)[^\s\\]*")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     )
     bind_host: str = Field("127.0.0.1", description="address a web instance or a worker listens on")
     port: int = Field(8000, ge=0, le=65535, description="port of this process; 0 = any free port")
-    public_url: str = Field("http://127.0.0.1:8000", description="what links handed to people begin with")
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        description="what links handed to people begin with: scheme, host, port",
+    )
     instance_name: str = Field("w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="name at the balancer")
     data_dir: Path = Field(Path(".wayguard"), description="what embedded engines and secrets are kept in")
 
@@ -169,16 +172,54 @@ class Settings(BaseSettings):
     def _here(cls, url: str, info: ValidationInfo) -> str:
         """Credentials are for whom they were given by: what stands in for those is on this machine."""
         is_stand_in = info.field_name != "firebase_database_url" or url.startswith("http:")
-        if url and is_stand_in and not is_loopback(url):
+        if url and is_stand_in and not urls.is_loopback(url):
             raise ValueError("a stand-in is only called on this machine: its address is not loopback")
+        if url and (fault := urls.http_fault(url)):
+            raise ValueError(fault)
         return url
 
-    @field_validator("public_url", "operator_webhook_url", "heartbeat_url")
+    @field_validator("database_url", "database_direct_url", "database_replica_url")
+    @classmethod
+    def _of_postgres(cls, url: SecretStr) -> SecretStr:
+        if (text := url.get_secret_value()) and (fault := urls.postgres_fault(text)):
+            raise ValueError(f"not a URL of Postgres: {fault}")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, url: SecretStr) -> SecretStr:
+        if (text := url.get_secret_value()) and (fault := urls.redis_fault(text)):
+            raise ValueError(f"not a URL of Redis: {fault}")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin(cls, url: str) -> str:
+        """As a browser writes it: links, the origin check and providers' signatures are built on it."""
+        if fault := urls.origin_fault(url):
+            raise ValueError(fault)
+        return urls.origin(url)
+
+    @field_validator("operator_webhook_url", "heartbeat_url", "geocoder_url")
     @classmethod
     def _reachable(cls, url: str) -> str:
-        """Nobody would miss a page that is never called, until the night in which it is needed."""
-        if url and not is_http(url):
-            raise ValueError("not an http address")
+        """A wrong address is found at the start, and not when the operator misses a call."""
+        if url and (fault := urls.http_fault(url)):
+            raise ValueError(fault)
+        return url
+
+    @field_validator("auth_jwks_url")
+    @classmethod
+    def _key_set(cls, url: str) -> str:
+        if "://" in url and (fault := urls.http_fault(url)):
+            raise ValueError(f"neither a path nor an address: {fault}")
+        return url
+
+    @field_validator("map_style_url")
+    @classmethod
+    def _style(cls, url: str) -> str:
+        if url and not _OWN_PATH.fullmatch(url) and (fault := urls.http_fault(url)):
+            raise ValueError(f"neither a path of this server nor an address: {fault}")
         return url
 
     @field_validator("emergency_numbers")
@@ -240,26 +281,6 @@ class Settings(BaseSettings):
     def direct_url(self) -> str:
         """The URL for session locks and migrations, which do not work through a transaction pooler."""
         return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()
-
-
-def is_http(url: str) -> bool:
-    """Whether ``url`` is an address that HTTP can be spoken to."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def is_loopback(url: str) -> bool:
-    """Whether ``url`` is an HTTP address of this machine that cannot be anybody else's."""
-    try:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.username is not None or not parts.hostname:
-            return False
-        return parts.hostname == "localhost" or ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return False
 
 
 def _text(value: object) -> str:

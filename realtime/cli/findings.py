@@ -21,6 +21,7 @@ from realtime.settings import Settings
 from realtime.store import durability, schema, upkeep
 from realtime.store.database import Database
 from realtime.store.migration import MigrationError, migrations
+from realtime.urls import without_login
 
 CLOCK_SKEW_MAX_S = 1.0
 """Presence, expiry and the order of positions compare clocks of several machines."""
@@ -51,7 +52,7 @@ Check = Callable[[Settings], Awaitable[list[Finding]]]
 async def identity(settings: Settings) -> list[Finding]:
     """Whether tokens can be checked, and whether the secret is kept secret."""
     if settings.auth_jwks_url:
-        return [Finding("auth", f"key set {settings.auth_jwks_url}")]
+        return [Finding("auth", f"key set {_shown_source(settings.auth_jwks_url)}")]
     if not settings.auth_secret:
         return [Finding("auth", "no secret", "set AUTH_SECRET (32 random bytes or more) or AUTH_JWKS_URL")]
     file = settings.data_dir / "secrets" / "auth"
@@ -100,7 +101,7 @@ async def postgres(settings: Settings) -> list[Finding]:
             found.append(await _schema(connection))
         return found if found[-1].is_fault else [*found, *await _storage(settings)]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-        why = str(problem) or type(problem).__name__
+        why = _why(problem)
         return [Finding("postgres", f"does not answer: {why}", "start it, or correct DATABASE_URL")]
     except (Refused, MigrationError) as problem:
         return [Finding("postgres", str(problem), "run wayguard migrate with this release")]
@@ -117,7 +118,7 @@ async def replica(settings: Settings) -> list[Finding]:
                 return [Finding("replica", "answers")]
         return [Finding("replica", "is no replica", "point DATABASE_REPLICA_URL at a standby, or unset it")]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-        why = str(problem) or type(problem).__name__
+        why = _why(problem)
         return [Finding("replica", f"does not answer: {why}", "start it, or unset DATABASE_REPLICA_URL")]
 
 
@@ -143,7 +144,7 @@ async def redis_server(settings: Settings) -> list[Finding]:
         advice = "" if int(version.split(".")[0]) >= REDIS_MAJOR_MIN else "use Redis 7 or Valkey"
         return [Finding("redis", shown, advice), _skew("redis clock", skew_s)]
     except (OSError, TimeoutError, ValueError, redis.RedisError) as problem:
-        why = str(problem) or type(problem).__name__
+        why = _why(problem)
         return [Finding("redis", f"does not answer: {why}", "start it, or correct REDIS_URL")]
     finally:
         await client.aclose()
@@ -162,6 +163,16 @@ async def front(settings: Settings) -> list[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (identity, machine, pages, postgres, replica, redis_server, front)
+
+
+def _why(problem: Exception) -> str:
+    """What a finding says of ``problem``; not the text of one that may quote a part of a URL."""
+    text = "" if isinstance(problem, ValueError) else str(problem)
+    return text or type(problem).__name__
+
+
+def _shown_source(url: str) -> str:
+    return without_login(url) if "://" in url else url
 
 
 @asynccontextmanager

@@ -54,6 +54,8 @@ def migrate() -> None:
         done = asyncio.run(run_migrations(settings))
     except (MigrationError, asyncpg.PostgresError) as problem:
         raise fail(f"migrate: {problem}") from None
+    except asyncpg.InterfaceError:  # its text may quote a part of the URL
+        raise fail("DATABASE_DIRECT_URL or DATABASE_URL cannot be used: the driver refuses it") from None
     except (OSError, TimeoutError) as problem:
         raise fail(f"database cannot be reached: {problem or type(problem).__name__}") from None
     typer.echo(f"migrated: {', '.join(done)}" if done else "nothing to migrate")

@@ -137,8 +137,8 @@ def _shared_environment(
         "BIND_HOST": "127.0.0.1",
         "AUTH_SECRET": settings.auth_secret.get_secret_value() or data.secret("auth"),
     }
-    if "PUBLIC_URL" not in environ:
-        decided["PUBLIC_URL"] = f"http://{local_host(settings.bind_host)}:{port}"
+    given = settings.public_url if "PUBLIC_URL" in environ else None
+    decided["PUBLIC_URL"] = given or f"http://{local_host(settings.bind_host)}:{port}"
     return {**environ, **decided}
 
 

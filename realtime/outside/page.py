@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from realtime.outside.sent import MOST, Item, Said, Talks, sent
 from realtime.outside.servers import Mode, Provider, Servers
 from realtime.outside.twilio_words import Sent
-from realtime.settings import is_loopback
+from realtime.urls import is_loopback
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -57,7 +57,8 @@ class Database:
         schema_poll_s: float = SCHEMA_POLL_S,
         gate_of: "Database | None" = None,
     ) -> "Database":
-        """Make the pools. An unavailable Postgres is no error here: ``is_up`` says what was found.
+        """Make the pools. An unavailable Postgres is no error here: ``is_up`` says what was found. Raises
+        ValueError when DATABASE_URL itself cannot be used.
 
         ``slow_s``: a transaction that takes longer is counted as slow. ``checks_schema``: refuse every
         transaction until the schema fits, which is read again every ``schema_poll_s``. ``gate_of``: another
@@ -69,7 +70,7 @@ class Database:
             replica = Replica(await make_pool(url, settings), settings.db_timeout_s)
         own = SchemaGate(pool, settings.db_timeout_s, poll_s=schema_poll_s) if checks_schema else None
         db = cls(pool, settings.db_timeout_s, replica, slow_s=slow_s, gate=gate_of._gate if gate_of else own)
-        await db.ping()
+        await db._ping_first()
         if own is not None:
             own.start()
         if replica is not None:
@@ -84,6 +85,18 @@ class Database:
             await self._replica.close()
         await close_pool(self._pool, self._timeout_s)
         self.is_up = False
+
+    async def _ping_first(self) -> None:
+        """`ping`. Raises ValueError for a DATABASE_URL that the driver refuses before it connects."""
+        try:
+            async with self.writer():
+                pass
+        except Refused as refused:
+            if isinstance(refused.__cause__, asyncpg.ClientConfigurationError):
+                # Its own text may quote a part of the URL, which may be of the password.
+                raise ValueError(
+                    "DATABASE_URL cannot be used: Postgres' driver refuses its options"
+                ) from None
 
     async def ping(self) -> bool:
         """Ask the primary now; the answer is ``is_up`` too."""

@@ -224,7 +224,7 @@ def test_nobody_is_believed_when_nobody_is_trusted() -> None:
 
 def test_origins() -> None:
     rule = Addresses.origin_rule(
-        Settings(public_url="https://track.example/x", allowed_origins=("https://app.example",))
+        Settings(public_url="https://track.example", allowed_origins=("https://app.example",))
     )
     here = {"wsgi.url_scheme": "http", "HTTP_HOST": "127.0.0.1:8000"}
     assert rule("http://127.0.0.1:8000", here)

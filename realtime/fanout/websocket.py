@@ -1,7 +1,7 @@
 """A websocket taken over from aiohttp: no task, queue or coroutine waits for a client.
 
-Its bytes go from the transport through aiohttp's compiled reader to one synchronous call a message, and out
-with one ``write`` a frame.
+Its bytes go from the transport, past a check that each frame is masked, through aiohttp's compiled reader to
+one synchronous call a message, and out with one ``write`` a frame.
 
 aiohttp's names used here are watched by tests/fanout/test_contract.py.
 """
@@ -20,6 +20,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from realtime.fanout.delayline import DelayLine
 from realtime.fanout.frames import close_frame, control_frame
+from realtime.fanout.masking import MaskCheck
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +67,7 @@ class WebSocket(asyncio.Protocol):
     ``grace`` is the line that holds closing websockets until they are aborted.
     """
 
-    __slots__ = ("__weakref__", "_closing", "_grace", "data_received", "listener", "transport")
-    data_received: Callable[[bytes], Any]  # type: ignore[assignment]
+    __slots__ = ("__weakref__", "_closing", "_feed", "_grace", "_unmasked_at", "listener", "transport")
 
     def __init__(
         self, transport: Wire, listener: Listener, max_message_bytes: int, grace: DelayLine["WebSocket"]
@@ -78,15 +78,25 @@ class WebSocket(asyncio.Protocol):
         self._closing = False
         # The reader refuses what is not below its limit; a message of exactly maxPayload is allowed.
         reader = WebSocketReader(_Intake(self), max_message_bytes + 1, compress=False, decode_text=True)
-        # An attribute, so that the transport calls the compiled reader with nothing in between.
-        self.data_received = reader.feed_data
+        self._feed: Callable[[bytes], Any] = reader.feed_data
+        self._unmasked_at = MaskCheck().unmasked_at
 
     # --- asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        unmasked_at = self._unmasked_at(data)
+        if unmasked_at is None:
+            self._feed(data)
+            return
+        # The reader takes unmasked frames, which RFC 6455 §5.1 has a server refuse. What came before counts.
+        self._feed(data[: max(0, unmasked_at)])
+        self._feed = _ignore
+        self.fail(PROTOCOL_ERROR)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._grace.discard(self)
         self._closing = True
-        self.data_received = _ignore  # breaks the cycle with the reader
+        self._feed = _ignore  # breaks the cycle with the reader
         self._tell_lost()
 
     # --- our side

@@ -38,6 +38,53 @@ async def test_a_frame_that_breaks_the_protocol_is_answered_with_its_code(sent: 
         raw.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x81\x034hi",
+        b"\x82\x01x",
+        b"\x89\x01p",
+        b"\x88\x02\x03\xe8",
+        b"\x81\x7e\x00\x80" + b"4" * 128,
+        b"\x81\x7f" + bytes(5) + b"\x01\x00\x00" + b"4" * 65_536,
+        masked(b"4a", 0x01) + b"\x80\x01b",
+    ],
+)
+async def test_a_frame_that_is_not_masked_is_refused_with_1002_and_not_heard(sent: bytes) -> None:
+    async with serving() as here:
+        raw = await Raw.websocket(here)
+        raw.writer.write(sent + masked(b"4after"))
+        assert await raw.frame() == (0x88, (1002).to_bytes(2, "big"))
+        await until(lambda: not here.sockets, "the end")
+        assert here.heard == []
+        assert await raw.ended() == b""
+        raw.close()
+
+
+async def test_what_came_before_a_frame_that_is_not_masked_is_heard() -> None:
+    async with serving() as here:
+        raw = await Raw.websocket(here)
+        raw.writer.write(masked(b"4good") + b"\x81")
+        await raw.writer.drain()
+        assert await raw.frame() == (0x81, b"4good")
+        raw.writer.write(b"\x034no")
+        assert await raw.frame() == (0x88, (1002).to_bytes(2, "big"))
+        await until(lambda: not here.sockets, "the end")
+        assert here.heard == ["good"]
+        raw.close()
+
+
+async def test_an_unmasked_frame_right_behind_the_handshake_is_refused() -> None:
+    async with serving() as here:
+        raw = await Raw.to(here.port)
+        raw.writer.write(upgrade_request() + b"\x81\x034hi")
+        await raw.head()
+        assert (await raw.frame())[1].startswith(b"0{")
+        assert await raw.frame() == (0x88, (1002).to_bytes(2, "big"))
+        assert here.heard == []
+        raw.close()
+
+
 async def test_one_byte_at_a_time_is_heard_like_all_at_once() -> None:
     async with serving() as here:
         raw = await Raw.to(here.port)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.sockets.hostile.kit import World, code
-from tests.sockets.kit import Raw
+from tests.sockets.kit import Raw, good
 
 
 @pytest.mark.parametrize("namespace", ["/driver", "/watch"])
@@ -75,6 +75,19 @@ async def test_text_that_is_no_utf8_ends_the_connection(world: World) -> None:
     transport.write(b"\x81\x84\0\0\0\0\xff\xfe\xfd\xfc")
     assert await raw.has_ended() in {1007, 1006, 1002}
     await world.others_are_served()
+
+
+async def test_an_unmasked_position_is_not_stored_and_ends_the_connection_with_1002(world: World) -> None:
+    before = await world.before()
+    driver = world.driver
+    body = json.dumps(["positions", {"journey_id": world.journey, "points": [good(4)]}])
+    packet = f"42/driver,77{body}".encode()
+    assert 125 < len(packet) < 65_536
+    driver.socket._writer.transport.write(  # type: ignore[attr-defined]
+        b"\x81\x7e" + len(packet).to_bytes(2, "big") + packet
+    )
+    assert await driver.has_ended() == 1002
+    await world.unchanged(before)
 
 
 @pytest.mark.parametrize(

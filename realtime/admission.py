@@ -1,6 +1,6 @@
 """Who may come in now: tokens, sessions and share links checked against what was revoked.
 
-Revoked tokens are polled from Postgres every 3 s, so a revocation reaches every socket in at most 5 s with
+Revoked tokens are polled from Postgres every 3 s (see `realtime.store.revocations.RevokedTokens`), so a revocation reaches every socket in at most 5 s with
 Redis down too. While Postgres cannot be asked, open sockets stay and nobody new is let in.
 """
 
@@ -45,7 +45,7 @@ class Admission:
         self._sessions = sessions
         self._poll_s = poll_s
         self._sos_expired_s = sos_expired_days * 86_400.0
-        self._revoked: set[tuple[str, str]] = set()
+        self._revoked: Final = revocations.RevokedTokens()
         self._polled_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -66,6 +66,15 @@ class Admission:
         else:
             principal = self._authenticator.verify(token)
         return await self._not_revoked(principal)
+
+    async def verify(self, token: object) -> Principal:
+        """The principal that ``token`` names, when its signature is right; one that raises an SOS although it has
+        expired counts. Whether it was revoked is not asked.
+
+        Raises Refused: unauthenticated, token_expired, unavailable.
+        """
+        verify = functools.partial(self._authenticator.verify, token, expired_s=self._sos_expired_s)
+        return await asyncio.to_thread(verify) if self._authenticator.needs_thread else verify()
 
     async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
         """The principal of a session's cookie. ``new``: for a socket, which nobody new is let in by while
@@ -98,8 +107,7 @@ class Admission:
 
         Raises Refused: unauthenticated, token_expired, revoked, forbidden.
         """
-        verify = functools.partial(self._authenticator.verify, token, expired_s=self._sos_expired_s)
-        principal = await asyncio.to_thread(verify) if self._authenticator.needs_thread else verify()
+        principal = await self.verify(token)
         if principal.role != "driver":
             raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
         revoked = self.is_revoked(principal)
@@ -149,7 +157,7 @@ class Admission:
     async def _run(self) -> None:
         while True:
             try:
-                self._revoked = await revocations.all_live(self._db)
+                await self._revoked.poll(self._db)
                 self._polled_s = time.monotonic()
             except Refused:
                 log.debug("revoked tokens cannot be polled")

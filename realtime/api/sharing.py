@@ -28,6 +28,8 @@ from realtime.store import journeys, shares
 
 _CURSOR = "share"
 NOT_STORED_S: Final = 2.0
+MILLIS_DIGITS: Final = 15
+"""Of a time in milliseconds; a cursor with more was made up."""
 
 
 async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewShare:
@@ -69,13 +71,17 @@ async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> Ne
 async def list_shares(call: Call[JourneyPath, SharesQuery, NoBody]) -> Shares:
     """Newest first, revoked and expired ones too."""
     journey = await _shareable(call)
-    return _page(call, await shares.list_of_journey(call.context.db, journey.tenant, journey.journey_id))
+    page = (_after(call.query.cursor), call.query.limit + 1)
+    return _page(
+        call, await shares.list_of_journey(call.context.db, journey.tenant, journey.journey_id, *page)
+    )
 
 
 async def list_alert_shares(call: Call[AlertPath, SharesQuery, NoBody]) -> Shares:
     """Newest first, revoked and expired ones too."""
     alert = await _shareable_alert(call)
-    return _page(call, await shares.list_of_alert(call.context.db, alert.tenant, alert.alert_id))
+    page = (_after(call.query.cursor), call.query.limit + 1)
+    return _page(call, await shares.list_of_alert(call.context.db, alert.tenant, alert.alert_id, *page))
 
 
 async def revoke_share(call: Call[SharePath, NoQuery, NoBody]) -> Done:
@@ -134,17 +140,21 @@ def _new(call: Call[Any, Any, ShareRequest], share_id: str, secret: str, expires
 
 
 def _page(call: Call[Any, SharesQuery, NoBody], found: list[shares.ShareRecord]) -> Shares:
-    if call.query.cursor is not None:
-        after = cursor.unpack(_CURSOR, call.query.cursor)
-        ids = [share.share_id for share in found]
-        if after not in ids:
-            raise Refused(Code.INVALID, "cursor is not valid")
-        found = found[ids.index(after) + 1 :]
     page = found[: call.query.limit]
+    last = page[-1] if len(found) > len(page) else None
     return Shares(
         shares=[_listed(share, call.principal) for share in page],
-        next_cursor=cursor.pack(_CURSOR, page[-1].share_id) if len(found) > len(page) else None,
+        next_cursor=None if last is None else cursor.pack(_CURSOR, f"{last.created_ms}.{last.share_id}"),
     )
+
+
+def _after(given: str | None) -> shares.Cursor | None:
+    if given is None:
+        return None
+    created_ms, _, share_id = cursor.unpack(_CURSOR, given).partition(".")
+    if not created_ms.isdecimal() or len(created_ms) > MILLIS_DIGITS or not share_id.isascii():
+        raise Refused(Code.INVALID, "cursor is not valid")
+    return shares.Cursor(int(created_ms), share_id)
 
 
 def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:

@@ -63,7 +63,7 @@ def revoke(
 
         db = await Database.open(settings)
         try:
-            await revocations.revoke(db, tenant, jti, expires_ms)
+            await revocations.revoke(db, tenant, jti, verified_expiry_ms=expires_ms)
         finally:
             await db.close()
 

@@ -68,7 +68,9 @@ def is_kept_good(news: AlertNews, principal: Principal) -> bool:
         alert = news.get(principal.tenant, UUID(grant.alert_id))
         alerts = [] if alert is None else [alert]
     else:
-        alerts = news.open_of_journey(principal.tenant, UUID(grant.journey_id))
+        # The phone names the journey of an alert: that of another driver, which names this one, counts not.
+        named = news.open_of_journey(principal.tenant, UUID(grant.journey_id))
+        alerts = [alert for alert in named if grant.driver in (None, alert.driver)]
     return any(
         is_open(alert) and not alert.drill and alert.raised_ms <= principal.expires_ms for alert in alerts
     )

@@ -43,5 +43,5 @@ async def standing(db: Database, tenant: str, alert_id: UUID) -> Standing | None
     if explanation is None:
         return None
     async with db.writer() as connection:
-        row = await connection.fetchrow(_SQL["waits_until"], explanation.alert.alert_id)
+        row = await connection.fetchrow(_SQL["waits_until"], tenant, explanation.alert.alert_id)
     return None if row is None else Standing(explanation, row["next_ms"], row["now_ms"])

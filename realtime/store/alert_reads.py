@@ -51,7 +51,7 @@ async def get(db: Database, tenant: str, alert_id: UUID) -> Alert | None:
     Raises Refused(unavailable).
     """
     async with db.reader(tenant) as connection:
-        row = await connection.fetchrow(_SQL["get"], alert_id)
+        row = await connection.fetchrow(_SQL["get"], tenant, alert_id)
     return None if row is None else alert_of(row)
 
 
@@ -71,6 +71,7 @@ async def list_(
     ``vendors``, ``states``: only of these; None for any. Raises Refused(unavailable).
     """
     given: tuple[Any, ...] = (
+        tenant,
         None if vendors is None else list(vendors),
         driver,
         None if states is None else [state.value for state in states],
@@ -96,7 +97,7 @@ async def open_of(
     Raises Refused(unavailable).
     """
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["open"], vendor, driver, journey_id, OPEN_LISTED)
+        rows = await connection.fetch(_SQL["open"], tenant, vendor, driver, journey_id, OPEN_LISTED)
     return [alert_of(row) for row in rows]
 
 

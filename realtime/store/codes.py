@@ -120,7 +120,7 @@ async def try_(db: Database, tenant: str, contact_id: UUID, channel: CodeChannel
             return Verdict.NONE
         if not hmac.compare_digest(row["code_sha256"], digest):
             return Verdict.WRONG if row["tries"] < MAX_TRIES else Verdict.NONE
-        await connection.execute(_SQL["forget"], contact_id, channel)
+        await connection.execute(_SQL["forget"], tenant, contact_id, channel)
         verified = "email_verified" if channel == "email" else "phone_verified"
         status: str = await connection.execute(_SQL[verified], tenant, contact_id, row["address"])
         if status == "UPDATE 0":

@@ -96,7 +96,7 @@ async def _explain(
 ) -> None:
     """Tell a harmless replay from a conflict and from points nobody may store. Raises Disagreement."""
     compared = [*columns[:3], *columns[4:11]]
-    rows = await connection.fetch(_SQL["compare_points"], *compared)
+    rows = await connection.fetch(_SQL["compare_points"], *compared, *_owners(batches))
     if not rows:
         return
     found = Disagreement()

@@ -92,7 +92,7 @@ async def finish(db: Database, erasure: Erasure, proof: Mapping[str, Any], done_
     """Nothing is left: keep the proof, forget the ids. Raises Refused(unavailable)."""
     text = msgspec.json.encode(proof).decode()
     async with db.writer() as connection:
-        await connection.execute(_SQL["finish"], erasure.erasure_id, text, done_ms)
+        await connection.execute(_SQL["finish"], erasure.tenant, erasure.erasure_id, text, done_ms)
 
 
 async def proofs(db: Database, tenant: str, driver: str) -> list[dict[str, Any]]:
@@ -172,13 +172,13 @@ async def _gather(connection: asyncpg.Connection, tenant: str, driver: str, work
         rows = await connection.fetch(_SQL[f"{column.removesuffix('_id')}s"], tenant, driver)
         known = getattr(work, column)
         setattr(work, column, sorted({*known, *(UUID(int=row[0].int) for row in rows)}))
-    rows = await connection.fetch(_SQL["shares"], work.journey_id, work.alert_id)
+    rows = await connection.fetch(_SQL["shares"], tenant, work.journey_id, work.alert_id)
     work.share_id = sorted({*work.share_id, *(row[0] for row in rows)})
-    rows = await connection.fetch(_SQL["provider_ids"], work.alert_id)
+    rows = await connection.fetch(_SQL["provider_ids"], tenant, work.alert_id)
     work.provider_id = sorted({*work.provider_id, *(row[0] for row in rows)})
 
 
 async def _keep(connection: asyncpg.Connection, erasure: Erasure) -> None:
     work = msgspec.json.encode(erasure.work).decode()
     proof = msgspec.json.encode({"before": erasure.before}).decode()
-    await connection.execute(_SQL["keep"], erasure.erasure_id, work, proof)
+    await connection.execute(_SQL["keep"], erasure.tenant, erasure.erasure_id, work, proof)

@@ -35,7 +35,7 @@ async def ensure_vendors(db: Database, tenant: str, vendors: Collection[str]) ->
 async def vendor_of(db: Database, tenant: str, driver: str) -> str | None:
     """The vendor that ``driver`` last connected for; None when it never did. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
-        vendor: str | None = await connection.fetchval(_SQL["vendor_of"], driver)
+        vendor: str | None = await connection.fetchval(_SQL["vendor_of"], tenant, driver)
     return vendor
 
 

@@ -6,7 +6,7 @@ a last time from the detached partition, into which nothing can come any more, b
 
 import logging
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -26,6 +26,14 @@ _SQL = load("incidents")
 _log = logging.getLogger(__name__)
 
 
+class _Alerted(NamedTuple):
+    """A journey with an alert of its own driver, and the last seq of it that is copied."""
+
+    tenant: str
+    journey_id: UUID
+    copied: int
+
+
 async def copy_new(connection: asyncpg.Connection, since: date, batch_points: int = COPY_POINTS) -> int:
     """Copy what is new of every journey with an alert that was begun on ``since`` or later; how many
     points. ``batch_points``: so many in one statement.
@@ -33,8 +41,8 @@ async def copy_new(connection: asyncpg.Connection, since: date, batch_points: in
     first, _ = ids.partition_bounds(since)
     return sum(
         [
-            await _copied(connection, *row, "journey_points", batch_points)
-            for row in await _alerted(connection, first)
+            await _copied(connection, journey, "journey_points", batch_points)
+            for journey in await _alerted(connection, first)
         ]
     )
 
@@ -46,12 +54,13 @@ async def saved(connection: asyncpg.Connection, day: date) -> bool:
     first, end = ids.partition_bounds(day)
     source = name_of(day)
     journeys = await _alerted(connection, first, end)
-    for journey_id, copied in journeys:
-        await _copied(connection, journey_id, copied, source)
+    for journey in journeys:
+        await _copied(connection, journey, source)
     left: int = 0
     if journeys:
         uncopied = _SQL["uncopied"].format(source=source)
-        left = await connection.fetchval(uncopied, [one for one, _ in journeys], timeout=_TIMEOUT_S)
+        named = ([one.tenant for one in journeys], [one.journey_id for one in journeys])
+        left = await connection.fetchval(uncopied, *named, timeout=_TIMEOUT_S)
     if left:
         _log.error("%d points of alerts in %s are not copied: it is kept", left, source)
     return not left
@@ -61,30 +70,28 @@ async def forget_past(connection: asyncpg.Connection, before_ms: int) -> tuple[i
     """Forget points and alerts of what was closed before ``before_ms``; how many journeys and alerts."""
     past = await connection.fetch(_SQL["past"], before_ms, FORGOTTEN_AT_ONCE, timeout=_TIMEOUT_S)
     for row in past:
-        await connection.execute(_SQL["forget_points"], row["journey_id"], timeout=_TIMEOUT_S)
+        await connection.execute(
+            _SQL["forget_points"], row["tenant_id"], row["journey_id"], timeout=_TIMEOUT_S
+        )
     alerts: int = await connection.fetchval(
         _SQL["forget_alerts"], before_ms, FORGOTTEN_AT_ONCE, timeout=_TIMEOUT_S
     )
     return len(past), alerts
 
 
-async def _alerted(connection: asyncpg.Connection, first: UUID, end: UUID = _LAST) -> list[tuple[UUID, int]]:
+async def _alerted(connection: asyncpg.Connection, first: UUID, end: UUID = _LAST) -> list[_Alerted]:
     rows = await connection.fetch(_SQL["alerted"], first, end, ids.minted_ms(first), timeout=_TIMEOUT_S)
-    return [(UUID(int=row["journey_id"].int), row["copied"]) for row in rows]
+    return [_Alerted(row["tenant_id"], UUID(int=row["journey_id"].int), row["copied"]) for row in rows]
 
 
 async def _copied(
-    connection: asyncpg.Connection,
-    journey_id: UUID,
-    copied: int,
-    source: str,
-    batch_points: int = COPY_POINTS,
+    connection: asyncpg.Connection, journey: _Alerted, source: str, batch_points: int = COPY_POINTS
 ) -> int:
-    copy, begun = _SQL["copy"].format(source=source), copied
+    copy, copied = _SQL["copy"].format(source=source), journey.copied
     while True:
         last: int | None = await connection.fetchval(
-            copy, journey_id, copied, batch_points, timeout=_TIMEOUT_S
+            copy, journey.tenant, journey.journey_id, copied, batch_points, timeout=_TIMEOUT_S
         )
         if last is None:
-            return copied - begun
+            return copied - journey.copied
         copied = last

@@ -83,13 +83,13 @@ async def start(
                 return _head(row)
             # The same start on another connection came in between; it has committed by now.
             known = await connection.fetchval(_SQL["known"], *key)
-        return _head(await connection.fetchrow(_SQL["head"], known))
+        return _head(await connection.fetchrow(_SQL["head"], tenant, known))
 
 
 async def head(db: Database, tenant: str, journey_id: UUID) -> JourneyHead | None:
     """The journey's head; None when ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
-        row = await connection.fetchrow(_SQL["head"], journey_id)
+        row = await connection.fetchrow(_SQL["head"], tenant, journey_id)
     return None if row is None else _head(row)
 
 
@@ -144,7 +144,7 @@ async def closed_among(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict
 async def get(db: Database, tenant: str, journey_id: UUID) -> Journey | None:
     """The journey; None when ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
-        row = await connection.fetchrow(_SQL["get"], journey_id)
+        row = await connection.fetchrow(_SQL["get"], tenant, journey_id)
     return None if row is None else _journey(row, row["last_seq"])
 
 
@@ -171,7 +171,7 @@ async def list_(
     is_history = bound <= ids.floor_of(time.time_ns() // 1_000_000 - int(HISTORY_AGE_S * 1000))
     wanted = None if vendors is None else list(vendors)
     async with await db.history(tenant) if is_history else db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["list"], least, bound, wanted, driver, limit)
+        rows = await connection.fetch(_SQL["list"], tenant, least, bound, wanted, driver, limit)
         last = await last_seqs_on(connection, [(tenant, row["journey_id"]) for row in rows])
     return [_journey(row, last[row["journey_id"]]) for row in rows]
 

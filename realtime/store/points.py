@@ -58,7 +58,7 @@ async def _rows(
     db: Database, query: str, tenant: str, journey_id: UUID, since_seq: int, limit: int, *, history: bool
 ) -> list[asyncpg.Record]:
     async with await db.history(tenant) if history else db.reader(tenant) as connection:
-        asked = (journey_id, since_seq, limit)
+        asked = (tenant, journey_id, since_seq, limit)
         rows: list[asyncpg.Record] = await connection.fetch(
             _SQL[query].format(points="journey_points"), *asked
         )
@@ -73,7 +73,7 @@ async def last_before(db: Database, tenant: str, journey_id: UUID, t_ms: int) ->
     with that position; 0 when there is none. Raises Refused(unavailable).
     """
     async with db.reader(tenant) as connection:
-        seq: int | None = await connection.fetchval(_SQL["last_before"], journey_id, t_ms)
+        seq: int | None = await connection.fetchval(_SQL["last_before"], tenant, journey_id, t_ms)
     return max(0, (seq or 0) - 1)
 
 
@@ -105,7 +105,7 @@ async def latest_of_vendor(db: Database, tenant: str, vendor: str) -> list[tuple
     """
     since = ids.floor_of(time.time_ns() // 1_000_000 - LATEST_WITHIN_MS)
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["latest_of_vendor"], vendor, since, _LATEST_OF_LAST)
+        rows = await connection.fetch(_SQL["latest_of_vendor"], tenant, vendor, since, _LATEST_OF_LAST)
     return [
         (driver, UUID(int=journey_id.int), Point(*point), received_ms)
         for driver, journey_id, received_ms, *point in rows

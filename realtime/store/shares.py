@@ -25,6 +25,8 @@ GRACE_MS: Final = 3_600_000
 MADE: Final = "share made"
 REVOKED: Final = "share revoked"
 VIEWS_LISTED: Final = 100
+LISTED: Final = 500
+"""Shares on a page at most."""
 
 _ID_BYTES: Final = 12
 _SECRET_BYTES: Final = 24
@@ -51,6 +53,13 @@ class Share(Struct, frozen=True):
     driver: str = ""
     holder: str = ""
     answers_from_ms: int = 0
+
+
+class Cursor(Struct, frozen=True):
+    """The last share of a page."""
+
+    created_ms: int
+    share_id: str
 
 
 class View(Struct, frozen=True):
@@ -146,14 +155,21 @@ async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
     )
 
 
-async def list_of_journey(db: Database, tenant: str, journey_id: UUID) -> list[ShareRecord]:
-    """Every share of the journey, the newest first, with its views. Raises Refused(unavailable)."""
-    return await _listed(db, tenant, "of_journey", journey_id)
+async def list_of_journey(
+    db: Database, tenant: str, journey_id: UUID, after: Cursor | None = None, limit: int = LISTED
+) -> list[ShareRecord]:
+    """A page of the journey's shares, the newest first, with their views; the next is ``after`` its last.
+
+    Raises Refused(unavailable).
+    """
+    return await _listed(db, tenant, "of_journey", journey_id, *_page(after, limit))
 
 
-async def list_of_alert(db: Database, tenant: str, alert_id: UUID) -> list[ShareRecord]:
-    """Every share of the alert, the newest first, with its views. Raises Refused(unavailable)."""
-    return await _listed(db, tenant, "of_alert", alert_id)
+async def list_of_alert(
+    db: Database, tenant: str, alert_id: UUID, after: Cursor | None = None, limit: int = LISTED
+) -> list[ShareRecord]:
+    """The same of an alert's shares."""
+    return await _listed(db, tenant, "of_alert", alert_id, *_page(after, limit))
 
 
 async def get(db: Database, tenant: str, share_id: str) -> ShareRecord | None:
@@ -195,15 +211,23 @@ async def lasting(db: Database, share_ids: Collection[str]) -> dict[str, int]:
     return {row["share_id"]: row["lasts_ms"] for row in rows}
 
 
-async def _listed(db: Database, tenant: str, query: str, of: UUID | str) -> list[ShareRecord]:
+def _page(after: Cursor | None, limit: int) -> tuple[int | None, str | None, int]:
+    return (None, None, limit) if after is None else (after.created_ms, after.share_id, limit)
+
+
+async def _listed(
+    db: Database, tenant: str, query: str, of: UUID | str, *page: int | str | None
+) -> list[ShareRecord]:
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL[query], of, GRACE_MS)
-        return await _records(connection, rows)
+        rows = await connection.fetch(_SQL[query], tenant, of, GRACE_MS, *page)
+        return await _records(connection, tenant, rows)
 
 
-async def _records(connection: asyncpg.Connection, rows: list[asyncpg.Record]) -> list[ShareRecord]:
+async def _records(
+    connection: asyncpg.Connection, tenant: str, rows: list[asyncpg.Record]
+) -> list[ShareRecord]:
     views: dict[str, list[View]] = {row["share_id"]: [] for row in rows}
-    for row in await connection.fetch(_SQL["views"], list(views), VIEWS_LISTED):
+    for row in await connection.fetch(_SQL["views"], tenant, list(views), VIEWS_LISTED):
         share_id, first_ms, last_ms, times, address, user_agent = row
         views[share_id].append(View(last_ms, first_ms, times, address, user_agent))
     return [

@@ -25,7 +25,7 @@ class Trip(Struct, frozen=True):
 async def get(db: Database, tenant: str, journey_id: UUID) -> Trip:
     """The trip of a journey; empty where ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
-        row = await connection.fetchrow(_SQL["get"], journey_id)
+        row = await connection.fetchrow(_SQL["get"], tenant, journey_id)
     if row is None:
         return Trip()
     given = row["destination"]

@@ -156,6 +156,7 @@ class _Run:
 
 async def _forget_tokens(connection: asyncpg.Connection, before_ms: int) -> int:
     count: int = await connection.fetchval(_SQL["forget_tokens"], before_ms, timeout=_STEP_TIMEOUT_S)
+    await connection.execute(_SQL["forget_pairings"], before_ms, timeout=_STEP_TIMEOUT_S)
     return count
 
 

@@ -40,20 +40,23 @@ async def alert(
     db: Database, journey_id: UUID | None, press_journey: UUID | None = None, **fields: Any
 ) -> UUID:
     """A closed alert of a journey, unless told otherwise."""
-    row = {"state": "resolved", "drill": False, "closed_ms": CLOSED_MS} | fields
+    row = {
+        **{"tenant": "t1", "driver": "d1", "state": "resolved", "drill": False, "closed_ms": CLOSED_MS},
+        **fields,
+    }
     alert_id = uuid.uuid4()
     async with db.writer() as connection:
         await connection.execute(
             "INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, "
             "raised_ms, closed_ms, version, alert, policy_copy) "
-            "VALUES ($1, 't1', 'north', 'd1', $2, 'sos', $3, $4, 1, $5, 1, '{}', '{}')",
-            alert_id, journey_id, row["state"], row["drill"], row["closed_ms"],
+            "VALUES ($1, $6, 'north', $7, $2, 'sos', $3, $4, 1, $5, 1, '{}', '{}')",
+            alert_id, journey_id, row["state"], row["drill"], row["closed_ms"], row["tenant"], row["driver"],
         )  # fmt: skip
         if press_journey is not None:
             await connection.execute(
                 "INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, "
-                "received_ms) VALUES ('t1', 'd1', gen_random_uuid(), $1, $1, $2, $3)",
-                alert_id, f'{{"journey_id": "{press_journey}"}}', NOW,
+                "received_ms) VALUES ($4, $5, gen_random_uuid(), $1, $1, $2, $3)",
+                alert_id, f'{{"journey_id": "{press_journey}"}}', NOW, row["tenant"], row["driver"],
             )  # fmt: skip
     return alert_id
 
@@ -170,3 +173,52 @@ async def test_long_journeys_are_copied_in_pieces(settings: Settings, db: Databa
         assert await incidents.copy_new(connection, ids.day_of(NOW - DAY_MS), batch_points=7) == 30
         assert await connection.fetchval("SELECT count(*) FROM incident_points") == 30
     assert (await run_once(settings, NOW)).incident_points == 0, "nothing is copied twice"
+
+
+STRANGERS = [("t2", "d1"), ("t1", "d2")]
+"""Another tenant's driver of the same id, and another driver of the same tenant."""
+
+
+@pytest.mark.parametrize(("tenant", "stranger"), STRANGERS)
+@pytest.mark.parametrize("by_press", [False, True])
+async def test_an_alert_of_another_driver_that_names_a_journey_does_not_copy_its_points(
+    settings: Settings, db: Database, tenant: str, stranger: str, by_press: bool
+) -> None:
+    await make_old(settings, -33)
+    theirs = await journey(db, 33, 6)
+    await alert_of(db, tenant, stranger, theirs, by_press=by_press)
+    report = await run_once(settings, NOW)
+    assert (report.dropped, report.incident_points) == ([name(-33)], 0)
+    assert await read(db, theirs) == []
+
+
+@pytest.mark.parametrize(("tenant", "stranger"), STRANGERS)
+@pytest.mark.parametrize("by_press", [False, True])
+async def test_an_open_alert_of_another_driver_does_not_prolong_the_keeping(
+    settings: Settings, db: Database, tenant: str, stranger: str, by_press: bool
+) -> None:
+    await make_old(settings, -33)
+    theirs = await journey(db, 33, 6)
+    await alert(db, theirs, closed_ms=NOW - 366 * DAY_MS)
+    async with db.writer() as connection:
+        assert await incidents.copy_new(connection, ids.day_of(NOW - 40 * DAY_MS)) == 6
+    await alert_of(db, tenant, stranger, theirs, by_press=by_press)
+    await run_once(settings, NOW)
+    assert await read(db, theirs) == []
+
+
+async def alert_of(db: Database, tenant: str, driver: str, journey_id: UUID, *, by_press: bool) -> None:
+    """An open alert of another driver, which names the journey itself or in its press alone."""
+    await put_driver(db, tenant, "north", driver)
+    of_its_own = (None, journey_id) if by_press else (journey_id, None)
+    await alert(db, *of_its_own, tenant=tenant, driver=driver, state="active", closed_ms=None)
+
+
+async def test_journeys_of_two_tenants_are_counted_apart(settings: Settings, db: Database) -> None:
+    mine = await journey(db, 0, 4)
+    await alert(db, mine, state="active", closed_ms=None)
+    async with db.writer() as connection:
+        await connection.execute(
+            "INSERT INTO incident_points (journey_id, seq, tenant_id, received_ms) VALUES ($1, 9, 't2', 1)", mine
+        )
+        assert await incidents.copy_new(connection, ids.day_of(NOW - DAY_MS)) == 4

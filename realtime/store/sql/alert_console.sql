@@ -13,8 +13,9 @@ SELECT tenant_id, alert_id
 FROM alerts
 WHERE ($1::text IS NULL OR tenant_id = $1)
   AND (starts_with(alert_id::text, $2)
-       OR alert_id IN (SELECT alert_id FROM alert_presses WHERE starts_with(own_alert_id::text, $2)))
+       OR (tenant_id, driver_id, alert_id) IN (
+           SELECT tenant_id, driver_id, alert_id FROM alert_presses WHERE starts_with(own_alert_id::text, $2)))
 LIMIT 2
 
 -- name: waits_until
-SELECT next_ms, now_ms() AS now_ms FROM alerts WHERE alert_id = $1
+SELECT next_ms, now_ms() AS now_ms FROM alerts WHERE tenant_id = $1 AND alert_id = $2

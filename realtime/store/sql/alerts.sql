@@ -25,6 +25,7 @@ SELECT al.alert
 FROM alerts al
 WHERE al.alert_id = coalesce(
     (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
+  AND al.tenant_id = $1 AND al.driver_id = $2
 
 -- name: situation
 -- What a press comes into: the alert that it went into before, the driver's open one, whether the driver is known.
@@ -33,6 +34,7 @@ SELECT now_ms() AS now_ms,
         FROM alerts al
         WHERE al.alert_id = coalesce(
             (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
+          AND al.tenant_id = $1 AND al.driver_id = $2
        ) AS alert,
        (SELECT alert_id
         FROM alerts
@@ -123,7 +125,7 @@ FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::
      AS kept (version, at_ms, actor, what, arrow, detail)
 WHERE NOT EXISTS (
     SELECT FROM alert_events e
-    WHERE e.alert_id = $1 AND e.at_ms = kept.at_ms AND e.what = kept.what AND e.actor::text = kept.actor)
+    WHERE e.tenant_id = $2 AND e.alert_id = $1 AND e.at_ms = kept.at_ms AND e.what = kept.what AND e.actor::text = kept.actor)
 
 -- name: due_alerts
 -- Those whose time has come; those that were written in what is now the future; then those with an attempt
@@ -156,7 +158,7 @@ SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
 -- name: claimable
 SELECT a.attempt, al.alert, al.policy_copy, now_ms() AS now_ms
 FROM alert_attempts a
-JOIN alerts al USING (alert_id)
+JOIN alerts al USING (tenant_id, alert_id)
 WHERE a.claim_ms <= now_ms() AND a.channel = ANY ($1::text[]) AND a.alert_id <> ALL ($3::uuid[])
 ORDER BY a.urgency, a.claim_ms
 LIMIT $2

@@ -28,7 +28,7 @@ UNION ALL
 -- With a provider that has not said whether it arrived.
 SELECT a.attempt
 FROM alert_attempts a
-JOIN alerts al USING (alert_id)
+JOIN alerts al USING (tenant_id, alert_id)
 WHERE al.closed_ms IS NULL AND NOT al.drill AND a.status = 'sent' AND a.channel = ANY ($1::text[])
 ORDER BY (a.attempt ->> 'sent_ms')::bigint
 LIMIT $2

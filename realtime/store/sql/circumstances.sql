@@ -37,7 +37,7 @@ true
 
 -- name: of_scope
 -- Three reads of an index each: an OR would read all contacts of the tenant, bitmap scans being off.
-{id} IN (
+tenant_id = $1 AND {id} IN (
     SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id = $3
     UNION ALL
     SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id = $2

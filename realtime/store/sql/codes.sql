@@ -41,7 +41,7 @@ WHERE tenant_id = $1 AND contact_id = $2 AND channel = $3 AND tries < $4 AND exp
 RETURNING address, code_sha256, tries
 
 -- name: forget
-DELETE FROM contact_codes WHERE contact_id = $1 AND channel = $2
+DELETE FROM contact_codes WHERE tenant_id = $1 AND contact_id = $2 AND channel = $3
 
 -- name: phone_verified
 UPDATE contacts SET phone_verified_ms = now_ms() WHERE tenant_id = $1 AND contact_id = $2 AND phone = $3

@@ -28,8 +28,16 @@ SELECT i.place, p.seq IS NULL AS absent
 FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::float8[], $5::float8[], $6::real[], $7::real[],
             $8::real[], $9::real[], $10::real[]) WITH ORDINALITY
      AS i (journey_id, seq, t_ms, lat, lon, speed_mps, heading_deg, accuracy_m, altitude_m, battery_pct, place)
+LEFT JOIN (
+    SELECT j.journey_id, j.tenant_id
+    FROM unnest($11::uuid[], $12::text[], $13::text[]) AS o (journey_id, tenant_id, driver_id)
+    JOIN journeys j USING (journey_id, tenant_id, driver_id)
+) j USING (journey_id)
 LEFT JOIN LATERAL (
-    SELECT * FROM journey_points p WHERE p.journey_id = i.journey_id AND p.seq = i.seq LIMIT 1
+    SELECT *
+    FROM journey_points p
+    WHERE p.tenant_id = j.tenant_id AND p.journey_id = i.journey_id AND p.seq = i.seq
+    LIMIT 1
 ) p ON true
 WHERE p.seq IS NULL
    OR (p.void_reason IS NULL

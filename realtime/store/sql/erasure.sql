@@ -18,10 +18,10 @@ VALUES (gen_random_uuid(), $1, $2, $3)
 RETURNING erasure_id, asked_by, asked_ms, work, proof
 
 -- name: keep
-UPDATE erasures SET work = $2, proof = $3 WHERE erasure_id = $1
+UPDATE erasures SET work = $3, proof = $4 WHERE tenant_id = $1 AND erasure_id = $2
 
 -- name: finish
-UPDATE erasures SET work = NULL, proof = $2, done_ms = $3 WHERE erasure_id = $1
+UPDATE erasures SET work = NULL, proof = $3, done_ms = $4 WHERE tenant_id = $1 AND erasure_id = $2
 
 -- name: proofs
 SELECT proof FROM erasures WHERE tenant_id = $1 AND driver_sha256 = $2 AND done_ms IS NOT NULL ORDER BY done_ms
@@ -39,10 +39,14 @@ SELECT alert_id FROM alerts WHERE tenant_id = $1 AND driver_id = $2
 SELECT contact_id FROM contacts WHERE tenant_id = $1 AND driver_id = $2
 
 -- name: shares
-SELECT share_id FROM shares WHERE journey_id = ANY ($1::uuid[]) OR alert_id = ANY ($2::uuid[])
+SELECT share_id
+FROM shares
+WHERE tenant_id = $1 AND (journey_id = ANY ($2::uuid[]) OR alert_id = ANY ($3::uuid[]))
 
 -- name: provider_ids
-SELECT provider_id FROM alert_attempts WHERE alert_id = ANY ($1::uuid[]) AND provider_id IS NOT NULL
+SELECT provider_id
+FROM alert_attempts
+WHERE tenant_id = $1 AND alert_id = ANY ($2::uuid[]) AND provider_id IS NOT NULL
 
 -- name: tables
 -- Every table with a tenant, partitions apart, and by which columns a row of it may be a driver's. Whoever adds a

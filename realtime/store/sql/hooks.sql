@@ -3,7 +3,8 @@
 SELECT al.alert_id, a.attempt_id, a.attempt ->> 'contact_id' AS contact_id
 FROM alerts al
 CROSS JOIN LATERAL json_array_elements(al.policy_copy -> 'contacts') AS contact
-JOIN alert_attempts a ON a.alert_id = al.alert_id AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
+JOIN alert_attempts a ON a.tenant_id = al.tenant_id AND a.alert_id = al.alert_id
+                     AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
 WHERE al.closed_ms IS NULL
   AND contact ->> 'phone' = $1
   AND a.channel IN ('sms', 'call')

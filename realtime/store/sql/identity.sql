@@ -18,7 +18,7 @@ SELECT $1, vendor_id FROM unnest($2::text[]) vendor_id ORDER BY vendor_id  -- in
 ON CONFLICT DO NOTHING
 
 -- name: vendor_of
-SELECT vendor_id FROM drivers WHERE driver_id = $1
+SELECT vendor_id FROM drivers WHERE tenant_id = $1 AND driver_id = $2
 
 -- name: vendors_of
 SELECT vendor_id FROM vendors WHERE tenant_id = $1 ORDER BY vendor_id LIMIT $2

@@ -1,8 +1,8 @@
 -- name: head
 SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
-       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1) AS last_seq
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $2) AS last_seq
 FROM journeys
-WHERE journey_id = $1
+WHERE tenant_id = $1 AND journey_id = $2
 
 -- name: known
 SELECT journey_id FROM journeys WHERE tenant_id = $1 AND driver_id = $2 AND client_journey_id = $3
@@ -17,12 +17,13 @@ RETURNING journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, fin
 -- name: end
 UPDATE journeys
 SET ended_ms = $4,
-    final_seq = greatest($5, (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $3))
+    final_seq = greatest($5, (
+        SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $3))
 WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3 AND ended_ms IS NULL
 
 -- name: head_of_driver
 SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
-       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $3) AS last_seq
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $3) AS last_seq
 FROM journeys
 WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3
 
@@ -30,31 +31,33 @@ WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3
 UPDATE journeys j
 SET expired = true, ended_ms = now_ms(), final_seq = overdue.last_seq
 FROM (
-    SELECT o.journey_id,
-           (SELECT coalesce(max(p.seq), 0) FROM journey_points p WHERE p.journey_id = o.journey_id) AS last_seq
+    SELECT o.tenant_id, o.journey_id,
+           (SELECT coalesce(max(p.seq), 0)
+            FROM journey_points p
+            WHERE p.tenant_id = o.tenant_id AND p.journey_id = o.journey_id) AS last_seq
     FROM journeys o
     WHERE o.created_ms < $1 AND o.ended_ms IS NULL
     FOR UPDATE SKIP LOCKED
 ) overdue
-WHERE j.journey_id = overdue.journey_id
-RETURNING j.journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired, last_seq
+WHERE j.tenant_id = overdue.tenant_id AND j.journey_id = overdue.journey_id
+RETURNING j.journey_id, j.tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired, last_seq
 
 -- name: get
 SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
-       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1) AS last_seq,
+       (SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $2) AS last_seq,
        client_journey_id, started_ms, vehicle, destination, route
 FROM journeys
-WHERE journey_id = $1
+WHERE tenant_id = $1 AND journey_id = $2
 
 -- name: list
 SELECT journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired,
        client_journey_id, started_ms, vehicle, NULL AS destination, NULL AS route
 FROM journeys
-WHERE journey_id >= $1 AND journey_id < $2
-  AND ($3::text[] IS NULL OR vendor_id = ANY ($3))
-  AND ($4::text IS NULL OR driver_id = $4)
+WHERE tenant_id = $1 AND journey_id >= $2 AND journey_id < $3
+  AND ($4::text[] IS NULL OR vendor_id = ANY ($4))
+  AND ($5::text IS NULL OR driver_id = $5)
 ORDER BY journey_id DESC
-LIMIT $5
+LIMIT $6
 
 -- name: closed_among
 SELECT j.journey_id, j.driver_id, j.ended_ms, j.expired

@@ -6,25 +6,25 @@
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8
 FROM {points}
-WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
+WHERE tenant_id = $1 AND journey_id = $2 AND seq > $3 AND seq <= $3::bigint + $4
 ORDER BY seq
-LIMIT $3
+LIMIT $4
 
 -- name: records_after
 SELECT seq, t_ms, lat, lon, speed_mps::text::float8, heading_deg::text::float8, accuracy_m::text::float8,
        altitude_m::text::float8, battery_pct::text::float8, received_ms, void_reason, clock_odd
 FROM {points}
-WHERE journey_id = $1 AND seq > $2 AND seq <= $2::bigint + $3
+WHERE tenant_id = $1 AND journey_id = $2 AND seq > $3 AND seq <= $3::bigint + $4
 ORDER BY seq
-LIMIT $3
+LIMIT $4
 
 -- name: last_seq
-SELECT coalesce(max(seq), 0) FROM journey_points WHERE journey_id = $1
+SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $2
 
 -- name: last_before
--- The last point with a position before $2, of the phone's clock.
+-- The last point with a position before $3, of the phone's clock.
 SELECT seq FROM journey_points
-WHERE journey_id = $1 AND t_ms < $2
+WHERE tenant_id = $1 AND journey_id = $2 AND t_ms < $3
 ORDER BY seq DESC
 LIMIT 1
 
@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
 ) last
 
 -- name: latest_of_vendor
--- Of each journey its last $3 positions are looked at: received_ms rises with seq, and only a clock set back
+-- Of each journey its last $4 positions are looked at: received_ms rises with seq, and only a clock set back
 -- can make an earlier position the newer.
 SELECT DISTINCT ON (j.driver_id)
        j.driver_id, j.journey_id, p.received_ms,
@@ -54,12 +54,12 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT *
         FROM journey_points
-        WHERE journey_id = j.journey_id AND journey_id >= $2 AND lat IS NOT NULL
+        WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3 AND lat IS NOT NULL
         ORDER BY seq DESC
-        LIMIT $3
+        LIMIT $4
     ) recent
     ORDER BY least(t_ms, received_ms) DESC, seq DESC
     LIMIT 1
 ) p
-WHERE j.vendor_id = $1 AND j.journey_id >= $2
+WHERE j.tenant_id = $1 AND j.vendor_id = $2 AND j.journey_id >= $3
 ORDER BY j.driver_id, least(p.t_ms, p.received_ms) DESC, j.journey_id DESC

@@ -14,53 +14,63 @@ WITH made AS (
     SELECT $3, a.tenant_id, a.alert_id, $4, $5, $6, $7, $8, $9
     FROM alerts a
     WHERE a.tenant_id = $1 AND a.alert_id = $2
-    RETURNING share_id, alert_id, scope, expires_ms, may_answer
+    RETURNING share_id, tenant_id, alert_id, scope, expires_ms, may_answer
 ), noted AS (
     INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
     SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $10::json, $11,
            json_build_object('share', m.share_id, 'scope', m.scope, 'expires_at', m.expires_ms,
                              'may_answer', m.may_answer)
-    FROM made m JOIN alerts a USING (alert_id)
+    FROM made m JOIN alerts a USING (tenant_id, alert_id)
 )
 SELECT share_id FROM made
 
 -- name: open
--- The journey of an alert belongs to a link to it while the alert is open.
+-- The journey of an alert belongs to a link to it while the alert is open. A phone names that journey, so it counts
+-- only where it is one of the alert's driver.
 SELECT s.share_id, s.tenant_id, s.alert_id, s.scope, s.secret_sha256, lasts_ms, s.may_answer, s.holder,
        s.answers_from_ms,
-       coalesce(s.journey_id, CASE WHEN a.closed_ms IS NULL OR s.may_answer THEN a.journey_id END) AS journey_id,
+       coalesce(s.journey_id, CASE WHEN a.closed_ms IS NULL OR s.may_answer THEN o.journey_id END) AS journey_id,
        coalesce(a.driver_id, j.driver_id) AS driver_id
 FROM shares s
-LEFT JOIN alerts a USING (alert_id)
-LEFT JOIN journeys j ON j.journey_id = s.journey_id
+LEFT JOIN alerts a ON a.tenant_id = s.tenant_id AND a.alert_id = s.alert_id
+LEFT JOIN journeys o ON o.tenant_id = a.tenant_id AND o.driver_id = a.driver_id AND o.journey_id = a.journey_id
+LEFT JOIN journeys j ON j.tenant_id = s.tenant_id AND j.journey_id = s.journey_id
 CROSS JOIN LATERAL share_lasts_ms(s, $2) AS lasts_ms
 WHERE s.share_id = $1 AND s.revoked_ms IS NULL AND lasts_ms > now_ms()
 
 -- name: of_journey
 SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
-       share_lasts_ms(s, $2) AS lasts_ms
+       share_lasts_ms(s, $3) AS lasts_ms
 FROM shares s
-WHERE journey_id = $1
-ORDER BY created_ms DESC, share_id
+WHERE tenant_id = $1 AND journey_id = $2
+  AND ($4::bigint IS NULL OR (created_ms, share_id) < ($4, $5::text))
+ORDER BY created_ms DESC, share_id DESC
+LIMIT $6
 
 -- name: of_alert
 SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
-       share_lasts_ms(s, $2) AS lasts_ms
+       share_lasts_ms(s, $3) AS lasts_ms
 FROM shares s
-WHERE alert_id = $1
-ORDER BY created_ms DESC, share_id
+WHERE tenant_id = $1 AND alert_id = $2
+  AND ($4::bigint IS NULL OR (created_ms, share_id) < ($4, $5::text))
+ORDER BY created_ms DESC, share_id DESC
+LIMIT $6
 
 -- name: get
 SELECT share_id, journey_id, alert_id, scope, created_ms, created_by, expires_ms, revoked_ms, may_answer, holder,
-       share_lasts_ms(s, $2) AS lasts_ms
+       share_lasts_ms(s, $3) AS lasts_ms
 FROM shares s
-WHERE share_id = $1
+WHERE tenant_id = $1 AND share_id = $2
 
 -- name: views
 SELECT v.share_id, v.first_ms, v.last_ms, v.times, v.address, v.user_agent
-FROM unnest($1::text[]) wanted (share_id)
+FROM unnest($2::text[]) wanted (share_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM share_views WHERE share_id = wanted.share_id ORDER BY last_ms DESC LIMIT $2
+    SELECT *
+    FROM share_views
+    WHERE tenant_id = $1 AND share_id = wanted.share_id
+    ORDER BY last_ms DESC
+    LIMIT $3
 ) v
 
 -- name: revoke
@@ -68,11 +78,11 @@ CROSS JOIN LATERAL (
 WITH revoked AS (
     UPDATE shares SET revoked_ms = now_ms()
     WHERE tenant_id = $1 AND share_id = $2 AND revoked_ms IS NULL
-    RETURNING share_id, alert_id
+    RETURNING share_id, tenant_id, alert_id
 ), noted AS (
     INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
     SELECT a.alert_id, a.tenant_id, a.version, now_ms(), $3::json, $4, json_build_object('share', r.share_id)
-    FROM revoked r JOIN alerts a USING (alert_id)
+    FROM revoked r JOIN alerts a USING (tenant_id, alert_id)
 )
 SELECT share_id FROM revoked
 

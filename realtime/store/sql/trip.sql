@@ -7,4 +7,4 @@ SELECT j.destination, s.name, s.phone,
           AND t.kind = 'arrive_by' AND t.state IN ('armed', 'held', 'fired')) AS arrive_by_ms
 FROM journeys j
 LEFT JOIN driver_safety s USING (tenant_id, driver_id)
-WHERE j.journey_id = $1
+WHERE j.tenant_id = $1 AND j.journey_id = $2

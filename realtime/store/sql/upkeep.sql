@@ -28,4 +28,9 @@ DROP TABLE {name}
 SELECT set_config('role', 'wayguard_writer', true)
 
 -- name: forget_tokens
-WITH gone AS (DELETE FROM revoked_tokens WHERE expires_ms < $1 RETURNING 1) SELECT count(*) FROM gone
+-- Only by an expiry that was read from the token: one that was claimed would let the token in again.
+WITH gone AS (DELETE FROM revoked_tokens WHERE expiry_verified AND expires_ms < $1 RETURNING 1)
+SELECT count(*) FROM gone
+
+-- name: forget_pairings
+DELETE FROM pairings WHERE expires_ms < $1

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
+from urllib.parse import quote
 
 import pytest
 
 from realtime.engines import haproxy, processes
 from realtime.engines.embedded import free_port
 from realtime.engines.haproxy import Balancer
+from realtime.protocol import Refused, identifier
 from tests.engines.harness import until
 
 
@@ -72,7 +75,7 @@ class Running:
         file = folder / "haproxy.cfg"
         balancer.write(file)
         self.process = processes.start(balancer.command(file), subprocess.DEVNULL)
-        until(lambda: self.get("/")[0] == 200, "haproxy answers")
+        until(lambda: self.get("/healthz")[0] == 200, "haproxy answers")
         until(lambda: self.states() == {instance.name: "UP" for instance in instances}, "both are up")
         alive = {worker.name for worker in workers}
         until(lambda: {n for n, s in self.states("workers").items() if s == "UP"} >= alive, "workers are up")
@@ -174,6 +177,36 @@ def test_who_the_client_is_comes_from_its_connection(balancer: Running) -> None:
 )
 def test_metrics_are_not_for_the_outside(balancer: Running, path: str) -> None:
     assert balancer.get(path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/..", "/../", "/../x", "/x/..", "/x/../", "/x/../y", "/x/..?q=1", "/api/v1/drivers/.."),
+        *("/x/%2e%2e", "/x/.%2e/y", "/x/%2E./y", "/%2e%2e/y", "/x%2f..%2fy", "/x/..%2fy", "/x%2f%2e%2e/y"),
+    ],
+)
+def test_a_path_that_climbs_is_not_found(balancer: Running, path: str) -> None:
+    assert balancer.get(path)[0] == 404
+
+
+def test_every_id_passes_as_a_segment_of_a_path(balancer: Running) -> None:
+    random = Random(1)
+    ids = ["a..b", "a..", "a...", "1..2..3", "a.", "a.b", "a~b", "a@b", "a:b", "a+b", "a-b", "a_b", "Z" * 64]
+    ids += ["x" + "".join(random.choices("aZ0._~@:+-...", k=random.randint(1, 20))) for _ in range(200)]
+    for one in ids:
+        identifier(one, "driver")  # a valid one
+        for written in (one, quote(one, safe=""), one.replace(".", "%2e")):
+            assert balancer.get(f"/api/v1/drivers/{written}")[0] == 200, one
+            assert balancer.get(f"/api/v1/drivers/{written}/safety")[0] == 200, one
+
+
+@pytest.mark.parametrize(
+    "name", [".", "..", "", ".a", "/", "a/b", "a%2eb", "a\\b", "a b", "a?b", "a#b", "-a", "~a"]
+)
+def test_what_would_be_no_segment_of_a_path_is_no_id(name: str) -> None:
+    with pytest.raises(Refused):
+        identifier(name, "driver")
 
 
 def test_the_balancers_own_metrics_are_on_a_port_of_their_own(balancer: Running) -> None:

@@ -9,7 +9,7 @@ vendors, an empty set none. Nothing here ever crosses a tenant.
 | driver     | itself and its own journeys           | writes its own log, shares its own journeys |
 | dispatcher | drivers and journeys of its vendors   | shares them                                 |
 | admin      | as a dispatcher                       | shares them, revokes tokens, erases drivers |
-| service    | as a dispatcher                       | shares them, revokes tokens, erases drivers |
+| service    | as a dispatcher                       | the same                                    |
 | share      | the one journey or alert it was given | nothing; no HTTP API at all                 |
 | (answering)| the same, alerts as a contact does    | answers that alert, or those of the journey |
 | (contact)  | the alert of its answer link          | answers that alert                          |
@@ -20,9 +20,13 @@ Contacts and policies: a driver has contacts of its own and reads who would be t
 its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
 service of all vendors have the tenant's too.
 
-Sessions and phones: an overseer exchanges its token for a session and ends its own; admin and service of all
-vendors see and end the tenant's. An overseer pairs a phone with a driver of its vendors: whoever holds that
-phone then is that driver.
+Sessions and phones: an overseer exchanges its token for a session and ends its own; admin and service see and
+end those of their vendors, and with all vendors the tenant's. An overseer pairs a phone with a driver of its
+vendors: whoever holds that phone then is that driver.
+
+Tokens: a ``jti`` does not say whose token it is, so only admin and service of all vendors revoke by it. Those
+of some vendors revoke a token that they show, when all vendors it is for are theirs, and the pairings and
+sessions of their vendors. Those of no vendor revoke nothing.
 
 Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors; admins and
 services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``, and so is a
@@ -262,16 +266,16 @@ def may_have_sessions(principal: Principal) -> bool:
     return principal.role in OVERSEERS
 
 
-def sees_all_sessions(principal: Principal) -> bool:
-    """Whether everybody's sessions of the tenant may be seen and ended."""
-    return principal.role in _TENANT_WIDE and principal.vendors is None
+def sees_sessions_of_vendors(principal: Principal) -> bool:
+    """Whether sessions of others may be seen and ended, those whose vendors are all among the principal's."""
+    return principal.role in _TENANT_WIDE and principal.vendors != frozenset()
 
 
-def may_end_session(principal: Principal, tenant: str, sub: str) -> bool:
-    """Whether a session of (``tenant``, ``sub``) may be seen and ended."""
+def may_end_session(principal: Principal, tenant: str, sub: str, vendors: frozenset[str] | None) -> bool:
+    """Whether a session of (``tenant``, ``sub``), which is for ``vendors``, may be seen and ended."""
     if tenant != principal.tenant or not may_have_sessions(principal):
         return False
-    return sub == principal.sub or sees_all_sessions(principal)
+    return sub == principal.sub or (principal.role in _TENANT_WIDE and _oversees_all(principal, vendors))
 
 
 def may_pair(principal: Principal, vendor: str) -> bool:
@@ -280,8 +284,36 @@ def may_pair(principal: Principal, vendor: str) -> bool:
 
 
 def may_revoke_tokens(principal: Principal) -> bool:
-    """Whether a token may be declared void before it expires."""
+    """Whether any token may be declared void before it expires; which, the two rules below say."""
     return principal.role in _TENANT_WIDE
+
+
+def may_revoke_by_jti(principal: Principal) -> bool:
+    """Whether a token may be revoked by its ``jti`` alone, which does not say whose it is."""
+    return may_revoke_tokens(principal) and principal.vendors is None
+
+
+def may_revoke_token_of(principal: Principal, holder: Principal) -> bool:
+    """Whether the token of ``holder`` may be revoked, who was read from the token itself."""
+    return (
+        holder.tenant == principal.tenant
+        and may_revoke_tokens(principal)
+        and _oversees_all(principal, holder.vendors)
+    )
+
+
+def may_revoke_pairing(principal: Principal, vendor: str) -> bool:
+    """Whether the pairing of a phone with a driver of ``vendor`` may be revoked."""
+    return may_revoke_tokens(principal) and may_watch_vendor(principal, vendor)
+
+
+def _oversees_all(principal: Principal, vendors: frozenset[str] | None) -> bool:
+    """Whether ``principal`` oversees everything that a credential for ``vendors`` opens. One for no vendor is
+    overseen by who oversees all.
+    """
+    if principal.vendors is None:
+        return True
+    return bool(vendors) and vendors is not None and vendors <= principal.vendors
 
 
 def _is_driver(principal: Principal, driver: str) -> bool:

@@ -1,7 +1,8 @@
 """Who may come in now: tokens, sessions and share links checked against what was revoked.
 
-Revoked tokens are polled from Postgres every 3 s (see `realtime.store.revocations.RevokedTokens`), so a revocation reaches every socket in at most 5 s with
-Redis down too. While Postgres cannot be asked, open sockets stay and nobody new is let in.
+Revoked tokens are polled from Postgres every 3 s (`realtime.store.revocations.RevokedTokens`), so that a
+revocation reaches every socket in at most 5 s with Redis down too. While Postgres cannot be asked, open
+sockets stay and nobody new is let in.
 """
 
 import asyncio
@@ -68,8 +69,8 @@ class Admission:
         return await self._not_revoked(principal)
 
     async def verify(self, token: object) -> Principal:
-        """The principal that ``token`` names, when its signature is right; one that raises an SOS although it has
-        expired counts. Whether it was revoked is not asked.
+        """The principal that ``token`` names, when its signature is right; one that raises an SOS although it
+        has expired counts. Whether it was revoked is not asked.
 
         Raises Refused: unauthenticated, token_expired, unavailable.
         """

@@ -7,15 +7,15 @@ from typing import Any, Final
 from realtime import access
 from realtime.api.operation import Call
 from realtime.api.scopes import scope_of
-from realtime.api.shapes import NoPath, NoQuery
-from realtime.api.shapes_sessions import NewPairing, Paired, PairingCode, PairingRequest
+from realtime.api.shapes import Done, NoBody, NoPath, NoQuery
+from realtime.api.shapes_sessions import NewPairing, Paired, PairingCode, PairingPath, PairingRequest
 from realtime.auth import mint
 from realtime.protocol import Code, Refused
 from realtime.safety import addresses
 from realtime.sessions.pairings import TTL_S, Pairing
 from realtime.settings import Settings
 from realtime.sockets.address import Addresses
-from realtime.store import identity, revocations, safety_settings
+from realtime.store import identity, pairings, revocations, safety_settings
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,10 @@ async def create_pairing(call: Call[NoPath, NoQuery, PairingRequest]) -> NewPair
         by_jti=principal.jti,
     )
     expires_ms = context.now_ms() + TTL_S * 1000
+    token_ms = context.settings.pairing_token_days * _DAY_MS
+    await pairings.note(
+        context.db, pairing.tenant, pairing.jti, body.vendor, body.driver, expires_ms + token_ms
+    )
     code = await context.pairings.offer(pairing)
     log.info("pairing %s of tenant %s was offered by %r", pairing.jti, pairing.tenant, pairing.by)
     url = f"{context.settings.public_url.rstrip('/')}/drive#pair={code}"
@@ -76,6 +80,19 @@ async def redeem_pairing(call: Call[NoPath, NoQuery, PairingCode]) -> Paired:
         tenant=pairing.tenant,
         expires_at=context.now_ms() + ttl_ms,
     )
+
+
+async def revoke_pairing(call: Call[PairingPath, NoQuery, NoBody]) -> Done:
+    """One of another vendor is answered like one that does not exist. The phone's sockets end in 5 s."""
+    db, principal, jti = call.context.db, call.principal, call.path.jti
+    if not access.may_revoke_tokens(principal):
+        raise Refused(Code.FORBIDDEN, "only an admin or a service revokes pairings")
+    vendor = await pairings.vendor_of(db, principal.tenant, jti)
+    if vendor is None or not access.may_revoke_pairing(principal, vendor):
+        raise Refused(Code.NOT_FOUND, "no such pairing")
+    await revocations.revoke(db, principal.tenant, jti)
+    log.info("pairing %s of tenant %s was revoked by %r", jti, principal.tenant, principal.sub)
+    return Done()
 
 
 def _not_valid() -> Refused:

@@ -17,6 +17,12 @@ class RequestAuthenticator(Protocol):
     async def authenticate(self, request_token: str) -> Principal:
         """Raises Refused(unauthenticated, token_expired, revoked or unavailable)."""
 
+    async def verify(self, token: object) -> Principal:
+        """The principal of a token whose signature is right, which may have expired lately or be revoked.
+
+        Raises Refused(unauthenticated, token_expired or unavailable).
+        """
+
     async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
         """The same of a session's cookie; ``new``: not for one request alone."""
 

@@ -77,17 +77,19 @@ async def end_session(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse
 
 
 async def list_sessions(call: Call[NoPath, SessionsQuery, NoBody]) -> Sessions:
-    """The caller's own; an admin's or service's of all vendors: the tenant's."""
+    """The caller's own, and to an admin or service those of its vendors. A page may hold fewer than asked
+    for: those on it that are not the caller's to see are left out.
+    """
     principal, book, query = call.principal, call.context.sessions, call.query
     if not access.may_have_sessions(principal):
         raise Refused(Code.FORBIDDEN, "only who oversees vendors has sessions")
     after = None if query.cursor is None else cursor.unpack(_CURSOR, query.cursor)
-    if access.sees_all_sessions(principal):
+    if access.sees_sessions_of_vendors(principal):
         found, following = await book.of_tenant(principal.tenant, after, query.limit)
     else:
         found, following = await book.of_subject(principal.tenant, principal.sub, after, query.limit)
     return Sessions(
-        sessions=[_view(session, principal) for session in found],
+        sessions=[_view(one, principal) for one in found if _is_theirs(principal, one)],
         next_cursor=None if following is None else cursor.pack(_CURSOR, following),
     )
 
@@ -95,10 +97,14 @@ async def list_sessions(call: Call[NoPath, SessionsQuery, NoBody]) -> Sessions:
 async def revoke_session(call: Call[SessionPath, NoQuery, NoBody]) -> Done:
     """One that is not the caller's to end is answered like one that does not exist."""
     session = await call.context.sessions.get(call.path.session_id)
-    if session is None or not access.may_end_session(call.principal, session.tenant, session.sub):
+    if session is None or not _is_theirs(call.principal, session):
         raise Refused(Code.NOT_FOUND, "no such session")
     await call.context.sessions.end(session)
     return Done()
+
+
+def _is_theirs(principal: Principal, session: Session) -> bool:
+    return access.may_end_session(principal, session.tenant, session.sub, session.vendors)
 
 
 def _cookie(call: Call[Any, Any, Any]) -> SessionCookie:

@@ -130,10 +130,24 @@ class ShareRequest(Struct, forbid_unknown_fields=True):
 
 
 class Revocation(Struct, forbid_unknown_fields=True):
-    """A token that must not be let in any more."""
+    """A token that must not be let in any more: exactly one of `jti` and `token`."""
 
-    jti: Annotated[Jti, Meta(description="the token's `jti` claim")]
-    expires_at: Annotated[Millis, Meta(description="when the token expires by itself; ms since the epoch")]
+    jti: (
+        Annotated[Jti, Meta(description="the token's `jti` claim; for those who oversee all vendors")] | None
+    ) = None
+    token: (
+        Annotated[str, Meta(max_length=8_192, description="the token itself; it may have expired")] | None
+    ) = None
+    expires_at: (
+        Annotated[
+            Millis,
+            Meta(
+                description="not needed: a revocation by `jti` is kept for ever, one by `token` as long as "
+                "that could be used; one in the past is `invalid`"
+            ),
+        ]
+        | None
+    ) = None
 
 
 # --- answers

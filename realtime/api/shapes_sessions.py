@@ -83,6 +83,12 @@ class NewPairing(Struct, kw_only=True):
     expires_at: int
 
 
+class PairingPath(Struct, forbid_unknown_fields=True):
+    """A pairing, by the `jti` of the token that its phone has or will have."""
+
+    jti: Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
+
+
 class PairingCode(Struct, forbid_unknown_fields=True):
     """What stood behind `#pair=`."""
 

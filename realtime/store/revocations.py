@@ -28,8 +28,8 @@ _SQL = load("revocations")
 async def revoke(db: Database, tenant: str, jti: str, verified_expiry_ms: int | None = None) -> None:
     """Revoke ``tenant``'s token ``jti``.
 
-    ``verified_expiry_ms``: when the token expires, as read from the token after its signature was verified; None
-    when nobody showed it, and the revocation is kept for ever. A revocation that is kept for ever stays so.
+    ``verified_expiry_ms``: when the token expires, as read from the token after its signature was verified;
+    None when the token was not shown, and the revocation is kept for ever. One that is so kept stays so.
     Raises Refused: invalid, unavailable.
     """
     if "\0" in jti:
@@ -58,12 +58,12 @@ class _Mark(NamedTuple):
 class RevokedTokens:
     """The revocations of all tenants in the memory of one process. Not bound to any event loop.
 
-    The first `poll` reads all of them, the others what is new, by this rule. Every row names the transaction that
-    wrote it. A poll first asks for the horizon, the oldest transaction that has not ended, and only then reads the
-    rows from the horizon of the poll before. What a transaction below the horizon wrote is committed and read, or
-    will never be; all others have a number from the horizon on and are read again by the next poll, whenever they
-    commit. So a slow transaction with a low number is not passed over, as it would be by a sequence. A row that
-    is read twice changes nothing.
+    The first `poll` reads all of them, the others what is new, by this rule. Every row names the transaction
+    that wrote it. A poll first asks for the horizon, the oldest transaction that has not ended, and only then
+    reads the rows from the horizon of the poll before. A transaction below the horizon has ended: what it
+    committed is read by this poll at the latest. All others have a number from the horizon on and are read by
+    the next poll, whenever they commit. So a slow transaction with a low number is not passed over, as it
+    would be by a sequence. A row that is read twice changes nothing.
 
     All are read again when the timeline has changed or the horizon has fallen (a standby has taken over, or a
     backup was restored: numbers may repeat), after a poll that failed, and every ``full_read_s`` seconds.
@@ -91,7 +91,10 @@ class RevokedTokens:
         return len(self._known)
 
     async def poll(self, db: Database) -> int:
-        """Read what is new; how many rows were read. Raises Refused(unavailable): what was known stays known."""
+        """Read what is new; how many rows were read.
+
+        Raises Refused(unavailable): what was known stays known.
+        """
         before, self._mark = self._mark, None
         async with db.writer() as connection:  # across tenants
             row = await connection.fetchrow(_SQL["horizon"])

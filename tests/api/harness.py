@@ -76,6 +76,11 @@ class Fakes:
             return Principal("s1", "share", "t1", frozenset(), None, None, 2**53, grant)
         return Authenticator(self.settings).verify(request_token)
 
+    async def verify(self, token: object) -> Principal:
+        self._fail("verify")
+        assert self.admission is not None
+        return await self.admission.verify(token)
+
     async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
         self._fail("authenticate")
         assert self.admission is not None

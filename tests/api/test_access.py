@@ -1,5 +1,6 @@
 """The rules of who may do what, role by role."""
 
+from dataclasses import replace
 from itertools import product
 from uuid import UUID
 
@@ -145,12 +146,49 @@ def test_only_overseers_have_sessions_and_a_session_begets_none() -> None:
 
 def test_a_session_is_ended_by_its_own_and_by_who_has_the_whole_tenant() -> None:
     for who in EVERYONE:
-        assert access.may_end_session(who, "t1", "s") == (who.role in access.OVERSEERS), who.role
-        assert access.may_end_session(who, "t1", "other") == (who.role in {"admin", "service"}), who.role
-        assert not access.may_end_session(who, "t2", "s")
-    some = principal("admin", {"north"})
-    assert not access.sees_all_sessions(some)
-    assert not access.may_end_session(some, "t1", "other")
+        assert access.may_end_session(who, "t1", "s", None) == (who.role in access.OVERSEERS), who.role
+        assert access.may_end_session(who, "t1", "other", None) == (who.role in {"admin", "service"}), (
+            who.role
+        )
+        assert not access.may_end_session(who, "t2", "s", None)
+
+
+VENDORS_OF_A_TOKEN = [
+    (None, False),
+    (frozenset(), False),
+    (frozenset({"north"}), True),
+    (frozenset({"north", "east"}), True),
+    (frozenset({"north", "south"}), False),
+    (frozenset({"south"}), False),
+]
+
+
+@pytest.mark.parametrize(("vendors", "theirs"), VENDORS_OF_A_TOKEN)
+def test_an_admin_of_vendors_reaches_what_is_for_those_vendors_alone(
+    vendors: frozenset[str] | None, theirs: bool
+) -> None:
+    everything, some = principal("admin"), principal("admin", {"north", "east"})
+    none, dispatcher = principal("admin", set()), principal("dispatcher", {"north", "east"})
+    holder = principal("dispatcher", vendors)
+    for who, expected in ((everything, True), (some, theirs), (none, False), (dispatcher, False)):
+        assert access.may_end_session(who, "t1", "other", vendors) is expected
+        assert access.may_revoke_token_of(who, holder) is expected
+    foreign = replace(holder, tenant="t2")
+    assert not access.may_revoke_token_of(everything, foreign)
+
+
+def test_a_jti_alone_is_revoked_by_who_oversees_all_vendors() -> None:
+    assert {who.role for who in EVERYONE if access.may_revoke_by_jti(who)} == {"admin", "service"}
+    for vendors in ({"north"}, set[str]()):
+        assert not access.may_revoke_by_jti(principal("admin", vendors))
+        assert not access.may_revoke_by_jti(principal("service", vendors))
+
+
+def test_a_pairing_is_revoked_by_admins_of_its_vendor() -> None:
+    assert {who.role for who in EVERYONE if access.may_revoke_pairing(who, "north")} == {"admin", "service"}
+    assert access.may_revoke_pairing(principal("admin", {"north"}), "north")
+    assert not access.may_revoke_pairing(principal("admin", {"south"}), "north")
+    assert not access.may_revoke_pairing(principal("admin", set()), "north")
 
 
 def test_only_who_oversees_the_vendor_pairs_its_phones() -> None:

@@ -76,8 +76,8 @@ async def test_every_code_that_is_not_good_has_the_same_answer(api: Api) -> None
     holder(api, await redeem(api, used))
     await api.sessions._client.delete(pairing_key(old))
     await identity.connect_driver(api.db, "t1", "south", "d2")
-    await revocations.revoke(api.db, "t1", "thief", LATER_MS)
-    await revocations.revoke(api.db, "t1", gone.json["jti"], LATER_MS)
+    await revocations.revoke(api.db, "t1", "thief")
+    await revocations.revoke(api.db, "t1", gone.json["jti"])
     expected = await redeem(api, secrets.token_urlsafe(24))
     assert (expected.status, expected.code) == (404, "not_found")
     void = gone.json["url"].partition("#pair=")[2]
@@ -165,3 +165,27 @@ async def test_with_redis_away_there_is_no_pairing(database_url: str) -> None:
 async def test_a_body_that_is_none_is_refused(api: Api, body: bytes) -> None:
     reply = await api.call("POST", REDEEM, None, data=body)
     assert reply.code in ("malformed", "invalid")
+
+
+async def test_an_admin_of_its_vendor_revokes_a_pairing_and_the_phone_it_made(api: Api) -> None:
+    offered = await offer(api)
+    code, jti = offered.json["url"].partition("#pair=")[2], offered.json["jti"]
+    phone = (await redeem(api, code)).json["token"]
+    north, south, none = (api.token("admin", vendors) for vendors in (["north"], ["south"], []))
+    missing = await api.call("DELETE", f"{OFFER}/{'0' * 32}", north)
+    assert missing.code == "not_found"
+    for token in (south, none, api.token("admin", None, tenant="t2")):
+        assert (await api.call("DELETE", f"{OFFER}/{jti}", token)).body == missing.body
+    assert (await api.call("DELETE", f"{OFFER}/{jti}", api.token("dispatcher"))).code == "forbidden"
+    assert not await revocations.is_revoked(api.db, "t1", jti)
+    assert (await api.call("DELETE", f"{OFFER}/{jti}", north)).status == 200
+    assert await revocations.is_revoked(
+        api.db, "t1", Authenticator(api.fakes.settings).verify(phone).jti or ""
+    )
+
+
+async def test_a_revoked_pairings_code_is_void(api: Api) -> None:
+    offered = await offer(api)
+    path = f"{OFFER}/{offered.json['jti']}"
+    assert (await api.call("DELETE", path, api.token("service", ["north"]))).status == 200
+    assert (await redeem(api, offered.json["url"].partition("#pair=")[2])).code == "not_found"

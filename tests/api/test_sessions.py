@@ -15,7 +15,6 @@ ONE, ALL = "/api/v1/session", "/api/v1/sessions"
 NAME = "__Host-wayguard_session"
 OURS = {"X-Wayguard": "console"}
 SAFE = ("/api/v1/session", "/api/v1/sessions", "/api/v1/journeys", "/api/v1/vendors/north/positions")
-LATER_MS = 4_000_000_000_000
 
 
 def cookie_of(reply: Reply, name: str = NAME) -> str:
@@ -237,8 +236,8 @@ async def test_the_revocation_of_the_token_ends_its_sessions(api: Api) -> None:
     doomed = await sign_in(api, api.token("admin", jti="doomed"))
     other = await sign_in(api, api.token("admin", jti="other"))
     assert (await by(api, doomed)).status == 200
-    await revocations.revoke(api.db, "t2", "other", LATER_MS)
-    await revocations.revoke(api.db, "t1", "doomed", LATER_MS)
+    await revocations.revoke(api.db, "t2", "other")
+    await revocations.revoke(api.db, "t1", "doomed")
     assert (await by(api, doomed)).code == "revoked"
     assert (await by(api, other)).status == 200, "another tenant's revocation is no business of ours"
 
@@ -273,8 +272,10 @@ async def test_everybody_sees_their_own_and_who_has_all_vendors_the_tenants(api:
         return sorted(one["name"] for one in (await by(api, value, path=ALL)).json["sessions"])
 
     assert await names(north) == ["dispatcher@t1"]
-    assert await names(some) == ["service@t1"]
-    assert await names(all_) == ["admin@t1", "dispatcher@t1", "service@t1"]
+    assert await names(some) == ["dispatcher@t1", "service@t1"], "theirs and those of their vendors"
+    assert await names(await sign_in(api, api.token("service", ["south"]))) == ["service@t1", "service@t1"]
+    assert await names(await sign_in(api, api.token("admin", []))) == ["admin@t1", "admin@t1"], "one's own"
+    assert await names(all_) == ["admin@t1", "admin@t1", "dispatcher@t1", "service@t1", "service@t1"]
     (mine,) = (await by(api, north, path=ALL)).json["sessions"]
     assert mine["current"] is True
     assert mine["address"] == "127.0.0.1"
@@ -313,3 +314,17 @@ async def test_a_session_of_somebody_else_is_like_none(api: Api) -> None:
     driver = api.token("driver", ["north"], driver="d1")
     reply = await api.call("DELETE", f"{ALL}/{admin.partition('.')[0]}", driver)
     assert reply.body == nobody.body
+
+
+async def test_an_admin_of_a_vendor_ends_the_sessions_of_that_vendor_alone(api: Api) -> None:
+    north, south, whole = [
+        await sign_in(api, api.token("dispatcher", vendors)) for vendors in (["north"], ["south"], None)
+    ]
+    by_north = await sign_in(api, api.token("service", ["north"]))
+
+    async def end(victim: str) -> Reply:
+        return await by(api, by_north, "DELETE", f"{ALL}/{victim.partition('.')[0]}", headers=OURS)
+
+    assert (await end(south)).code == (await end(whole)).code == "not_found"
+    assert (await end(north)).status == 200
+    assert [(await by(api, one)).status for one in (north, south, whole)] == [401, 200, 200]

@@ -1,6 +1,7 @@
 """Shares, positions and revocations over HTTP."""
 
 import time
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -128,10 +129,101 @@ async def test_an_ack_that_is_a_refusal_has_the_status_of_its_code(api: Api) -> 
 
 # --- revocations
 async def test_an_admin_revokes_a_token_and_a_dispatcher_does_not(api: Api) -> None:
-    body = {"jti": uuid4().hex, "expires_at": 4_000_000_000_000}
+    body = {"jti": uuid4().hex}
     assert (await api.call("POST", "/api/v1/revocations", json=body)).code == "forbidden"
     assert not await revocations.is_revoked(api.db, "t1", body["jti"])
     for role in ("admin", "service"):
         assert (await api.call("POST", "/api/v1/revocations", api.token(role), json=body)).status == 200
     assert await revocations.is_revoked(api.db, "t1", body["jti"])
     assert not await revocations.is_revoked(api.db, "t2", body["jti"]), "only one's own tenant's tokens"
+
+
+REVOKE = "/api/v1/revocations"
+
+
+async def kept_until(api: Api, jti: str) -> tuple[int, bool]:
+    """When a revocation expires, and whether that was read from the token."""
+    async with api.db.reader("t1") as connection:
+        return tuple(
+            await connection.fetchrow(
+                "SELECT expires_ms, expiry_verified FROM revoked_tokens WHERE jti = $1", jti
+            )
+        )
+
+
+@pytest.mark.parametrize("vendors", [["north"], []])
+@pytest.mark.parametrize("role", ["admin", "service"])
+async def test_an_admin_of_some_vendors_revokes_no_token_by_its_jti(
+    api: Api, role: str, vendors: list[str]
+) -> None:
+    jti = uuid4().hex
+    assert (await api.call("POST", REVOKE, api.token(role, vendors), json={"jti": jti})).code == "forbidden"
+    assert not await revocations.is_revoked(api.db, "t1", jti)
+
+
+@pytest.mark.parametrize(
+    ("holder", "theirs"),
+    [
+        ({"role": "driver", "vendors": ["north"], "driver": "d1"}, True),
+        ({"role": "dispatcher", "vendors": ["north"]}, True),
+        ({"role": "driver", "vendors": ["south"], "driver": "d2"}, False),
+        ({"role": "dispatcher", "vendors": ["north", "south"]}, False),
+        ({"role": "dispatcher", "vendors": []}, False),
+        ({"role": "admin", "vendors": None}, False),
+        ({"role": "driver", "vendors": ["north"], "driver": "d1", "tenant": "t2"}, False),
+    ],
+)
+async def test_an_admin_of_a_vendor_revokes_a_token_of_that_vendor_that_it_shows(
+    api: Api, holder: dict[str, Any], theirs: bool
+) -> None:
+    jti = uuid4().hex
+    token = api.token(**holder, jti=jti)
+    reply = await api.call("POST", REVOKE, api.token("admin", ["north"]), json={"token": token})
+    assert reply.status == (200 if theirs else 404)
+    tenant = holder.get("tenant", "t1")
+    assert await revocations.is_revoked(api.db, tenant, jti) is theirs
+    assert not await revocations.is_revoked(api.db, "t1", jti) or theirs
+
+
+async def test_a_token_whose_signature_is_wrong_is_not_revoked_by_it(api: Api) -> None:
+    jti = uuid4().hex
+    head, _, rest = api.token("driver", ["north"], driver="d1", jti=jti).partition(".")
+    for forged in (f"{head}.{rest[:-4]}AAAA", head, "", "x" * 9_000):
+        reply = await api.call("POST", REVOKE, api.token("admin", ["north"]), json={"token": forged})
+        assert reply.code in ("not_found", "invalid"), forged[:20]
+    assert not await revocations.is_revoked(api.db, "t1", jti)
+
+
+async def test_a_token_that_expired_lately_is_revoked_since_it_still_raises_an_sos(api: Api) -> None:
+    jti = uuid4().hex
+    token = api.token("driver", ["north"], driver="d1", jti=jti, ttl_s=-3_600)
+    assert (
+        await api.call("POST", REVOKE, api.token("admin", ["north"]), json={"token": token})
+    ).status == 200
+    assert await revocations.is_revoked(api.db, "t1", jti)
+
+
+@pytest.mark.parametrize("expires_at", [0, 4_000_000_000, 1_700_000_000_000])
+async def test_an_expiry_in_the_past_is_invalid(api: Api, expires_at: int) -> None:
+    """Seconds are taken for milliseconds of the year 1970."""
+    jti = uuid4().hex
+    body = {"jti": jti, "expires_at": expires_at}
+    assert (await api.call("POST", REVOKE, api.token("admin"), json=body)).code == "invalid"
+    assert not await revocations.is_revoked(api.db, "t1", jti)
+
+
+async def test_only_an_expiry_read_from_the_token_ends_a_revocation(api: Api) -> None:
+    claimed, shown = uuid4().hex, uuid4().hex
+    now_ms = api.fakes.now_ms()
+    body = {"jti": claimed, "expires_at": now_ms + 1_000}
+    assert (await api.call("POST", REVOKE, api.token("admin"), json=body)).status == 200
+    assert await kept_until(api, claimed) == (revocations.FOR_EVER_MS, False)
+    token = api.token("driver", ["north"], driver="d1", jti=shown, ttl_s=600)
+    assert (await api.call("POST", REVOKE, api.token("admin"), json={"token": token})).status == 200
+    expires_ms, verified = await kept_until(api, shown)
+    assert verified and abs(expires_ms - now_ms - 600_000) < 5_000
+
+
+@pytest.mark.parametrize("body", [{}, {"jti": "j", "token": "t"}, {"jti": None}])
+async def test_a_revocation_names_a_jti_or_a_token(api: Api, body: dict[str, Any]) -> None:
+    assert (await api.call("POST", REVOKE, api.token("admin"), json=body)).code == "invalid"

@@ -16,7 +16,6 @@ from tests.safety_away.fakes import Line
 from tests.sockets.kit import Raw, Server, now_ms, serving, until
 
 NAME = "wayguard_session"
-LATER_MS = 4_000_000_000_000
 
 
 async def sign_in(server: Server, role: str = "dispatcher", **more: object) -> str:
@@ -128,7 +127,7 @@ async def test_signing_out_by_the_api_ends_the_sockets(server: Server) -> None:
 async def test_the_revocation_of_the_token_ends_the_sockets(server: Server) -> None:
     raw = await watcher(server, await sign_in(server, jti="doomed-session"))
     assert await raw.connect("/watch", session=True) == {}
-    await revocations.revoke(server.db, "t1", "doomed-session", LATER_MS)
+    await revocations.revoke(server.db, "t1", "doomed-session")
     assert await ended(raw) == "revoked"
 
 

@@ -1,4 +1,4 @@
-"""One row in each table of migration 002 that belongs to a tenant, without the code that writes them."""
+"""One row in each table of a tenant since migration 002, without the code that writes them."""
 
 import asyncpg
 
@@ -33,6 +33,8 @@ ROWS = (
     "VALUES (gen_random_uuid(), $1, 'north', $2, 'check_in', 1, 'armed', '{}')",
     "INSERT INTO incident_points (journey_id, seq, tenant_id, received_ms) "
     "SELECT journey_id, 1, $1, 1 FROM journeys WHERE tenant_id = $1 AND driver_id = $2",
+    "INSERT INTO pairings (tenant_id, jti, vendor_id, driver_id, expires_ms) "
+    "VALUES ($1, 'pairing of ' || $2, 'north', $2, 1)",
     "INSERT INTO erasures (erasure_id, tenant_id, driver_sha256, asked_by) "
     "VALUES (gen_random_uuid(), $1, '\\x00', 'x')",
 )

@@ -3,10 +3,7 @@
 import asyncio
 import time
 
-import pytest
-
-from realtime.protocol import Code, Refused
-from realtime.store import identity, revocations
+from realtime.store import identity
 from realtime.store.database import Database
 
 NOW = time.time_ns() // 1_000_000
@@ -36,17 +33,3 @@ async def test_vendors_are_made_once(db: Database) -> None:
     async with db.reader("t1") as connection:
         rows = await connection.fetch("SELECT vendor_id FROM vendors")
     assert {row["vendor_id"] for row in rows} == vendors
-
-
-async def test_revoked_tokens_are_told(db: Database) -> None:
-    await revocations.revoke(db, "t1", "j1", NOW)
-    await revocations.revoke(db, "t1", "j1", NOW + 5)
-    await revocations.revoke(db, "t1", "j2", NOW)
-    assert await revocations.all_live(db) == {("t1", "j1"), ("t1", "j2")}
-    assert await revocations.is_revoked(db, "t1", "j1")
-    assert not await revocations.is_revoked(db, "t2", "j1"), "another tenant's token is not reached"
-    assert not await revocations.is_revoked(db, "t1", "j3")
-    assert not await revocations.is_revoked(db, "t1", "j\0")
-    with pytest.raises(Refused) as refused:
-        await revocations.revoke(db, "t1", "j\0", NOW)
-    assert refused.value.code is Code.INVALID

@@ -27,6 +27,7 @@ TABLES = [
     "shares",
     "share_views",
     "revoked_tokens",
+    "pairings",
     "contacts",
     "contact_codes",
     "code_sends",
@@ -54,7 +55,7 @@ async def two_tenants(db: Database) -> AsyncIterator[dict[str, UUID]]:
         await put(db, tenant, head.journey_id, [Point(1, NOW, 53.4, -2.9)])
         share_id, _ = await shares.create(db, tenant, head.journey_id, "live", NOW + 60_000, "someone")
         await shares.viewed(db, share_id, "192.0.2.1", "browser")
-        await revocations.revoke(db, tenant, "j1", NOW)
+        await revocations.revoke(db, tenant, "j1")
         async with db.writer() as connection:
             await put_alert_rows(connection, tenant, "d1")
     yield journeys

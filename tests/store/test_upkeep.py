@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from geo.position import Point
 from realtime.settings import Settings
-from realtime.store import ids, points, revocations, upkeep
+from realtime.store import ids, points, upkeep
 from realtime.store.database import Database
 from realtime.store.direct import Lock, locked
 from realtime.store.partitions import AHEAD_DAYS, State, name_of
@@ -253,11 +253,3 @@ async def test_two_workers_take_turns(settings: Settings) -> None:
     assert len((await second).made) == 2
     both = await asyncio.gather(*(run_once(settings, NOW + 3 * DAY_MS) for _ in range(2)))
     assert sorted(len(report.made) for report in both) == [0, 1]
-
-
-async def test_revocations_are_forgotten_a_month_after_their_token(settings: Settings, db: Database) -> None:
-    old, recent = str(uuid4()), str(uuid4())
-    await revocations.revoke(db, "t1", old, NOW - 32 * DAY_MS)
-    await revocations.revoke(db, "t1", recent, NOW - 29 * DAY_MS)
-    assert (await run_once(settings, NOW)).tokens_forgotten == 1
-    assert await revocations.all_live(db) == {("t1", recent)}

@@ -1,9 +1,13 @@
 """Alerts over HTTP: listed, explained, answered, raised for a driver."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 from uuid import UUID
 
-from alerts.alert import Kind, Press
+from alerts.alert import Alert, Kind, Press
+from alerts.attempt import Attempt
+from alerts.case import Audit
+from alerts.policy import PolicyCopy
 from alerts.press import cleaned
 from realtime import access
 from realtime.api import cursor
@@ -13,9 +17,13 @@ from realtime.api.shapes_alerts import (
     AlertDetail,
     AlertPage,
     AlertPath,
+    AlertQuery,
     AlertsQuery,
+    AttemptPage,
     AttemptView,
     CloseRequest,
+    EarlierQuery,
+    HistoryPage,
     HistoryView,
     NoteRequest,
     Nothing,
@@ -27,9 +35,11 @@ from realtime.protocol import Code, Refused
 from realtime.safety.answering import Answering
 from realtime.safety.views import view_for
 from realtime.store import alert_reads, identity
-from realtime.store.alert_reads import Cursor
+from realtime.store.alert_reads import AttemptCursor, Cursor
 
 _CURSOR: Final = "alert"
+_ATTEMPT_CURSOR: Final = "attempt"
+_LINE_CURSOR: Final = "history"
 _API: Final = "api"
 
 
@@ -67,22 +77,69 @@ def _after(given: str | None) -> Cursor | None:
         return None
     raised_ms, _, alert_id = cursor.unpack(_CURSOR, given).partition(".")
     try:
-        return Cursor(int(raised_ms), UUID(hex=alert_id))
+        return Cursor(cursor.number(raised_ms), UUID(hex=alert_id))
     except ValueError as error:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-async def get_alert(call: Call[AlertPath, NoQuery, NoBody]) -> AlertDetail:
-    """One alert; for overseers with its attempts and its history."""
+async def get_alert(call: Call[AlertPath, AlertQuery, NoBody]) -> AlertDetail:
+    """One alert; for overseers with its newest attempts and history, and where earlier ones begin."""
     principal = call.principal
     alert = await _answering(call).visible(principal, call.path.alert_id)
-    if principal.role not in access.OVERSEERS:
-        return AlertDetail(alert=view_for(principal, alert), attempts=[], history=[])
-    found = await alert_reads.explain(call.context.db, principal.tenant, alert.alert_id)
+    found = None
+    if principal.role in access.OVERSEERS:
+        found = await alert_reads.explain(call.context.db, principal.tenant, alert.alert_id, call.query.limit)
     if found is None:
-        return AlertDetail(alert=view_for(principal, alert), attempts=[], history=[])
-    names = {contact.contact_id: contact.name for contact in found.copy.contacts}
-    attempts = [
+        return AlertDetail(
+            alert=view_for(principal, alert),
+            attempts=[],
+            attempts_cursor=None,
+            history=[],
+            history_cursor=None,
+        )
+    return AlertDetail(
+        alert=view_for(principal, found.alert),
+        attempts=_attempts(found.attempts, found.copy),
+        attempts_cursor=_packed_attempt(found.earlier_attempts),
+        history=[_line(line) for line in found.audit],
+        history_cursor=_packed_line(found.earlier_audit),
+    )
+
+
+async def list_attempts(call: Call[AlertPath, EarlierQuery, NoBody]) -> AttemptPage:
+    """From the newest back in time, a page at a time."""
+    alert = await _overseen(call)
+    before = _attempt_cursor(call.query.cursor)
+    found = await alert_reads.attempts_before(
+        call.context.db, alert.tenant, alert.alert_id, before, call.query.limit
+    )
+    if found is None:  # a journal has it, and its import is under way
+        return AttemptPage(attempts=[], next_cursor=None)
+    copy, page = found
+    return AttemptPage(attempts=_attempts(page.attempts, copy), next_cursor=_packed_attempt(page.earlier))
+
+
+async def list_history(call: Call[AlertPath, EarlierQuery, NoBody]) -> HistoryPage:
+    """From the newest back in time, a page at a time."""
+    alert = await _overseen(call)
+    before = _line_cursor(call.query.cursor)
+    page = await alert_reads.history_before(
+        call.context.db, alert.tenant, alert.alert_id, before, call.query.limit
+    )
+    return HistoryPage(history=[_line(line) for line in page.audit], next_cursor=_packed_line(page.earlier))
+
+
+async def _overseen(call: Call[AlertPath, Any, Any]) -> Alert:
+    """The alert of the path, for those who see its attempts and history. Raises Refused."""
+    alert = await _answering(call).visible(call.principal, call.path.alert_id)
+    if call.principal.role not in access.OVERSEERS:
+        raise Refused(Code.FORBIDDEN, "the history of an alert is for those who oversee its vendor")
+    return alert
+
+
+def _attempts(attempts: Iterable[Attempt], copy: PolicyCopy) -> list[AttemptView]:
+    names = {contact.contact_id: contact.name for contact in copy.contacts}
+    return [
         AttemptView(
             attempt_id=a.attempt_id,
             purpose=a.purpose,
@@ -101,22 +158,45 @@ async def get_alert(call: Call[AlertPath, NoQuery, NoBody]) -> AlertDetail:
             provider_status=a.provider_status,
             reason=a.reason,
         )
-        for a in found.attempts
+        for a in attempts
     ]
-    history = [
-        HistoryView(
-            line.version,
-            line.at_ms,
-            line.actor.kind,
-            line.actor.id,
-            line.actor.name,
-            line.what,
-            line.arrow,
-            dict(line.detail),
-        )
-        for line in found.audit
-    ]
-    return AlertDetail(alert=view_for(principal, found.alert), attempts=attempts, history=history)
+
+
+def _line(line: Audit) -> HistoryView:
+    return HistoryView(
+        line.version,
+        line.at_ms,
+        line.actor.kind,
+        line.actor.id,
+        line.actor.name,
+        line.what,
+        line.arrow,
+        dict(line.detail),
+    )
+
+
+def _packed_attempt(earlier: AttemptCursor | None) -> str | None:
+    if earlier is None:
+        return None
+    return cursor.pack(_ATTEMPT_CURSOR, f"{earlier.created_ms}.{earlier.attempt_id.hex}")
+
+
+def _attempt_cursor(given: str | None) -> AttemptCursor | None:
+    if given is None:
+        return None
+    created_ms, _, attempt_id = cursor.unpack(_ATTEMPT_CURSOR, given).partition(".")
+    try:
+        return AttemptCursor(cursor.number(created_ms), UUID(hex=attempt_id))
+    except ValueError as error:
+        raise Refused(Code.INVALID, "cursor is not valid") from error
+
+
+def _packed_line(earlier: int | None) -> str | None:
+    return None if earlier is None else cursor.pack(_LINE_CURSOR, str(earlier))
+
+
+def _line_cursor(given: str | None) -> int | None:
+    return None if given is None else cursor.number(cursor.unpack(_LINE_CURSOR, given))
 
 
 async def acknowledge(call: Call[AlertPath, NoQuery, Nothing]) -> OneAlert:

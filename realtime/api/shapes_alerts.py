@@ -39,6 +39,21 @@ class AlertsQuery(Struct, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="alerts on a page at most")] = 100
 
 
+class AlertQuery(Struct, forbid_unknown_fields=True):
+    """How much of its attempts and history."""
+
+    limit: Annotated[
+        int, Meta(ge=1, le=MAX_PAGE, description="attempts, and lines of the history, at most: the newest")
+    ] = 100
+
+
+class EarlierQuery(Struct, forbid_unknown_fields=True):
+    """Which page: the newest, and from there back in time."""
+
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="on a page at most")] = 100
+
+
 class TimersQuery(Struct, forbid_unknown_fields=True):
     """Which timers: those that run, unless `all`."""
 
@@ -149,13 +164,36 @@ class HistoryView(Struct):
     detail: dict[str, Any]
 
 
+Earlier = Annotated[
+    str | None, Meta(description="`cursor` of the page before these, in order of time; null: these are all")
+]
+
+
 class AlertDetail(Struct, kw_only=True):
-    """One alert; for overseers with every attempt and its history."""
+    """One alert; for overseers with the newest of its attempts and of its history, in order of time."""
 
     ok: Ok = True
     alert: AlertView
     attempts: list[AttemptView]
+    attempts_cursor: Earlier
     history: list[HistoryView]
+    history_cursor: Earlier
+
+
+class AttemptPage(Struct, kw_only=True):
+    """A page of an alert's attempts, in order of time; the next page is of earlier ones."""
+
+    ok: Ok = True
+    attempts: list[AttemptView]
+    next_cursor: Earlier
+
+
+class HistoryPage(Struct, kw_only=True):
+    """A page of an alert's history, in order of time; the next page is of earlier lines."""
+
+    ok: Ok = True
+    history: list[HistoryView]
+    next_cursor: Earlier
 
 
 class TimerView(Struct):

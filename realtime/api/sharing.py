@@ -28,8 +28,6 @@ from realtime.store import journeys, shares
 
 _CURSOR = "share"
 NOT_STORED_S: Final = 2.0
-MILLIS_DIGITS: Final = 15
-"""Of a time in milliseconds; a cursor with more was made up."""
 
 
 async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewShare:
@@ -152,9 +150,9 @@ def _after(given: str | None) -> shares.Cursor | None:
     if given is None:
         return None
     created_ms, _, share_id = cursor.unpack(_CURSOR, given).partition(".")
-    if not created_ms.isdecimal() or len(created_ms) > MILLIS_DIGITS or not share_id.isascii():
+    if "\0" in share_id:
         raise Refused(Code.INVALID, "cursor is not valid")
-    return shares.Cursor(int(created_ms), share_id)
+    return shares.Cursor(cursor.number(created_ms), share_id)
 
 
 def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:

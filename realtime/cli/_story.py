@@ -99,6 +99,16 @@ def happened(explanation: Explanation) -> list[Line]:
     return sorted(lines, key=lambda line: line.at_ms)
 
 
+def left_out(explanation: Explanation) -> str:
+    """What to say where attempts or events are older than those that were read; empty when these are all."""
+    cut = {
+        "attempts": (explanation.earlier_attempts, len(explanation.attempts)),
+        "events": (explanation.earlier_audit, len(explanation.audit)),
+    }
+    parts = [f"the newest {count} {what}" for what, (earlier, count) in cut.items() if earlier is not None]
+    return f"{' and '.join(parts)}; earlier ones are not shown: --history shows more" if parts else ""
+
+
 def waits(standing: Standing) -> list[str]:
     """What it waits for, and why."""
     alert, now_ms = standing.explanation.alert, standing.now_ms

@@ -38,6 +38,10 @@ def alerts(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's. Default: everybody's.")] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many to list.")] = 20,
+    history: Annotated[
+        int,
+        typer.Option(min=1, max=100_000, help="For `show`: the newest attempts and events, so many of each."),
+    ] = 500,
 ) -> None:
     """List alerts, explain one, or follow them.
 
@@ -52,13 +56,19 @@ def alerts(
     if not settings.database_url.get_secret_value():
         raise fail("DATABASE_URL is not set, and nothing runs in this data directory")
     try:
-        asyncio.run(_run(settings, action, alert, tenant, only_open, limit))
+        asyncio.run(_run(settings, action, alert, tenant, only_open, limit, history))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
 async def _run(
-    settings: Settings, action: Action, prefix: str, tenant: str | None, only_open: bool, limit: int
+    settings: Settings,
+    action: Action,
+    prefix: str,
+    tenant: str | None,
+    only_open: bool,
+    limit: int,
+    history: int,
 ) -> None:
     from rich.console import Console
 
@@ -74,7 +84,7 @@ async def _run(
             case Action.LIST:
                 await _list(db, console, tenant, only_open, limit)
             case Action.SHOW:
-                await _show(db, console, tenant, prefix)
+                await _show(db, console, tenant, prefix, history)
             case Action.FOLLOW:
                 await _follow(db, console, tenant)
     except Refused as refused:
@@ -111,13 +121,13 @@ async def _list(db: "Database", console: "Console", tenant: str | None, only_ope
     console.print(table)
 
 
-async def _show(db: "Database", console: "Console", tenant: str | None, prefix: str) -> None:
+async def _show(db: "Database", console: "Console", tenant: str | None, prefix: str, history: int) -> None:
     from realtime.store import alert_console
 
     found = await alert_console.named(db, tenant, prefix.lower())
     if len(found) != 1:
         raise fail("more than one alert's id begins so" if found else "no such alert")
-    standing = await alert_console.standing(db, *found[0])
+    standing = await alert_console.standing(db, *found[0], history)
     if standing is None:
         raise fail("no such alert")
     _tell(console, standing)
@@ -134,6 +144,8 @@ def _tell(console: "Console", standing: "Standing") -> None:
     for title, lines in parts:
         _part(console, title, lines)
     console.print("\nwhat happened", style="bold")
+    if notice := story.left_out(explanation):
+        console.print(f"  {notice}", style="yellow", markup=False)
     for line in story.happened(explanation):
         _line(console, line)
     _part(console, "now", story.waits(standing))

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _ORDER: Final = {status: rank for rank, status in enumerate(Status)}
 _FAILED: Final = -1
+_FROM_LEAST: Final = (Status.FAILED, *(status for status in Status if status is not Status.FAILED))
 _PERSONAL: Final = frozenset({Channel.PUSH, Channel.SMS, Channel.CALL, Channel.EMAIL})
 
 Row = tuple[str, str, str]
@@ -49,12 +50,14 @@ class Told:
     async def of(self, alert: Alert) -> tuple[Row, ...]:
         """A row each contact and channel; nothing when it cannot be known now."""
         try:
-            found = await alert_reads.explain(self._db, alert.tenant, alert.alert_id)
+            found = await alert_reads.furthest(
+                self._db, alert.tenant, alert.alert_id, Purpose.ALERT, _FROM_LEAST
+            )
         except Exception as error:
             _note(error)
             found = None
         if found is not None:
-            return rows(found.attempts, found.copy)
+            return rows(found[1], found[0])
         case = None if self._local is None else await self._local.case(alert.alert_id)
         return () if case is None else rows(tuple(case.attempts.values()), case.copy)
 

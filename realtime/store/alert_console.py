@@ -37,9 +37,14 @@ async def named(db: Database, tenant: str | None, prefix: str) -> list[tuple[str
     return [(row["tenant_id"], row["alert_id"]) for row in rows]
 
 
-async def standing(db: Database, tenant: str, alert_id: UUID) -> Standing | None:
-    """How the alert stands; None when there is none. Raises Refused(unavailable)."""
-    explanation = await alert_reads.explain(db, tenant, alert_id)
+async def standing(
+    db: Database, tenant: str, alert_id: UUID, limit: int = alert_reads.EXPLAINED
+) -> Standing | None:
+    """How the alert stands, with its newest ``limit`` attempts, events and presses; None when there is none.
+
+    Raises Refused(unavailable).
+    """
+    explanation = await alert_reads.explain(db, tenant, alert_id, limit)
     if explanation is None:
         return None
     async with db.writer() as connection:

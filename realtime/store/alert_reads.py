@@ -1,6 +1,6 @@
 """Alerts read: one, listed, explained, those that are open, and those that changed since the last look."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from alerts.alert import Actor, Alert, Press, State
-from alerts.attempt import Attempt
+from alerts.attempt import Attempt, Purpose, Status
 from alerts.case import Audit
 from alerts.policy import PolicyCopy
 from realtime.store.alert_rows import alert_of, attempt_of, copy_of
@@ -18,8 +18,10 @@ from realtime.store.queries import load
 
 _SQL = load("alert_reads")
 
-EXPLAINED: Final = 5_000
-"""Attempts, events and presses of one alert at most."""
+EXPLAINED: Final = 500
+"""Attempts, events and presses of one alert in one read at most: each repeated press adds an event."""
+REACHED: Final = 2_000
+"""Contacts and channels of one alert: it takes along 200 contacts at most."""
 OPEN_LISTED: Final = 1_000
 CHANGED_A_LOOK: Final = 5_000
 EVERY_OPEN: Final = 20_000
@@ -35,14 +37,40 @@ class Cursor(Struct, frozen=True):
     alert_id: UUID
 
 
+class AttemptCursor(Struct, frozen=True):
+    """The first attempt of a page, in order of time: the page before ends with the one before it."""
+
+    created_ms: int
+    attempt_id: UUID
+
+
+class AttemptPage(Struct, frozen=True):
+    """Attempts in order of time. ``earlier``: where the page before them ends; None when there is none."""
+
+    attempts: tuple[Attempt, ...]
+    earlier: AttemptCursor | None
+
+
+class AuditPage(Struct, frozen=True):
+    """Lines of a history in order of time. ``earlier``: the id of the first, None when none is before it."""
+
+    audit: tuple[Audit, ...]
+    earlier: int | None
+
+
 class Explanation(Struct, frozen=True):
-    """All that is known of an alert; attempts and history in order of time."""
+    """What is known of an alert: the newest presses, attempts and lines of its history, in order of time.
+
+    ``earlier_attempts`` and ``earlier_audit`` say where what is before them ends; None when these are all.
+    """
 
     alert: Alert
     copy: PolicyCopy
     presses: tuple[Press, ...]
     attempts: tuple[Attempt, ...]
     audit: tuple[Audit, ...]
+    earlier_attempts: AttemptCursor | None = None
+    earlier_audit: int | None = None
 
 
 async def get(db: Database, tenant: str, alert_id: UUID) -> Alert | None:
@@ -101,26 +129,96 @@ async def open_of(
     return [alert_of(row) for row in rows]
 
 
-async def explain(db: Database, tenant: str, alert_id: UUID) -> Explanation | None:
-    """Everything about the alert; None when ``tenant`` has none. Raises Refused(unavailable)."""
+async def explain(db: Database, tenant: str, alert_id: UUID, limit: int = EXPLAINED) -> Explanation | None:
+    """The alert with its newest attempts, events and presses, ``limit`` of each; None for an unknown one.
+
+    Raises Refused(unavailable).
+    """
     async with db.reader(tenant) as connection:
-        row = await connection.fetchrow(_SQL["get"], alert_id)
+        row = await connection.fetchrow(_SQL["get"], tenant, alert_id)
         if row is None:
             return None
         alert = alert_of(row)
-        key = (alert.alert_id, EXPLAINED)
-        attempts = [attempt_of(r) for r in await connection.fetch(_SQL["attempts"], *key)]
-        events = await connection.fetch(_SQL["events"], *key)
-        presses = await connection.fetch(_SQL["presses"], *key)
+        attempts = await _attempts(connection, tenant, alert.alert_id, None, limit)
+        events = await _audits(connection, tenant, alert.alert_id, None, limit)
+        presses = await connection.fetch(_SQL["presses"], tenant, alert.alert_id, limit)
     return Explanation(
         alert=alert,
         copy=copy_of(row),
-        presses=tuple(_read_press(r["press"]) for r in presses),
-        attempts=tuple(
-            sorted(attempts, key=lambda a: (a.created_ms, a.round, a.step, a.number, a.attempt_id))
-        ),
-        audit=tuple(_audit(r) for r in events),
+        presses=tuple(_read_press(r["press"]) for r in reversed(presses)),
+        attempts=attempts.attempts,
+        audit=events.audit,
+        earlier_attempts=attempts.earlier,
+        earlier_audit=events.earlier,
     )
+
+
+async def attempts_before(
+    db: Database, tenant: str, alert_id: UUID, before: AttemptCursor | None, limit: int
+) -> tuple[PolicyCopy, AttemptPage] | None:
+    """The page of the alert's attempts that ends before ``before``, None for the newest, and its policy,
+    which names the contacts; None when ``tenant`` has no such alert. Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["get"], tenant, alert_id)
+        if row is None:
+            return None
+        own_id = alert_of(row).alert_id
+        return copy_of(row), await _attempts(connection, tenant, own_id, before, limit)
+
+
+async def history_before(
+    db: Database, tenant: str, alert_id: UUID, before: int | None, limit: int
+) -> AuditPage:
+    """The page of the history of the alert with this id of its own that ends before the event ``before``,
+    None for the newest. Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        return await _audits(connection, tenant, alert_id, before, limit)
+
+
+async def furthest(
+    db: Database, tenant: str, alert_id: UUID, purpose: Purpose, statuses: Sequence[Status]
+) -> tuple[PolicyCopy, tuple[Attempt, ...]] | None:
+    """Of each contact and channel the attempt of ``purpose`` that came furthest, and the alert's policy.
+
+    ``statuses``: from the least to the furthest. None when ``tenant`` has no such alert. Raises
+    Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["get"], tenant, alert_id)
+        if row is None:
+            return None
+        found = await connection.fetch(
+            _SQL["furthest"],
+            tenant,
+            alert_of(row).alert_id,
+            purpose.value,
+            [status.value for status in statuses],
+            REACHED,
+        )
+    return copy_of(row), tuple(attempt_of(r) for r in found)
+
+
+async def _attempts(
+    connection: asyncpg.Connection, tenant: str, alert_id: UUID, before: AttemptCursor | None, limit: int
+) -> AttemptPage:
+    last = (None, None) if before is None else (before.created_ms, before.attempt_id)
+    rows = await connection.fetch(_SQL["attempts"], tenant, alert_id, *last, limit + 1)
+    page = [attempt_of(row) for row in rows[:limit]]
+    first = page[-1] if len(rows) > limit else None
+    page.sort(key=lambda a: (a.created_ms, a.round, a.step, a.number, a.attempt_id))
+    earlier = None if first is None else AttemptCursor(first.created_ms, first.attempt_id)
+    return AttemptPage(tuple(page), earlier)
+
+
+async def _audits(
+    connection: asyncpg.Connection, tenant: str, alert_id: UUID, before: int | None, limit: int
+) -> AuditPage:
+    rows = await connection.fetch(_SQL["events"], tenant, alert_id, before, limit + 1)
+    page = rows[:limit]
+    earlier = page[-1]["event_id"] if len(rows) > limit else None
+    return AuditPage(tuple(_audit(row) for row in reversed(page)), earlier)
 
 
 class ChangedAlerts:

@@ -98,7 +98,8 @@ async def lacking(
     """The alerts of whose history there are lines that `keep_history` would write."""
     kept: set[tuple[UUID, int, str, str]] = set()
     wanted = [alert_id for alert_id, audit in histories.items() if audit]
-    for row in await connection.fetch(SQL["history_of_all"], wanted) if wanted else ():
+    times_ms = sorted({line.at_ms for alert_id in wanted for line in histories[alert_id]})
+    for row in await connection.fetch(SQL["history_of_all"], wanted, times_ms) if wanted else ():
         kept.add((UUID(int=row["alert_id"].int), row["at_ms"], row["what"], row["actor"]))
     return frozenset(
         alert_id

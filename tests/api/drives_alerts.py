@@ -33,6 +33,8 @@ async def alert_drives(api: Api) -> list[tuple[str, str, str, dict[str, Any]]]:
     return [
         ("get", "/api/v1/alerts", "/api/v1/alerts?driver=d7", {}),
         ("get", _ALERT, first, {"token": service}),
+        ("get", f"{_ALERT}/attempts", f"{first}/attempts", {"token": service}),
+        ("get", f"{_ALERT}/history", f"{first}/history?limit=1", {"token": service}),
         ("post", f"{_ALERT}/shares", f"{first}/shares", {"token": service, "json": SHARE}),
         ("get", f"{_ALERT}/shares", f"{first}/shares", {"token": service}),
         ("post", f"{_ALERT}/acknowledge", f"{first}/acknowledge", {"token": service, "json": {}}),

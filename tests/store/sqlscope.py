@@ -1,11 +1,11 @@
 """Reads SQL and reports which statements reach a table of tenants without saying whose rows they mean.
 
 A statement is split into query blocks: a SELECT, UPDATE or DELETE with its own FROM. In each block the
-conditions that always hold (joined by AND, not below an OR) give a graph of equalities of ``tenant_id`` and one
-of ``driver_id``. Three findings are possible for a table of a block:
+conditions that always hold (joined by AND, not below an OR) give a graph of equalities of ``tenant_id`` and
+one of ``driver_id``. Three findings are possible for a table of a block:
 
-1. ``unjoined``: a column that two tables of the block both have, ``tenant_id`` or ``driver_id``, is not equal; or
-   the table is joined with an inner query that reads rows of tenants and does not give their tenant.
+1. ``unjoined``: a column that two tables of the block both have, ``tenant_id`` or ``driver_id``, is not
+   equal; or the table is joined with an inner query that reads rows of tenants and hides their tenant.
 2. ``unrestricted``: its ``tenant_id`` is equal to no parameter, no outer row and no row of an inner query.
 3. ``unnamed``: rows are inserted without a ``tenant_id``.
 
@@ -32,10 +32,29 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _ENDS_FROM: Final = frozenset(
-    "where group order limit having returning on_conflict set window for offset union intersect except".split()
+    [
+        "where",
+        "group",
+        "order",
+        "limit",
+        "having",
+        "returning",
+        "on_conflict",
+        "set",
+        "window",
+        "for",
+        "offset",
+        "union",
+        "intersect",
+        "except",
+    ]
 )
-_JOIN_WORDS: Final = frozenset("join left right full inner outer cross natural".split())
-_RESERVED: Final = _ENDS_FROM | _JOIN_WORDS | frozenset("on using as lateral and or with ordinality only".split())
+_JOIN_WORDS: Final = frozenset(["join", "left", "right", "full", "inner", "outer", "cross", "natural"])
+_RESERVED: Final = (
+    _ENDS_FROM
+    | _JOIN_WORDS
+    | frozenset(["on", "using", "as", "lateral", "and", "or", "with", "ordinality", "only"])
+)
 _SETS: Final = frozenset(("union", "intersect", "except"))
 _QUERY: Final = frozenset(("select", "insert", "update", "delete", "with"))
 
@@ -84,7 +103,7 @@ class TenantScope:
         """By the identity of an inner query's tree: the columns that its rows are compared by."""
 
     def check(self, sql: str, arguments: Mapping[str, str] | None = None) -> list[Finding]:
-        """The findings of every statement in ``sql``. ``arguments``: of a function, the table of each row type.
+        """The findings of every statement in ``sql``. ``arguments``: of a function, each one's row type.
 
         Raises UnreadableError.
         """
@@ -146,7 +165,9 @@ class TenantScope:
         if table in self._tables and columns is not None and "tenant_id" not in columns:
             found.append(Finding(table, "unnamed"))
         rest = tree[at + has_columns :]
-        end = next((i for i, t in enumerate(rest) if _word(t) == "on" and _word(rest[i + 1]) == "conflict"), None)
+        end = next(
+            (i for i, t in enumerate(rest) if _word(t) == "on" and _word(rest[i + 1]) == "conflict"), None
+        )
         tail = [] if end is None else rest[end:]
         rest = rest if end is None else rest[:end]
         returning = next((i for i, t in enumerate(rest) if _word(t) == "returning"), len(rest))
@@ -336,9 +357,13 @@ class _Block:
             if _word(word) == "in" and isinstance(left, list) and _is_query(right):
                 names = {str(one[-1]) for one in _split(left, ",")}
                 self._checker.compared[id(right)] = frozenset(COLUMNS) & names
-            elif _word(word) == "=" and _word(left) in COLUMNS and _is_query(right):
-                if _word(_pairs([right])[0][-1]) == left:
-                    self._checker.compared[id(right)] = frozenset({_word(left)})
+            elif (
+                _word(word) == "="
+                and _word(left) in COLUMNS
+                and _is_query(right)
+                and _word(_pairs([right])[0][-1]) == left
+            ):
+                self._checker.compared[id(right)] = frozenset({_word(left)})
         for part in tree:
             if isinstance(part, list) and not _is_query(part):
                 self._note_compared(part)
@@ -349,9 +374,9 @@ class _Block:
         if len(words) == 1 and words[0] in COLUMNS:
             owner = next((one for one in self._relations if words[0] in one.columns), None)
             return None if owner is None else (words[0], owner.name)
-        if len(words) == 3 and words[1] == "." and words[2] in COLUMNS:
-            if any(one.name == words[0] for one in self._relations):
-                return words[2], words[0]
+        is_qualified = len(words) == 3 and words[1] == "." and words[2] in COLUMNS
+        if is_qualified and any(one.name == words[0] for one in self._relations):
+            return words[2], words[0]
         return None
 
     def _value(self, column: str, tree: Tree) -> str:

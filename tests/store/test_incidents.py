@@ -41,7 +41,11 @@ async def alert(
 ) -> UUID:
     """A closed alert of a journey, unless told otherwise."""
     row = {
-        **{"tenant": "t1", "driver": "d1", "state": "resolved", "drill": False, "closed_ms": CLOSED_MS},
+        "tenant": "t1",
+        "driver": "d1",
+        "state": "resolved",
+        "drill": False,
+        "closed_ms": CLOSED_MS,
         **fields,
     }
     alert_id = uuid.uuid4()
@@ -219,6 +223,7 @@ async def test_journeys_of_two_tenants_are_counted_apart(settings: Settings, db:
     await alert(db, mine, state="active", closed_ms=None)
     async with db.writer() as connection:
         await connection.execute(
-            "INSERT INTO incident_points (journey_id, seq, tenant_id, received_ms) VALUES ($1, 9, 't2', 1)", mine
+            "INSERT INTO incident_points (journey_id, seq, tenant_id, received_ms) VALUES ($1, 9, 't2', 1)",
+            mine,
         )
         assert await incidents.copy_new(connection, ids.day_of(NOW - DAY_MS)) == 4

@@ -32,17 +32,45 @@ ORDER BY raised_ms, alert_id
 LIMIT $5
 
 -- name: attempts
-SELECT attempt FROM alert_attempts WHERE tenant_id = $1 AND alert_id = $2 LIMIT $3
+-- The newest first, before the attempt that $3 and $4 name.
+SELECT attempt
+FROM alert_attempts
+WHERE tenant_id = $1 AND alert_id = $2
+  AND ($3::bigint IS NULL OR ((attempt ->> 'created_ms')::bigint, attempt_id) < ($3, $4::uuid))
+ORDER BY (attempt ->> 'created_ms')::bigint DESC, attempt_id DESC
+LIMIT $5
+
+-- name: furthest
+-- Of the messages of one purpose $3 the one that came furthest, of each contact and channel; $4: statuses, the one
+-- that is furthest last. In the order in which each was first tried.
+SELECT attempt
+FROM (
+    SELECT DISTINCT ON (attempt ->> 'contact_id', channel)
+           attempt, attempt_id,
+           min((attempt ->> 'created_ms')::bigint) OVER (PARTITION BY attempt ->> 'contact_id', channel) AS first_ms
+    FROM alert_attempts
+    WHERE tenant_id = $1 AND alert_id = $2 AND attempt ->> 'purpose' = $3
+    ORDER BY attempt ->> 'contact_id', channel, array_position($4::text[], status) DESC NULLS LAST,
+             (attempt ->> 'created_ms')::bigint, attempt_id
+) reached
+ORDER BY first_ms, attempt_id
+LIMIT $5
 
 -- name: events
-SELECT version, at_ms, actor, what, arrow, detail
+-- The newest first, before the event $3.
+SELECT event_id, version, at_ms, actor, what, arrow, detail
 FROM alert_events
-WHERE tenant_id = $1 AND alert_id = $2
-ORDER BY event_id
-LIMIT $3
+WHERE tenant_id = $1 AND alert_id = $2 AND ($3::bigint IS NULL OR event_id < $3)
+ORDER BY event_id DESC
+LIMIT $4
 
 -- name: presses
-SELECT press FROM alert_presses WHERE tenant_id = $1 AND alert_id = $2 ORDER BY received_ms, sos_id LIMIT $3
+-- The newest first.
+SELECT press
+FROM alert_presses
+WHERE tenant_id = $1 AND alert_id = $2
+ORDER BY received_ms DESC, sos_id DESC
+LIMIT $3
 
 -- name: horizon
 -- The transactions from here on may not have ended: whatever they change is seen by a later look only.

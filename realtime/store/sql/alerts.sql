@@ -70,7 +70,10 @@ SELECT alert, policy_copy FROM alerts WHERE alert_id = ANY ($1::uuid[])
 SELECT alert_id, attempt FROM alert_attempts WHERE alert_id = ANY ($1::uuid[])
 
 -- name: history_of_all
-SELECT alert_id, at_ms, what, actor::text AS actor FROM alert_events WHERE alert_id = ANY ($1::uuid[])
+-- Of these alerts what happened at one of these times: not a history of thousands of presses.
+SELECT alert_id, at_ms, what, actor::text AS actor
+FROM alert_events
+WHERE alert_id = ANY ($1::uuid[]) AND at_ms = ANY ($2::bigint[])
 
 -- name: attempts
 SELECT attempt FROM alert_attempts WHERE alert_id = $1 ORDER BY attempt_id

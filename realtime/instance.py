@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from realtime.admission import POLL_S, Admission
 from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
 from realtime.api.context import ApiContext
+from realtime.api.ports import Condition
 from realtime.api.routes import add_api
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator
@@ -203,16 +204,17 @@ class Instance:
         add_hooks(app, HookDesk(engine.intake, engine.standby.intake, engine.standby.book), self.settings)
         return app
 
-    def health(self) -> Mapping[str, bool | str]:
+    def health(self) -> Condition:
         """Ready once the store was seen with a schema that fits, until the drain. An engine that becomes
         unavailable later does not take the instance out: live viewing goes on without Postgres, acknowledging
         without Redis.
         """
-        return {
+        checks = {
             "started": self._vitals.ready,
             "schema": schema_check(self.db),
             "serving": not self.gateway.draining,
         }
+        return Condition(checks, self.alerts.standby.store_faults.warnings())
 
     async def _start(self) -> None:
         self.admission.start()

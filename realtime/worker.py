@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import asyncpg
@@ -19,6 +19,7 @@ from realtime import metrics
 from realtime.admission import Admission
 from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
+from realtime.api.ports import Condition
 from realtime.api.routes import add_worker_api
 from realtime.api.sos import SosDesk
 from realtime.auth import Authenticator
@@ -95,7 +96,7 @@ class Worker:
             wall_clock_ms,
             is_online=online_in(self._state),
             keep=lambda tried: self._standby.outcomes.keep(tried),
-            journal=lambda: self._standby.importer.beat(),
+            detail=lambda: self._standby.beat(),
             audit_every_s=audit_every_s,
         )
         self._standby = Standby(
@@ -158,14 +159,15 @@ class Worker:
         finally:
             await worker._stop()
 
-    def health(self) -> Mapping[str, bool | str]:
+    def health(self) -> Condition:
         """A worker is ready while its jobs run, until the drain, unless the schema is known not to fit."""
         working = bool(self._tasks) and not any(task.done() for task in self._tasks)
-        return {
+        checks = {
             "working": working and self._work.is_delivering,
             "schema": schema_check(self._db),
             "serving": not self._draining,
         }
+        return Condition(checks, self._standby.store_faults.warnings())
 
     async def drain(self) -> None:
         """Stop being ready, serve until the balancer has noticed, let messages on their way arrive."""

@@ -16,17 +16,23 @@ async def healthz(call: AboutCall) -> Healthy:
 
 
 async def readyz(call: AboutCall) -> Ready:
-    """200 when every check is fine; else 503 naming those that are not, with what is known of the reason."""
-    found = dict(call.health())
+    """200 when every check is fine; else 503 naming those that are not, with what is known of the reason.
+
+    Either names what an operator has to mend.
+    """
+    condition = call.health()
+    found = dict(condition.checks)
     checks = {name: state is True for name, state in found.items()}
     failing = sorted(name for name, fine in checks.items() if not fine)
     if failing:
         details = {name: state for name, state in found.items() if isinstance(state, str)}
-        extra = {"details": details} if details else {}
+        extra: dict[str, object] = {"details": details} if details else {}
+        if condition.warnings:
+            extra["warnings"] = dict(condition.warnings)
         raise Refused(
             Code.UNAVAILABLE, f"not ready: {', '.join(failing)}", retry_after_s=1, checks=checks, **extra
         )
-    return Ready(checks=checks)
+    return Ready(checks=checks, warnings=dict(condition.warnings))
 
 
 async def metrics_text(call: AboutCall) -> web.StreamResponse:

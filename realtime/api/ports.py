@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
+from msgspec import Struct
+
 from geo.position import Point
 from realtime.auth import Principal
 from realtime.safety.erasing import Proof
@@ -75,8 +77,17 @@ class Limiter(Protocol):
         """The same of who is nobody yet, by their address."""
 
 
-class Health(Protocol):
-    """What this process can reach right now, draining included."""
+class Condition(Struct, frozen=True):
+    """The state of a process, draining included."""
 
-    def __call__(self) -> Mapping[str, bool | str]:
-        """Name of a check → True when it is fine; else False, or a text that says why not."""
+    checks: Mapping[str, bool | str]
+    """Name of a check → True when it is fine; else False, or a text that says why not."""
+    warnings: Mapping[str, str] = {}
+    """What an operator has to mend and what takes no traffic from this process, by name."""
+
+
+class Health(Protocol):
+    """What this process can reach right now."""
+
+    def __call__(self) -> Condition:
+        """The state of this process now."""

@@ -336,3 +336,5 @@ class Ready(Struct, kw_only=True):
 
     ok: Ok = True
     checks: dict[str, bool]
+    warnings: dict[str, str] = {}
+    """What an operator has to mend although the process takes traffic."""

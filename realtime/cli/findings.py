@@ -18,9 +18,10 @@ from realtime.engines.probe import http_status
 from realtime.fanout.redisurl import cluster_url
 from realtime.protocol import Refused
 from realtime.settings import Settings
-from realtime.store import durability, schema, upkeep
+from realtime.store import audit, durability, schema, upkeep
 from realtime.store.database import Database
 from realtime.store.migration import MigrationError, migrations
+from realtime.store.queries import load
 from realtime.urls import without_login
 
 CLOCK_SKEW_MAX_S = 1.0
@@ -99,6 +100,8 @@ async def postgres(settings: Settings) -> list[Finding]:
         async with _connected(url) as connection:
             found = [await _version(connection), await _login_role(connection), await _clock(connection)]
             found.append(await _schema(connection))
+            if not found[-1].is_fault:
+                found.append(await _alert_store(connection))
         return found if found[-1].is_fault else [*found, *await _storage(settings)]
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         why = _why(problem)
@@ -219,6 +222,20 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
     """Whether the schema is the one that this release needs; a process is not ready on another."""
     found = await schema.read(connection, migrations())
     return Finding("schema", str(found), found.advice)
+
+
+async def _alert_store(connection: asyncpg.Connection) -> Finding:
+    """Whether statements about alerts have failed in running processes."""
+    rows = await connection.fetch(load("audit")["beats"], audit.REMEMBERED_MS)
+    failed = [beat for beat in map(audit.beat_of, rows) if beat.detail.store_faults.recent]
+    if not failed:
+        return Finding("alert store", "no statement about alerts failed in the last five minutes")
+    names = ", ".join(f"{beat.process} ({beat.detail.store_faults.recent})" for beat in failed)
+    return Finding(
+        "alert store",
+        f"postgres fails statements about alerts: {names}",
+        "look for the error class in the log of that process; alerts go through its journal meanwhile",
+    )
 
 
 async def _storage(settings: Settings) -> list[Finding]:

@@ -25,7 +25,7 @@ from realtime.settings import Settings
 from realtime.store import devices
 from realtime.store.alert_reads import ChangedAlerts
 from realtime.store.alerts import PostgresLedger
-from realtime.store.audit import WEB, BeatDetail
+from realtime.store.audit import WEB
 from realtime.store.database import Database
 
 
@@ -67,9 +67,7 @@ class AlertEngine:
         self.intake: Final[Intake] = self.standby.intake
         self.answering: Final = Answering(self.intake, now_ms)
         self.told: Final = Told(alerts_db, self.standby.cases)
-        self._pulse: Final = Pulse(
-            alerts_db, f"web-{settings.instance_name}", WEB, lambda: BeatDetail(self.standby.importer.beat())
-        )
+        self._pulse: Final = Pulse(alerts_db, f"web-{settings.instance_name}", WEB, self.standby.beat)
 
     async def _prune(self, tenant: str, token: str) -> None:
         await devices.prune(self._db, token)

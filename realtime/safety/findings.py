@@ -35,6 +35,8 @@ class Kind(StrEnum):
     """A worker, or an instance with SOS on its disk, has not been heard, and was not told to stop."""
     JOURNAL = "journal"
     """SOS are on a process's disk although the database is there."""
+    STORE_FAULTS = "store_faults"
+    """Postgres answers and fails statements about alerts for a process."""
     MASS_SILENCE = "mass_silence"
     """Many drivers of a tenant are silent at once; their contacts are told unless it is dismissed in time."""
 
@@ -70,6 +72,9 @@ def findings(seen: Seen) -> list[Finding]:
         oldest_ms = beat.detail.journal.oldest_ms
         if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
             found[Kind.JOURNAL].append((beat.process, oldest_ms))
+        failed_ms = beat.detail.store_faults.last_ms
+        if failed_ms is not None and seen.now_ms - beat.beat_ms <= SILENT_MS:
+            found[Kind.STORE_FAULTS].append((beat.process, failed_ms))
     found[Kind.MASS_SILENCE] = [(silence.tenant, silence.since_ms) for silence in seen.silences]
     return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
 

@@ -32,8 +32,10 @@ from realtime.safety.ports import Kept
 from realtime.safety.reach import Reach
 from realtime.safety.sealed import JOURNAL, local_key
 from realtime.safety.shadow import Shadow
+from realtime.safety.store_faults import StoreFaults
 from realtime.settings import Settings
 from realtime.store.alerts import PostgresLedger
+from realtime.store.audit import BeatDetail
 from realtime.store.circumstances import operator_of
 from realtime.store.database import Database
 from realtime.store.hooks import HookBook
@@ -134,6 +136,7 @@ class Standby:
             fails=ledger.faults.fails,
         )
         self.cases: Final = LocalCases(local)
+        self.store_faults: Final = StoreFaults(now_ms)
         self.place: Final = JournalPlace(disk, self.importer)
         self._dispatcher: Final = Dispatcher(
             local,
@@ -166,6 +169,10 @@ class Standby:
         await self.peers.stop()
         await self.reach.stop()
         await self._disk.close()
+
+    def beat(self) -> BeatDetail:
+        """What this process says of itself with each beat."""
+        return BeatDetail(self.importer.beat(), self.store_faults.recent())
 
     def _back(self) -> None:
         """Postgres answers again."""

@@ -23,7 +23,7 @@ from realtime.safety.timers import IsOnline, SafetyTimers
 from realtime.settings import Settings
 from realtime.store import codes, devices, hooks
 from realtime.store.alerts import PostgresLedger
-from realtime.store.audit import WORKER, BeatDetail, JournalBeat
+from realtime.store.audit import WORKER, BeatDetail
 from realtime.store.database import Database
 
 FORGET_S: Final = 3_600.0
@@ -43,7 +43,8 @@ class Job:
 class SafetyWork:
     """Starts with `start`; ends with `stop_delivering`, which lets messages on their way arrive, and `close`.
 
-    ``journal``: what waits on this process's disk. ``keep``: where outcomes go with Postgres away.
+    ``detail``: what this process says of itself with each beat. ``keep``: where outcomes go that Postgres
+    does not take.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class SafetyWork:
         *,
         is_online: IsOnline | None = None,
         keep: Keep | None = None,
-        journal: Callable[[], JournalBeat] = JournalBeat,
+        detail: Callable[[], BeatDetail] = BeatDetail,
         audit_every_s: float = AUDIT_S,
     ) -> None:
         self._db: Final = db
@@ -86,7 +87,7 @@ class SafetyWork:
             tell=self._operator.tell if settings.operator_webhook_url else None,
             heartbeat=self._operator.call if settings.heartbeat_url else None,
         )
-        self._pulse: Final = Pulse(db, name, WORKER, lambda: BeatDetail(journal()))
+        self._pulse: Final = Pulse(db, name, WORKER, detail)
 
     @property
     def is_delivering(self) -> bool:

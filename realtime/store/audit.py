@@ -34,10 +34,19 @@ class JournalBeat(Struct, frozen=True):
     oldest_ms: int | None = None
 
 
+class StoreFaultBeat(Struct, frozen=True):
+    """Statements about alerts that Postgres has failed for a process although it answers."""
+
+    recent: int = 0
+    """In the last five minutes."""
+    last_ms: int | None = None
+
+
 class BeatDetail(Struct, frozen=True):
     """What a process says of itself with each beat."""
 
     journal: JournalBeat = JournalBeat()
+    store_faults: StoreFaultBeat = StoreFaultBeat()
 
 
 class Beat(Struct, frozen=True):
@@ -98,7 +107,7 @@ async def look(db: Database, hanging_ms: int, max_rows: int = LOOKED_AT) -> Seen
         alerts=tuple(alert_of(row) for row in alerts),
         hanging=tuple(Hanging(row["alert_id"], row["since_ms"]) for row in hanging),
         sent=tuple(attempt_of(row) for row in sent),
-        beats=tuple(_beat(row) for row in beats),
+        beats=tuple(beat_of(row) for row in beats),
         waiting={row["channel"]: row["waiting"] for row in waiting},
         silences=tuple(MassSilence(row["tenant_id"], row["timers"], row["since_ms"]) for row in held),
     )
@@ -116,6 +125,7 @@ async def end_beat(db: Database, process: str) -> None:
         await connection.execute(_SQL["end_beat"], process)
 
 
-def _beat(row: asyncpg.Record) -> Beat:
+def beat_of(row: asyncpg.Record) -> Beat:
+    """A row of ``beats``."""
     detail = msgspec.json.decode(row["detail"], type=BeatDetail)
     return Beat(row["process"], row["role"], row["beat_ms"], detail)

@@ -22,6 +22,7 @@ from geo.position import Point
 from realtime.admission import Admission
 from realtime.api.context import ApiContext
 from realtime.api.limits import REQUEST_LIMITS, RequestLimits
+from realtime.api.ports import Condition
 from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.api.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
 from realtime.auth import Authenticator, Principal, ShareGrant, mint
@@ -56,6 +57,7 @@ class Fakes:
     rows: dict[tuple[str, str], list[tuple[str, UUID | str, Point, int]]] = field(default_factory=dict)
     presence: dict[tuple[str, str], dict[str, dict[str, Any]]] = field(default_factory=dict)
     checks: dict[str, bool] = field(default_factory=lambda: {"postgres": True, "redis": True})
+    warnings: dict[str, str] = field(default_factory=dict)
     failures: dict[str, BaseException] = field(default_factory=dict)
     submitted: list[tuple[Principal, bytes]] = field(default_factory=list)
     limited: list[tuple[str, str]] = field(default_factory=list)
@@ -123,9 +125,9 @@ class Fakes:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000 + self.ahead_ms
 
-    def health(self) -> Mapping[str, bool]:
+    def health(self) -> Condition:
         self._fail("health")
-        return self.checks
+        return Condition(self.checks, self.warnings)
 
 
 @dataclass

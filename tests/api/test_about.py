@@ -3,6 +3,7 @@
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from realtime.api.ports import Condition
 from realtime.api.routes import add_worker_api
 from realtime.api.sos import SosDesk
 from realtime.settings import Settings
@@ -10,12 +11,16 @@ from tests.api.harness import Api, Fakes
 
 
 async def test_ready_names_what_is_away_and_alive_does_not_care(api: Api) -> None:
-    assert (await api.get("/readyz", None)).json == {"ok": True, "checks": {"postgres": True, "redis": True}}
+    ready = {"ok": True, "checks": {"postgres": True, "redis": True}, "warnings": {}}
+    assert (await api.get("/readyz", None)).json == ready
+    api.fakes.warnings = {"alert_store": "postgres failed 3 statements"}
+    assert (await api.get("/readyz", None)).json == ready | {"warnings": api.fakes.warnings}
     api.fakes.checks = {"postgres": True, "redis": False, "serving": False}
     reply = await api.get("/readyz", None)
     assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "unavailable", "1")
     assert reply.json["error"]["message"] == "not ready: redis, serving"
     assert reply.json["error"]["checks"] == {"postgres": True, "redis": False, "serving": False}
+    assert reply.json["error"]["warnings"] == api.fakes.warnings
     assert (await api.get("/healthz", None)).json == {"ok": True}
 
 
@@ -43,7 +48,7 @@ def desk() -> SosDesk:
 
 async def test_a_worker_answers_about_itself_and_takes_an_sos_and_that_is_all() -> None:
     app = web.Application()
-    add_worker_api(app, desk(), lambda: {"postgres": False})
+    add_worker_api(app, desk(), lambda: Condition({"postgres": False}))
     async with TestClient(TestServer(app)) as client:
         assert (await client.get("/healthz")).status == 200
         assert (await client.get("/readyz")).status == 503

@@ -18,7 +18,7 @@ from realtime.safety.findings import (
     Kind,
     findings,
 )
-from realtime.store.audit import Beat, BeatDetail, Hanging, JournalBeat, Seen
+from realtime.store.audit import Beat, BeatDetail, Hanging, JournalBeat, Seen, StoreFaultBeat
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
 NOW_MS = 10_000_000
@@ -111,6 +111,16 @@ def test_sos_left_on_a_disk_are_found_once_they_are_old() -> None:
     beats = beat("w1", JOURNAL_MS + 1), beat("w2", JOURNAL_MS), beat("w3", JOURNAL_MS + 1, waiting=0)
     (finding,) = findings(seen(beats=beats))
     assert (finding.kind, finding.ids) == (Kind.JOURNAL, ("w1",))
+
+
+def test_a_living_process_whose_statements_fail_is_named() -> None:
+    def beat(name: str, beat_ms: int, failed_ms: int | None) -> Beat:
+        return Beat(name, "web", beat_ms, BeatDetail(store_faults=StoreFaultBeat(3, failed_ms)))
+
+    silent_ms = NOW_MS - SILENT_MS - 1
+    beats = beat("w1", NOW_MS, NOW_MS - 9), beat("w2", NOW_MS, None), beat("w3", silent_ms, silent_ms)
+    (finding,) = findings(seen(beats=beats))
+    assert (finding.kind, finding.ids, finding.since_ms) == (Kind.STORE_FAULTS, ("w1",), NOW_MS - 9)
 
 
 def test_many_are_counted_and_the_oldest_are_named() -> None:

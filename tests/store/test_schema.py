@@ -19,7 +19,8 @@ from realtime.cli.findings import postgres
 from realtime.instance import Instance, InstanceTimings
 from realtime.settings import Settings
 from realtime.store.migrate import migrate
-from realtime.store.migration import FOLDER, Migration, migrations
+from realtime.store.migration import Migration, migrations
+from realtime.store.queries import load
 from realtime.store.schema import SchemaCode, judge
 from realtime.worker import Worker
 from tests.api.harness import served
@@ -60,9 +61,13 @@ async def leave_empty(url: str, folder: Path) -> None:
 
 async def leave_older(url: str, folder: Path) -> None:
     """All migrations but the last have run."""
-    for path in sorted(FOLDER.glob("*.sql"))[:-1]:
-        (folder / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    await migrate(Settings(database_url=url), folder)
+    statements = load("migrate")
+    connection = await asyncpg.connect(url)
+    await connection.execute(statements["make_record"])
+    for migration in migrations()[:-1]:
+        await connection.execute(migration.sql)
+        await connection.execute(statements["record"], migration.number, migration.name, migration.checksum)
+    await connection.close()
 
 
 async def leave_newer(url: str, folder: Path) -> None:

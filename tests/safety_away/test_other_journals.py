@@ -13,7 +13,7 @@ from realtime.safety.intake import IntakeTimes
 from realtime.store import alert_reads
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PATIENT, Bounds, Process, settled
-from tests.safety_away.test_postgres_faults import FAIL, broken
+from tests.safety_away.test_postgres_faults import ERRORS, FAIL, broken
 
 QUICK = Bounds(IntakeTimes(ask_s=PATIENT.times.ask_s, unsure_s=0.2))
 
@@ -27,6 +27,15 @@ def kept_elsewhere(process: Process, press: Press) -> UUID:
 
 async def is_in_postgres(process: Process, alert_id: UUID) -> bool:
     return await alert_reads.get(process.db, "t1", alert_id) is not None
+
+
+async def unknown(process: Process, tenant: str, alert_id: UUID) -> Code | None:
+    """How an answer to an alert is refused that ``tenant`` does not have; None: as not found."""
+    try:
+        assert await process.intake.apply(tenant, alert_id, Acknowledged(OLGA, "api")) is None
+    except Refused as refused:
+        return refused.code
+    return None
 
 
 @pytest.mark.parametrize("bounds", [QUICK], ids=["quick"])
@@ -86,20 +95,27 @@ async def test_a_cancel_right_after_the_press_finds_the_alert_of_another_process
 
 @pytest.mark.parametrize("bounds", [QUICK], ids=["quick"])
 @pytest.mark.parametrize("table", ["alerts", "alert_presses", "alert_events", "alert_attempts"])
-async def test_an_answer_to_an_alert_of_postgres_is_kept_whatever_table_fails(
-    process: Process, database_url: str, table: str
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(code, id=name, marks=() if name == "data corrupted" else pytest.mark.long)
+        for name, code in ERRORS.items()
+    ],
+)
+async def test_an_answer_to_an_alert_of_postgres_is_kept_whatever_table_fails_and_how(
+    process: Process, database_url: str, table: str, code: str
 ) -> None:
     taken = await process.intake.press(process.press())
     alert_id = taken.alert.alert_id
     await process.shadow.beat()
     owner = await asyncpg.connect(database_url, timeout=20)
     await owner.execute(FAIL)
-    async with broken(owner, table, "XX001"):
+    async with broken(owner, table, code):
         shown = await process.intake.get("t1", alert_id)
         found = await process.intake.find("t1", "d1", taken.alert.sos_id)
         case = await process.intake.case(alert_id)
         applied = await process.intake.apply("t1", alert_id, Acknowledged(OLGA, "api"))
-        assert await process.intake.apply("t2", alert_id, Acknowledged(OLGA, "api")) is None
+        assert await unknown(process, "t2", alert_id) == await unknown(process, "t2", uuid4())
     await owner.close()
     assert shown is not None
     assert found is not None
@@ -111,7 +127,7 @@ async def test_an_answer_to_an_alert_of_postgres_is_kept_whatever_table_fails(
         return alert_id not in process.journal.kept or alert_id in process.others.turns
 
     assert await settled(acts)
-    await process.importer.round()
+    await process.back()
     assert process.journal.kept == {}
     stored = await alert_reads.get(process.db, "t1", alert_id)
     assert stored is not None

@@ -1,12 +1,15 @@
 """Which attempt is claimed when, and whose word of it counts: the same in every ledger. Pure."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from alerts.alert import Alert, Kind
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Purpose, Status
 from alerts.case import Case
-from alerts.policy import Contact, PolicyCopy
+from alerts.policy import OPERATOR, Contact, PolicyCopy
 
 _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
@@ -14,6 +17,43 @@ _UNSENT: Final = _CLAIMABLE
 _ABSENT: Final = "absent"
 _ASKED: Final = frozenset({Channel.SMS, Channel.CALL})
 """Ways whose provider can be asked whether it has a message."""
+_PRESSED: Final = frozenset({Kind.SOS, Kind.CRASH, Kind.FALL})
+"""Kinds that a driver or a phone raises. A timer's alerts come a thousand at once and never hold one back."""
+OPERATOR_HOST: Final = "*operator"
+"""Host of the operator's own webhook: no contact can name it, whatever host the settings give."""
+UNKNOWN_HOST: Final = "*unknown"
+"""Host of a URL without one, which its notifier refuses."""
+SOS_URGENCY: Final = 0
+
+
+class Lane(Struct, frozen=True):
+    """Whose messages share slots, breaker and budget with an attempt."""
+
+    channel: Channel
+    tenant: str
+    is_sos: bool
+    """Whether it may use the slots that are reserved for SOS."""
+    host: str | None = None
+    """Of a webhook; None for every other channel, which has one provider."""
+
+
+def lane_of(attempt: Attempt, alert: Alert, contact: Contact) -> Lane:
+    """Return the lane of ``attempt``, a message of ``alert`` to ``contact``."""
+    is_sos = urgency(attempt, alert) == SOS_URGENCY
+    return Lane(attempt.channel, attempt.tenant, is_sos, host_of(attempt, contact))
+
+
+def host_of(attempt: Attempt, contact: Contact) -> str | None:
+    """Return the host that a webhook is sent to, lower case and without a port; None for other channels."""
+    if attempt.channel is not Channel.WEBHOOK:
+        return None
+    if attempt.contact_id == OPERATOR:
+        return OPERATOR_HOST
+    try:
+        host = urlsplit(contact.webhook_url or "").hostname
+    except ValueError:
+        host = None
+    return (host or "").rstrip(".") or UNKNOWN_HOST
 
 
 def claim_ms(attempt: Attempt) -> int | None:
@@ -25,13 +65,22 @@ def claim_ms(attempt: Attempt) -> int | None:
     return attempt.due_ms
 
 
-def urgency(attempt: Attempt, drill: bool) -> int:
-    """Who is claimed first; smaller is sooner. A cry for help waits for nothing else."""
+def urgency(attempt: Attempt, alert: Alert) -> int:
+    """Return which attempt is claimed first; smaller is sooner. There are five cases:
+
+    0. an SOS, to its contacts or, when they are exhausted, to the operator;
+    1. the same of a timer's alert;
+    2. everything else that is said about a real alert;
+    3. a drill;
+    4. a code that verifies an address.
+    """
     if attempt.purpose is Purpose.CODE:
+        return 4
+    if alert.drill:
         return 3
-    if drill:
+    if attempt.purpose not in _FIRST:
         return 2
-    return 0 if attempt.purpose in _FIRST else 1
+    return SOS_URGENCY if alert.kind in _PRESSED else 1
 
 
 def leased(attempt: Attempt, by: str, until_ms: int) -> Attempt:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from alerts.alert import Alert, Press
 from alerts.attempt import Attempt, Channel, Outcome, StatusReport, Unsure
+from alerts.claims import Lane
 from alerts.policy import Circumstances, Contact, PolicyCopy
 
 Durability = Literal["committed", "replicated", "local"]
@@ -46,6 +47,46 @@ class Job(Struct, frozen=True):
     """The number has said STOP since the alert took it along."""
 
 
+class Wanted(Struct, frozen=True):
+    """How many attempts of ``channel`` one claim may lease: ``most``, and SOS alone where ``only_sos``."""
+
+    channel: Channel
+    most: int
+    only_sos: bool = False
+
+
+class FullLanes(Struct, frozen=True):
+    """Lanes that take nothing now, so that a ledger need not read what waits in them.
+
+    A hint: `Reservation.take` decides. ``tenants``: of (channel, tenant). ``hosts``: of (tenant, host), the
+    tenant empty when the host is full for all. ``…_but_sos``: those that take an SOS.
+    """
+
+    tenants: frozenset[tuple[Channel, str]] = frozenset()
+    tenants_but_sos: frozenset[tuple[Channel, str]] = frozenset()
+    hosts: frozenset[tuple[str, str]] = frozenset()
+    hosts_but_sos: frozenset[tuple[str, str]] = frozenset()
+
+
+class Reservation(Protocol):
+    """The slots of one claim. A ledger leases no attempt that `take` has not given a slot."""
+
+    @property
+    def wanted(self) -> Sequence[Wanted]:
+        """The channels with free slots; a positive number each."""
+
+    @property
+    def full(self) -> FullLanes:
+        """What can be passed over."""
+
+    def take(self, attempt_id: UUID, lane: Lane) -> bool:
+        """Take a slot for an attempt that is about to be leased; False when there is none for its lane.
+
+        Does not wait. Asked again for the same attempt (a transaction that is repeated) it says the same and
+        takes no second slot.
+        """
+
+
 class Ledger(Protocol):
     """Where cases live: `realtime.store.alerts` in Postgres, `alerts.journal` in a file while that is away.
 
@@ -75,8 +116,10 @@ class Ledger(Protocol):
     async def anything_due(self) -> bool:
         """Whether an alert or an attempt waits for somebody."""
 
-    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
-        """Due attempts, and those in `sending` whose lease is over, leased to ``by``.
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+        """Due attempts, and those in `sending` whose lease is over, leased to ``by``, an SOS first.
+
+        Each has a slot of ``slots``; what has none stays for the next claim, here or in another process.
 
         They are committed as ``sending`` when this returns. A job's attempt has the status from before: DUE
         is to be sent; SENDING (a take-over) and UNSURE (a lost reply) are to be looked up first, and so is

@@ -169,6 +169,9 @@ SENDING: Final = gauges("wayguard_alert_sending", "messages on their way to a pr
 BREAKER: Final = gauges(
     "wayguard_provider_breaker", "a channel's breaker: 0 closed, 1 half open, 2 open", channel=CHANNELS
 )
+WEBHOOK_HOSTS_DOWN: Final = gauge(
+    "wayguard_webhook_hosts_down", "hosts of webhooks, tenant by tenant, whose breaker is open"
+)
 UNRECORDED: Final = gauge(
     "wayguard_alert_unrecorded", "outcomes in memory alone, the ledger and the journal being away"
 )

@@ -62,13 +62,21 @@ class Breaker:
             return wanted
         return min(1, wanted) if state is BreakerState.HALF_OPEN and not self._probing else 0
 
-    def began(self, now_s: float) -> None:
-        """A call begins; there was room for it."""
-        self._probing = self.state(now_s) is BreakerState.HALF_OPEN
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is closed and has counted no strike."""
+        return self._until_s is None and not self._strikes
 
-    def abandoned(self) -> None:
+    def began(self, now_s: float) -> bool:
+        """A call begins; there was room for it. Whether it is the one that probes a half-open breaker."""
+        is_probe = self.state(now_s) is BreakerState.HALF_OPEN
+        self._probing = self._probing or is_probe
+        return is_probe
+
+    def abandoned(self, is_probe: bool = True) -> None:
         """A call that had begun said nothing about the provider, since none was made."""
-        self._probing = False
+        if is_probe:
+            self._probing = False
 
     def well(self) -> None:
         """The provider answered as one that works."""
@@ -77,10 +85,15 @@ class Breaker:
         self._until_s = None
         self._probing = False
 
-    def struck(self, now_s: float, retry_after_s: float | None = None) -> None:
-        """The provider failed; ``retry_after_s`` when it said for how long it will."""
+    def struck(self, now_s: float, retry_after_s: float | None = None, *, is_probe: bool = True) -> None:
+        """The provider failed; ``retry_after_s`` when it said for how long it will.
+
+        ``is_probe``: False for a call that began before the breaker opened: another may be probing now.
+        """
         self._strikes += 1
-        was_probing, self._probing = self._probing, False
+        was_probing = self._probing and is_probe
+        if is_probe:
+            self._probing = False
         if retry_after_s is not None:
             self._open(now_s, min(max(retry_after_s, 0.0), self._longest_pause_s))
         elif was_probing:

@@ -2,23 +2,26 @@
 of it.
 
 Each round: `Ledger.advance`, then `Ledger.claim` for the channels that have free slots and whose breaker lets
-calls through. A round follows at once when there was more than it could take, when somebody calls `wake` (a
-press in this process, an outcome recorded, a slot given back), and otherwise after at most ``poll_s``.
+calls through. The slots are taken while the ledger picks (`alerts.delivery.reservation`): dispatchers that
+share them never count on the same ones. A round follows at once when there was more than it could take, when
+`wake` is called (a press in this process, an outcome recorded, a slot given back), and otherwise after at
+most ``poll_s``.
 """
 
 import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from alerts.attempt import Channel
-from alerts.delivery.breaker import BreakerState
 from alerts.delivery.meter import Meter, NoMeter
 from alerts.delivery.recorder import TRIES, Keep, Recorder
+from alerts.delivery.reservation import SlotReservation
 from alerts.delivery.trying import Bounds, tried
-from alerts.delivery.ways import Way, down
+from alerts.delivery.ways import Permit, Way, down
 from alerts.ports import Away, Job, Ledger
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Dispatcher:
     monotonic seconds, which go on while the process is frozen. ``keep``: where outcomes go when the
     ledger is away. ``settling_s``: for how long nothing is done when the ledger is back, so that what was
     done without it can be brought in. ``max_record_tries``: how often one outcome is recorded at most.
+    ``away_poll_s``: from one round to the next while the ledger is unavailable.
     """
 
     def __init__(
@@ -61,12 +65,14 @@ class Dispatcher:
         keep: Keep | None = None,
         settling_s: float = 0.0,
         max_record_tries: int = TRIES,
+        away_poll_s: float = AWAY_POLL_S,
     ) -> None:
         self._ledger: Final = ledger
         self._by: Final = by
         self._timeout_s: Final = timeout_s
         self._lease_s: Final = lease_s
         self._poll_s: Final = poll_s
+        self._away_poll_s: Final = away_poll_s
         self._clock: Final = clock
         self._jitter: Final = jitter
         self._meter: Final = meter or NoMeter()
@@ -137,11 +143,11 @@ class Dispatcher:
             except (Away, TimeoutError):
                 self._was_away = True
                 self._meter.turned(away=True)
-                pause_s = AWAY_POLL_S
+                pause_s = self._away_poll_s
             except Exception as error:
                 log.error("a round of delivery failed: %s", type(error).__name__)
                 self._meter.turned(away=True)
-                pause_s = AWAY_POLL_S
+                pause_s = self._away_poll_s
             if not self._stopping:
                 await self._rest(pause_s * (0.8 + self._jitter() / 5))
 
@@ -165,51 +171,44 @@ class Dispatcher:
         self._tell(now_s)
         async with asyncio.timeout(LEDGER_TIMEOUT_S):
             advanced = await self._ledger.advance(ADVANCE_LIMIT, down(self._ways, now_s))
-        more = advanced >= ADVANCE_LIMIT
-        for channels, limit in self._groups():
-            if self._stopping:
-                return False
-            more |= await self._claim(channels, limit)
-        return more
+        if self._stopping:
+            return False
+        more = await self._claim()
+        return more or advanced >= ADVANCE_LIMIT
 
-    def _groups(self) -> list[tuple[list[Channel], int]]:
-        """What to claim: the channels with room, together, as many as the fullest has room for; apart from
-        them, one each of those whose breaker wants to see whether the provider is back.
-        """
-        now_s = self._clock()
-        rooms = {channel: way.room(now_s) for channel, way in self._ways.items()}
-        probes = [
-            channel
-            for channel, way in self._ways.items()
-            if rooms[channel] and way.breaker.state(now_s) is not BreakerState.CLOSED
-        ]
-        usual = [channel for channel, room in rooms.items() if room and channel not in probes]
-        groups = [([channel], 1) for channel in probes]
-        if usual:
-            groups.insert(0, (usual, min(rooms[channel] for channel in usual)))
-        return groups
-
-    async def _claim(self, channels: list[Channel], limit: int) -> bool:
+    async def _claim(self) -> bool:
         """Claim and begin; whether there may be more."""
-        claimed_s = self._clock()  # before the claim: the lease begins somewhere within it
-        async with asyncio.timeout(LEDGER_TIMEOUT_S):
-            jobs = await self._ledger.claim(self._by, channels, limit, self._lease_s)
-        bounds = Bounds(self._clock, claimed_s + self._lease_s - MARGIN_S, self._timeout_s)
-        for job in jobs:
-            way = self._ways[job.attempt.channel]
-            way.begin(self._clock())
-            task = asyncio.ensure_future(self._deliver(way, job, bounds))
-            self._sending.add(task)
-            task.add_done_callback(self._done)
-        return len(jobs) >= limit
+        with SlotReservation(self._ways, self._clock) as slots:
+            if not slots.wanted:
+                return False
+            claimed_s = self._clock()  # before the claim: the lease begins somewhere within it
+            async with asyncio.timeout(LEDGER_TIMEOUT_S):
+                jobs = await self._ledger.claim(self._by, slots, self._lease_s)
+            bounds = Bounds(self._clock, claimed_s + self._lease_s - MARGIN_S, self._timeout_s)
+            for job in jobs:
+                permit = slots.hand_over(job.attempt.attempt_id)
+                if permit is None:  # it is left to its lease: nothing is sent without a slot
+                    log.error("a ledger leased an attempt without a slot")
+                    continue
+                self._begin(job, permit, bounds)
+            claimed = Counter(job.attempt.channel for job in jobs)
+            is_cut_off = any(claimed[one.channel] >= one.most for one in slots.wanted)
+            return is_cut_off or bool(jobs and slots.refused)
 
-    async def _deliver(self, way: Way, job: Job, bounds: Bounds) -> None:
+    def _begin(self, job: Job, permit: Permit, bounds: Bounds) -> None:
+        task = asyncio.ensure_future(self._deliver(job, permit, bounds))
+        self._sending.add(task)
+        task.add_done_callback(self._done)
+        # A task that is cancelled before it has begun runs none of its own code.
+        task.add_done_callback(lambda _: permit.end(None, self._clock()))
+
+    async def _deliver(self, job: Job, permit: Permit, bounds: Bounds) -> None:
         found = None
         try:
-            found = await tried(way, job, bounds, self._meter)
+            found = await tried(self._ways[job.attempt.channel], job, bounds, self._meter)
         finally:
             asked = found is not None and found.report is None and found.is_asked
-            way.end(found.outcome if asked and found else None, self._clock())
+            permit.end(found.outcome if asked and found else None, self._clock())
         if found is not None:
             await self._recorder.record(found)
 
@@ -223,3 +222,4 @@ class Dispatcher:
         for channel, way in self._ways.items():
             self._meter.breaker(channel, way.notifier.provider, way.breaker.state(now_s))
             self._meter.busy(channel, way.taken)
+            self._meter.hosts_down(channel, way.hosts_down(now_s))

@@ -36,6 +36,9 @@ class Meter(Protocol):
     def busy(self, channel: Channel, taken: int) -> None:
         """So many messages of the channel are on their way out."""
 
+    def hosts_down(self, channel: Channel, hosts: int) -> None:
+        """For so many tenants' hosts of webhooks the breaker is open."""
+
     def turned(self, away: bool) -> None:
         """The loop went round once; ``away``: it could not ask the ledger."""
 
@@ -62,6 +65,9 @@ class NoMeter:
         """Nothing."""
 
     def busy(self, channel: Channel, taken: int) -> None:
+        """Nothing."""
+
+    def hosts_down(self, channel: Channel, hosts: int) -> None:
         """Nothing."""
 
     def turned(self, away: bool) -> None:

@@ -1,6 +1,6 @@
 """One claimed attempt: what the provider knows of it, and, if that leaves it to be sent, sending it.
 
-There are five cases:
+There are six cases:
 
 1. It was never tried. Send it.
 2. It was being sent, or its reply was lost, and the provider has it. Record what the provider says.
@@ -9,6 +9,8 @@ There are five cases:
 4. It was never tried here, but another process that cannot be seen may have. Look it up: if it is there,
    record that; else send it, as a repeat unless the provider is sure that it has none.
 5. Its number has said STOP meanwhile. It is not sent, however it was tried before.
+6. Its address has had many tries that no provider accepted. It is not sent, so that its fallback is; an SOS
+   is sent all the same when it is its first try.
 
 Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
 since the time is looked at right before the call.
@@ -22,7 +24,8 @@ from typing import Any, Final
 
 import msgspec
 
-from alerts.attempt import Accepted, Outcome, Permanent, Status, StatusReport, Unsure
+from alerts.attempt import Accepted, Channel, Outcome, Permanent, Retryable, Status, StatusReport, Unsure
+from alerts.claims import SOS_URGENCY, urgency
 from alerts.delivery.meter import Found, Meter
 from alerts.delivery.ways import Way
 from alerts.ports import Job
@@ -30,6 +33,7 @@ from alerts.ports import Job
 log = logging.getLogger(__name__)
 
 OPTED_OUT: Final = "opted_out"
+TOO_MANY_TRIES: Final = "too_many_tries"
 SHORTEST_CALL_S: Final = 1.0
 """With less than this left of a lease nothing is begun."""
 
@@ -81,16 +85,42 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
             job = _with(job, repeat=True)
     if job.opted_out:
         return Tried(job, Permanent(OPTED_OUT), is_asked=False)
+    began_s, address = bounds.clock(), address_of(job)
+    if address is not None and not is_first_of_sos(job) and way.unanswered.is_spent(address, began_s):
+        return Tried(job, Permanent(TOO_MANY_TRIES), is_asked=False)
     timeout_s = bounds.left_s()
     if not timeout_s:
         meter.too_late(job.attempt.channel)
         return None
-    began_s = bounds.clock()
     outcome = await _sent(way, job, timeout_s)
+    if address is not None:
+        if isinstance(outcome, Retryable | Unsure):
+            way.unanswered.failed(address, bounds.clock())
+        else:
+            way.unanswered.accepted(address)
     if job.attempt.repeat and isinstance(outcome, Accepted | Unsure):
         outcome = msgspec.structs.replace(outcome, repeat=True)
     meter.tried(job, outcome, bounds.clock() - began_s)
     return Tried(job, outcome)
+
+
+def address_of(job: Job) -> str | None:
+    """The one address that a message goes to; None where there are several, or none."""
+    contact = job.contact
+    match job.attempt.channel:
+        case Channel.SMS | Channel.CALL:
+            return contact.phone
+        case Channel.EMAIL:
+            return contact.email
+        case Channel.WEBHOOK:
+            return contact.webhook_url
+        case Channel.SOCKET | Channel.PUSH:
+            return None
+
+
+def is_first_of_sos(job: Job) -> bool:
+    """Whether it is the first try of a message that an SOS consists of."""
+    return job.attempt.number == 1 and urgency(job.attempt, job.alert) == SOS_URGENCY
 
 
 def _with(job: Job, **changes: Any) -> Job:

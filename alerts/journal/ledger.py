@@ -22,7 +22,7 @@ from alerts import case as cases
 from alerts.alert import Alert, Press, alert_id_of
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
-from alerts.claims import claim_ms, contact_of, leased, may_settle, of_provider, urgency
+from alerts.claims import claim_ms, contact_of, lane_of, leased, may_settle, of_provider, urgency
 from alerts.clocks import settled_into
 from alerts.journal.early import EarlyWords
 from alerts.journal.file import JOURNAL_LIMITS, JournalLimits, Need
@@ -30,7 +30,7 @@ from alerts.journal.keeping import Keeping
 from alerts.journal.records import Kept, history, together
 from alerts.journal.sight import Sight
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Job, Taken
+from alerts.ports import Applied, Job, Reservation, Taken
 
 log = logging.getLogger(__name__)
 
@@ -150,31 +150,32 @@ class LocalLedger:
             due_ms is not None and due_ms <= now_ms for due_ms in waiting
         )
 
-    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
-        """Lease due attempts of what this process acts on, a cry for help first."""
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+        """Lease due attempts of what this process acts on, an SOS first."""
         if not self.sight.may_send():
             return []
         now_ms = self._now_ms()
         until_ms = now_ms + int(lease_s * 1000)
-        wanted = frozenset(channels)
+        wanted = frozenset(one.channel for one in slots.wanted)
         found = [
-            (urgency(attempt, kept.case.alert.drill), due_ms, kept, attempt)
+            (urgency(attempt, kept.case.alert), due_ms, kept, attempt)
             for kept in self._shelf.acting()
             if kept.case.alert.alert_id not in self._keeping.closing
             for attempt in kept.case.attempts.values()
             if attempt.channel in wanted and (due_ms := claim_ms(attempt)) is not None and due_ms <= now_ms
         ]
         found.sort(key=lambda one: (one[0], one[1]))
-        jobs = [
-            Job(
-                leased(attempt, by, until_ms),
-                kept.case.alert,
-                contact_of(kept.case.copy, attempt.contact_id),
-                kept.case.copy,
-                elsewhere=self.sight.is_elsewhere(kept.case.alert, now_ms),
-            )
-            for _, _, kept, attempt in found[:limit]
-        ]
+        jobs = []
+        left = {one.channel: one.most for one in slots.wanted}
+        for _, _, kept, attempt in found:
+            if not left[attempt.channel]:
+                continue
+            case = kept.case
+            contact = contact_of(case.copy, attempt.contact_id)
+            if slots.take(attempt.attempt_id, lane_of(attempt, case.alert, contact)):
+                left[attempt.channel] -= 1
+                elsewhere = self.sight.is_elsewhere(case.alert, now_ms)
+                jobs.append(Job(leased(attempt, by, until_ms), case.alert, contact, case.copy, elsewhere))
         by_alert: dict[UUID, list[Job]] = {}
         for job in jobs:
             by_alert.setdefault(job.alert.alert_id, []).append(job)

@@ -75,7 +75,7 @@ class WebhookNotifier:
         self._operator_http = operator_http or http
 
     async def send(self, job: Job, timeout_s: float) -> Outcome:
-        """Try once. Nothing speaks against the channel: every webhook is a provider of its own."""
+        """Try once. What speaks against the provider speaks against the host: a webhook is one of its own."""
         if not job.contact.webhook_url:
             return Permanent("no_address")
         over_s = asyncio.get_running_loop().time() + timeout_s
@@ -94,7 +94,7 @@ class WebhookNotifier:
         except Forbidden as error:
             return Permanent(str(error))
         except NotConnected as error:
-            return Retryable(str(error))
+            return Retryable(str(error), provider_down=True)
         except Lost as error:
             return Unsure(str(error))
         return self._outcome(answer)
@@ -113,7 +113,8 @@ class WebhookNotifier:
         if 200 <= status < 300:
             return Accepted(None, str(status))
         if status in RETRIED or status >= 500:
-            return Retryable(f"http_{status}", retry_after_s(answer.retry_after, self._now_ms()))
+            wait_s = retry_after_s(answer.retry_after, self._now_ms())
+            return Retryable(f"http_{status}", wait_s, provider_down=status == 429 or status >= 500)
         return Permanent(f"http_{status}")
 
 

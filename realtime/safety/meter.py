@@ -55,6 +55,11 @@ class DeliveryMetrics:
         """So many messages of the channel are on their way."""
         metrics.SENDING.labels(channel.value).set(taken)
 
+    def hosts_down(self, channel: Channel, hosts: int) -> None:
+        """For so many tenants' hosts of webhooks the breaker is open."""
+        if channel is Channel.WEBHOOK:
+            metrics.WEBHOOK_HOSTS_DOWN.set(hosts)
+
     def turned(self, away: bool) -> None:
         """The loop went round once."""
         metrics.DELIVERY_ROUNDS.labels("away" if away else "ok").inc()

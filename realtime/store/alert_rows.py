@@ -13,7 +13,7 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press
 from alerts.attempt import Attempt, StatusReport
 from alerts.case import Audit, Case, Changes
-from alerts.claims import claim_ms, urgency
+from alerts.claims import claim_ms, contact_of, host_of, urgency
 from alerts.clocks import settled_into
 from alerts.policy import PolicyCopy
 from realtime.store.queries import load
@@ -115,6 +115,11 @@ async def keep(connection: asyncpg.Connection, before: Case | None, changes: Cha
     """
     if before is None:
         changes = structs.replace(changes, touched=tuple(changes.case.attempts.values()))
+    elif before.alert.kind is not changes.case.alert.kind:
+        # An SOS has joined a timer's alert: its messages that wait are those of an SOS from now on.
+        waiting = tuple(a for a in before.attempts.values() if claim_ms(a) is not None)
+        again = tuple(changes.case.attempts[a.attempt_id] for a in waiting)
+        changes = structs.replace(changes, touched=(*again, *changes.touched))
     await _write(connection, before, changes)
     for attempt in changes.touched:
         known = None if before is None else before.attempts.get(attempt.attempt_id)
@@ -156,7 +161,7 @@ async def _by_the_clock(connection: asyncpg.Connection, case: Case, now_ms: int)
 
 async def _write_attempts(connection: asyncpg.Connection, case: Case, attempts: Sequence[Attempt]) -> None:
     if attempts:
-        columns = _attempt_columns(attempts, case.alert.drill)
+        columns = _attempt_columns(attempts, case)
         await connection.execute(SQL["keep_attempts"], case.alert.alert_id, case.alert.tenant, *columns)
 
 
@@ -208,13 +213,13 @@ def _changed_columns(before: Case, after: Case, next_ms: int | None) -> tuple[An
     )  # fmt: skip
 
 
-def _attempt_columns(attempts: Sequence[Attempt], drill: bool) -> list[list[Any]]:
+def _attempt_columns(attempts: Sequence[Attempt], case: Case) -> list[list[Any]]:
     # Of two changes of one attempt in a step the later counts: Postgres refuses to write a row twice at once.
     latest = {a.attempt_id: a for a in attempts}.values()
     rows = [
         (
-            a.attempt_id, a.channel.value, a.status.value, urgency(a, drill), a.due_ms, claim_ms(a),
-            a.provider, a.provider_id, json(a),
+            a.attempt_id, a.channel.value, a.status.value, urgency(a, case.alert), a.due_ms, claim_ms(a),
+            a.provider, a.provider_id, json(a), host_of(a, contact_of(case.copy, a.contact_id)),
         )
         for a in latest
     ]  # fmt: skip

@@ -14,15 +14,16 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
-from alerts.claims import contact_of, without_held
+from alerts.claims import contact_of, host_of, lane_of, urgency, without_held
 from alerts.clocks import settled_into
 from alerts.policy import OPERATOR, Circumstances
-from alerts.ports import Applied, Job, Taken
+from alerts.ports import Applied, Job, Reservation, Taken
 from realtime.store import alert_rows as rows
 from realtime.store.alert_rows import SQL, Held
 from realtime.store.queries import load
 
 _WRITE_SOMETHING: Final = load("commit")["write_something"]
+_SEPARATOR: Final = "\x1f"
 
 
 def is_change(before: Case, changes: Changes) -> bool:
@@ -141,22 +142,59 @@ async def find_sent(connection: asyncpg.Connection, report: StatusReport) -> tup
 async def claim(
     connection: asyncpg.Connection,
     by: str,
-    channels: Sequence[Channel],
-    limit: int,
+    slots: Reservation,
     lease_s: float,
     left_alone: Sequence[UUID] = (),
 ) -> list[Job]:
-    """Lease up to ``limit`` due attempts, none of ``left_alone``'s; what is stored is ``sending``, what is
-    returned says what was.
+    """Lease the due attempts that get a slot of ``slots``, none of ``left_alone``'s.
+
+    What is stored is ``sending``, what is returned says what was.
     """
-    given = ([channel.value for channel in channels], limit, list(left_alone))
-    found = await connection.fetch(SQL["claimable"], *given)
-    jobs = await _with_opt_outs(connection, [_job(row, by, int(lease_s * 1000)) for row in found])
+    if not slots.wanted:
+        return []
+    found = await connection.fetch(SQL["claimable"], *_claimable(slots, left_alone))
+    jobs = [_job(row, by, int(lease_s * 1000)) for row in found]
+    await _write_lanes(connection, found, jobs)
+    jobs = [
+        job
+        for job in jobs
+        if slots.take(job.attempt.attempt_id, lane_of(job.attempt, job.alert, job.contact))
+    ]
+    jobs = await _with_opt_outs(connection, jobs)
     leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
     if leased:
         columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
         await connection.execute(SQL["lease"], *(list(column) for column in columns))
     return jobs
+
+
+def _claimable(slots: Reservation, left_alone: Sequence[UUID]) -> tuple[list[Any], ...]:
+    wanted, full = slots.wanted, slots.full
+    return (
+        [one.channel.value for one in wanted],
+        [one.most for one in wanted],
+        [one.only_sos for one in wanted],
+        list(left_alone),
+        *([_SEPARATOR.join(key) for key in keys] for keys in (full.tenants, full.tenants_but_sos)),
+        *([_SEPARATOR.join(key) for key in keys] for keys in (full.hosts, full.hosts_but_sos)),
+    )
+
+
+async def _write_lanes(
+    connection: asyncpg.Connection, found: Sequence[asyncpg.Record], jobs: Sequence[Job]
+) -> None:
+    """Write host and urgency of attempts that a process of before has written, so that they can be passed
+    over.
+    """
+    lanes = [
+        (job.attempt.attempt_id, host_of(job.attempt, job.contact), urgency(job.attempt, job.alert))
+        for job in jobs
+    ]
+    differ = [
+        lane for row, lane in zip(found, lanes, strict=True) if (row["host"], row["urgency"]) != lane[1:]
+    ]
+    if differ:
+        await connection.execute(SQL["write_lane"], *(list(column) for column in zip(*differ, strict=True)))
 
 
 async def _with_opt_outs(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:

@@ -21,7 +21,7 @@ from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import may_settle, of_provider, without_held
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Away, Job, Taken
+from alerts.ports import Applied, Away, Job, Reservation, Taken
 from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.store import alert_rows as rows
@@ -203,12 +203,12 @@ class PostgresLedger:
 
     # --- delivery
 
-    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
-        """Lease due attempts, a cry for help first. A job's ``status`` is that before the claim."""
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+        """Lease due attempts, an SOS first. A job's ``status`` is that before the claim."""
         left_alone = list(self.left_alone())
         try:
             jobs = await self._step(
-                lambda connection: steps.claim(connection, by, channels, limit, lease_s, left_alone)
+                lambda connection: steps.claim(connection, by, slots, lease_s, left_alone)
             )
         except Away as error:
             self._claims_failed(error)

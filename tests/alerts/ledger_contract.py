@@ -4,6 +4,7 @@ A ledger's own test module has a fixture ``world``, which gives a `World`, and a
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -27,7 +28,8 @@ from alerts.alert import (
 )
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status, StatusReport, Unsure
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
-from alerts.ports import Job, Ledger, Taken
+from alerts.ports import Job, Ledger, Taken, Wanted
+from tests.alerts.slots import UpTo
 
 MINUTE_MS = 60_000
 LEASE_S = 30.0
@@ -47,6 +49,11 @@ COUNTING = Circumstances(
 )
 OPERATOR = Actor(ActorKind.OPERATOR, "dispatcher-1", "Olga")
 DRIVER = Actor(ActorKind.DRIVER, "d1")
+
+
+def circumstances_of(policy: Policy, *contacts: Contact) -> Circumstances:
+    """``policy`` for every kind, with these contacts."""
+    return Circumstances(dict.fromkeys(Kind, policy), contacts, Pins(), driver_name="Dee")
 
 
 class World(Protocol):
@@ -96,7 +103,7 @@ async def claim(
     world: World, by: str = "w1", channels: Sequence[Channel] = ALL, limit: int = 50
 ) -> list[Job]:
     """Whatever is due."""
-    return await world.ledger.claim(by, channels, limit, LEASE_S)
+    return await world.ledger.claim(by, UpTo(channels, limit), LEASE_S)
 
 
 async def sweep(world: World, provider_id: str | None = None) -> Told:
@@ -332,6 +339,49 @@ class LedgerContract:
         assert await claim(world, channels=(Channel.CALL, Channel.EMAIL)) == []
         assert await claim(world, channels=()) == []
         assert len(await claim(world, channels=(Channel.SMS,))) == 1
+
+    async def test_what_gets_no_slot_is_not_leased_and_another_claims_it_at_once(self, world: World) -> None:
+        for driver in ("d1", "d2", "d3"):
+            await raise_one(world, driver=driver)
+        refusing = UpTo(most=0)
+        refusing.wanted = UpTo(most=50).wanted
+        assert await world.ledger.claim("w1", refusing, LEASE_S) == []
+        jobs = await claim(world, "w2", limit=2)
+        assert len(jobs) == 2
+        assert {job.attempt.status for job in jobs} == {Status.DUE}
+        assert len(await claim(world, "w3")) == 1
+
+    async def test_no_channel_takes_more_than_its_own_slots(self, world: World) -> None:
+        both = Policy(steps=(Step(("ana",), (Channel.SMS, Channel.EMAIL), wait_s=60),))
+        for n in range(5):
+            await raise_one(world, circumstances_of(both, ANA), driver=f"d{n}")
+        slots = UpTo(most=50)
+        slots.wanted = (Wanted(Channel.SMS, 1), Wanted(Channel.EMAIL, 4))
+        jobs = await world.ledger.claim("w1", slots, LEASE_S)
+        assert Counter(job.attempt.channel for job in jobs) == {Channel.SMS: 1, Channel.EMAIL: 4}
+
+    async def test_an_sos_is_claimed_before_the_alerts_of_timers(self, world: World) -> None:
+        for n in range(3):
+            await raise_one(world, driver=f"d{n}", kind=Kind.CHECK_IN_MISSED)
+        await world.later(1_000)
+        sos = await raise_one(world, driver="d9")
+        slots = UpTo([Channel.SMS], 1)
+        (job,) = await world.ledger.claim("w1", slots, LEASE_S)
+        assert job.alert.alert_id == sos.alert.alert_id
+        assert [lane.is_sos for lane in slots.taken.values()] == [True]
+        others = UpTo([Channel.SMS])
+        assert len(await world.ledger.claim("w1", others, LEASE_S)) == 3
+        assert {lane.is_sos for lane in others.taken.values()} == {False}
+
+    async def test_a_webhook_is_claimed_in_the_lane_of_its_host(self, world: World) -> None:
+        cara = Contact("cara", "Cara", webhook_url="https://Hooks.Example:8443/in?x=1")
+        policy = Policy(steps=(Step(("cara", "operator"), (Channel.WEBHOOK,), wait_s=60),))
+        desk = Contact("operator", "Desk", webhook_url="https://hooks.example/desk")
+        await raise_one(world, circumstances_of(policy, cara, desk))
+        slots = UpTo()
+        assert len(await world.ledger.claim("w1", slots, LEASE_S)) == 2
+        assert {lane.host for lane in slots.taken.values()} == {"hooks.example", "*operator"}
+        assert {lane.tenant for lane in slots.taken.values()} == {"t1"}
 
     async def test_claims_at_once_never_overlap(self, world: World) -> None:
         for n in range(30):

@@ -97,10 +97,10 @@ async def test_a_code_by_webhook_tells_nothing_of_an_alert(sink: Sink, http: Gua
 @pytest.mark.parametrize(
     ("fault", "outcome", "arrived"),
     [
-        (Fault(Trouble.STATUS, 500), Retryable("http_500"), 0),
-        (Fault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0), 0),
-        (Fault(Trouble.STATUS, 429), Retryable("http_429"), 0),
-        (Fault(Trouble.STATUS, 429, "30"), Retryable("http_429", 30.0), 0),
+        (Fault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True), 0),
+        (Fault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0, provider_down=True), 0),
+        (Fault(Trouble.STATUS, 429), Retryable("http_429", provider_down=True), 0),
+        (Fault(Trouble.STATUS, 429, "30"), Retryable("http_429", 30.0, provider_down=True), 0),
         (Fault(Trouble.STATUS, 404), Permanent("http_404"), 0),
         (Fault(Trouble.STATUS, 410), Permanent("http_410"), 0),
         (Fault(Trouble.DROP), Unsure("connection_lost"), 0),
@@ -127,7 +127,7 @@ async def test_an_address_where_nobody_listens_was_surely_not_told(http: Guarded
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     outcome = await notifier(http).send(to(f"http://127.0.0.1:{port}/"), PATIENT_S)
-    assert outcome == Retryable("no_connection")
+    assert outcome == Retryable("no_connection", provider_down=True)
 
 
 async def test_a_redirect_is_not_followed(sink: Sink, http: GuardedHttp) -> None:

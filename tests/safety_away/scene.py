@@ -13,6 +13,7 @@ from realtime.fanout.redisurl import Client, client
 from realtime.safety.copies import MAX_BYTES
 from realtime.safety.peers import Peers
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press
+from tests.alerts.slots import UpTo
 
 KEY = b"k" * 32
 on_each_redis = pytest.mark.parametrize("scene", ["valkey", "cluster"], indirect=True)
@@ -58,7 +59,7 @@ class Process:
         return kept is not None and kept.acting
 
     async def claimed(self) -> int:
-        return len(await self.local.claim(self.name, ALL, 10, LEASE_S))
+        return len(await self.local.claim(self.name, UpTo(ALL, 10), LEASE_S))
 
 
 class Scene:

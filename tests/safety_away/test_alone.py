@@ -4,6 +4,7 @@ from alerts.attempt import Accepted
 from realtime.safety.alone import SETTLED_S
 from realtime.safety.turns import ALONE_S, SPREAD_S, lateness_s
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, a_press, with_provider
+from tests.alerts.slots import UpTo
 from tests.e2e.proxy import Proxy
 from tests.safety_away.scene import Scene, adopted
 
@@ -35,7 +36,7 @@ async def test_with_both_away_for_long_each_stands_in_at_its_own_moment_and_look
     for process in (worker, web):
         own_s = ALONE_S + lateness_s(process.name, process is worker)
         assert own_s <= begun[process.name] < own_s + 1.0
-        jobs = await process.local.claim(process.name, ALL, 10, LEASE_S)
+        jobs = await process.local.claim(process.name, UpTo(ALL, 10), LEASE_S)
         assert [job.elsewhere for job in jobs] == [True]
     assert begun["w1"] < begun["i1"]
 
@@ -69,7 +70,7 @@ async def test_a_press_while_alone_is_told_at_once_and_not_looked_up(cut: tuple[
     press = a_press(scene.clock.now_ms())
     taken = await one.local.press(press, CIRCUMSTANCES, acting=False)
     await one.peers.turn(taken.alert.alert_id)
-    assert [job.elsewhere for job in await one.local.claim("w1", ALL, 10, LEASE_S)] == [False]
+    assert [job.elsewhere for job in await one.local.claim("w1", UpTo(ALL, 10), LEASE_S)] == [False]
 
 
 async def test_when_redis_is_back_one_goes_on_with_what_all_have_sent(cut: tuple[Scene, Proxy]) -> None:
@@ -80,7 +81,7 @@ async def test_when_redis_is_back_one_goes_on_with_what_all_have_sent(cut: tuple
     was = lose(proxy)
     await scene.beats(one, two, times=3, of_s=ALONE_S)
     assert one.acts_on(alert_id) and two.acts_on(alert_id)
-    (job,) = await one.local.claim("w1", ALL, 10, LEASE_S)
+    (job,) = await one.local.claim("w1", UpTo(ALL, 10), LEASE_S)
     await one.local.settle(with_provider(job), Accepted("SM1", "queued"))
     proxy.target = was
     while not (one.peers.is_up and two.peers.is_up):  # who still holds a broken connection finds out first

@@ -11,6 +11,7 @@ from alerts.delivery.trying import Tried
 from alerts.ports import Away, Job
 from realtime.safety.outcomes import Outcomes
 from realtime.store.open_cases import OpenCases
+from tests.alerts.slots import UpTo
 from tests.safety_away.process import Process
 
 
@@ -48,7 +49,7 @@ async def worker(process: Process) -> Worker:
     await process.intake.press(process.press())
     open_cases = OpenCases(process.db)
     await open_cases.look()
-    jobs = await process.ledger.claim("w1", tuple(Channel), 50, 30.0)
+    jobs = await process.ledger.claim("w1", UpTo(), 30.0)
     return Worker(process, open_cases, next(job for job in jobs if job.attempt.channel is Channel.SMS))
 
 

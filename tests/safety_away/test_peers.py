@@ -16,6 +16,7 @@ from realtime.safety.exchange import BODIES, VERSIONS
 from realtime.safety.leases import lease_key
 from realtime.safety.turns import FROZEN_S, ORPHANED_S
 from tests.alerts.ledger_contract import ALL, LEASE_S, OPERATOR, with_provider
+from tests.alerts.slots import UpTo
 from tests.e2e.proxy import Proxy
 from tests.safety_away.scene import Scene, adopted, answered_elsewhere, on_each_redis
 
@@ -61,7 +62,7 @@ async def test_an_answer_given_elsewhere_reaches_who_acts(scene: Scene) -> None:
 async def test_who_is_gone_is_replaced_once_and_what_was_sent_is_not_sent_again(scene: Scene) -> None:
     one, two, three = [await scene.process(f"w{n}") for n in (1, 2, 3)]
     alert_id = (await one.press()).alert.alert_id
-    (job,) = await one.local.claim("w1", ALL, 10, LEASE_S)
+    (job,) = await one.local.claim("w1", UpTo(ALL, 10), LEASE_S)
     await one.local.settle(with_provider(job), Accepted("SM1", "queued"))
     await scene.beats(one, two, three)
     await cast(Any, one.redis).delete(lease_key(alert_id))  # as when it runs out

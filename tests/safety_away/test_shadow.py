@@ -17,6 +17,7 @@ from realtime.safety.shadow import Shadow
 from realtime.store import alert_reads
 from realtime.store.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
+from tests.alerts.slots import UpTo
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import PATIENT, Process
 
@@ -107,7 +108,7 @@ async def test_what_was_closed_or_sent_before_is_known(process: Process, shadow:
     closed = await process.intake.press(process.press(driver="d2"))
     taken = await process.intake.press(process.press())
     await shadow.beat()
-    jobs = await process.ledger.claim("w1", tuple(Channel), 50, 30.0)
+    jobs = await process.ledger.claim("w1", UpTo(), 30.0)
     job = next(job for job in jobs if job.alert.alert_id == taken.alert.alert_id)
     await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
     async with process.db.writer() as connection:
@@ -184,7 +185,7 @@ async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
 )
 async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shadow: Shadow) -> None:
     told = [(await process.intake.press(process.press(driver=f"d{n}"))).alert.alert_id for n in (2, 3)]
-    for job in await process.ledger.claim("w1", tuple(Channel), 50, 30.0):
+    for job in await process.ledger.claim("w1", UpTo(), 30.0):
         await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
     untold = (await process.intake.press(process.press())).alert.alert_id
     await shadow.beat()

@@ -6,29 +6,35 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Kind
 from alerts.attempt import Accepted, Channel, Status
-from alerts.policy import OPERATOR, Contact, Policy, Step
-from alerts.ports import Away
+from alerts.delivery.reservation import SlotReservation
+from alerts.delivery.ways import ways_of
+from alerts.policy import OPERATOR, Circumstances, Contact, Policy, Step
+from alerts.ports import Away, FullLanes, Wanted
 from realtime.protocol import Refused
 from realtime.settings import Settings
-from realtime.store import alert_rows, contacts
+from realtime.store import alert_rows, alert_steps, contacts
 from realtime.store.alerts import PostgresLedger, Rejected
 from realtime.store.database import Database
+from tests.alerts.delivery.fakes import Clock
 from tests.alerts.ledger_contract import (
     ANA,
     CIRCUMSTANCES,
     LEASE_S,
     LedgerContract,
     a_press,
+    circumstances_of,
     claim,
     ids_of,
     raise_one,
     with_provider,
 )
+from tests.alerts.slots import UpTo
 from tests.store.clock import DatabaseClock
 from tests.store.people import put_contact
 
@@ -127,7 +133,7 @@ async def test_claims_of_four_processes_never_overlap(world: PostgresWorld) -> N
     claimed: list[list[str]] = [[] for _ in ledgers]
 
     async def work(at: int) -> None:
-        while jobs := await ledgers[at].claim(f"w{at}", tuple(Channel), 3, LEASE_S):
+        while jobs := await ledgers[at].claim(f"w{at}", UpTo(most=3), LEASE_S):
             claimed[at] += [str(job.attempt.attempt_id) for job in jobs]
 
     await asyncio.gather(*(work(at) for at in range(4)))
@@ -138,7 +144,7 @@ async def test_claims_of_four_processes_never_overlap(world: PostgresWorld) -> N
 async def test_what_a_dead_process_claimed_is_taken_over_when_its_lease_is_over(world: PostgresWorld) -> None:
     await raise_one(world)
     dead = await world.another()
-    taken = await dead.claim("dead", tuple(Channel), 10, LEASE_S)
+    taken = await dead.claim("dead", UpTo(most=10), LEASE_S)
     await dead._db.close()
     assert await claim(world, "w2") == []
     await world.later(int(LEASE_S * 1000) + 1)
@@ -180,12 +186,120 @@ async def test_a_cry_for_help_is_claimed_before_a_drill_that_waits_longer(world:
     assert job.alert.alert_id == real.alert.alert_id
 
 
+# --- lanes
+
+
+def hooked(host: str) -> Circumstances:
+    """A contact with a webhook at ``host``."""
+    contact = Contact("cara", "Cara", webhook_url=f"https://{host}/in")
+    return circumstances_of(Policy(steps=(Step(("cara",), (Channel.WEBHOOK,), wait_s=60),)), contact)
+
+
+async def raise_many(world: PostgresWorld, host: str, how_many: int, **changes: object) -> None:
+    """So many alerts of as many drivers, each with a webhook at ``host``."""
+    for n in range(how_many):
+        await raise_one(world, hooked(host), driver=f"{host}-{n}", **changes)
+
+
+def one_hook(**full: frozenset[tuple[str, str]]) -> UpTo:
+    """Slots for one webhook, with lanes that are full."""
+    slots = UpTo([Channel.WEBHOOK])
+    slots.wanted, slots.full = (Wanted(Channel.WEBHOOK, 1),), FullLanes(**full)  # type: ignore[arg-type]
+    return slots
+
+
+@pytest.mark.parametrize("tenant", ["t1", ""])
+async def test_what_waits_for_a_full_host_hides_nothing_behind_it(world: PostgresWorld, tenant: str) -> None:
+    """A claim reads one row: without passing over the full lane that would be the hanging host's."""
+    await raise_many(world, "hangs.example", 5)
+    await world.later(1_000)
+    await raise_many(world, "well.example", 1)
+    slots = one_hook(hosts=frozenset({(tenant, "hangs.example")}))
+    (job,) = await world.ledger.claim("w1", slots, LEASE_S)
+    assert job.contact.webhook_url == "https://well.example/in"
+
+
+async def test_what_waits_for_a_full_tenant_hides_no_other_tenant(world: PostgresWorld) -> None:
+    await raise_many(world, "a.example", 5)
+    await world.later(1_000)
+    await raise_many(world, "a.example", 1, tenant="t2")
+    slots = one_hook(tenants=frozenset({(Channel.WEBHOOK, "t1")}))
+    (job,) = await world.ledger.claim("w1", slots, LEASE_S)
+    assert job.attempt.tenant == "t2"
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        {"hosts_but_sos": frozenset({("t1", "a.example")})},
+        {"hosts_but_sos": frozenset({("", "a.example")})},
+        {"tenants_but_sos": frozenset({(Channel.WEBHOOK, "t1")})},
+        {},
+    ],
+)
+async def test_lanes_that_are_full_for_others_still_give_their_sos(
+    world: PostgresWorld, full: dict[str, frozenset[tuple[str, str]]]
+) -> None:
+    """Also where a channel has only slots left that are reserved for SOS."""
+    await raise_many(world, "a.example", 3, kind=Kind.CHECK_IN_MISSED)
+    slots = one_hook(**full)
+    slots.wanted = (Wanted(Channel.WEBHOOK, 1, only_sos=not full),)
+    assert await world.ledger.claim("w1", slots, LEASE_S) == []
+    await raise_one(world, hooked("a.example"), driver="d9")
+    (job,) = await world.ledger.claim("w1", slots, LEASE_S)
+    assert job.alert.driver == "d9"
+
+
+async def test_an_attempt_of_a_process_of_before_gets_its_lane_when_it_is_read(world: PostgresWorld) -> None:
+    """It has no host, and a timer's alert the urgency of an SOS."""
+    await raise_many(world, "hangs.example", 2, kind=Kind.CHECK_IN_MISSED)
+    await world.later(1_000)
+    await raise_many(world, "well.example", 1)
+    async with world.db.writer() as connection:
+        await connection.execute("UPDATE alert_attempts SET host = NULL, urgency = 0")
+    slots = one_hook(hosts=frozenset({("t1", "hangs.example")}))
+    slots.take = lambda attempt_id, lane: lane.host != "hangs.example"  # type: ignore[method-assign]
+    claims = [await world.ledger.claim("w1", slots, LEASE_S) for _ in range(3)]
+    assert [len(jobs) for jobs in claims] == [0, 0, 1], "each claim writes the lane of what it has read"
+    async with world.db.writer() as connection:
+        found = await connection.fetch("SELECT host, urgency FROM alert_attempts ORDER BY host")
+    assert [tuple(row) for row in found] == [("hangs.example", 1)] * 2 + [("well.example", 0)]
+
+
+async def test_the_waiting_messages_of_a_timers_alert_become_those_of_an_sos_that_joins_it(
+    world: PostgresWorld,
+) -> None:
+    await raise_one(world, kind=Kind.CHECK_IN_MISSED)
+    async with world.db.writer() as connection:
+        before = {row["urgency"] for row in await connection.fetch("SELECT urgency FROM alert_attempts")}
+    await raise_one(world)
+    async with world.db.writer() as connection:
+        after = {row["urgency"] for row in await connection.fetch("SELECT urgency FROM alert_attempts")}
+    assert (before, after) == ({1}, {0})
+
+
+async def test_a_claim_that_is_repeated_takes_no_second_slot(world: PostgresWorld) -> None:
+    """A transaction that was in another's way runs again, with the slots it has taken before."""
+    clock = Clock()
+    ways = ways_of({})
+    await raise_many(world, "a.example", 3)
+    with SlotReservation(ways, clock) as slots:
+        for _ in range(3):
+            with pytest.raises(asyncpg.DeadlockDetectedError):
+                async with world.db.writer() as connection:
+                    assert len(await alert_steps.claim(connection, "w1", slots, LEASE_S)) == 3
+                    raise asyncpg.DeadlockDetectedError("in the way")
+        assert ways[Channel.WEBHOOK].taken == 3
+        assert len(await world.ledger.claim("w1", slots, LEASE_S)) == 3
+    assert ways[Channel.WEBHOOK].taken == 0
+
+
 async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
     await world.db.close()
     with pytest.raises(Away):
         await world.ledger.press(a_press(0), CIRCUMSTANCES)
     with pytest.raises(Away):
-        await world.ledger.claim("w1", tuple(Channel), 1, LEASE_S)
+        await world.ledger.claim("w1", UpTo(most=1), LEASE_S)
     with pytest.raises(Away):
         await world.ledger.advance(1)
 

@@ -21,6 +21,7 @@ INSERT INTO alert_attempts (attempt_id, alert_id, tenant_id, channel, status, ur
                             provider_id, attempt)
 SELECT gen_random_uuid(), alert_id, 't1', 'sms', 'delivered', 0, 1, 'twilio', alert_id::text, '{}' FROM made
 """
+NO_LANES: tuple[list[str], ...] = ([], [], [], [])
 DONE_TIMERS = """
 INSERT INTO safety_timers (timer_id, tenant_id, vendor_id, driver_id, kind, due_ms, state, timer)
 SELECT gen_random_uuid(), 't1', 'north', 'd1', 'check_in', n, 'done', '{}' FROM generate_series(1, 10000) n
@@ -39,7 +40,7 @@ def rows_read(plan: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("query", "args"),
     [
-        (alert_rows.SQL["claimable"], (["sms", "push"], 50, [uuid4()])),
+        (alert_rows.SQL["claimable"], (["sms", "push"], [16, 4], [False, True], [uuid4()], *NO_LANES)),
         (alert_rows.SQL["due_alerts"], (["sms"], 50, [], [uuid4()])),
         (alert_rows.SQL["anything_due"], ()),
         (alert_rows.SQL["look_all"], ([uuid4()],)),

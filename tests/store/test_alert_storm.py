@@ -17,6 +17,7 @@ from realtime.store.alert_reads import ChangedAlerts, Explanation
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import CIRCUMSTANCES, OPERATOR, a_press, delivered, with_provider
+from tests.alerts.slots import UpTo
 from tests.store.clock import DatabaseClock
 
 DRIVERS = [f"d{n}" for n in range(6)]
@@ -62,7 +63,7 @@ class Storm(DatabaseClock):
         assert await ledger.apply(alert_id, event) is not None
 
     async def _send(self, ledger: PostgresLedger, at: int) -> None:
-        for job in await ledger.claim(f"w{at}", tuple(Channel), self.rng.randint(1, 5), 30.0):
+        for job in await ledger.claim(f"w{at}", UpTo(most=self.rng.randint(1, 5)), 30.0):
             provider_id = f"SM{len(self.accepted)}-{at}"
             accepted = Accepted(provider_id, "queued")
             outcome = self.rng.choice([accepted, accepted, Retryable("busy"), Unsure("timeout")])

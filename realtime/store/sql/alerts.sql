@@ -105,14 +105,15 @@ WHERE alert_id = $1
 
 -- name: keep_attempts
 INSERT INTO alert_attempts AS a (attempt_id, alert_id, tenant_id, channel, status, urgency, due_ms, claim_ms,
-                                 provider, provider_id, attempt)
-SELECT attempt_id, $1, $2, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt::json
+                                 provider, provider_id, attempt, host)
+SELECT attempt_id, $1, $2, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt::json, host
 FROM unnest($3::uuid[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::bigint[], $9::text[],
-            $10::text[], $11::text[])
-     AS kept (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt)
+            $10::text[], $11::text[], $12::text[])
+     AS kept (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt, host)
 ON CONFLICT (attempt_id) DO UPDATE
-SET status = excluded.status, due_ms = excluded.due_ms, claim_ms = excluded.claim_ms,
-    provider = excluded.provider, provider_id = excluded.provider_id, attempt = excluded.attempt
+SET status = excluded.status, urgency = excluded.urgency, due_ms = excluded.due_ms, claim_ms = excluded.claim_ms,
+    provider = excluded.provider, provider_id = excluded.provider_id, attempt = excluded.attempt,
+    host = excluded.host
 
 -- name: keep_events
 INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, arrow, detail)
@@ -159,13 +160,34 @@ SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
     OR EXISTS (SELECT FROM alert_attempts WHERE claim_ms <= now_ms())
 
 -- name: claimable
-SELECT a.attempt, al.alert, al.policy_copy, now_ms() AS now_ms
-FROM alert_attempts a
+-- Of each channel $1 up to $2 attempts whose time has come, of SOS alone where $3, none of the alerts $4. Lanes that are
+-- full are passed over: $5 of a channel and tenant, $6 for what is no SOS; $7 of a host, with its tenant or without, $8
+-- for what is no SOS. More rows are locked than are leased: the process decides lane by lane.
+SELECT a.attempt, a.host, a.urgency, al.alert, al.policy_copy, now_ms() AS now_ms
+FROM unnest($1::text[], $2::int[], $3::boolean[]) AS wanted (channel, most, only_sos)
+CROSS JOIN LATERAL (
+    SELECT attempt, host, tenant_id, alert_id, urgency, claim_ms
+    FROM alert_attempts
+    WHERE channel = wanted.channel AND claim_ms <= now_ms() AND alert_id <> ALL ($4::uuid[])
+      AND NOT (wanted.only_sos AND urgency > 0)
+      AND channel || chr(31) || tenant_id <> ALL ($5::text[])
+      AND (urgency = 0 OR channel || chr(31) || tenant_id <> ALL ($6::text[]))
+      AND (host IS NULL OR (tenant_id || chr(31) || host <> ALL ($7::text[]) AND chr(31) || host <> ALL ($7)))
+      AND (urgency = 0 OR host IS NULL
+           OR (tenant_id || chr(31) || host <> ALL ($8::text[]) AND chr(31) || host <> ALL ($8)))
+    ORDER BY urgency, claim_ms
+    LIMIT wanted.most
+    FOR UPDATE SKIP LOCKED
+) a
 JOIN alerts al USING (tenant_id, alert_id)
-WHERE a.claim_ms <= now_ms() AND a.channel = ANY ($1::text[]) AND a.alert_id <> ALL ($3::uuid[])
 ORDER BY a.urgency, a.claim_ms
-LIMIT $2
-FOR UPDATE OF a SKIP LOCKED
+
+-- name: write_lane
+-- Of attempts that a process of before has written.
+UPDATE alert_attempts a
+SET host = given.host, urgency = given.urgency
+FROM unnest($1::uuid[], $2::text[], $3::smallint[]) AS given (attempt_id, host, urgency)
+WHERE a.attempt_id = given.attempt_id
 
 -- name: opted_out
 -- Of these numbers those that have said STOP.

@@ -8,7 +8,7 @@ import pytest
 
 from alerts.attempt import Channel
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.ways import SLOTS, ways_of
+from alerts.delivery.ways import SLOTS, Limits, ways_of
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
 
@@ -58,7 +58,8 @@ async def start(ledger: FakeLedger, clock: Clock) -> AsyncIterator[Start]:
     started: list[Dispatcher] = []
 
     def begin(*providers: FakeProvider, **options: Any) -> Dispatcher:
-        ways = ways_of({provider.channel: provider for provider in providers}, options.pop("slots", SLOTS))
+        limits = Limits(slots=options.pop("slots", SLOTS))
+        ways = ways_of({provider.channel: provider for provider in providers}, limits)
         options = {"by": f"worker{len(started)}", "poll_s": 0.01, "clock": clock, **options}
         dispatcher = Dispatcher(ledger, ways, **options)
         started.append(dispatcher)

@@ -1,8 +1,9 @@
 """A ledger and a way out with failure switches: the ports that delivery stands on."""
 
 import asyncio
+import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,8 +22,9 @@ from alerts.attempt import (
     StatusReport,
     Unsure,
 )
+from alerts.claims import lane_of
 from alerts.policy import Circumstances, Contact, Policy, PolicyCopy
-from alerts.ports import Applied, Away, Job, Taken
+from alerts.ports import Applied, Away, Job, Reservation, Taken
 
 
 class Clock:
@@ -57,13 +59,15 @@ def an_alert() -> Alert:
     )
 
 
-def an_attempt(channel: Channel, alert: Alert, contact_id: str = "c1") -> Attempt:
+def an_attempt(
+    channel: Channel, alert: Alert, contact_id: str = "c1", purpose: Purpose = Purpose.ALERT
+) -> Attempt:
     """One that is due."""
     return Attempt(
         attempt_id=uuid4(),
         alert_id=alert.alert_id,
         tenant=alert.tenant,
-        purpose=Purpose.ALERT,
+        purpose=purpose,
         round=1,
         step=1,
         contact_id=contact_id,
@@ -81,6 +85,11 @@ class FakeLedger:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.alert = an_alert()
+        self.purposes = [Purpose.ALERT]
+        """Of what falls due next, one after the other."""
+        self.webhook_url: str | None = None
+        """Of whom it falls due for next."""
+        self._urls: dict[UUID, str | None] = {}
         self.rows: dict[UUID, Attempt] = {}
         self.leases: dict[UUID, float] = {}
         self.settled: list[tuple[UUID, Outcome]] = []
@@ -101,7 +110,9 @@ class FakeLedger:
 
     def due(self, *channels: Channel) -> list[UUID]:
         """An attempt falls due in each of ``channels``."""
-        made = [an_attempt(channel, self.alert) for channel in channels]
+        purposes = itertools.cycle(self.purposes)
+        made = [an_attempt(channel, self.alert, purpose=next(purposes)) for channel in channels]
+        self._urls |= dict.fromkeys([attempt.attempt_id for attempt in made], self.webhook_url)
         self.rows |= {attempt.attempt_id: attempt for attempt in made}
         return [attempt.attempt_id for attempt in made]
 
@@ -129,25 +140,29 @@ class FakeLedger:
         self.looks += 1
         return True
 
-    async def claim(self, by: str, channels: Sequence[Channel], limit: int, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
         """As the port says."""
         self._reached("claim")
         now_s = self._clock()
-        free = [
-            attempt
-            for attempt in self.rows.values()
-            if attempt.channel in channels
-            and attempt.status in (Status.DUE, Status.SENDING, Status.UNSURE)
-            and self.leases.get(attempt.attempt_id, 0.0) <= now_s
-        ][:limit]
-        for attempt in free:
-            self.claimed[attempt.channel] += 1
-            self.leases[attempt.attempt_id] = now_s + lease_s
-            self.rows[attempt.attempt_id] = replace(attempt, status=Status.SENDING, lease_by=by)
-        return [self._job(attempt) for attempt in free]
+        left = Counter({one.channel: one.most for one in slots.wanted})
+        jobs = []
+        for attempt in list(self.rows.values()):
+            is_free = self.leases.get(attempt.attempt_id, 0.0) <= now_s
+            is_due = attempt.status in (Status.DUE, Status.SENDING, Status.UNSURE)
+            if not (is_free and is_due and left[attempt.channel]):
+                continue
+            job = self._job(attempt)
+            if slots.take(attempt.attempt_id, lane_of(attempt, job.alert, job.contact)):
+                left[attempt.channel] -= 1
+                self.claimed[attempt.channel] += 1
+                self.leases[attempt.attempt_id] = now_s + lease_s
+                self.rows[attempt.attempt_id] = replace(attempt, status=Status.SENDING, lease_by=by)
+                jobs.append(job)
+        return jobs
 
     def _job(self, attempt: Attempt) -> Job:
-        contact = Contact(contact_id=attempt.contact_id, name="Ann", phone="+447700900001")
+        url = self._urls.get(attempt.attempt_id)
+        contact = Contact(attempt.contact_id, "Ann", phone="+447700900001", webhook_url=url)
         copy = PolicyCopy(Policy(steps=()), (contact,))
         return Job(attempt, self.alert, contact, copy, self.elsewhere, self.opted_out)
 
@@ -211,6 +226,7 @@ class FakeProvider:
         self.always: str | Outcome | None = None
         self.knows_what_it_has = True
         self.hang: asyncio.Event | None = None
+        self.hangs_for: Callable[[Job], bool] = lambda job: True
         self.begun = 0
         self.most_at_once = 0
         self._at_once = 0
@@ -223,7 +239,7 @@ class FakeProvider:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            if self.hang is not None:
+            if self.hang is not None and self.hangs_for(job):
                 async with asyncio.timeout(timeout_s):
                     await self.hang.wait()
             return self._answer(job)

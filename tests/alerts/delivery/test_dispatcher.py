@@ -5,10 +5,11 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from alerts.attempt import Accepted, Channel, Permanent, Retryable, Status, Unsure
+from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status, Unsure
 from alerts.delivery.dispatcher import LEASE_S
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
+from tests.alerts.slots import UpTo
 
 
 async def test_what_is_due_is_sent_and_recorded(start: Start, ledger: FakeLedger, sms: FakeProvider) -> None:
@@ -65,6 +66,56 @@ async def test_a_hanging_channel_keeps_no_other_waiting(
     assert sms.most_at_once == 3
 
 
+async def test_other_messages_that_hang_hold_back_no_sos(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    """All-clears, reminders, drills and timers' alerts fill what is not reserved; an SOS goes at once."""
+    sms.hang = asyncio.Event()
+    ledger.purposes = [Purpose.ALL_CLEAR, Purpose.REMINDER, Purpose.ON_IT]
+    ledger.due(*[Channel.SMS] * 100)
+    start(sms)
+    await until(lambda: sms.begun >= 18, "they take what they may")
+    await asyncio.sleep(0.1)
+    others = sms.begun
+    assert others <= 24
+    ledger.purposes = [Purpose.ALERT]
+    (sos,) = ledger.due(Channel.SMS)
+    await until(lambda: sms.begun > others, "the SOS is sent")
+    assert ledger.rows[sos].status is Status.SENDING
+    sms.hang.set()
+
+
+async def test_a_webhook_that_hangs_holds_back_no_other_webhook(start: Start, ledger: FakeLedger) -> None:
+    hooks = FakeProvider(Channel.WEBHOOK)
+    hanging = "https://hangs.example/a"
+    hooks.hang, hooks.hangs_for = asyncio.Event(), lambda job: job.contact.webhook_url == hanging
+    ledger.webhook_url = hanging
+    ledger.due(*[Channel.WEBHOOK] * 100)
+    start(hooks)
+    await until(lambda: hooks.begun >= 6, "they take what they may")
+    ledger.webhook_url = "https://well.example/b"
+    ledger.due(*[Channel.WEBHOOK] * 50)
+    await until(lambda: len(hooks.inbox) == 50, "the others are sent")
+    assert hooks.begun <= 8 + 50
+    hooks.hang.set()
+
+
+async def test_an_address_that_no_try_reaches_is_left_alone_and_its_fallback_is_told(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    ledger.purposes = [Purpose.ALL_CLEAR]
+    sms.always = Retryable("refused")
+    (attempt,) = ledger.due(Channel.SMS)
+    start(sms)
+    await until(lambda: ledger.outcomes(attempt)[-1:] == [Permanent("too_many_tries")], "it ends")
+    assert sms.begun == 30
+    ledger.purposes = [Purpose.ALERT]
+    (sos,) = ledger.due(Channel.SMS)
+    sms.always = None
+    await until(lambda: bool(ledger.outcomes(sos)), "the first try of an SOS goes all the same")
+    assert ledger.outcomes(sos) == [Accepted("P1", "queued")]
+
+
 async def test_whoever_has_said_stop_is_sent_nothing_and_the_provider_is_not_asked(
     start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:
@@ -88,7 +139,7 @@ async def test_what_another_had_sent_is_recorded_and_not_sent_again(
     start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:
     (attempt,) = ledger.due(Channel.SMS)
-    sms.inbox += await ledger.claim("dead", [Channel.SMS], 1, 0.0)
+    sms.inbox += await ledger.claim("dead", UpTo([Channel.SMS], 1), 0.0)
     start(sms)
     await until(lambda: bool(ledger.reports), "the report is recorded")
     assert sms.begun == 0
@@ -101,7 +152,7 @@ async def test_what_was_sent_before_they_said_stop_is_recorded_as_sent(
 ) -> None:
     ledger.opted_out = True
     (attempt,) = ledger.due(Channel.SMS)
-    sms.inbox += await ledger.claim("dead", [Channel.SMS], 1, 0.0)
+    sms.inbox += await ledger.claim("dead", UpTo([Channel.SMS], 1), 0.0)
     start(sms)
     await until(lambda: bool(ledger.reports), "the report is recorded")
     assert ledger.outcomes(attempt) == [Accepted("P1", "delivered", delivered=True)]

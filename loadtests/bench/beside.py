@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtests.bench import bus, fanout, idle, ingest, slow, sos, tables
+from loadtests.bench import bus, fanout, idle, ingest, slow, sos, tables, timers, together
 from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import is_sound, ratios
 
@@ -31,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
         ("bus", _bus, bus),
         ("slow", _slow, slow),
         ("sos", _sos, sos),
+        ("timers", _timers, timers),
     ):
         app.command(name=name, help=(module.__doc__ or "").replace("``", "`"))(command)
 
@@ -143,13 +144,34 @@ def _sos(
     drivers: Drivers = 500,
     offered: Annotated[list[int] | None, typer.Option(min=0, help="Positions a second of a case.")] = None,
     peers: Annotated[bool, typer.Option(help="Measure stock python-socketio too.")] = True,
+    press_together: Annotated[
+        int, typer.Option(min=0, help="So many drivers press within one second instead; see below.")
+    ] = 0,
+    ack_p99_ms: Annotated[
+        float, typer.Option(min=0.0, help="With --press-together: more than this fails; 0 = no limit.")
+    ] = 0.0,
     json: Json = None,
     picture: Picture = None,
 ) -> None:
+    if press_together:
+        _finish("sos", together, together.Options(rounds, press_together, ack_p99_ms), json, picture)
+        return
     options = sos.Options(
         rounds, seconds, warm, presses, drivers, tuple(offered or (0, 5_000, 25_000)), peers
     )
     _finish("sos", sos, options, json, picture)
+
+
+def _timers(
+    rounds: Rounds = 3,
+    due: Annotated[int, typer.Option(min=1, help="Timers that are due at one moment.")] = 1_000,
+    fired_max_ms: Annotated[
+        float, typer.Option(min=0.0, help="One that fires later than this fails; 0 = no limit.")
+    ] = 0.0,
+    json: Json = None,
+    picture: Picture = None,
+) -> None:
+    _finish("timers", timers, timers.Options(rounds, due, fired_max_ms), json, picture)
 
 
 def _finish(name: str, benchmark: Any, options: Any, json: Path | None, picture: Path | None) -> None:

@@ -6,6 +6,8 @@ an emergency contact with a share link of that driver's journey, on the other in
 provider has accepted the first message. Positions come meanwhile from other drivers of the vendor that the
 dispatcher watches, dealt out to both instances. The peer is stock python-socketio on one instance: its ack is
 no promise, its viewer is on the same process, and nobody else is told.
+
+``--press-together N`` measures something else: N drivers press within one second, of which none may be lost.
 """
 
 import asyncio
@@ -74,7 +76,7 @@ class Press:
         self.heard_s.setdefault(who, time.monotonic())
 
 
-class _Accepted(deque[Sent]):
+class AcceptedMessages(deque[Sent]):
     """The messages that the provider accepted; each is heard of at that moment."""
 
     def __init__(self, presses: Sequence[Press]) -> None:
@@ -127,13 +129,13 @@ async def _measured(
         crowd = _Crowd(on, target, http, presses)
         if phones is None:
             return await crowd.played(options, offered, round_, ours=False)
-        phones.messages = _Accepted(presses)
-        await _people(target.database_url, presses)
+        phones.messages = AcceptedMessages(presses)
+        await people(target.database_url, presses)
         async with phones:
             return await crowd.played(options, offered, round_, ours=True)
 
 
-async def _people(url: str, presses: Sequence[Press]) -> None:
+async def people(url: str, presses: Sequence[Press]) -> None:
     """A contact with a number for each driver, and who is told by what."""
     policy = Policy(steps=(Step(("*",), (Channel.SMS,), 3_600),), loops=1)
     names = [press.driver for press in presses]

@@ -4,6 +4,7 @@ A timer is a value; each function gives how it stands after something happened. 
 docs/ALERTS.md describes the rules.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
@@ -281,10 +282,13 @@ def look_again(timer: Timer, silent_ms: int, now_ms: int) -> Timer:
 
 
 def fell_silent_with(heard_ms: int, others: Sequence[int], now_ms: int) -> int:
-    """How many of ``others`` (when each was last heard of) are silent since about ``heard_ms`` too."""
-    return sum(
-        1 for other in others if abs(other - heard_ms) <= MASS_WINDOW_MS and other < now_ms - SETTLE_MS
-    )
+    """How many of ``others`` (when each was last heard of) are silent since about ``heard_ms`` too.
+
+    ``others`` are in ascending order.
+    """
+    first = bisect_left(others, heard_ms - MASS_WINDOW_MS)
+    last = bisect_right(others, min(heard_ms + MASS_WINDOW_MS, now_ms - SETTLE_MS - 1))
+    return max(0, last - first)
 
 
 def is_mass(silent: int, active: int, least: int, share: float) -> bool:

@@ -1,5 +1,6 @@
-"""Fires the safety timers. Every worker runs this; a timer is locked by whoever fires it, and its alert is
-raised in the same transaction. So it fires once, and soon, whichever of them is dead.
+"""Fires the safety timers, in batches. Every worker runs this; a timer is locked by the transaction that
+fires it, and its alert is raised in the same transaction. So it fires once, and soon, whichever worker is
+dead.
 
 Silence is counted only while ingest was open (`UptimeKeeper` says when). Many drivers silent at once are held
 back: the auditor tells the operator, and contacts are told when nobody dismisses it in time.
@@ -8,16 +9,17 @@ back: the auditor tells the operator, and contacts are told when nobody dismisse
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from alerts import timers
-from alerts.alert import Actor, ActorKind
+from alerts.alert import Actor, ActorKind, Press
 from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime import metrics
@@ -29,16 +31,18 @@ from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store import alert_steps
 from realtime.store import timers as stored
-from realtime.store.circumstances import circumstances, operator_of
+from realtime.store.circumstances import Whose, circumstances_of, operator_of
 from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
-AT_ONCE: Final = 200
-"""Timers in one round."""
-AT_A_TIME: Final = 3
-"""Of them at once in a process: half of its pool is left to presses."""
+AT_ONCE: Final = 1_000
+"""Timers that are read at once."""
+BATCH: Final = 50
+"""Timers in one transaction. It waits for no lock; a press of one of its drivers waits for it."""
+LANES: Final = 2
+"""Transactions at once in a process: most of its pool is left to presses."""
 PUT_OFF_MS: Final = 5_000
 HEARD_LISTED: Final = 20_000
 """Drivers of a tenant that are compared with a silent one."""
@@ -56,105 +60,191 @@ _SYSTEM: Final = Actor(ActorKind.SYSTEM, "timers")
 
 class _Due(Struct, frozen=True):
     timer_id: UUID
-    tenant: str
-    vendor: str
-    driver: str
+    whose: Whose
     is_silence: bool
 
 
-class SafetyTimers:
-    """`round` looks at what is due. ``is_online``: None when only positions are a sign of life."""
+class _Firing(Struct, frozen=True):
+    """A timer that is to raise its alert, and the last that is known of its driver."""
 
-    def __init__(self, db: Database, settings: Settings, is_online: IsOnline | None = None) -> None:
+    timer: Timer
+    sign: Sign | None
+
+    def press(self, now_ms: int) -> Press:
+        """The press that firing is."""
+        place, journey_id = (None, None) if self.sign is None else (self.sign.place, self.sign.journey_id)
+        return timers.press_of(self.timer, place, journey_id, now_ms)
+
+
+class _Done(Struct, frozen=True):
+    """What became of a batch. ``left``: timers that are to be looked at alone."""
+
+    looked: int = 0
+    fired: int = 0
+    left: Sequence[_Due] = ()
+
+
+class _Look:
+    """What one transaction reads once for all of its timers. ``now_ms`` by Postgres' clock."""
+
+    def __init__(self, connection: asyncpg.Connection, now_ms: int) -> None:
+        self.connection: Final = connection
+        self.now_ms: Final = now_ms
+        self.holds: Final[dict[str, int]] = {}
+        """The end of each tenant's hold."""
+        self._heard: Final[dict[str, tuple[dict[str, int], list[int]]]] = {}
+        self._uptime: tuple[int, list[tuple[int, int]]] | None = None
+
+    async def last_heard(self, tenant: str) -> tuple[dict[str, int], list[int]]:
+        """When the drivers of ``tenant`` on active journeys were last heard of: by driver, and ascending."""
+        if tenant not in self._heard:
+            rows = await self.connection.fetch(stored.SQL["last_heard"], tenant, HEARD_LISTED)
+            by_driver = {row["driver_id"]: row["heard_ms"] for row in rows}
+            self._heard[tenant] = by_driver, sorted(by_driver.values())
+        return self._heard[tenant]
+
+    async def uptime(self, since_ms: int) -> list[tuple[int, int]]:
+        """When each process could take positions, from ``since_ms`` on or from earlier."""
+        if self._uptime is None or self._uptime[0] > since_ms:
+            self._uptime = since_ms, await stored.uptime(self.connection, since_ms)
+        return self._uptime[1]
+
+
+class SafetyTimers:
+    """`round` looks at what is due. ``is_online``: None when only positions are a sign of life.
+
+    ``batch``: timers in one transaction.
+    """
+
+    def __init__(
+        self, db: Database, settings: Settings, is_online: IsOnline | None = None, *, batch: int = BATCH
+    ) -> None:
         self._db: Final = db
+        self._batch: Final = batch
         self._settings: Final = settings
         self._is_online: Final = is_online
 
     async def round(self) -> int:
         """Look at everything that is due; how many fired. Raises Refused(unavailable)."""
-        async with self._db.writer() as connection:
-            rows = await connection.fetch(stored.SQL["due"], AT_ONCE)
-        # Every worker has the same ones, and each begins somewhere else, so that they divide them among them.
-        waiting = random.sample([_due(row) for row in rows], len(rows))
-        lanes = (self._lane(waiting) for _ in range(AT_A_TIME))
-        counts = await asyncio.gather(*lanes, return_exceptions=True)
-        for count in counts:
-            if isinstance(count, BaseException):
-                raise count
-        return sum(count for count in counts if isinstance(count, int))
-
-    async def _lane(self, waiting: list[_Due]) -> int:
-        """Look at one after the other until none waits; how many fired. Raises Refused(unavailable)."""
         fired = 0
-        while waiting:
-            due = waiting.pop()
-            try:
-                fired += await self._is_due(due) and await self._look(due)
-            except Refused:
-                raise
-            except Exception as error:
-                log.error("a timer cannot be fired: %s", type(error).__name__)
-                async with self._db.writer() as connection:
-                    await connection.execute(stored.SQL["put_off"], due.timer_id, PUT_OFF_MS)
-        return fired
+        while True:
+            async with self._db.writer() as connection:
+                rows = await connection.fetch(stored.SQL["due"], AT_ONCE)
+            due = [_due(row) for row in rows]
+            batches = [due[at : at + self._batch] for at in range(0, len(due), self._batch)]
+            # Every worker has the same ones, and each begins somewhere else, so that they divide them.
+            random.shuffle(batches)
+            looked, fired_now = await self._look_at(batches)
+            fired += fired_now
+            if len(rows) < AT_ONCE or not looked:
+                return fired
 
-    async def _is_due(self, due: _Due) -> bool:
-        """Whether it still is: another worker may have been faster, and nothing more is read for it."""
+    async def _look_at(self, batches: list[list[_Due]]) -> tuple[int, int]:
+        """Look at every batch, some at a time; how many timers were looked at, and how many of them fired."""
+        lanes = await asyncio.gather(*(self._lane(batches) for _ in range(LANES)), return_exceptions=True)
+        looked = fired = 0
+        for lane in lanes:
+            if isinstance(lane, BaseException):
+                raise lane
+            looked, fired = looked + lane[0], fired + lane[1]
+        return looked, fired
+
+    async def _lane(self, batches: list[list[_Due]]) -> tuple[int, int]:
+        """Look at batches until none waits; what a batch leaves is looked at alone, after all of them."""
+        looked = fired = 0
+        while batches:
+            done = await self._look_or_put_off(batches.pop())
+            looked, fired = looked + done.looked, fired + done.fired
+            for one in done.left:
+                batches.insert(0, [one])
+        return looked, fired
+
+    async def _look_or_put_off(self, batch: list[_Due]) -> _Done:
+        """Look at a batch. When that fails it is left to be looked at one by one; one alone is put off."""
+        try:
+            return await self._look(batch)
+        except Refused:
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                log.warning("a batch of timers is looked at one by one: %s", type(error).__name__)
+                return _Done(left=batch)
+            log.error("a timer cannot be fired: %s", type(error).__name__)
         async with self._db.writer() as connection:
-            return bool(await connection.fetchval(stored.SQL["is_due"], due.timer_id))
+            await connection.execute(stored.SQL["put_off"], [batch[0].timer_id], PUT_OFF_MS)
+        return _Done()
 
-    async def _look(self, due: _Due) -> bool:
-        """Look at one timer, unless somebody else is at it; whether it fired."""
-        operator = operator_of(self._settings, due.tenant)
-        known = await circumstances(self._db, due.tenant, due.vendor, due.driver, operator)
-        online = due.is_silence and await self._online(due)
+    async def _look(self, batch: list[_Due]) -> _Done:
+        """Look at those of ``batch`` that no other transaction has."""
+        asked = [due for due in batch if due.is_silence]
+        online = dict(zip(asked, await asyncio.gather(*(self._online(due) for due in asked)), strict=True))
+        known = await circumstances_of(
+            self._db, [due.whose for due in batch], lambda tenant: operator_of(self._settings, tenant)
+        )
+        by_id = {due.timer_id: due for due in batch}
         async with self._db.writer() as connection:
-            row = await connection.fetchrow(stored.SQL["lock_due"], due.timer_id)
-            if row is None:
-                return False
-            before = timers.settled_into(stored.timer_of(row), row["now_ms"])
-            if before.due_ms > row["now_ms"]:  # it was only to be moved to a clock that was set back
-                await stored.put(connection, before)
-                return False
-            after = await self._looked(connection, before, online, row["now_ms"], known)
-            await stored.put(connection, after)
-        if after.state is TimerState.HELD and before.state is not TimerState.HELD:
-            log.warning("a timer is held back: many are silent")
-        if after.state is not TimerState.FIRED:
-            return False
-        metrics.TIMERS_FIRED.labels(after.kind.value).inc()
-        metrics.TIMER_LATE_SECONDS.observe(max(0, row["now_ms"] - before.due_ms) / 1000)
-        return True
+            rows = await connection.fetch(stored.SQL["lock_due"], list(by_id))
+            if not rows:
+                return _Done()
+            look = _Look(connection, rows[0]["now_ms"])
+            before = [timers.settled_into(stored.timer_of(row), look.now_ms) for row in rows]
+            due = [timer for timer in before if timer.due_ms <= look.now_ms]
+            is_online = {timer.timer_id: online.get(by_id[timer.timer_id], False) for timer in due}
+            found = await self._looked(look, due, is_online)
+            of = {timer.timer_id: known[by_id[timer.timer_id].whose] for timer in due}
+            after = await (_fire_many if len(batch) > 1 else _fire_one)(look, found, of)
+            # The others were only to be moved to a clock that was set back.
+            moved = [timer for timer in before if timer.due_ms > look.now_ms]
+            await stored.put(connection, [*moved, *(timer for timer in after if timer is not None)])
+        left = [by_id[was.timer_id] for was, now in zip(due, after, strict=True) if now is None]
+        return _Done(len(rows) - len(left), _counted(due, after, look.now_ms), left)
 
-    async def _looked(
-        self,
-        connection: asyncpg.Connection,
-        timer: Timer,
-        online: bool,
-        now_ms: int,
-        known: Circumstances,
-    ) -> Timer:
-        """How ``timer`` stands after this look; it has raised its alert when it is fired."""
-        if timer.journey_id is not None and await _has_ended(connection, timer, timer.journey_id):
-            return timers.ended(timer, TimerState.DONE, _SYSTEM, now_ms) or timer
-        sign = await stored.sign_of(connection, timer.tenant, timer.driver, timer.journey_id)
-        if timer.kind is TimerKind.SIGNAL_LOST:
-            timer = timers.looked(timer, sign, online, now_ms)
-            silent_ms = await _silent_ms(connection, timer, now_ms)
-            if silent_ms < timers.allowed_ms(timer):
-                return timers.look_again(timer, silent_ms, now_ms)
-            if timer.state is TimerState.ARMED and await self._is_mass(connection, timer, now_ms):
-                until_ms = await self._hold_ends(connection, timer.tenant, now_ms)
-                return timers.held(timer, until_ms, now_ms)
-        return await _fire(connection, timer, sign, now_ms, known)
+    async def _looked(self, look: _Look, due: list[Timer], online: dict[UUID, bool]) -> list[Timer | _Firing]:
+        """How each timer stands after this look, or that it is to fire."""
+        named = [(t.tenant, t.driver, t.journey_id) for t in due if t.journey_id is not None]
+        theirs = await stored.journeys_of(look.connection, named)
+        # One that names a journey that is not its driver's is as one that names none.
+        due = [
+            timer
+            if timer.journey_id is None or (timer.tenant, timer.driver, timer.journey_id) in theirs
+            else replace(timer, journey_id=None)
+            for timer in due
+        ]
+        signs = await stored.signs_of(look.connection, [(t.tenant, t.driver, t.journey_id) for t in due])
+        found: list[Timer | _Firing] = []
+        for timer, sign in zip(due, signs, strict=True):
+            journey_id = timer.journey_id
+            if journey_id is not None and theirs[timer.tenant, timer.driver, journey_id]:
+                found.append(timers.ended(timer, TimerState.DONE, _SYSTEM, look.now_ms) or timer)
+            elif timer.kind is TimerKind.SIGNAL_LOST:
+                found.append(await self._listened(look, timer, sign, online[timer.timer_id]))
+            else:
+                found.append(_Firing(timer, sign))
+        return found
 
-    async def _is_mass(self, connection: asyncpg.Connection, timer: Timer, now_ms: int) -> bool:
-        rows = await connection.fetch(stored.SQL["last_heard"], timer.tenant, timer.driver, HEARD_LISTED)
-        others = [row["heard_ms"] for row in rows]
-        silent = 1 + timers.fell_silent_with(timer.heard_ms or timer.armed_ms, others, now_ms)
+    async def _listened(self, look: _Look, timer: Timer, sign: Sign | None, online: bool) -> Timer | _Firing:
+        timer = timers.looked(timer, sign, online, look.now_ms)
+        heard_ms = timer.heard_ms or timer.armed_ms
+        silent_ms = timers.silence_ms(heard_ms, look.now_ms, await look.uptime(heard_ms))
+        if silent_ms < timers.allowed_ms(timer):
+            return timers.look_again(timer, silent_ms, look.now_ms)
+        if timer.state is TimerState.ARMED and await self._is_mass(look, timer):
+            if timer.tenant not in look.holds:
+                look.holds[timer.tenant] = await self._hold_ends(look.connection, timer.tenant, look.now_ms)
+            return timers.held(timer, look.holds[timer.tenant], look.now_ms)
+        return _Firing(timer, sign)
+
+    async def _is_mass(self, look: _Look, timer: Timer) -> bool:
+        by_driver, heard = await look.last_heard(timer.tenant)
+        heard_ms = timer.heard_ms or timer.armed_ms
+        silent = timers.fell_silent_with(heard_ms, heard, look.now_ms)
+        active = len(heard)
+        if (own_ms := by_driver.get(timer.driver)) is not None:
+            silent -= timers.fell_silent_with(heard_ms, [own_ms], look.now_ms)
+            active -= 1
         settings = self._settings
         least, share = settings.mass_silence_drivers, settings.mass_silence_share
-        return timers.is_mass(silent, 1 + len(others), least, share)
+        return timers.is_mass(1 + silent, 1 + active, least, share)
 
     async def _hold_ends(self, connection: asyncpg.Connection, tenant: str, now_ms: int) -> int:
         """Return the end of the tenant's hold: the one under way, else a new one from now.
@@ -170,7 +260,7 @@ class SafetyTimers:
             return False
         try:
             async with asyncio.timeout(ONLINE_TIMEOUT_S):
-                return await self._is_online(due.tenant, due.vendor, due.driver)
+                return await self._is_online(*due.whose)
         except Exception as error:
             log.debug("presence cannot be asked: %s", type(error).__name__)
             return False
@@ -231,26 +321,53 @@ async def forget_uptime(db: Database) -> None:
 
 
 def _due(row: asyncpg.Record) -> _Due:
-    return _Due(
-        UUID(int=row["timer_id"].int), row["tenant_id"], row["vendor_id"], row["driver_id"],
-        row["kind"] == TimerKind.SIGNAL_LOST.value,
-    )  # fmt: skip
+    whose = Whose(row["tenant_id"], row["vendor_id"], row["driver_id"])
+    return _Due(UUID(int=row["timer_id"].int), whose, row["kind"] == TimerKind.SIGNAL_LOST.value)
 
 
-async def _silent_ms(connection: asyncpg.Connection, timer: Timer, now_ms: int) -> int:
-    heard_ms = timer.heard_ms or timer.armed_ms
-    return timers.silence_ms(heard_ms, now_ms, await stored.uptime(connection, heard_ms))
+async def _fire_many(
+    look: _Look, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
+) -> list[Timer | None]:
+    """Raise the alerts of those that are to fire and open one; None for those that are to be fired alone."""
+    firing = [one for one in found if isinstance(one, _Firing)]
+    presses = [(one.press(look.now_ms), known[one.timer.timer_id]) for one in firing]
+    taken = iter(await alert_steps.open_many(look.connection, presses))
+    after: list[Timer | None] = []
+    for one in found:
+        if not isinstance(one, _Firing):
+            after.append(one)
+        elif (opened := next(taken)) is None:
+            after.append(None)
+        else:
+            after.append(timers.fired(one.timer, opened.alert.alert_id, look.now_ms))
+    return after
 
 
-async def _has_ended(connection: asyncpg.Connection, timer: Timer, journey_id: UUID) -> bool:
-    given = (timer.tenant, timer.driver, journey_id)
-    return bool(await connection.fetchval(stored.SQL["has_ended"], *given))
+async def _fire_one(
+    look: _Look, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
+) -> list[Timer | None]:
+    """The same of one timer, which may join its driver's open alert and wait for its driver's lock."""
+    after: list[Timer | None] = []
+    for one in found:
+        if isinstance(one, _Firing):
+            press = one.press(look.now_ms)
+            taken = await alert_steps.press(look.connection, press, known[one.timer.timer_id])
+            after.append(timers.fired(one.timer, taken.alert.alert_id, look.now_ms))
+        else:
+            after.append(one)
+    return after
 
 
-async def _fire(
-    connection: asyncpg.Connection, timer: Timer, sign: Sign | None, now_ms: int, known: Circumstances
-) -> Timer:
-    place, journey_id = (None, None) if sign is None else (sign.place, sign.journey_id)
-    press = timers.press_of(timer, place, journey_id, now_ms)
-    taken = await alert_steps.press(connection, press, known)
-    return timers.fired(timer, taken.alert.alert_id, now_ms)
+def _counted(before: Sequence[Timer], after: Sequence[Timer | None], now_ms: int) -> int:
+    """Count what became of the timers; how many fired."""
+    fired = 0
+    for was, now in zip(before, after, strict=True):
+        if now is None:
+            continue
+        if now.state is TimerState.HELD and was.state is not TimerState.HELD:
+            log.warning("a timer is held back: many are silent")
+        if now.state is TimerState.FIRED:
+            fired += 1
+            metrics.TIMERS_FIRED.labels(now.kind.value).inc()
+            metrics.TIMER_LATE_SECONDS.observe(max(0, now_ms - was.due_ms) / 1000)
+    return fired

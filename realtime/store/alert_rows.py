@@ -130,6 +130,28 @@ async def keep(connection: asyncpg.Connection, before: Case | None, changes: Cha
     return changes
 
 
+async def keep_new(connection: asyncpg.Connection, opened: Sequence[tuple[Press, Changes]]) -> None:
+    """Write cases that are not there yet, each with the press that opened it: one statement a table."""
+    alerts = [_alert_columns(changes.case, changes.next_ms) for _, changes in opened]
+    await connection.execute(SQL["insert_alerts"], *_columns(alerts))
+    attempts = [
+        (*row, changes.case.alert.alert_id, changes.case.alert.tenant)
+        for _, changes in opened
+        for row in _attempt_rows(tuple(changes.case.attempts.values()), changes.case)
+    ]
+    if attempts:
+        await connection.execute(SQL["insert_attempts"], *_columns(attempts))
+    events = [
+        (*row, changes.case.alert.alert_id, changes.case.alert.tenant)
+        for _, changes in opened
+        for row in _event_rows(changes.audit)
+    ]
+    if events:
+        await connection.execute(SQL["insert_events"], *_columns(events))
+    presses = [_press_row(press, c.case.alert.alert_id, c.case.alert.alert_id) for press, c in opened]
+    await connection.execute(SQL["insert_presses"], *_columns(presses))
+
+
 async def keep_attempt(connection: asyncpg.Connection, case: Case, attempt: Attempt) -> None:
     """Write one attempt of ``case``, and nothing else."""
     await _write_attempts(connection, case, [attempt])
@@ -139,14 +161,16 @@ async def keep_press(
     connection: asyncpg.Connection, press: Press, alert_id: UUID, own_alert_id: UUID
 ) -> bool:
     """Note that ``press`` went into ``alert_id``; False when it is there already."""
-    given = (press.tenant, press.driver, press.sos_id, alert_id, own_alert_id, json(press), press.received_ms)
+    given = _press_row(press, alert_id, own_alert_id)
     return await connection.fetchval(SQL["insert_press"], *given) is not None
 
 
 async def keep_history(connection: asyncpg.Connection, alert: Alert, audit: Sequence[Audit]) -> None:
     """Write those of ``audit`` that are not there yet."""
     if audit:
-        await connection.execute(SQL["keep_new_events"], alert.alert_id, alert.tenant, *_event_columns(audit))
+        await connection.execute(
+            SQL["keep_new_events"], alert.alert_id, alert.tenant, *_columns(_event_rows(audit))
+        )
 
 
 async def _by_the_clock(connection: asyncpg.Connection, case: Case, now_ms: int) -> Case:
@@ -161,7 +185,7 @@ async def _by_the_clock(connection: asyncpg.Connection, case: Case, now_ms: int)
 
 async def _write_attempts(connection: asyncpg.Connection, case: Case, attempts: Sequence[Attempt]) -> None:
     if attempts:
-        columns = _attempt_columns(attempts, case)
+        columns = _columns(_attempt_rows(attempts, case))
         await connection.execute(SQL["keep_attempts"], case.alert.alert_id, case.alert.tenant, *columns)
 
 
@@ -174,7 +198,7 @@ async def _write(connection: asyncpg.Connection, before: Case | None, changes: C
     await _write_attempts(connection, after, changes.touched)
     if changes.audit:
         owner = (after.alert.alert_id, after.alert.tenant)
-        await connection.execute(SQL["keep_events"], *owner, *_event_columns(changes.audit))
+        await connection.execute(SQL["keep_events"], *owner, *_columns(_event_rows(changes.audit)))
 
 
 async def _reported_early(
@@ -213,19 +237,27 @@ def _changed_columns(before: Case, after: Case, next_ms: int | None) -> tuple[An
     )  # fmt: skip
 
 
-def _attempt_columns(attempts: Sequence[Attempt], case: Case) -> list[list[Any]]:
+def _press_row(press: Press, alert_id: UUID, own_alert_id: UUID) -> tuple[Any, ...]:
+    return (
+        press.tenant, press.driver, press.sos_id, alert_id, own_alert_id, json(press), press.received_ms,
+    )  # fmt: skip
+
+
+def _attempt_rows(attempts: Sequence[Attempt], case: Case) -> list[tuple[Any, ...]]:
     # Of two changes of one attempt in a step the later counts: Postgres refuses to write a row twice at once.
     latest = {a.attempt_id: a for a in attempts}.values()
-    rows = [
+    return [
         (
             a.attempt_id, a.channel.value, a.status.value, urgency(a, case.alert), a.due_ms, claim_ms(a),
             a.provider, a.provider_id, json(a), host_of(a, contact_of(case.copy, a.contact_id)),
         )
         for a in latest
     ]  # fmt: skip
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _event_columns(audit: Sequence[Audit]) -> list[list[Any]]:
-    rows = [(e.version, e.at_ms, json(e.actor), e.what, e.arrow, json(e.detail)) for e in audit]
+def _event_rows(audit: Sequence[Audit]) -> list[tuple[Any, ...]]:
+    return [(e.version, e.at_ms, json(e.actor), e.what, e.arrow, json(e.detail)) for e in audit]
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]

@@ -58,6 +58,42 @@ async def press(connection: asyncpg.Connection, press: Press, circumstances: Cir
     return Taken(alert, "committed", created=alert.alert_id == own_id, joined=alert.alert_id != own_id)
 
 
+async def open_many(
+    connection: asyncpg.Connection, presses: Sequence[tuple[Press, Circumstances]]
+) -> list[Taken | None]:
+    """Take the presses that open an alert, with one statement a table; None for each that is not taken.
+
+    That is a press of a driver who has an open alert, or whom another transaction has, and all but the first
+    of one driver: `press` takes those one by one. So nothing is waited for while the drivers' locks are held.
+    """
+    if not presses:
+        return []
+    given = [one for one, _ in presses]
+    tenants, drivers = [one.tenant for one in given], [one.driver for one in given]
+    locked = {row["place"] for row in await connection.fetch(SQL["lock_free_drivers"], tenants, drivers)}
+    own_ids = [alert_id_of(one.tenant, one.driver, one.sos_id) for one in given]
+    found = await connection.fetch(
+        SQL["situations"], tenants, drivers, [p.sos_id for p in given], own_ids, [p.drill for p in given]
+    )
+    taken: list[Taken | None] = [None] * len(presses)
+    opened: list[tuple[Press, Changes]] = []
+    seen = set[tuple[str, str]]()
+    for row in sorted(found, key=lambda row: row["place"]):
+        one, circumstances = presses[row["place"] - 1]
+        key = (one.tenant, one.driver)
+        if row["place"] not in locked or row["has_alert"] or key in seen:
+            continue
+        seen.add(key)
+        if not row["is_driver_known"]:
+            await connection.execute(SQL["ensure_driver"], one.tenant, one.vendor, one.driver)
+        changes = cases.opened(one, circumstances, row["now_ms"])
+        opened.append((one, changes))
+        taken[row["place"] - 1] = Taken(changes.case.alert, "committed", created=True, joined=False)
+    if opened:
+        await rows.keep_new(connection, opened)
+    return taken
+
+
 async def apply(connection: asyncpg.Connection, held: Held, event: Any) -> Applied:
     """Let ``event`` happen to what is held. A refusal is kept in the history."""
     changes = cases.applied(held.case, event, held.now_ms)

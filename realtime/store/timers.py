@@ -1,6 +1,6 @@
 """Safety timers in Postgres: armed, answered, ended, listed. What fires them is `realtime.safety.timers`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -27,12 +27,12 @@ _read: Final = msgspec.json.Decoder(Timer).decode
 async def arm(db: Database, tenant: str, vendor: str, driver: str, spec: Spec, by: Actor) -> Timer:
     """Arm a timer; the same ``client_timer_id`` again gives the one that is there, as it stands.
 
-    Raises Refused: invalid (what is wrong with ``spec``, or too many), unavailable.
+    Raises Refused: invalid (what is wrong with ``spec``, or too many), not_found (``spec`` names a journey
+    that is not one of this driver; another driver's is as one that does not exist), unavailable.
     """
     async with db.writer() as connection:
-        known = await connection.fetchrow(
-            SQL["lock"], timers.timer_id_of(tenant, driver, spec.client_timer_id)
-        )
+        timer_id = timers.timer_id_of(tenant, driver, spec.client_timer_id)
+        known = await connection.fetchrow(SQL["lock"], timer_id, tenant, driver)
         if known is not None:
             return timer_of(known)
         now_ms = await connection.fetchval(alert_rows.SQL["clock"])
@@ -43,12 +43,16 @@ async def arm(db: Database, tenant: str, vendor: str, driver: str, spec: Spec, b
         await connection.execute(alert_rows.SQL["ensure_driver"], tenant, vendor, driver)
         if await connection.fetchval(SQL["count_live"], tenant, driver) >= MAX_LIVE:
             raise Refused(Code.INVALID, f"{MAX_LIVE} timers are running")
+        if spec.journey_id is not None:
+            theirs = await journeys_of(connection, [(tenant, driver, spec.journey_id)])
+            if not theirs:
+                raise Refused(Code.NOT_FOUND, "no such journey")
         sign = await sign_of(connection, tenant, driver, spec.journey_id)
         timer = timers.armed(spec, tenant, vendor, driver, by, sign, now_ms)
-        known = await connection.fetchrow(SQL["lock"], timer.timer_id)
+        known = await connection.fetchrow(SQL["lock"], timer.timer_id, tenant, driver)
         if known is not None:
             return timer_of(known)
-        await put(connection, timer)
+        await put(connection, [timer])
     return timer
 
 
@@ -107,8 +111,7 @@ async def dismiss(db: Database, tenant: str, by: Actor) -> list[Timer]:
         now_ms = await connection.fetchval(alert_rows.SQL["clock"])
         rows = await connection.fetch(SQL["lock_held"], tenant)
         begun = [timers.dismissed(timer_of(row), by, now_ms) for row in rows]
-        for timer in begun:
-            await put(connection, timer)
+        await put(connection, begun)
     return begun
 
 
@@ -120,29 +123,53 @@ def timer_of(row: asyncpg.Record) -> Timer:
     return _read(row["timer"])
 
 
-async def put(connection: asyncpg.Connection, timer: Timer) -> None:
-    """Write ``timer``."""
-    await connection.execute(
-        SQL["put"],
-        timer.timer_id,
-        timer.tenant,
-        timer.vendor,
-        timer.driver,
-        timer.journey_id,
-        timer.kind.value,
-        timer.due_ms,
-        timer.state.value,
-        alert_rows.json(timer),
-    )
+async def put(connection: asyncpg.Connection, written: Sequence[Timer]) -> None:
+    """Write timers, each at most once."""
+    if not written:
+        return
+    made = [
+        (
+            timer.timer_id, timer.tenant, timer.vendor, timer.driver, timer.journey_id, timer.kind.value,
+            timer.due_ms, timer.state.value, alert_rows.json(timer),
+        )
+        for timer in written
+    ]  # fmt: skip
+    await connection.execute(SQL["put"], *(list(column) for column in zip(*made, strict=True)))
+
+
+Named = tuple[str, str, UUID]
+"""Tenant, driver and a journey that is said to be theirs."""
+Asked = tuple[str, str, UUID | None]
+"""Tenant, driver and the journey asked for; None: the one that is active."""
+
+
+async def journeys_of(connection: asyncpg.Connection, named: Sequence[Named]) -> dict[Named, bool]:
+    """Of ``named`` those that are journeys of that tenant and driver; True: its driver has ended it."""
+    if not named:
+        return {}
+    rows = await connection.fetch(SQL["journeys"], *(list(column) for column in zip(*named, strict=True)))
+    return {named[row["place"] - 1]: row["has_ended"] for row in rows}
+
+
+async def signs_of(connection: asyncpg.Connection, asked: Sequence[Asked]) -> list[Sign | None]:
+    """The last that is known of each driver on an active journey; None where there is none."""
+    found: list[Sign | None] = [None] * len(asked)
+    if asked:
+        rows = await connection.fetch(SQL["signs"], *(list(column) for column in zip(*asked, strict=True)))
+        for row in rows:
+            found[row["place"] - 1] = _sign(row)
+    return found
 
 
 async def sign_of(
     connection: asyncpg.Connection, tenant: str, driver: str, journey_id: UUID | None
 ) -> Sign | None:
-    """The last that is known of a driver on an active journey; None when there is none."""
-    row = await connection.fetchrow(SQL["sign"], tenant, driver, journey_id)
-    if row is None:
-        return None
+    """The same of one driver."""
+    (sign,) = await signs_of(connection, [(tenant, driver, journey_id)])
+    return sign
+
+
+def _sign(row: asyncpg.Record) -> Sign:
     place = None
     if row["lat"] is not None:
         place = Place(row["lat"], row["lon"], row["accuracy_m"], row["t_ms"], row["battery_pct"])
@@ -161,8 +188,7 @@ async def _each(
         now_ms = await connection.fetchval(alert_rows.SQL["clock"])
         rows = await connection.fetch(SQL["lock_of"], tenant, driver, timer_id, journey_id)
         changed = [after for row in rows if (after := change(timer_of(row), now_ms)) is not None]
-        for timer in changed:
-            await put(connection, timer)
+        await put(connection, changed)
     return changed
 
 

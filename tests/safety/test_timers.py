@@ -1,31 +1,34 @@
 """Safety timers on a real Postgres: armed, answered, fired by whichever worker is alive, or held back."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from alerts import timers as pure
 from alerts.alert import Actor, ActorKind, Alert, Kind, State
-from alerts.policy import Circumstances
 from alerts.timers import Spec, TimerKind, TimerState
 from geo.position import Point
 from realtime.instance import Instance
 from realtime.live.channels import PRESENCE, presence_item
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Code, Refused
-from realtime.safety import timers as timers_module
 from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime, online_in
 from realtime.settings import Settings
-from realtime.store import alert_reads, identity, journeys, timers
+from realtime.store import alert_reads, alert_rows, identity, journeys, timers
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
+from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.store.clock import DatabaseClock
 from tests.store.conftest import put
+from tests.store.people import put_contact
 
 MINUTE = 60_000
 DRIVER = Actor(ActorKind.DRIVER, "d1")
@@ -218,7 +221,7 @@ async def test_a_worker_that_is_cut_off_while_firing_leaves_the_timer_to_another
 
     async def cut_off() -> None:
         async with world.db.writer() as connection:
-            await connection.fetchrow(timers.SQL["lock_due"], timer.timer_id)
+            await connection.fetchrow(timers.SQL["lock_due"], [timer.timer_id])
             locked.set()
             await cut.wait()
             raise ConnectionResetError
@@ -418,7 +421,7 @@ async def test_drivers_silent_together_are_held_until_one_moment(world: World) -
         await asyncio.sleep(int(driver.removeprefix("d")) * 0.005)
         return False
 
-    worker = SlowToCommit(world.db, world.settings, asked_at_different_times)
+    worker = SlowToCommit(world.db, world.settings, asked_at_different_times, batch=1)
     assert await worker.round() == 0
     assert len({t.due_ms for t in await timers.list_(world.db, "t1")}) == 1
 
@@ -467,29 +470,184 @@ async def test_the_ledger_and_the_timers_agree_on_what_is_open(world: World) -> 
     assert await ledger.anything_due()
 
 
-async def test_one_that_takes_long_keeps_the_others_of_its_round_from_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free, read = asyncio.Event(), timers_module.circumstances
+@contextlib.asynccontextmanager
+async def holding(world: World, driver: str) -> AsyncIterator[None]:
+    """Another transaction has the driver's lock, as a press that takes long."""
+    db = await Database.open(world.settings)
+    try:
+        async with db.writer() as connection:
+            await connection.execute(alert_rows.SQL["lock_driver"], "t1", driver)
+            yield
+    finally:
+        await db.close()
 
-    async def slow(db: Database, tenant: str, vendor: str, driver: str, operator: object) -> Circumstances:
-        if driver == "slow":
-            await free.wait()
-        return await read(db, tenant, vendor, driver, None)
 
-    monkeypatch.setattr(timers_module, "circumstances", slow)
+async def test_one_that_takes_long_keeps_the_others_of_its_batch_from_nothing(world: World) -> None:
     held = await world.arm(TimerKind.CHECK_IN, "slow", every_s=60)
-    await world.later(1_000)
     others = [await world.arm(TimerKind.CHECK_IN, f"d{n}", every_s=60) for n in range(8)]
     await world.later(2 * MINUTE)
-    round_ = asyncio.ensure_future(world.worker.round())
-    for _ in range(200):
-        if all([await world.state(timer) is TimerState.FIRED for timer in others]):
-            break
-        await asyncio.sleep(0.05)
-    else:
-        pytest.fail("they wait for the slow one")
-    assert await world.state(held) is TimerState.ARMED
-    free.set()
+    async with holding(world, "slow"):
+        round_ = asyncio.ensure_future(world.worker.round())
+        for _ in range(200):
+            if all([await world.state(timer) is TimerState.FIRED for timer in others]):
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("they wait for the slow one")
+        assert await world.state(held) is TimerState.ARMED
     assert await round_ == 9
     assert len(await world.alerts()) == 9
+
+
+async def test_a_batch_that_waits_for_one_driver_holds_back_no_press_of_another(world: World) -> None:
+    for driver in ("d1", "d2", "slow"):
+        await world.arm(TimerKind.CHECK_IN, driver, every_s=60)
+    await world.later(2 * MINUTE)
+    async with holding(world, "slow"):
+        round_ = asyncio.ensure_future(world.worker.round())
+        await until_waiting(world)
+        ledger = PostgresLedger(world.db, random.Random(1).random)
+        async with asyncio.timeout(2):
+            for driver in ("d1", "d2"):
+                await ledger.press(a_press(await world.now_ms(), driver=driver), CIRCUMSTANCES)
+    assert await round_ == 3
+
+
+async def until_waiting(world: World) -> None:
+    """Until a transaction waits for a lock that another has."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    for _ in range(200):
+        async with world.db.writer() as connection:
+            if await connection.fetchval(query):
+                return
+        await asyncio.sleep(0.02)
+    pytest.fail("nothing waits")
+
+
+async def test_a_thousand_due_at_once_take_a_few_transactions_each_a_batch(world: World) -> None:
+    """Each had three transactions of its own, and 200 at most went in a second."""
+    async with world.db.writer() as connection:
+        await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('t1')")
+        await connection.execute("INSERT INTO vendors (tenant_id, vendor_id) VALUES ('t1', 'north')")
+        await connection.execute(
+            "INSERT INTO drivers (tenant_id, vendor_id, driver_id)"
+            " SELECT 't1', 'north', 'd' || n FROM generate_series(1, 300) n"
+        )
+        now_ms = await connection.fetchval("SELECT now_ms()")
+        made = [
+            pure.armed(
+                Spec(TimerKind.CHECK_IN, uuid4(), every_s=60), "t1", "north", f"d{n}", DRIVER, None, now_ms
+            )
+            for n in range(1, 301)
+        ]
+        await timers.put(connection, made)
+    await world.later(2 * MINUTE)
+    writer, opened = world.db.writer, 0
+
+    def counted(timeout_s: float | None = None) -> contextlib.AbstractAsyncContextManager[asyncpg.Connection]:
+        nonlocal opened
+        opened += 1
+        return writer(timeout_s)
+
+    world.db.writer = counted  # type: ignore[method-assign]
+    assert await world.worker.round() == 300
+    world.db.writer = writer  # type: ignore[method-assign]
+    assert opened <= 1 + 2 * 6 + 1
+    alerts = await alert_reads.list_(world.db, "t1", limit=500)
+    assert len({alert.driver for alert in alerts}) == 300
+
+
+async def test_a_batch_raises_the_alerts_that_single_presses_would(world: World) -> None:
+    """The rows are the same to the last column, but for ids and times."""
+    columns = {
+        "alerts": "tenant_id, vendor_id, journey_id, kind, state, drill, closed_ms, version",
+        "alert_attempts": "tenant_id, channel, status, urgency, provider, host",
+        "alert_events": "tenant_id, version, what, arrow, actor::text",
+        "alert_presses": "tenant_id",
+    }
+
+    async def rows() -> list[list[tuple[object, ...]]]:
+        async with world.db.writer() as connection:
+            found = []
+            for table, names in columns.items():
+                many = await connection.fetch(f"SELECT {names} FROM {table}")
+                found.append(sorted(map(tuple, many), key=str))
+            await connection.execute("DELETE FROM alerts")
+        return found
+
+    await identity.connect_driver(world.db, "t1", "north", "d0")
+    await put_contact(world.db, "t1", phone="+41790000001", webhook_url="https://hooks.example/a")
+    made = []
+    for batch in (1, 50):
+        for n in range(3):
+            await world.arm(TimerKind.CHECK_IN, driver=f"d{n}", every_s=60)
+        await world.later(2 * MINUTE)
+        worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch)
+        assert await worker.round() == 3
+        made.append(await rows())
+    assert made[0] == made[1]
+    assert len(made[0][0]) == 3
+
+
+# --- journeys
+
+
+async def test_a_timer_may_name_only_a_journey_of_its_own_driver(world: World) -> None:
+    """Another driver's, and another tenant's, look like one that does not exist."""
+    own = await world.begin("d1")
+    anothers = await world.begin("d2")
+    now_ms = await world.now_ms()
+    await identity.connect_driver(world.db, "t2", "north", "d1")
+    head = await journeys.start(world.db, "t2", "north", "d1", uuid4(), now_ms, None, None, None, now_ms)
+    answers = []
+    for journey_id in (anothers, head.journey_id, uuid4()):
+        with pytest.raises(Refused) as refused:
+            await world.arm(TimerKind.CHECK_IN, every_s=600, journey_id=journey_id)
+        answers.append((refused.value.code, str(refused.value)))
+    assert answers == [(Code.NOT_FOUND, "no such journey")] * 3
+    assert await timers.list_(world.db, "t1") == []
+    assert (await world.arm(TimerKind.CHECK_IN, every_s=600, journey_id=own)).journey_id == own
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+async def test_a_timer_that_was_armed_with_anothers_journey_shows_nothing_of_it(
+    world: World, batch: int
+) -> None:
+    """Processes of before took such a timer. Its alert has its own driver's journey and place, or none."""
+    anothers = await world.begin("d2")
+    for driver in ("d1", "d3"):
+        timer = await world.arm(TimerKind.CHECK_IN, driver, every_s=60)
+        foreign = msgspec.structs.replace(timer, journey_id=anothers)
+        async with world.db.writer() as connection:
+            await timers.put(connection, [foreign])
+    await journeys.end(world.db, "t1", "d2", anothers, 0, 1)
+    await world.later(2 * MINUTE)
+    worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch)
+    assert await worker.round() == 2, "nor is it ended with that journey"
+    assert {(alert.journey_id, alert.place) for alert in await world.alerts()} == {(None, None)}
+    assert {t.journey_id for t in await timers.list_(world.db, "t1", live=False)} == {None}
+
+
+async def test_what_is_written_of_a_timer_stays_with_its_tenant_and_driver(world: World) -> None:
+    timer = await world.arm(TimerKind.CHECK_IN, every_s=600)
+    async with world.db.writer() as connection:
+        for stolen in (
+            msgspec.structs.replace(timer, tenant="t2", state=TimerState.DONE),
+            msgspec.structs.replace(timer, driver="d2", state=TimerState.DONE),
+        ):
+            await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('t2') ON CONFLICT DO NOTHING")
+            await timers.put(connection, [stolen])
+        assert await connection.fetchrow(timers.SQL["lock"], timer.timer_id, "t2", "d1") is None
+        assert await connection.fetchrow(timers.SQL["lock"], timer.timer_id, "t1", "d2") is None
+    assert await world.state(timer) is TimerState.ARMED
+
+
+def test_every_join_of_timers_with_journeys_carries_tenant_and_driver() -> None:
+    """So does every condition on a journey; points have a tenant and no driver."""
+    for name in ("signs", "journeys"):
+        text = timers.SQL[name]
+        assert "tenant_id = asked.tenant_id AND" in text.replace("j.tenant_id", "tenant_id"), name
+        assert "driver_id = asked.driver_id" in text.replace("j.driver_id", "driver_id"), name
+    for name in ("signs", "last_heard"):
+        text = timers.SQL[name]
+        assert text.count("journey_id = j.journey_id") == text.count("tenant_id = j.tenant_id"), name

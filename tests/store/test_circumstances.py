@@ -11,7 +11,7 @@ from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from realtime.settings import Settings
 from realtime.store import revocations
-from realtime.store.circumstances import DEVICE_SEEN_MS, _query
+from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, _query, circumstances_of
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
@@ -34,6 +34,9 @@ async def of(
     found = await circumstances(db, tenant, vendor, driver, operator)
     copy = msgspec.json.decode(msgspec.json.encode(await all_circumstances(db)), type=Known)
     assert copy.of(tenant, vendor, driver, operator) == found
+    them = Whose(tenant, vendor, driver)
+    others = [Whose("t1", "south", "d2"), Whose("t2", "north", "d1"), Whose("t1", "north", "nobody"), them]
+    assert (await circumstances_of(db, others, lambda _: operator))[them] == found, "nor does a batch"
     return found
 
 

@@ -10,6 +10,12 @@ SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 0))
 -- name: lock_provider_id
 SELECT pg_advisory_xact_lock(hashtextextended($1 || chr(31) || $2, 1))
 
+-- name: lock_free_drivers
+-- Of many drivers those that no other transaction has, by their place in the list: nothing is waited for.
+SELECT place
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (tenant_id, driver_id, place)
+WHERE pg_try_advisory_xact_lock(hashtextextended(tenant_id || chr(31) || driver_id, 0))
+
 -- name: ensure_driver
 WITH tenant AS (
     INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING
@@ -41,6 +47,21 @@ SELECT now_ms() AS now_ms,
         WHERE tenant_id = $1 AND driver_id = $2 AND drill = $5 AND closed_ms IS NULL
        ) AS open_id,
        EXISTS (SELECT FROM drivers WHERE tenant_id = $1 AND driver_id = $2) AS is_driver_known
+
+-- name: situations
+-- The same of many presses, by their place in the list.
+SELECT asked.place, now_ms() AS now_ms,
+       EXISTS (SELECT FROM alerts WHERE alert_id = asked.own_id)
+           OR EXISTS (SELECT FROM alert_presses p
+                      WHERE p.tenant_id = asked.tenant_id AND p.driver_id = asked.driver_id
+                        AND p.sos_id = asked.sos_id)
+           OR EXISTS (SELECT FROM alerts a
+                      WHERE a.tenant_id = asked.tenant_id AND a.driver_id = asked.driver_id
+                        AND a.drill = asked.drill AND a.closed_ms IS NULL) AS has_alert,
+       EXISTS (SELECT FROM drivers d
+               WHERE d.tenant_id = asked.tenant_id AND d.driver_id = asked.driver_id) AS is_driver_known
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::boolean[]) WITH ORDINALITY
+     AS asked (tenant_id, driver_id, sos_id, own_id, drill, place)
 
 -- name: insert_press
 INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
@@ -91,6 +112,39 @@ SELECT now_ms() AS now_ms
 INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
                     version, next_ms, alert, policy_copy)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+
+-- name: insert_alerts
+INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
+                    version, next_ms, alert, policy_copy)
+SELECT alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
+       version, next_ms, alert::json, policy_copy::json
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::boolean[],
+            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[])
+     AS made (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
+              version, next_ms, alert, policy_copy)
+
+-- name: insert_attempts
+INSERT INTO alert_attempts (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt,
+                            host, alert_id, tenant_id)
+SELECT attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt::json,
+       host, alert_id, tenant_id
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::uuid[], $12::text[])
+     AS made (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt,
+              host, alert_id, tenant_id)
+
+-- name: insert_events
+INSERT INTO alert_events (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
+SELECT version, at_ms, actor::json, what, arrow, detail::json, alert_id, tenant_id
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[])
+     AS made (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
+
+-- name: insert_presses
+INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
+SELECT tenant_id, driver_id, sos_id, alert_id, own_alert_id, press::json, received_ms
+FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bigint[])
+     AS made (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
+ON CONFLICT DO NOTHING
 
 -- name: move_alert
 -- Its times are by another clock: nothing that anybody sees has changed.

@@ -55,3 +55,35 @@ tenant_id = $2 AND push_token IN (
     SELECT push_token FROM devices
     WHERE tenant_id = $2 AND role <> 'driver' AND (vendor_ids IS NULL OR $4 = ANY (vendor_ids))
 )
+
+-- name: of_many
+-- As of_scope, for each of the drivers ($1 tenant, $2 vendor, $3 driver).
+{id} IN (
+    SELECT t.{id}
+    FROM {table} t JOIN unnest($1::text[], $3::text[]) AS w (tenant_id, driver_id) USING (tenant_id, driver_id)
+    UNION ALL
+    SELECT t.{id}
+    FROM {table} t
+    JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS w (tenant_id, vendor_id)
+        USING (tenant_id, vendor_id)
+    WHERE t.driver_id IS NULL
+    UNION ALL
+    SELECT t.{id}
+    FROM {table} t JOIN (SELECT DISTINCT unnest($1::text[])) AS w (tenant_id) USING (tenant_id)
+    WHERE t.driver_id IS NULL AND t.vendor_id IS NULL
+)
+
+-- name: of_drivers
+(tenant_id, driver_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+
+-- name: of_tenants
+-- Of the subjects ($2 tenant, $3 subject), and the dispatchers of the vendors ($4 tenant, $5 vendor).
+(tenant_id, push_token) IN (
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN unnest($2::text[], $3::text[]) AS w (tenant_id, subject) USING (tenant_id, subject)
+    UNION ALL
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN (SELECT DISTINCT * FROM unnest($4::text[], $5::text[])) AS w (tenant_id, vendor_id)
+        USING (tenant_id)
+    WHERE x.role <> 'driver' AND (x.vendor_ids IS NULL OR w.vendor_id = ANY (x.vendor_ids))
+)

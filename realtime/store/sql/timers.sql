@@ -1,24 +1,28 @@
 -- Timers are due by Postgres' clock.
 
 -- name: put
+-- A timer stays with its tenant and driver, whatever its id.
 INSERT INTO safety_timers (timer_id, tenant_id, vendor_id, driver_id, journey_id, kind, due_ms, state, timer)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+SELECT timer_id, tenant_id, vendor_id, driver_id, journey_id, kind, due_ms, state, timer::json
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[], $8::text[],
+            $9::text[])
+     AS given (timer_id, tenant_id, vendor_id, driver_id, journey_id, kind, due_ms, state, timer)
 ON CONFLICT (timer_id) DO UPDATE
-SET due_ms = excluded.due_ms, state = excluded.state, timer = excluded.timer, written_ms = now_ms()
+SET due_ms = excluded.due_ms, state = excluded.state, timer = excluded.timer, journey_id = excluded.journey_id,
+    written_ms = now_ms()
+WHERE safety_timers.tenant_id = excluded.tenant_id AND safety_timers.driver_id = excluded.driver_id
 
 -- name: lock
-SELECT timer FROM safety_timers WHERE timer_id = $1 FOR UPDATE
+SELECT timer FROM safety_timers WHERE timer_id = $1 AND tenant_id = $2 AND driver_id = $3 FOR UPDATE
 
 -- name: lock_due
-SELECT timer, now_ms() AS now_ms
+-- Of these timers those that are due and that no other transaction has.
+SELECT timer_id, timer, now_ms() AS now_ms
 FROM safety_timers
-WHERE timer_id = $1 AND state IN ('armed', 'held') AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000)
+WHERE timer_id = ANY ($1::uuid[]) AND state IN ('armed', 'held')
+  AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000)
+ORDER BY tenant_id, driver_id, timer_id
 FOR UPDATE SKIP LOCKED
-
--- name: is_due
-SELECT EXISTS (
-    SELECT FROM safety_timers
-    WHERE timer_id = $1 AND state IN ('armed', 'held') AND (due_ms <= now_ms() OR written_ms > now_ms() + 5000))
 
 -- name: lock_of
 -- In one order, so that two at once cannot deadlock.
@@ -59,7 +63,7 @@ ORDER BY due_ms
 LIMIT $1
 
 -- name: put_off
-UPDATE safety_timers SET due_ms = now_ms() + $2 WHERE timer_id = $1
+UPDATE safety_timers SET due_ms = now_ms() + $2 WHERE timer_id = ANY ($1::uuid[])
 
 -- name: lock_hold
 -- Held until commit: transactions that decide on the tenant's hold run one after another, and see each other's.
@@ -69,40 +73,55 @@ SELECT pg_advisory_xact_lock(hashtextextended('hold of ' || $1, 0))
 -- The end of the tenant's hold that is under way.
 SELECT min(due_ms) FROM safety_timers WHERE tenant_id = $1 AND state = 'held' AND due_ms > now_ms()
 
--- name: sign
--- The driver's active journey, or the one asked for while it is active, and its last point.
-SELECT j.journey_id, p.seq, p.received_ms, q.lat, q.lon, q.accuracy_m::text::float8 AS accuracy_m, q.t_ms,
-       q.battery_pct::text::float8 AS battery_pct
-FROM journeys j
+-- name: signs
+-- Of each driver the active journey, or the one asked for while it is active, and its last point.
+SELECT asked.place, j.journey_id, p.seq, p.received_ms, q.lat, q.lon, q.accuracy_m::text::float8 AS accuracy_m,
+       q.t_ms, q.battery_pct::text::float8 AS battery_pct
+FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
+CROSS JOIN LATERAL (
+    SELECT tenant_id, journey_id
+    FROM journeys
+    WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id AND ended_ms IS NULL
+      AND (asked.journey_id IS NULL OR journey_id = asked.journey_id)
+    ORDER BY journey_id DESC
+    LIMIT 1
+) j
 LEFT JOIN LATERAL (
-    SELECT seq, received_ms FROM journey_points WHERE journey_id = j.journey_id ORDER BY seq DESC LIMIT 1
+    SELECT seq, received_ms
+    FROM journey_points
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+    ORDER BY seq DESC
+    LIMIT 1
 ) p ON true
 LEFT JOIN LATERAL (
     SELECT lat, lon, accuracy_m, t_ms, battery_pct
     FROM journey_points
-    WHERE journey_id = j.journey_id AND seq > p.seq - 50 AND lat IS NOT NULL
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id AND seq > p.seq - 50 AND lat IS NOT NULL
     ORDER BY seq DESC
     LIMIT 1
 ) q ON true
-WHERE j.tenant_id = $1 AND j.driver_id = $2 AND j.ended_ms IS NULL AND ($3::uuid IS NULL OR j.journey_id = $3)
-ORDER BY j.journey_id DESC
-LIMIT 1
 
--- name: has_ended
--- By its driver: one that was closed for its age has not arrived anywhere.
-SELECT EXISTS (
-    SELECT FROM journeys WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3 AND ended_ms IS NOT NULL
-                           AND NOT expired)
+-- name: journeys
+-- Of these journeys those that are the driver's, and whether the driver has ended them: one that was closed for its
+-- age has not arrived anywhere.
+SELECT asked.place, j.ended_ms IS NOT NULL AND NOT j.expired AS has_ended
+FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
+JOIN journeys j ON j.tenant_id = asked.tenant_id AND j.driver_id = asked.driver_id
+               AND j.journey_id = asked.journey_id
 
 -- name: last_heard
 -- When each driver on an active journey of the tenant was last heard of.
-SELECT coalesce(p.received_ms, j.created_ms) AS heard_ms
+SELECT j.driver_id, coalesce(p.received_ms, j.created_ms) AS heard_ms
 FROM journeys j
 LEFT JOIN LATERAL (
-    SELECT received_ms FROM journey_points WHERE journey_id = j.journey_id ORDER BY seq DESC LIMIT 1
+    SELECT received_ms
+    FROM journey_points
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+    ORDER BY seq DESC
+    LIMIT 1
 ) p ON true
-WHERE j.tenant_id = $1 AND j.ended_ms IS NULL AND j.driver_id <> $2
-LIMIT $3
+WHERE j.tenant_id = $1 AND j.ended_ms IS NULL
+LIMIT $2
 
 -- name: beat
 -- A process that was away for longer than $2 begins a stretch of its own.

@@ -1,11 +1,11 @@
 """The loop that delivers: escalate what is due, claim what there is room for, send it, record what became
 of it.
 
-Each round: `Ledger.advance`, then `Ledger.claim` for the channels that have free slots and whose breaker lets
-calls through. The slots are taken while the ledger picks (`alerts.delivery.reservation`): dispatchers that
-share them never count on the same ones. A round follows at once when there was more than it could take, when
-`wake` is called (a press in this process, an outcome recorded, a slot given back), and otherwise after at
-most ``poll_s``.
+Each round: `Ledger.advance` begins, unless the one before is under way, then `Ledger.claim` for the channels
+that have free slots and whose breaker lets calls through. The slots are taken while the ledger picks
+(`alerts.delivery.reservation`): dispatchers that share them never count on the same ones. A round follows at
+once when there was more than it could take, when `wake` is called (a press in this process, an outcome
+recorded, a slot given back), and otherwise after at most ``poll_s``.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ LEASE_S: Final = 30.0
 MARGIN_S: Final = 5.0
 """A call is over this long before its lease is: what recording takes, and how far two clocks drift apart."""
 ADVANCE_LIMIT: Final = 50
+ESCALATE_PAUSE_S: Final = 0.05
+"""After an escalation that changed nothing: each outcome asks for another one."""
 LEDGER_TIMEOUT_S: Final = 20.0
 STOP_GRACE_S: Final = 12.0
 LAST_WORDS_S: Final = 2.0
@@ -82,6 +84,10 @@ class Dispatcher:
         self._sending: Final[set[asyncio.Task[None]]] = set()
         self._settling_s: Final = settling_s
         self._was_away = False
+        self._is_reached = False
+        """Whether the ledger answered the last escalation that was waited for."""
+        self._escalation: asyncio.Task[int] | None = None
+        self._escalate_again = False
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -119,9 +125,11 @@ class Dispatcher:
         self._stopping = True
         self.wake()
         # A round under way is let end: what it has claimed nobody else could send before its lease is over.
-        await asyncio.wait({self._loop}, timeout=grace_s / 3)
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
+        running = {self._loop} if self._escalation is None else {self._loop, self._escalation}
+        await asyncio.wait(running, timeout=grace_s / 3)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         if self._sending:
             await asyncio.wait(self._sending, timeout=grace_s)
         for task in self._sending:
@@ -141,7 +149,7 @@ class Dispatcher:
                     pause_s = 0.0
                 self._meter.turned(away=False)
             except (Away, TimeoutError):
-                self._was_away = True
+                self._was_away, self._is_reached = True, False
                 self._meter.turned(away=True)
                 pause_s = self._away_poll_s
             except Exception as error:
@@ -169,12 +177,40 @@ class Dispatcher:
         """One round; whether there may be more to do at once."""
         now_s = self._clock()
         self._tell(now_s)
+        await self._begin_escalation(now_s)
+        return not self._stopping and await self._claim()
+
+    async def _begin_escalation(self, now_s: float) -> None:
+        """Begin to escalate what is due, unless the escalation before is under way. Raises what that raised.
+
+        Messages that are due do not wait for it: when a thousand alerts are to be escalated it takes seconds.
+        Only while it is not known whether the ledger answers it is waited for.
+        """
+        task, self._escalation = self._escalation, None
+        if task is not None and task.done():
+            task.result()
+        if task is not None and not task.done():
+            self._escalation, self._escalate_again = task, True
+            return
+        self._escalate_again = False
+        self._escalation = asyncio.ensure_future(self._escalate(now_s))
+        self._escalation.add_done_callback(self._has_escalated)
+        if not self._is_reached:
+            task, self._escalation = self._escalation, None
+            await task
+            self._is_reached = True
+
+    async def _escalate(self, now_s: float) -> int:
         async with asyncio.timeout(LEDGER_TIMEOUT_S):
-            advanced = await self._ledger.advance(ADVANCE_LIMIT, down(self._ways, now_s))
-        if self._stopping:
-            return False
-        more = await self._claim()
-        return more or advanced >= ADVANCE_LIMIT
+            changed = await self._ledger.advance(ADVANCE_LIMIT, down(self._ways, now_s))
+        if self._is_reached and not changed:
+            await asyncio.sleep(ESCALATE_PAUSE_S)
+        return changed
+
+    def _has_escalated(self, task: "asyncio.Task[int]") -> None:
+        failed = task.cancelled() or task.exception() is not None
+        if self._is_reached if failed else (self._escalate_again or task.result()):
+            self.wake()
 
     async def _claim(self) -> bool:
         """Claim and begin; whether there may be more."""

@@ -127,6 +127,38 @@ async def test_whoever_has_said_stop_is_sent_nothing_and_the_provider_is_not_ask
     assert sms.begun == 0
 
 
+async def test_messages_do_not_wait_for_an_escalation_that_takes_long(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    """A thousand alerts to escalate take seconds; an SOS that is due goes meanwhile."""
+    start(sms)
+    await until(lambda: bool(ledger.downs), "it has escalated once")
+    endless = asyncio.Event()
+
+    async def slow(limit: int, down: frozenset[Channel] = frozenset()) -> int:
+        await endless.wait()
+        return 0
+
+    ledger.advance = slow  # type: ignore[method-assign]
+    await asyncio.sleep(0.1)
+    ledger.due(*[Channel.SMS] * 40)
+    await until(lambda: len(sms.inbox) == 40, "all are sent")
+    endless.set()
+
+
+async def test_an_escalation_that_fails_is_noticed_and_begun_again(
+    start: Start, ledger: FakeLedger, sms: FakeProvider
+) -> None:
+    start(sms, away_poll_s=0.01)
+    await until(lambda: bool(ledger.downs), "it has escalated once")
+    ledger.away = {"advance"}
+    await until(lambda: ledger.refused["advance"] >= 3, "it is tried again")
+    ledger.due(Channel.SMS)
+    ledger.away = set()
+    escalations = len(ledger.downs)
+    await until(lambda: len(ledger.downs) > escalations + 2 and bool(sms.inbox), "all goes on")
+
+
 # --- leases and take-overs
 
 

@@ -10,6 +10,7 @@ from tests.pages.fake import now_ms, refusal, refused
 from tests.pages.fakefleet import FleetServer
 
 COOKIE = "wayguard_session"
+SESSIONS_PAGE = 3
 DRIVER_TOKEN = "driver.driver.driver"
 OPEN = ("pending", "active", "acknowledged")
 ME = {"kind": "dispatcher", "id": "ana", "name": "Ana"}
@@ -49,6 +50,7 @@ class DeskServer(FleetServer):
             ("GET", "/sessions", self._sessions),
             ("DELETE", "/sessions/{session}", self._end),
             ("GET", "/alerts/{alert}", self._alert),
+            ("GET", "/alerts/{alert}/{list:attempts|history}", self._earlier),
             ("POST", "/alerts/{alert}/{what}", self._act_by_http),
         ):
             app.router.add_route(method, f"/api/v1{path}", self._noted(handler))
@@ -177,7 +179,10 @@ class DeskServer(FleetServer):
         entry = {"name": "Ana", "role": "dispatcher", "created_at": now_ms() - 60_000, "seen_at": now_ms()}
         entry |= {"expires_at": now_ms() + 3_600_000, "address": "192.0.2.7", "user_agent": agent}
         rows = [entry | {"session_id": one, "current": one == held} for one in reversed(self.sessions)]
-        return web.json_response({"ok": True, "sessions": rows, "next_cursor": None})
+        begin = int(request.query.get("cursor", "0"))
+        cursor = str(begin + SESSIONS_PAGE) if begin + SESSIONS_PAGE < len(rows) else None
+        page = rows[begin : begin + SESSIONS_PAGE]
+        return web.json_response({"ok": True, "sessions": page, "next_cursor": cursor})
 
     async def _end(self, request: web.Request) -> web.StreamResponse:
         self.sessions.remove(request.match_info["session"])
@@ -205,9 +210,21 @@ class DeskServer(FleetServer):
             return web.json_response(
                 {"ok": False, "error": refusal("not_found", "no such alert")}, status=404
             )
-        attempts = self.attempts.get(alert["alert_id"], [])
-        history = self.history.get(alert["alert_id"], [])
-        return web.json_response({"ok": True, "alert": alert, "attempts": attempts, "history": history})
+        answer: dict[str, Any] = {"ok": True, "alert": alert}
+        for name in ("attempts", "history"):
+            page = self._page(name, request)
+            answer |= {name: page[name], f"{name}_cursor": page["next_cursor"]}
+        return web.json_response(answer)
+
+    async def _earlier(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"ok": True} | self._page(request.match_info["list"], request))
+
+    def _page(self, name: str, request: web.Request) -> dict[str, Any]:
+        """The page of a list before the cursor, the newest without one. A cursor counts what is before it."""
+        rows = getattr(self, name).get(request.match_info["alert"], [])
+        end = int(request.query.get("cursor", len(rows)))
+        begin = max(0, end - int(request.query.get("limit", "100")))
+        return {name: rows[begin:end], "next_cursor": str(begin) if begin else None}
 
     def _acting(self, what: str) -> Any:
         async def act(_sid: str, payload: dict[str, Any]) -> dict[str, Any]:

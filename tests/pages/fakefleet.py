@@ -43,6 +43,7 @@ class FleetServer(FakeServer):
     alerts: dict[str, dict[str, Any]] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
     """Shares that were made, as the API lists them."""
+    shares_page: int = 3
     heads: list[dict[str, Any]] = field(default_factory=list)
     """Journeys as `GET /api/v1/journeys` lists them, newest first."""
     logs: dict[str, list[Point]] = field(default_factory=dict)
@@ -292,8 +293,11 @@ class FleetServer(FakeServer):
         url = f"https://track.example/s/{share_id}#secret-of-{share_id}"
         return web.json_response({"ok": True, "id": share_id, "url": url, "expires_at": expires}, status=201)
 
-    async def _shares(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response({"ok": True, "shares": self.made, "next_cursor": None})
+    async def _shares(self, request: web.Request) -> web.StreamResponse:
+        begin = int(request.query.get("cursor", "0"))
+        end = begin + self.shares_page
+        cursor = str(end) if end < len(self.made) else None
+        return web.json_response({"ok": True, "shares": self.made[begin:end], "next_cursor": cursor})
 
     async def _revoke(self, request: web.Request) -> web.StreamResponse:
         for entry in self.made:

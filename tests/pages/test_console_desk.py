@@ -118,6 +118,20 @@ async def test_signing_in_and_out_and_what_ends_a_session(tab: Tab, server: Desk
     dialog = page.get_by_role("dialog", name="Sessions")
     await dialog.get_by_text("This device").wait_for()
     assert await dialog.get_by_role("listitem").count() == 2
+    await page.keyboard.press("Escape")
+    server.sessions[:0] = ["one", "two", "three"]
+    await page.get_by_label("Account and settings").click()
+    await page.get_by_role("button", name="Sessions").click()
+    await dialog.get_by_text("This device").wait_for()
+    assert await dialog.get_by_role("listitem").count() == 3, "a page"
+    await dialog.get_by_role("button", name="Show more").click()
+    await dialog.get_by_role("listitem").nth(4).wait_for()
+    await dialog.get_by_role("button", name="Show more").wait_for(state="hidden")
+    await page.keyboard.press("Escape")
+    del server.sessions[:3]
+    await page.get_by_label("Account and settings").click()
+    await page.get_by_role("button", name="Sessions").click()
+    await dialog.get_by_text("This device").wait_for()
     await dialog.get_by_role("button", name="End the session of").click()
     await until(lambda: server.sessions == ["session-1"])
     await page.keyboard.press("Escape")
@@ -170,6 +184,8 @@ async def test_alerts_are_ordered_answered_followed_and_notified(tab: Tab, serve
     await it_is_acknowledged_by_keyboard_and_shown_when_the_server_says_so(tab, server)
     await closed(tab, server)
     await who_was_tried_and_what_happened_is_live(tab, server)
+    await closed(tab, server)
+    await a_long_history_is_shown_page_by_page(tab, server)
     await closed(tab, server)
     await notes_responders_and_the_end_are_asked_for(tab, server)
     await closed(tab, server)
@@ -234,6 +250,36 @@ async def who_was_tried_and_what_happened_is_live(tab: Tab, server: DeskServer) 
     await mine.get_by_text("2 tries").wait_for()
     server.history["t1"].append(line("notified", None, contacts=2))
     await mine.get_by_text("2 people are being told").wait_for()
+
+
+async def a_long_history_is_shown_page_by_page(tab: Tab, server: DeskServer) -> None:
+    page = tab.page
+    await server.sos("h1", driver="hugo")
+    server.history["h1"] = [line("noted", "V", by="Ana", note=f"note {n}.") for n in range(250)]
+    for n in range(120):
+        server.attempt("h1", n, contact_id=f"c{n}", contact=f"Person {n}.")
+    await card(page, "hugo").wait_for()
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    mine = card(page, "hugo")
+    await mine.get_by_text("note 249.").wait_for()
+    assert await mine.locator(".history > li").count() == 100, "a page"
+    assert await mine.get_by_text("note 149.").count() == 0
+    assert await mine.get_by_text("Person 0.").count() == 0
+    await mine.get_by_role("button", name="Show earlier messages").click()
+    await mine.get_by_text("Person 0.").wait_for()
+    assert await mine.locator(".tried > li").count() == 120
+    await mine.get_by_role("button", name="Show earlier messages").wait_for(state="hidden")
+    more = mine.get_by_role("button", name="Show what happened before")
+    await more.click()
+    await mine.get_by_text("note 50.").wait_for()
+    server.history["h1"].append(line("noted", "V", by="Ana", note="note 250."))
+    await mine.get_by_text("note 250.").wait_for()
+    assert await mine.locator(".history > li").count() == 201, "what was asked for stays, what is new comes"
+    await more.click()
+    await mine.get_by_text("note 0.").wait_for()
+    assert await mine.locator(".history > li").count() == 251
+    await more.wait_for(state="hidden")
 
 
 async def notes_responders_and_the_end_are_asked_for(tab: Tab, server: DeskServer) -> None:

@@ -379,7 +379,17 @@ async def a_link_is_made_shown_once_listed_and_revoked(tab: Tab, server: FleetSe
     )
     await dialog.get_by_text("revoked").wait_for()
     assert "DELETE /api/v1/shares/share-1" in server.asked
+    await tab.page.keyboard.press("Escape")
+    await dialog.wait_for(state="detached")
+    server.made += [server.made[0] | {"id": f"old-{n}", "views": made["views"] * 7} for n in range(4)]
+    await tab.page.locator(".driver-card").get_by_role("button", name="Share").click()
+    await dialog.get_by_text("and 2 more").first.wait_for()
+    assert await dialog.locator(".share-entry").count() == 3, "a page"
+    await dialog.get_by_role("button", name="Show more").click()
+    await dialog.locator(".share-entry").nth(4).wait_for()
+    await dialog.get_by_role("button", name="Show more").wait_for(state="hidden")
     await close_dialog(tab)
+    del server.made[1:]
 
 
 async def a_server_that_cannot_share_now_is_said(tab: Tab, server: FleetServer) -> None:

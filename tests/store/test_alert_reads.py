@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from alerts.alert import Acknowledged, Resolved, State, alert_id_of
-from alerts.attempt import Accepted, Status
+from alerts.alert import Acknowledged, Alert, Resolved, State, alert_id_of
+from alerts.attempt import Accepted, Purpose, Status
+from realtime.safety.told import rows
 from realtime.settings import Settings
 from realtime.store import alert_reads
-from realtime.store.alert_reads import ChangedAlerts, Cursor
+from realtime.store.alert_reads import EXPLAINED, ChangedAlerts, Cursor
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import (
@@ -193,3 +194,107 @@ async def test_a_full_page_is_gone_on_from(world: World) -> None:
     taken = [await raise_one(world, driver=f"d{n}") for n in range(8)]
     told = [alert for _ in range(6) for alert in await changes.look()]
     assert [a.driver for a in told] == [t.alert.driver for t in taken]
+
+
+# --- a long history
+
+
+EVENTS = """
+INSERT INTO alert_events (alert_id, tenant_id, version, at_ms, actor, what, detail)
+SELECT $1, 't1', n, n, '{"kind": "driver", "id": "d1", "name": ""}', 'pressed ' || n, '{}'
+FROM generate_series(1, $2::int) n
+"""
+ATTEMPTS = """
+INSERT INTO alert_attempts (attempt_id, alert_id, tenant_id, channel, status, urgency, due_ms, attempt)
+SELECT made.id, a.alert_id, a.tenant_id, a.channel, a.status, a.urgency, a.due_ms,
+       (a.attempt::jsonb || jsonb_build_object(
+           'attempt_id', made.id, 'number', n, 'created_ms', 2000000000000 + n / 3))::json
+FROM alert_attempts a
+CROSS JOIN LATERAL (
+    SELECT gen_random_uuid() AS id, n FROM generate_series(1, $2::int) n WHERE a.alert_id = $1
+) made
+"""
+
+
+async def long_history(world: World, count: int) -> Alert:
+    """An alert with ``count`` events and attempts more, three attempts in each millisecond."""
+    alert = (await raise_one(world)).alert
+    async with world.db.writer() as connection:
+        await connection.execute(EVENTS, alert.alert_id, count)
+        await connection.execute(ATTEMPTS, alert.alert_id, count)
+    return alert
+
+
+async def test_an_explanation_has_the_newest_and_says_where_earlier_ones_are(world: World) -> None:
+    alert = await long_history(world, 2_000)
+    told = await alert_reads.explain(world.db, "t1", alert.alert_id, limit=100)
+    assert told is not None
+    assert [line.what for line in told.audit] == [f"pressed {n}" for n in range(1_901, 2_001)]
+    assert len(told.attempts) == 100
+    assert min(one.number for one in told.attempts) > 1_896, "the newest, by the millisecond"
+    assert told.earlier_audit is not None and told.earlier_attempts is not None
+    bounded = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    assert bounded is not None
+    assert (len(bounded.audit), len(bounded.attempts)) == (EXPLAINED, EXPLAINED)
+
+
+async def test_a_short_history_says_that_it_is_whole(world: World) -> None:
+    alert = await long_history(world, 3)
+    told = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    assert told is not None
+    assert (told.earlier_audit, told.earlier_attempts) == (None, None)
+
+
+async def test_pages_lead_back_to_the_first_line_without_hole_or_double(world: World) -> None:
+    alert = await long_history(world, 50)
+    before, lines = None, []
+    while True:
+        page = await alert_reads.history_before(world.db, "t1", alert.alert_id, before, 7)
+        lines[:0] = [line.what for line in page.audit]
+        if (before := page.earlier) is None:
+            break
+    assert lines[-50:] == [f"pressed {n}" for n in range(1, 51)]
+    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    assert whole is not None and lines == [line.what for line in whole.audit]
+
+
+async def test_pages_lead_back_to_the_first_attempt_without_hole_or_double(world: World) -> None:
+    """Pages end between attempts of the same millisecond too."""
+    alert = await long_history(world, 50)
+    before, seen = None, []
+    while True:
+        found = await alert_reads.attempts_before(world.db, "t1", alert.alert_id, before, 7)
+        assert found is not None
+        seen += [one.attempt_id for one in found[1].attempts]
+        if (before := found[1].earlier) is None:
+            break
+    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    assert whole is not None
+    assert len(seen) == len(set(seen)) and set(seen) == {one.attempt_id for one in whole.attempts}
+
+
+async def test_another_tenant_reads_no_page(world: World) -> None:
+    alert = await long_history(world, 3)
+    assert (await alert_reads.history_before(world.db, "t2", alert.alert_id, None, 10)).audit == ()
+    assert await alert_reads.attempts_before(world.db, "t2", alert.alert_id, None, 10) is None
+    assert await alert_reads.furthest(world.db, "t2", alert.alert_id, Purpose.ALERT, list(Status)) is None
+
+
+async def test_of_each_contact_and_channel_the_furthest_attempt_is_read(world: World) -> None:
+    alert = await long_history(world, 30)
+    async with world.db.writer() as connection:
+        await connection.execute(
+            "UPDATE alert_attempts SET status = 'delivered', "
+            'attempt = (attempt::jsonb || \'{"status": "delivered"}\')::json '
+            "WHERE attempt ->> 'number' = '17'"
+        )
+    found = await alert_reads.furthest(world.db, "t1", alert.alert_id, Purpose.ALERT, list(Status))
+    assert found is not None
+    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    assert whole is not None
+    assert {(a.contact_id, a.channel) for a in found[1]} == {
+        (a.contact_id, a.channel) for a in whole.attempts
+    }
+    assert len(found[1]) < len(whole.attempts)
+    assert [a.number for a in found[1] if a.status is Status.DELIVERED] == [17]
+    assert rows(found[1], found[0]) == rows(whole.attempts, whole.copy)

@@ -5,7 +5,7 @@ import { isAudible, newlyUnanswered, soundOf } from "../src/console/deskalarm";
 import { actsOf } from "../src/console/deskacts";
 import { CLOSED_SHOWN_MS, merged, ordered, pruned, unheardOf, type Alerts } from "../src/console/deskbook";
 import { KEYS, meaningOf, stepped, type Stroke } from "../src/console/deskkeys";
-import { atMs, readDetail, tried } from "../src/console/deskwire";
+import { atMs, preceded, readDetail, renewed, tried, type Pages } from "../src/console/deskwire";
 import { Delay } from "../src/console/healthdelay";
 import { deviceOf, readSessions } from "../src/console/signinwire";
 import { pickedOf } from "../src/console/shellvendors";
@@ -135,7 +135,7 @@ describe("who was tried", () => {
         "nonsense",
       ],
     });
-    const people = tried(attempts);
+    const people = tried(attempts.entries);
     expect(people.map((person) => person.contact)).toEqual(["Ben", "Ana"]);
     expect(people[1]!.ways.map((way) => [way.channel, way.purpose, way.newest.status, way.tries])).toEqual([
       ["sms", "alert", "delivered", 2], ["call", "alert", "sent", 1], ["sms", "all_clear", "sent", 1],
@@ -145,8 +145,38 @@ describe("who was tried", () => {
 
   it("reads history, and nothing of another shape", () => {
     const { history } = readDetail({ history: [{ what: "noted", arrow: "V", at: 7, by_id: "ana", by_name: "", by_kind: "dispatcher", detail: { note: "hello" } }, { arrow: "A" }, null] });
-    expect(history).toMatchObject([{ what: "noted", note: "hello", byName: "ana", atMs: 7 }]);
-    expect([readDetail(null), readDetail({ attempts: 3, history: {} })]).toEqual([{ attempts: [], history: [] }, { attempts: [], history: [] }]);
+    expect(history.entries).toMatchObject([{ what: "noted", note: "hello", byName: "ana", atMs: 7 }]);
+    const none = { entries: [], earlier: null };
+    expect([readDetail(null), readDetail({ attempts: 3, history: {} })]).toEqual([{ attempts: none, history: none }, { attempts: none, history: none }]);
+    expect(readDetail({ attempts: [], attempts_cursor: "a", history: [], history_cursor: "h" })).toMatchObject({ attempts: { earlier: "a" }, history: { earlier: "h" } });
+  });
+});
+
+describe("pages of a history", () => {
+  const pages = (from: number, to: number, earlier: string | null): Pages<number> => ({ entries: Array.from({ length: to - from + 1 }, (_, n) => from + n), earlier });
+  const renew = (known: Pages<number>, newest: Pages<number>): Pages<number> => renewed(known, newest, String);
+
+  it("keeps the earlier pages that were asked for when the newest moves on", () => {
+    const known = preceded(pages(101, 200, "before 101"), pages(51, 100, "before 51"));
+    expect(known).toEqual(pages(51, 200, "before 51"));
+    expect(renew(known, pages(150, 249, "before 150"))).toEqual(pages(51, 249, "before 51"));
+    expect(renew(known, pages(101, 200, "before 101"))).toEqual(known);
+  });
+
+  it("shows no hole: where the newest page does not touch what is known, the rest is asked for again", () => {
+    expect(renew(pages(1, 100, null), pages(301, 400, "before 301"))).toEqual(pages(301, 400, "before 301"));
+    expect(renew(pages(1, 100, null), pages(101, 200, "before 101"))).toEqual(pages(101, 200, "before 101"));
+  });
+
+  it("is the newest page where that has all, or reaches back as far", () => {
+    expect(renew(pages(1, 3, null), pages(1, 5, null))).toEqual(pages(1, 5, null));
+    expect(renew(pages(5, 9, "before 5"), pages(5, 12, "before 5"))).toEqual(pages(5, 12, "before 5"));
+    expect(renew(pages(5, 9, "before 5"), { entries: [], earlier: null })).toEqual({ entries: [], earlier: null });
+  });
+
+  it("names no entry twice, in whichever order the server gives those of one moment", () => {
+    const known: Pages<number> = { entries: [1, 3, 2, 4], earlier: "before 1" };
+    expect(renew(known, { entries: [2, 3, 4, 5], earlier: "before 2" })).toEqual({ entries: [1, 2, 3, 4, 5], earlier: "before 1" });
   });
 });
 

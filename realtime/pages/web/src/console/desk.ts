@@ -294,7 +294,7 @@ export class Desk implements Part {
   probe(): unknown {
     const entry = (alert: Alert): unknown => ({
       state: alert.state, version: alert.version, driver: alert.driver, open: isOpen(alert),
-      attempts: this.cards.get(alert.id)?.detail?.detail?.attempts.length ?? null,
+      attempts: this.cards.get(alert.id)?.detail?.detail?.attempts.entries.length ?? null,
     });
     const alerts: Alerts = this.context.alerts.get();
     return {

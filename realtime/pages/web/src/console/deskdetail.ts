@@ -5,11 +5,17 @@ import { clean } from "../common/words";
 import { isRefusal } from "../common/wire";
 import { explained, type Context } from "./context";
 import { stillMoves } from "./deskfeed";
-import { readDetail, tried, type Detail, type Tried } from "./deskwire";
+import {
+  keyOfAttempt, keyOfLine, preceded, readAttemptsPage, readDetail, readHistoryPage, renewed, tried,
+  type Detail, type Tried,
+} from "./deskwire";
 import { contactText, lineText, statusText } from "./deskwords";
 
 const EVERY_MS = 2_000;
 const SOON_MS = 250;
+/** Entries of a page; once earlier ones are shown as many are kept live, up to what the server gives at once. */
+const PAGE = 100;
+const MAX_PAGE = 500;
 
 export class DeskDetail {
   readonly element = make("div", "alert-detail");
@@ -18,6 +24,8 @@ export class DeskDetail {
   private readonly fault = make("p", "fault", [], { hidden: "" });
   private readonly people = make("ul", "tried");
   private readonly history = make("ol", "history");
+  private readonly earlierPeople = make("button", "plain", [], { type: "button", hidden: "" });
+  private readonly earlierHistory = make("button", "plain", [], { type: "button", hidden: "" });
   private timer = 0;
   private asking = false;
   private again = false;
@@ -29,10 +37,14 @@ export class DeskDetail {
     private alert: Alert,
   ) {
     const { words } = context;
+    say(this.earlierPeople, words.say("desk.tried.earlier"));
+    say(this.earlierHistory, words.say("desk.history.earlier"));
+    this.earlierPeople.addEventListener("click", () => void this.earlier(this.earlierPeople, "attempts"));
+    this.earlierHistory.addEventListener("click", () => void this.earlier(this.earlierHistory, "history"));
     this.element.append(
       this.message, this.fault,
-      make("h4", "", words.say("desk.tried")), this.people,
-      make("h4", "", words.say("desk.history")), this.history,
+      make("h4", "", words.say("desk.tried")), this.earlierPeople, this.people,
+      make("h4", "", words.say("desk.history")), this.earlierHistory, this.history,
     );
     this.update(alert);
     void this.ask();
@@ -66,7 +78,12 @@ export class DeskDetail {
     this.again = false;
     try {
       if (!document.hidden || !this.detail) {
-        this.detail = readDetail(await this.context.api.get(`/api/v1/alerts/${encodeURIComponent(this.alert.id)}`));
+        const shown = Math.max(this.detail?.attempts.entries.length ?? 0, this.detail?.history.entries.length ?? 0, PAGE);
+        const newest = readDetail(await this.context.api.get(`${this.path()}?limit=${Math.min(shown, MAX_PAGE)}`));
+        this.detail = this.detail === null ? newest : {
+          attempts: renewed(this.detail.attempts, newest.attempts, keyOfAttempt),
+          history: renewed(this.detail.history, newest.history, keyOfLine),
+        };
         this.draw(this.detail);
         show(this.fault, false);
       }
@@ -80,17 +97,46 @@ export class DeskDetail {
     if (!this.stopped && (moves || this.again)) this.soon(this.again ? SOON_MS : EVERY_MS);
   }
 
+  private path(): string {
+    return `/api/v1/alerts/${encodeURIComponent(this.alert.id)}`;
+  }
+
+  /** The page before what is shown of one list. */
+  private async earlier(button: HTMLButtonElement, what: "attempts" | "history"): Promise<void> {
+    const cursor = this.detail?.[what].earlier ?? null;
+    if (cursor === null) return;
+    button.disabled = true;
+    try {
+      const answer = await this.context.api.get(`${this.path()}/${what}?limit=${PAGE}&cursor=${encodeURIComponent(cursor)}`);
+      // Where the list was begun anew meanwhile, the page is not the one before it: it is asked for again.
+      if (this.detail && this.detail[what].earlier === cursor) {
+        if (what === "attempts") this.detail.attempts = preceded(this.detail.attempts, readAttemptsPage(answer));
+        else this.detail.history = preceded(this.detail.history, readHistoryPage(answer));
+        this.draw(this.detail);
+      }
+      show(this.fault, false);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      say(this.fault, explained(this.context.words, error));
+      show(this.fault, true);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
   private draw({ attempts, history }: Detail): void {
     // Only what has changed is drawn anew, so that a reader is not thrown out of a line.
     const state = JSON.stringify([attempts, history]);
     if (state === this.shown) return;
     this.shown = state;
+    show(this.earlierPeople, attempts.earlier !== null);
+    show(this.earlierHistory, history.earlier !== null);
     const { words } = this.context;
-    const people = tried(attempts).map((person) => this.person(person));
+    const people = tried(attempts.entries).map((person) => this.person(person));
     this.people.replaceChildren(...(people.length ? people : [make("li", "detail", words.say("desk.tried.none"))]));
     const nowMs = this.context.session.now();
     this.history.replaceChildren(
-      ...history.map((line) => {
+      ...history.entries.map((line) => {
         const time = make("time", "", this.context.formats.clock(line.atMs, nowMs, true), { datetime: new Date(line.atMs).toISOString() });
         const text = make("span", "", lineText(this.context, line));
         const note = line.note === null ? [] : [make("q", "", clean(line.note, 1_000), { dir: "auto" })];

@@ -126,7 +126,7 @@ export class DeskFeed {
   private async lookUp(ids: readonly string[]): Promise<void> {
     for (const id of ids) {
       try {
-        const answer = await this.context.api.get(`/api/v1/alerts/${encodeURIComponent(id)}`);
+        const answer = await this.context.api.get(`/api/v1/alerts/${encodeURIComponent(id)}?limit=1`);
         const alert = readAlert(answer["alert"]);
         if (alert) this.take([alert]);
       } catch (error) {

@@ -32,15 +32,54 @@ export interface HistoryLine {
   contactId: string | null;
 }
 
+/** Entries in order of time; `earlier` is the cursor of the page before them, null when these are all. */
+export interface Pages<T> {
+  entries: T[];
+  earlier: string | null;
+}
+
 export interface Detail {
-  attempts: Attempt[];
-  history: HistoryLine[];
+  attempts: Pages<Attempt>;
+  history: Pages<HistoryLine>;
 }
 
 export function readDetail(raw: unknown): Detail {
   const answer = isObject(raw) ? raw : {};
-  return { attempts: listOf(answer["attempts"], readAttempt), history: listOf(answer["history"], readLine) };
+  return {
+    attempts: { entries: listOf(answer["attempts"], readAttempt), earlier: text(answer["attempts_cursor"]) },
+    history: { entries: listOf(answer["history"], readLine), earlier: text(answer["history_cursor"]) },
+  };
 }
+
+export function readAttemptsPage(answer: Record<string, unknown>): Pages<Attempt> {
+  return { entries: listOf(answer["attempts"], readAttempt), earlier: text(answer["next_cursor"]) };
+}
+
+export function readHistoryPage(answer: Record<string, unknown>): Pages<HistoryLine> {
+  return { entries: listOf(answer["history"], readLine), earlier: text(answer["next_cursor"]) };
+}
+
+/**
+ * `known`, of which earlier pages may have been asked for, with the newest page as it is now. Where the newest page no
+ * longer touches what is known, what is known is dropped: its cursor leads back to it, and no hole is left unseen.
+ */
+export function renewed<T>(known: Pages<T>, newest: Pages<T>, keyOf: (entry: T) => string): Pages<T> {
+  const first = newest.entries[0];
+  if (first === undefined || newest.earlier === null) return newest;
+  const at = known.entries.map(keyOf).lastIndexOf(keyOf(first));
+  if (at <= 0) return newest;
+  const renewedKeys = new Set(newest.entries.map(keyOf));
+  const before = known.entries.slice(0, at).filter((entry) => !renewedKeys.has(keyOf(entry)));
+  return { entries: [...before, ...newest.entries], earlier: known.earlier };
+}
+
+/** `known` with the page before it. */
+export function preceded<T>(known: Pages<T>, page: Pages<T>): Pages<T> {
+  return { entries: [...page.entries, ...known.entries], earlier: page.earlier };
+}
+
+export const keyOfAttempt = (attempt: Attempt): string => attempt.id;
+export const keyOfLine = (line: HistoryLine): string => JSON.stringify(line);
 
 function listOf<T>(raw: unknown, read: (raw: unknown) => T | null): T[] {
   return Array.isArray(raw) ? raw.map(read).filter((entry): entry is Awaited<T> => entry !== null) : [];

@@ -3,7 +3,7 @@ import { explained, type Context } from "./context";
 import { askFor, Dialog } from "./dialog";
 import { qrDrawing } from "./shareqr";
 import { programText, readShares, stateOf, type ShareLink } from "./sharewire";
-import { make, say } from "../common/dom";
+import { make, say, show } from "../common/dom";
 import { number, text } from "../common/read";
 import { clean } from "../common/words";
 
@@ -11,6 +11,8 @@ const HOUR_S = 3_600;
 const DURATIONS_S = [HOUR_S, 4 * HOUR_S, 12 * HOUR_S, 24 * HOUR_S, 7 * 24 * HOUR_S] as const;
 const USUAL_S = 4 * HOUR_S;
 const LOOKS_SHOWN = 5;
+/** Links of one page. */
+const PAGE = 100;
 
 /** The body of the request that makes a link. */
 interface Wish {
@@ -24,6 +26,8 @@ export class ShareDialog {
   private readonly dialog: Dialog;
   private readonly made = make("div", "share-made", [], { hidden: "", "aria-live": "polite" });
   private readonly list = make("ul", "share-list");
+  private readonly more: HTMLButtonElement;
+  private cursor: string | null = null;
 
   constructor(
     private readonly context: Context,
@@ -32,7 +36,9 @@ export class ShareDialog {
   ) {
     const { words } = context;
     this.dialog = new Dialog(words, words.say("share.title", { driver }), true);
-    this.dialog.body.append(this.makeForm(), this.made, make("h3", "", words.say("share.links")), this.list);
+    this.more = make("button", "plain", words.say("share.more"), { type: "button", hidden: "" });
+    this.more.addEventListener("click", () => void this.refresh(this.cursor));
+    this.dialog.body.append(this.makeForm(), this.made, make("h3", "", words.say("share.links")), this.list, this.more);
   }
 
   open(): void {
@@ -90,13 +96,18 @@ export class ShareDialog {
     }
   }
 
-  private async refresh(): Promise<void> {
+  /** The page at `cursor`, below the others; null: the first, alone. */
+  private async refresh(cursor: string | null = null): Promise<void> {
     const { api, words } = this.context;
+    const next = cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`;
     try {
-      const answer = await api.get(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares?limit=100`);
-      const links = readShares(answer["shares"]);
-      this.list.replaceChildren(...links.map((link) => this.entry(link)));
-      if (!links.length) this.list.append(make("li", "detail", words.say("share.none")));
+      const answer = await api.get(`/api/v1/journeys/${encodeURIComponent(this.journey)}/shares?limit=${PAGE}${next}`);
+      const entries = readShares(answer["shares"]).map((link) => this.entry(link));
+      if (cursor === null) this.list.replaceChildren(...entries);
+      else this.list.append(...entries);
+      if (!this.list.children.length) this.list.append(make("li", "detail", words.say("share.none")));
+      this.cursor = text(answer["next_cursor"]);
+      show(this.more, this.cursor !== null);
     } catch (error) {
       this.dialog.blame(explained(words, error));
     }
@@ -117,6 +128,8 @@ export class ShareDialog {
     const looks = link.looks.slice(0, LOOKS_SHOWN).map((look) =>
       make("li", "", words.say("share.look", { n: look.times, program: programText(look.program), address: look.address, ago: formats.ago(now - look.lastMs) })),
     );
+    const unlisted = link.looks.length - looks.length;
+    if (unlisted > 0) looks.push(make("li", "detail", words.say("share.looks.more", { n: unlisted })));
     const seen = looks.length ? make("ul", "share-looks", looks) : make("p", "detail", words.say("share.unseen"));
     const entry = make("li", `share-entry ${state}`, [make("div", "", [about, by, seen])]);
     if (state === "open") {

@@ -36,9 +36,10 @@ from realtime.live.sweeper import PresenceSweeper
 from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
 from realtime.protocol import Refused
-from realtime.safety import announcer
+from realtime.safety import announcer, deadlines
 from realtime.safety.announcer import Announcer
 from realtime.safety.auditor import AUDIT_S
+from realtime.safety.deadlines import Deadlines
 from realtime.safety.listening import AlertListener
 from realtime.safety.news import AlertNews
 from realtime.safety.standby import Disk, Standby
@@ -114,6 +115,7 @@ class Worker:
             delivers=True,
         )
         intake = self._standby.intake
+        self._deadlines = Deadlines(self._standby.reach, db, intake, self._work.timer_faults, boot_clock)
         self._remote = open_remote(settings)
         self._mirror = None
         if self._remote is not None:
@@ -189,6 +191,7 @@ class Worker:
             Job("upkeep", UPKEEP_S, self._upkeep),
             Job("expire", EXPIRE_S, self._expire),
             Job("sweep", SWEEP_S, self._sweep),
+            Job("deadlines", deadlines.POLL_S, self._deadlines.round),
             *self._work.jobs,
         )
         self._tasks = [asyncio.ensure_future(_every(job)) for job in jobs]

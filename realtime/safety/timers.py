@@ -33,6 +33,7 @@ from realtime.store import alert_steps
 from realtime.store import timers as stored
 from realtime.store.circumstances import Whose, circumstances_of, operator_of
 from realtime.store.database import Database
+from realtime.store.delivery_faults import DeliveryFaults
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,16 @@ class SafetyTimers:
     """
 
     def __init__(
-        self, db: Database, settings: Settings, is_online: IsOnline | None = None, *, batch: int = BATCH
+        self,
+        db: Database,
+        settings: Settings,
+        is_online: IsOnline | None = None,
+        *,
+        batch: int = BATCH,
+        faults: DeliveryFaults | None = None,
     ) -> None:
+        self.faults: Final = faults or DeliveryFaults()
+        """What cannot be fired although Postgres answers: `realtime.safety.deadlines` fires it."""
         self._db: Final = db
         self._batch: Final = batch
         self._settings: Final = settings
@@ -126,6 +135,13 @@ class SafetyTimers:
 
     async def round(self) -> int:
         """Look at everything that is due; how many fired. Raises Refused(unavailable)."""
+        try:
+            return await self._round()
+        except Exception:
+            self.faults.claims_failed()
+            raise
+
+    async def _round(self) -> int:
         fired = 0
         while True:
             async with self._db.writer() as connection:
@@ -135,6 +151,7 @@ class SafetyTimers:
             # Every worker has the same ones, and each begins somewhere else, so that they divide them.
             random.shuffle(batches)
             looked, fired_now = await self._look_at(batches)
+            self.faults.claims_worked(looked)
             fired += fired_now
             if len(rows) < AT_ONCE or not looked:
                 return fired
@@ -162,14 +179,20 @@ class SafetyTimers:
     async def _look_or_put_off(self, batch: list[_Due]) -> _Done:
         """Look at a batch. When that fails it is left to be looked at one by one; one alone is put off."""
         try:
-            return await self._look(batch)
+            done = await self._look(batch)
         except Refused:
             raise
         except Exception as error:
             if len(batch) > 1:
                 log.warning("a batch of timers is looked at one by one: %s", type(error).__name__)
                 return _Done(left=batch)
-            log.error("a timer cannot be fired: %s", type(error).__name__)
+            log.error("timer %s cannot be fired: %s", batch[0].timer_id, type(error).__name__)
+            self.faults.alert_failed(batch[0].timer_id)
+            metrics.ALERT_STORE_FAULTS.inc()
+        else:
+            for due in batch:
+                self.faults.alert_worked(due.timer_id)
+            return done
         async with self._db.writer() as connection:
             await connection.execute(stored.SQL["put_off"], [batch[0].timer_id], PUT_OFF_MS)
         return _Done()

@@ -25,6 +25,7 @@ from realtime.store import codes, devices, hooks
 from realtime.store.alerts import PostgresLedger
 from realtime.store.audit import WORKER, BeatDetail
 from realtime.store.database import Database
+from realtime.store.delivery_faults import DeliveryFaults
 
 FORGET_S: Final = 3_600.0
 SETTLING_S: Final = 3.0
@@ -88,6 +89,11 @@ class SafetyWork:
             heartbeat=self._operator.call if settings.heartbeat_url else None,
         )
         self._pulse: Final = Pulse(db, name, WORKER, detail)
+
+    @property
+    def timer_faults(self) -> DeliveryFaults:
+        """The timers that Postgres does not fire although it answers."""
+        return self._timers.faults
 
     @property
     def is_delivering(self) -> bool:

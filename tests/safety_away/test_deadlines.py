@@ -137,3 +137,25 @@ async def make_due(process: Process, timer: Timer, due_ms: int) -> None:
             due_ms,
             alert_rows.json(replace(timer, due_ms=due_ms)),
         )
+
+
+async def test_a_worker_notes_which_timer_it_cannot_fire(
+    scene: Scene, process: Process, database_url: str
+) -> None:
+    timer = await scene.arm()
+    await make_due(process, timer, now_ms() - LATE_MS - 1_000)
+    worker = SafetyTimers(process.db, Settings(database_url=database_url), faults=scene.faults)  # type: ignore[arg-type]
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute("ALTER TABLE alerts RENAME TO alerts_lost")
+    await scene.deadlines.round()
+    await worker.round()
+    assert scene.faults.failing == [timer.timer_id]
+    assert await scene.deadlines.round() == 1
+    await owner.execute("ALTER TABLE alerts_lost RENAME TO alerts")
+    await owner.close()
+    await make_due(process, timer, 1)
+    await process.back()
+    assert await worker.round() == 1
+    assert scene.faults.failing == []
+    (alert,) = await process.stored()
+    assert alert.sos_id == press_of(timer, None, None, 0).sos_id

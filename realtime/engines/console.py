@@ -60,6 +60,8 @@ class Console:
         except (BrokenPipeError, ValueError):
             # Whoever read our log has left; that must not end the system.
             self._stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  kept for good
+        except OSError:
+            return  # the disk of the log is full: this line is lost, and the system it tells of goes on
 
 
 def console(log_format: Literal["text", "json"], environ: Mapping[str, str] = os.environ) -> Console:

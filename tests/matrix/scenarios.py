@@ -14,6 +14,7 @@ from typing import Final
 
 from realtime.safety.turns import SPREAD_S
 from tests.e2e.launcher import clock_shift, send_trap
+from tests.matrix import store_faults as faults
 from tests.matrix.ledger import Sos
 from tests.matrix.world import World
 
@@ -34,6 +35,8 @@ class Scenario:
     kind: str
     play: Play
     share: float = 1.0
+    needs_small_disk: bool = False
+    """Whether it fills the disk: it is played where the system has a small one of its own."""
 
 
 async def calm(world: World, presses: Sequence[Sos]) -> None:
@@ -244,6 +247,16 @@ MATRIX: Final = (
     Scenario("provider's replies are lost", "lost reply", provider("lose_reply")),
     Scenario("provider lies", "none", provider("lie")),
     Scenario("SMS and push down", "none", sms_and_push_down),
+    Scenario("contacts damaged", "none", faults.contacts_damaged),
+    Scenario("right to read contacts lost", "none", faults.privilege_lost),
+    Scenario("a table is missing", "none", faults.table_missing),
+    Scenario("alerts cannot be stored", "none", faults.statements_fail("alerts", "ALL", "XX001")),
+    Scenario(
+        "deliveries cannot be recorded", "none", faults.statements_fail("alert_attempts", "UPDATE", "58030")
+    ),
+    Scenario("schema of an older release", "killed", faults.schema_old),
+    Scenario("disk full", "killed", faults.disk_full, needs_small_disk=True),
+    Scenario("a webhook hangs beside them", "none", faults.webhook_hangs),
     Scenario("clocks jump an hour ahead", "none", clock(HOUR_S)),
     Scenario("clocks jump an hour back", "none", clock(-HOUR_S)),
 )

@@ -42,5 +42,6 @@ async def test_a_sample_loses_nobody() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(5_400)
 async def test_a_thousand_sos_lose_nobody() -> None:
-    rows = await sound(tuple(scenario.name for scenario in MATRIX), 1_000)
+    names = [scenario.name for scenario in MATRIX if not scenario.needs_small_disk]
+    rows = await sound(tuple(names), 1_000)
     assert sum(row.pressed for row in rows) >= 1_000

@@ -53,7 +53,7 @@ class World:
     ) -> None:
         self.cluster = cluster
         self.outside = outside
-        self._http = http
+        self.http: Final = http
         self._rng = rng
         self._drivers = iter(range(count))
 
@@ -80,8 +80,8 @@ class World:
             )
             await asyncio.sleep(wait_s)
             url = self.cluster.url
-            sos.pressed_s = time.monotonic()
-            await Phone(self._http, token, socket_url or url, http_url or url).press(sos, ways, on_ack)
+            sos.pressed_s = sos.pressed_s or time.monotonic()
+            await Phone(self.http, token, socket_url or url, http_url or url).press(sos, ways, on_ack)
 
         await asyncio.gather(*(one(sos, self._rng.uniform(0, over_s)) for sos in presses))
 
@@ -90,7 +90,7 @@ class World:
 
         async def answers() -> bool:
             try:
-                async with self._http.get(f"{self.cluster.url_of(name)}/metrics") as answer:
+                async with self.http.get(f"{self.cluster.url_of(name)}/metrics") as answer:
                     return answer.status == 200
             except aiohttp.ClientError:
                 return False

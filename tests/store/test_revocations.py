@@ -91,6 +91,8 @@ async def test_a_row_that_an_older_process_writes_is_kept_whatever_expiry_it_cla
         )
     assert (await run_once(settings, NOW)).tokens_forgotten == 0
     assert await polled(db, RevokedTokens()) == {("t1", "claimed")}
+    await revocations.revoke(db, "t1", "claimed", OLD_MS)
+    assert (await run_once(settings, NOW)).tokens_forgotten == 0, "nor is it forgotten by a token shown later"
 
 
 # --- how it is polled

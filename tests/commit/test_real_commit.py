@@ -183,6 +183,20 @@ async def test_nobody_writes_another_drivers_or_tenants_journey_nor_one_that_is_
     assert await seqs(db, log) == []
 
 
+@pytest.mark.parametrize("lat", [53.4, 10.0])
+@pytest.mark.parametrize(("tenant", "driver"), [("t1", "d2"), ("t2", "d1")])
+async def test_a_stranger_is_not_told_what_is_stored_of_a_journey(
+    db: Database, tenant: str, driver: str, lat: float
+) -> None:
+    """The same content is no replay, other content no conflict."""
+    log = await begin(db)
+    await put(db, [batch_of(log, [1, 2])])
+    batch = batch_of(JourneyLog(log.journey_id, tenant, "v1", driver, 0, log.created_ms), [1, 2], lat=lat)
+    with pytest.raises(Disagreement) as raised:
+        await put(db, [batch])
+    assert (raised.value.refused, raised.value.conflicts) == ([batch], {})
+
+
 async def test_nothing_beyond_the_declared_end_is_stored(db: Database) -> None:
     log = await begin(db)
     await put(db, [batch_of(log, [1, 2])])

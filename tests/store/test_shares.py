@@ -202,6 +202,17 @@ async def test_an_alert_of_another_tenant_cannot_be_shared(db: Database) -> None
     assert await history(db, alert_id) == []
 
 
+@pytest.mark.parametrize(("tenant", "driver"), [("t1", "d2"), ("t2", "d1")])
+async def test_a_share_of_an_alert_opens_no_journey_of_another_driver(
+    db: Database, tenant: str, driver: str
+) -> None:
+    head = await begin(db)
+    alert_id = await put_alert(db, head.journey_id, tenant=tenant, driver=driver)
+    share = await shares.resolve(db, *await shares.create_to_alert(db, tenant, alert_id, "live", LATER, ANN))
+    assert share is not None
+    assert (share.tenant, share.driver, share.journey_id) == (tenant, driver, None)
+
+
 @pytest.mark.parametrize("both", [True, False])
 async def test_a_share_is_to_one_thing_exactly(db: Database, both: bool) -> None:
     head = await begin(db)

@@ -1,6 +1,7 @@
 """One typed object, read once from the environment; a bad value fails at start with the variable's name."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -221,6 +222,18 @@ class Settings(BaseSettings):
         if url and not _OWN_PATH.fullmatch(url) and (fault := urls.http_fault(url)):
             raise ValueError(f"neither a path of this server nor an address: {fault}")
         return url
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise ValueError(
+                    "not networks like 10.0.0.0/8 or 2001:db8::/32, separated by commas"
+                ) from None
+        return networks
 
     @field_validator("emergency_numbers")
     @classmethod

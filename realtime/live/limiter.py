@@ -5,6 +5,7 @@ of their own, and a limiter that fails closed would be an outage.
 """
 
 import asyncio
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -117,11 +118,13 @@ class RedisLimiter:
 
 
 def _neighbourhood(address: str) -> str:
-    """``address``, or the network that one subscriber has of IPv6."""
+    """``address``, or the network that one subscriber has of IPv6; of what is no address its digest, so that
+    those whose proxy hides them do not share one count, and no text of theirs becomes a key.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
-        return "unknown"
+        return "text-" + hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
     if not isinstance(parsed, IPv6Address):
         return address
     mapped = parsed.ipv4_mapped

@@ -1,12 +1,38 @@
 """Whose address a request has, behind proxies trusted and not; which web origins are ours."""
 
+import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from realtime.settings import Settings
+
+MAX_CHARS: Final = 64
+"""Characters of a hop that is no address."""
+MAX_HOPS: Final = 32
+"""Hops that are looked at, from the near end."""
+
+_BRACKETED: Final = re.compile(r"\[([0-9a-fA-F:.]+)(?:%[^\]]*)?\](?::\d{0,5})?")
+_WITH_PORT: Final = re.compile(r"([0-9.]+):\d{0,5}")
+
+
+def address_in(hop: str) -> IPv4Address | IPv6Address | None:
+    """Read the address of one hop; None when it has none (``unknown``, a hidden name, garbage).
+
+    Proxies write ``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]``,
+    ``[2001:db8::1]:4711``, any of them in quotes, and IPv4 as ``::ffff:192.0.2.1``, which is returned as
+    IPv4.
+    """
+    text = hop.strip().strip('"')
+    found = _BRACKETED.fullmatch(text) or _WITH_PORT.fullmatch(text)
+    try:
+        parsed = ip_address((found[1] if found else text).partition("%")[0])
+    except ValueError:
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed
 
 
 class Addresses:
@@ -16,26 +42,25 @@ class Addresses:
         self._trusted = [ip_network(network) for network in trusted]
 
     def of(self, request: web.Request) -> str:
-        """The client's address, or an empty text over a unix socket without a proxy."""
-        address = request.remote or ""
-        forwarded = ",".join(
-            request.headers.getall("X-Forwarded-For", ())
-        )  # a proxy may add a line of its own
-        hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
-        while hops and self._is_trusted(address):
-            address = hops.pop()
-        return address[:64]
+        """The client's address without its port; an empty text over a unix socket without a proxy.
 
-    def _is_trusted(self, address: str) -> bool:
-        if not address:
-            return True
-        try:
-            parsed: IPv4Address | IPv6Address = ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self._trusted)
+        It is that of the nearest hop that is not trusted. Where a trusted proxy names none there, it is what
+        the proxy wrote, cut: another than the proxy's own, which would be the same for all behind it.
+        """
+        # A proxy may add a line of its own.
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))
+        hops = [hop.strip() for hop in forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:] if hop.strip()]
+        hop = request.remote or ""
+        while hops and self._is_trusted(hop):
+            hop = hops.pop()
+        address = address_in(hop)
+        return hop[:MAX_CHARS] if address is None else str(address)
+
+    def _is_trusted(self, hop: str) -> bool:
+        address = address_in(hop)
+        if address is None:
+            return not hop  # a unix socket has no address, and only who is on this machine has it
+        return any(address in network for network in self._trusted)
 
     @staticmethod
     def origin_rule(settings: Settings) -> Any:

@@ -60,12 +60,17 @@ class Running:
     """HAProxy in front of ``instances`` and ``workers``."""
 
     def __init__(
-        self, folder: Path, instances: list[Instance], workers: Sequence[Instance] = (), **options: int
+        self,
+        folder: Path,
+        instances: list[Instance],
+        workers: Sequence[Instance] = (),
+        binds: Sequence[str] = (),
+        **options: int,
     ) -> None:
         self.port, self.metrics_port = free_port(), free_port()
         self.admin = folder / "admin.sock"
         balancer = Balancer(
-            [f"127.0.0.1:{self.port}"],
+            [f"127.0.0.1:{self.port}", *binds],
             {instance.name: instance.address for instance in instances},
             self.admin,
             f"127.0.0.1:{self.metrics_port}",
@@ -224,6 +229,37 @@ def test_one_address_may_make_many_requests_but_not_any_number(
         assert statuses[-1] == 429
     finally:
         running.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "same", "other"),
+    [
+        ("2001:db8:1:1::1", "2001:db8:1:1:ffff::2", "2001:db8:1:2::1"),
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+    ],
+)
+def test_requests_are_counted_by_subscriber_a_64_of_ipv6(
+    empty: Path, instances: list[Instance], first: str, same: str, other: str
+) -> None:
+    entrance = free_port()
+    running = Running(empty, instances, binds=[f"127.0.0.1:{entrance} accept-proxy"], requests_per_10s=50)
+    try:
+        statuses = [asked_from(address, entrance) for address in [first, same] * 40]
+        assert statuses[:40] == [200] * 40
+        assert statuses[-1] == 429
+        assert asked_from(other, entrance) == 200
+    finally:
+        running.close()
+
+
+def asked_from(address: str, port: int) -> int:
+    """The status of a request that a proxy before the balancer says is from ``address``."""
+    family, target = ("TCP6", "2001:db8::80") if ":" in address else ("TCP4", "192.0.2.80")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        head = f"PROXY {family} {address} {target} 4711 80\r\n"
+        connection.sendall(f"{head}GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.makefile("rb").readline().split()[1])
 
 
 SAFETY_PATHS = ("/api/v1/sos", "/hooks/twilio/status", "/a", "/answers/abc")

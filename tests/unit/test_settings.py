@@ -49,6 +49,8 @@ def test_every_setting_has_a_default_that_is_valid(monkeypatch: pytest.MonkeyPat
         ("EMERGENCY_NUMBERS", "+41790000009"),
         ("EMERGENCY_NUMBERS", "acme=+41790000009,beta=0790000009"),
         ("PHONE_COUNTRIES", "Switzerland"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "127.0.0.1/32,balancer"),
     ],
 )
 def test_a_bad_value_is_named_at_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -205,17 +207,54 @@ def request(remote: str | None, *forwarded: str) -> Any:
         ("127.0.0.1", ["127.0.0.1, 127.0.0.1"], "127.0.0.1"),
         ("127.0.0.1", [], "127.0.0.1"),
         ("127.0.0.1", ["", " , "], "127.0.0.1"),
-        ("127.0.0.1", ["1.1.1.1, unknown"], "unknown"),
         ("::ffff:127.0.0.1", ["1.1.1.1"], "1.1.1.1"),
         ("::1", ["2001:db8::7"], "2001:db8::7"),
         (None, ["1.1.1.1"], "1.1.1.1"),
         ("127.0.0.1", ["x" * 500], "x" * 64),
+        # with ports, brackets, quotes, zones
+        ("127.0.0.1", ["1.2.3.4:5678"], "1.2.3.4"),
+        ("127.0.0.1", ["1.2.3.4:"], "1.2.3.4"),
+        ("127.0.0.1", ["[2001:db8::1]:443"], "2001:db8::1"),
+        ("127.0.0.1", ["[2001:DB8:0::1]"], "2001:db8::1"),
+        ("127.0.0.1", ['"[2001:db8::1]:443"'], "2001:db8::1"),
+        ("127.0.0.1", ["2001:db8::1"], "2001:db8::1"),
+        ("127.0.0.1", ["fe80::1%eth0"], "fe80::1"),
+        ("127.0.0.1", ["[fe80::1%25eth0]:80"], "fe80::1"),
+        ("127.0.0.1", ["::ffff:1.2.3.4"], "1.2.3.4"),
+        ("127.0.0.1", ["[::ffff:1.2.3.4]:99"], "1.2.3.4"),
+        ("127.0.0.1", ["\t1.2.3.4:5678 ,127.0.0.1:9,"], "1.2.3.4"),
+        ("127.0.0.1", ["9.9.9.9, 1.2.3.4:1", "[::1]:2"], "1.2.3.4"),
+        ("127.0.0.1", ["9.9.9.9:1, 10.1.2.3:4"], "10.1.2.3"),
+        ("::ffff:127.0.0.1", ["[::ffff:127.0.0.1]:80,5.6.7.8:9"], "5.6.7.8"),
+        # what is no address is nobody's, and what stands before it is not believed
+        ("127.0.0.1", ["1.1.1.1, unknown"], "unknown"),
+        ("127.0.0.1", ["1.1.1.1, _hidden:7"], "_hidden:7"),
+        ("127.0.0.1", ["1.1.1.1, 256.1.1.1"], "256.1.1.1"),
+        ("127.0.0.1", ["1.1.1.1, [::1"], "[::1"),
+        ("127.0.0.1", ["1.1.1.1, 1.2.3.4:http"], "1.2.3.4:http"),
+        ("127.0.0.1", ["1.1.1.1, ::1]"], "::1]"),
+        ("127.0.0.1", [",".join(["127.0.0.1"] * 500)], "127.0.0.1"),
     ],
 )
 def test_only_trusted_hops_are_believed_from_the_near_end(
     remote: str | None, forwarded: list[str], address: str
 ) -> None:
     assert Addresses(("127.0.0.1/32", "::1/128")).of(request(remote, *forwarded)) == address
+
+
+@given(st.text(max_size=80), st.sampled_from(["127.0.0.1", "9.9.9.9", "::1"]))
+def test_no_header_breaks_the_reading_of_an_address(text: str, remote: str) -> None:
+    header = "".join(c for c in text if c not in "\r\n\0")
+    found = Addresses(("127.0.0.1/32", "::1/128")).of(request(remote, header))
+    assert isinstance(found, str) and len(found) <= 64
+
+
+@given(st.ip_addresses(), st.integers(0, 65_535))
+def test_a_port_and_brackets_do_not_change_an_address(address: Any, port: int) -> None:
+    plain = f"[{address}]" if address.version == 6 else str(address)
+    forms = [f"{plain}:{port}", f" {plain}:{port} ", f'"{plain}:{port}"', str(address)]
+    found = {Addresses(("127.0.0.1/32",)).of(request("127.0.0.1", form)) for form in forms}
+    assert len(found) == 1
 
 
 def test_nobody_is_believed_when_nobody_is_trusted() -> None:

@@ -180,7 +180,7 @@ class SchemaGate:
         return finding
 
     def _note(self, finding: SchemaFinding) -> None:
-        if finding != self.finding:
+        if finding != self.finding and not (finding.fits and self.finding is None):
             level = logging.INFO if finding.fits else logging.ERROR
             _log.log(level, "%s%s", finding, f": {finding.advice}" if finding.advice else "")
         self.finding = finding

@@ -14,7 +14,7 @@ from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
 from realtime.api.context import ApiContext
 from realtime.api.ports import Condition
-from realtime.api.routes import add_api
+from realtime.api.routes import add_api, require_https
 from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator
 from realtime.committer import Committer
@@ -196,6 +196,7 @@ class Instance:
         )
         app[DESK] = SosDesk(self.admission, engine.intake, wall_clock_ms)
         add_api(app, context)
+        require_https(app, self.settings.public_url)
         add_pages(app, self.settings)
         answers = AnswerDesk(self.settings.alerts_key, engine.intake, wall_clock_ms)
         self.gateway.door.open_answer = answers.principal

@@ -20,7 +20,7 @@ from realtime.admission import Admission
 from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
 from realtime.api.ports import Condition
-from realtime.api.routes import add_worker_api
+from realtime.api.routes import add_worker_api, require_https
 from realtime.api.sos import SosDesk
 from realtime.auth import Authenticator
 from realtime.fanout.bus import REDIS_FAULTS, Item, RedisBus
@@ -132,6 +132,7 @@ class Worker:
         self._draining = False
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
+        require_https(self.app, settings.public_url)
         add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms))
         add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
 

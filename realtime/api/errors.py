@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import web, web_response, web_server
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
@@ -44,6 +44,31 @@ class _NoQuotes(logging.Filter):
 
 
 _NO_QUOTES: Final = _NoQuotes()
+
+
+class _BareErrors(web.RequestHandler):
+    """Answers what is not HTTP by its status alone: aiohttp's text quotes the request as Python prints it."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """As aiohttp's, without ``message``."""
+        return web.RequestHandler.handle_error(self, request, status, exc, None)
+
+
+def hide_versions() -> None:
+    """From now on no response of this process names aiohttp's or Python's version. Is idempotent.
+
+    In aiohttp itself, as it answers what is not HTTP before any application is asked.
+    """
+    setattr(web_response, "SERVER_SOFTWARE", "wayguard")  # noqa: B010  it is not exported to type checkers
+    setattr(web_server, "RequestHandler", _BareErrors)  # noqa: B010
 
 
 def hush_the_parser() -> None:

@@ -20,6 +20,9 @@ SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768}
 """For ``web.AppRunner(app, **SERVER_LIMITS)``: a longer token or id than is valid gets a coded answer
 instead of the parser's own."""
 
+HSTS: Final = "max-age=31536000"
+"""A year. Not for sub-domains: they are other systems, which may have no certificate."""
+
 
 def add_api(app: web.Application, context: ApiContext) -> None:
     """Adds every operation, the OpenAPI document and the coded errors of ``/api/…`` to ``app``.
@@ -36,10 +39,25 @@ def add_worker_api(app: web.Application, desk: SosDesk, health: Health) -> None:
     _register(app, [*SOS, *ABOUT], health, None)
 
 
+def require_https(app: web.Application, public_url: str) -> None:
+    """Have browsers come by https alone from their first visit on, when ``public_url`` is https.
+
+    On every response; browsers pass it over where it comes by plain http (RFC 6797 §8.1).
+    """
+    if not public_url.startswith("https:"):
+        return
+
+    async def add(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.setdefault("Strict-Transport-Security", HSTS)
+
+    app.on_response_prepare.append(add)
+
+
 def _register(
     app: web.Application, operations: Sequence[AnyOperation], health: Health, context: ApiContext | None
 ) -> None:
     errors.hush_the_parser()
+    errors.hide_versions()
     app.middlewares.append(errors.middleware)
     for operation in operations:
         handler = partial(answer, operation, health=health, context=context)

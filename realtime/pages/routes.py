@@ -158,8 +158,13 @@ class _Pages:
         build = tuple(_stamp(self._static / name) for name in _STAMPED)
         if build != self._build:
             files = (path for path in self._static.rglob("*") if path.is_file())
-            found = (path for path in files if path.suffix not in _COMPRESSED)
-            self._files = {path.relative_to(self._static).as_posix(): path for path in found}
+            found = {path.relative_to(self._static): path for path in files if path.suffix not in _COMPRESSED}
+            # No file of a tool or an editor, which begin with a dot, nor what is in a folder of theirs.
+            self._files = {
+                name.as_posix(): path
+                for name, path in found.items()
+                if not any(part.startswith(".") for part in name.parts)
+            }
             self._build = build
         return self._files
 

@@ -34,7 +34,7 @@ class Instance:
                 forwarded = self.headers.get_all("X-Forwarded-For", [])
                 body = f"{instance.name} {','.join(forwarded)} {self.headers.get('Forwarded')}".encode()
                 status = 503 if self.path == "/readyz" and not instance.ready else 200
-                head = f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                head = f"HTTP/1.1 {status} -\r\nServer: x/9\r\nContent-Length: {len(body)}\r\n\r\n".encode()
                 self.wfile.write(head + body)
 
             def log_message(self, *args: object) -> None:
@@ -218,6 +218,15 @@ def test_the_balancers_own_metrics_are_on_a_port_of_their_own(balancer: Running)
     status, body = balancer.get("/metrics", port=balancer.metrics_port)
     assert status == 200
     assert 'haproxy_server_status{proxy="web",server="w1"' in body
+
+
+@pytest.mark.parametrize("request_line", ["GET / HTTP/1.1", "GET /metrics HTTP/1.1", "nonsense"])
+def test_no_response_through_the_balancer_names_software(balancer: Running, request_line: str) -> None:
+    with socket.create_connection(("127.0.0.1", balancer.port), timeout=10) as connection:
+        connection.sendall(f"{request_line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        answer = connection.makefile("rb").read().decode().lower()
+    assert answer.startswith("http/1.1 ")
+    assert "server:" not in answer and "haproxy" not in answer and "via:" not in answer
 
 
 def test_one_address_may_make_many_requests_but_not_any_number(

@@ -1,5 +1,6 @@
 """What the pages' routes answer: types, headers, caching, and a plain sentence when nothing is built."""
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,22 @@ async def test_a_page_lets_nothing_in_and_nothing_out(site: Site, path: str, tit
     assert "unsafe" not in policy
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "name", [".built-from", ".git/config", "assets/.app.js.swp", ".well-known/x.json", "basemap-0/.DS_Store"]
+)
+async def test_no_dot_file_and_nothing_in_a_dot_folder_is_served(
+    built: Path, tmp_path: Path, name: str
+) -> None:
+    static = tmp_path / "with-dots"
+    shutil.copytree(built, static)
+    (static / name).parent.mkdir(parents=True, exist_ok=True)
+    (static / name).write_text("hidden")
+    async for site in serving(static, Settings()):
+        assert (await site.get("/console"))[0] == 200
+        status, _, body = await site.get(f"/pages/{name}")
+        assert status == 404 and b"hidden" not in body
 
 
 async def test_the_front_door_leads_to_the_console(site: Site) -> None:

@@ -10,6 +10,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from alerts.notifiers.twilio_hooks import SMS_PATH
+from realtime.api.routes import HSTS
 from realtime.hooks.form import SIGNATURE_HEADER
 from realtime.instance import Instance
 from realtime.outside.mail import MailServer
@@ -117,3 +118,10 @@ async def test_the_auditor_hears_what_an_instance_has_on_its_disk(
         while beats[0].detail.journal != waiting:
             await asyncio.sleep(0.1)
             beats = (await audit.look(whole.db, HANGING_MS)).beats
+
+
+async def test_every_answer_of_an_instance_reached_by_https_requires_it(instance: Api) -> None:
+    for path in ("/console", "/healthz", "/api/v1/journeys", "/socket.io/?EIO=4&transport=polling"):
+        async with instance.session.get(instance.url + path) as answer:
+            assert answer.headers["Strict-Transport-Security"] == HSTS, path
+            assert answer.headers["Server"] == "wayguard"

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from alerts.attempt import Channel
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
+from realtime.api.routes import HSTS
 from realtime.auth import mint
 from realtime.fanout.bus import RedisBus
 from realtime.outside.mail import MailFault, MailServer
@@ -296,3 +297,15 @@ async def test_with_postgres_away_a_phone_is_told_to_try_again_and_the_worker_st
         answer = await running.press(uuid4())
         assert answer["ok"] or answer["error"]["retryable"]
         assert await running.get("/readyz") == 200, "another worker has no better database"
+
+
+async def test_https_is_required_only_of_those_who_come_by_it(settings: Settings) -> None:
+    for public_url, expected in ((settings.public_url, None), ("https://track.example", HSTS)):
+        given = settings.model_copy(update={"public_url": public_url})
+        async with (
+            Worker.open(given) as worker,
+            served(worker.app) as url,
+            aiohttp.ClientSession() as session,
+            session.get(f"{url}/healthz") as answer,
+        ):
+            assert answer.headers.get("Strict-Transport-Security") == expected

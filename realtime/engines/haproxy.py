@@ -42,7 +42,7 @@ class Balancer:
         return Template(_template()).substitute(
             maxconn=self.maxconn,
             threads=self.threads,
-            admin_socket=self.admin_socket,
+            admin_socket=quoted(str(self.admin_socket)),
             requests_per_10s=self.requests_per_10s,
             metrics_bind=self.metrics_bind,
             binds="\n".join(f"    bind {bind}" for bind in self.binds),
@@ -64,7 +64,7 @@ class Balancer:
 
     def write(self, file: Path) -> None:
         """Put the configuration into ``file``."""
-        file.write_text(self.render(), encoding="utf-8")
+        file.write_text(self.render(), encoding="utf-8", errors="surrogateescape")
 
     def command(self, file: Path) -> processes.Command:
         """HAProxy in the foreground on the configuration in ``file``."""
@@ -80,6 +80,14 @@ def _template() -> str:
     if file is None:
         raise EngineError("the balancer's template is missing: deploy/haproxy.cfg")
     return file.read_text(encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    """``text`` as one word of HAProxy's configuration, whatever is in it.
+
+    In an address HAProxy replaces ``$name`` afterwards all the same: see `DataDir.socket_folder`.
+    """
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def connections_allowed() -> int:

@@ -9,10 +9,12 @@
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from realtime.engines.account import Account, engine_account
@@ -23,6 +25,9 @@ SOCKET_PATH_MAX = 100
 
 RELOCATED = Path("/var/lib/wayguard")
 """Where root keeps engine files when DATA_DIR lies in a folder that `nobody` cannot enter, such as /root."""
+
+PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+=-]+")
+"""A socket's path that every program takes as it is: HAProxy replaces ``$name`` even within quotes."""
 
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
@@ -39,15 +44,17 @@ class DataDir:
         self._lock_fd: int | None = None
 
     def prepare(self) -> None:
-        """Make the folders. Raises EngineError when they cannot be made or the disk is nearly full."""
+        """Make the folders that are not there; those that are stay as they are.
+
+        Raises EngineError when they cannot be made or the disk is nearly full.
+        """
         try:
             for folder, mode in (
                 (self.path, 0o711),
                 (self.path / "run", 0o711),
                 (self.path / "secrets", 0o700),
             ):
-                folder.mkdir(mode=mode, parents=True, exist_ok=True)
-                folder.chmod(mode)
+                make_folder(folder, mode)
         except OSError as problem:
             raise EngineError(f"data directory {self.path}: {problem.strerror or problem}") from problem
         free = shutil.disk_usage(self.path).free
@@ -98,20 +105,48 @@ class DataDir:
         return home / name
 
     def socket_folder(self, name: str) -> Path:
-        """A folder that only engine ``name``'s account (and root) can enter, with a path short enough."""
+        """A folder that only engine ``name``'s account (and root) can enter, with a short and plain path."""
         folder = self.run / name
-        if len(os.fsencode(folder)) + len(
-            "/.s.PGSQL.5432.lock"
-        ) > SOCKET_PATH_MAX or not self.account.can_enter(self.run):
+        if not _fits_a_socket(folder) or not self.account.can_enter(self.run):
             label = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:12]
-            folder = Path(tempfile.gettempdir()) / f"wayguard-{os.geteuid()}-{label}-{name}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (self.account.uid, os.geteuid()):
-            raise EngineError(f"{folder} belongs to somebody else: remove it")
-        self.account.own(folder)
-        folder.chmod(0o700)
+            own = f"wayguard-{os.geteuid()}-{label}-{name}"
+            places = (Path(tempfile.gettempdir()) / own, Path("/tmp") / own)  # noqa: S108  checked below
+            folder = next((place for place in places if _fits_a_socket(place)), places[-1])
+        self.make_private(folder)
         return folder
+
+    def make_private(self, folder: Path) -> None:
+        """Make ``folder`` for the engines' account alone, unless it is there.
+
+        Raises EngineError when it is there and another's, or open to others: no folder that was not made here
+        changes its owner or its mode.
+        """
+        with suppress(OSError):
+            if folder.lstat().st_uid != self.account.uid:
+                folder.rmdir()  # an empty one, as a start that was interrupted leaves it
+        if make_folder(folder, 0o700):
+            self.account.own(folder)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.account.uid:
+            raise EngineError(f"{folder} belongs to another account: remove it, or give it to {self.account}")
+        if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise EngineError(f"{folder} is open to other accounts: chmod 700 it, or remove it")
+
+
+def make_folder(folder: Path, mode: int) -> bool:
+    """Make ``folder`` with ``mode``, whatever the umask, and its parents. False when it was there already."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=mode)
+    except FileExistsError:
+        return False
+    folder.chmod(mode)
+    return True
+
+
+def _fits_a_socket(folder: Path) -> bool:
+    size = len(os.fsencode(folder)) + len("/.s.PGSQL.5432.lock")
+    return size <= SOCKET_PATH_MAX and PLAIN_PATH.fullmatch(str(folder)) is not None
 
 
 def read_or_make_secret(file: Path) -> str:

@@ -96,7 +96,7 @@ class EmbeddedPostgres(Embedded):
         options = SETTINGS | {
             "listen_addresses": listen,
             "port": str(self.port or 5432),
-            "unix_socket_directories": str(self._socket_folder),
+            "unix_socket_directories": listed(self._socket_folder),
             "max_connections": str(self._max_connections),
             **self._options,
         }
@@ -137,7 +137,7 @@ class EmbeddedPostgres(Embedded):
         login = f"postgresql://{user}:{quote(password, safe='')}@"
         if self.port:
             return f"{login}127.0.0.1:{self.port}/{database}"
-        return f"{login}/{database}?host={quote(str(self._socket_folder), safe='/')}"
+        return f"{login}/{database}?host={quote(os.fsencode(self._socket_folder), safe='/')}"
 
     def _make_cluster(self) -> None:
         """initdb beside the place and rename, so that an interrupted one is simply made anew."""
@@ -220,3 +220,8 @@ class EmbeddedPostgres(Embedded):
             return
         if processes.started_at(pid) is not None:
             file.unlink(missing_ok=True)
+
+
+def listed(folder: Path) -> str:
+    """``folder`` as the one entry of a list of folders in Postgres' settings."""
+    return '"' + str(folder).replace('"', '""') + '"'

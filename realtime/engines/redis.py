@@ -30,13 +30,12 @@ class EmbeddedRedis(Embedded):
         password = quote(self.data.secret("redis"), safe="")
         if self.port:
             return f"redis://:{password}@127.0.0.1:{self.port}/0"
-        return f"unix://:{password}@{self._socket}?db=0"
+        return f"unix://:{password}@{quote(os.fsencode(self._socket), safe='/')}?db=0"
 
     def prepare(self) -> None:
         """Make its folder and configuration, and clear what a crash left. Raises EngineError."""
         self.data.prepare()
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.data.account.own(self.folder)
+        self.data.make_private(self.folder)
         for pid in processes.working_in(self.folder, "valkey"):
             processes.end_orphan(pid, signal.SIGTERM)  # it outlived its starter, and two would write one file
         self._socket.unlink(missing_ok=True)
@@ -75,16 +74,17 @@ class EmbeddedRedis(Embedded):
 
     @property
     def _configuration(self) -> Path:
-        return self.folder / "valkey.conf"
+        # Beside the socket, whose path is plain: Valkey takes * ? [ of the file's path for wildcards.
+        return self._socket.with_name("valkey.conf")
 
     def _write_configuration(self) -> None:
         """A file, since a command line would show the password to everybody on the machine."""
         lines = [
             f"port {self.port or 0}",
             "bind 127.0.0.1",
-            f'unixsocket "{self._socket}"',
+            f"unixsocket {quoted(self._socket)}",
             "unixsocketperm 700",
-            f'dir "{self.folder}"',
+            f"dir {quoted(self.folder)}",
             f"requirepass {self.data.secret('redis')}",
             "appendonly yes",
             "appendfsync everysec",
@@ -92,8 +92,15 @@ class EmbeddedRedis(Embedded):
             "loglevel warning",
             "always-show-logo no",
         ]
-        self._configuration.unlink(missing_ok=True)
+        for old in (self._configuration, self.folder / "valkey.conf"):  # the second by an earlier release
+            old.unlink(missing_ok=True)
         descriptor = os.open(self._configuration, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as out:
             out.write("\n".join(lines) + "\n")
         self.data.account.own(self._configuration)
+
+
+def quoted(path: Path) -> str:
+    """``path`` as one word of Redis' configuration: within double quotes a backslash escapes."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

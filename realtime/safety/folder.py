@@ -40,7 +40,6 @@ class Folder:
             name = f"{role}-{settings.instance_name}" + (f".{number}" if number > 1 else "")
             path = base / name
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.chmod(0o700)
             lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

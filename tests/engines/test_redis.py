@@ -44,7 +44,7 @@ def test_nobody_comes_in_without_the_password(empty: Path, port: int | None) -> 
             redis.Redis.from_url(url.replace(f":{secret}@", "")) as client,
         ):
             client.ping()
-        assert stat.S_IMODE((server.folder / "valkey.conf").stat().st_mode) == 0o600
+        assert stat.S_IMODE((DataDir(empty).socket_folder("redis") / "valkey.conf").stat().st_mode) == 0o600
         assert stat.S_IMODE(DataDir(empty).socket_folder("redis").stat().st_mode) == 0o700
     finally:
         server.stop()

@@ -470,3 +470,14 @@ async def test_whatever_was_answered_outlives_a_kill(tmp_path: Path) -> None:
     await ledger.close()
     assert {line for line in answered if len(line) == 36} <= kept
     assert len(kept) >= 137
+
+
+async def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    for name, made in (("there", True), ("new", False)):
+        folder = tmp_path / name
+        if made:
+            folder.mkdir()
+            folder.chmod(0o750)
+        ledger = await LocalLedger.open(folder, KEY, now_ms=lambda: 2)
+        await ledger.close()
+        assert folder.stat().st_mode & 0o777 == (0o750 if made else 0o700)

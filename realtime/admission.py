@@ -10,14 +10,16 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from uuid import UUID
 
 from realtime.auth import Authenticator, Principal, ShareGrant
+from realtime.guests import GuestLinks, GuestSessions
 from realtime.protocol import Code, Refused
 from realtime.sessions.book import SessionBook
-from realtime.store import revocations, shares
+from realtime.store import revocations
 from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,10 @@ FRESH_S: Final = 6.0
 SOS_ASK_S: Final = 0.5
 """How long an SOS waits to hear whether its token was revoked."""
 MAX_SHARE_CHARS: Final = 256
+VERIFYING_THREADS: Final = 4
+"""For tokens whose key set is a URL; as many again for an SOS. The threads that everything else shares (names
+of hosts, hashes of PINs) are not held up by tokens of callers that are not known.
+"""
 
 
 class Admission:
@@ -40,33 +46,38 @@ class Admission:
         sos_expired_days: int = 30,
         sessions: SessionBook | None = None,
         poll_s: float = POLL_S,
+        links: GuestLinks | None = None,
     ) -> None:
         self._db = db
         self._authenticator = authenticator
         self._sessions = sessions
+        self._links = links
+        self._guest_sessions = GuestSessions()
         self._poll_s = poll_s
         self._sos_expired_s = sos_expired_days * 86_400.0
         self._revoked: Final = revocations.RevokedTokens()
         self._polled_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
+        # Made at the first use: a key set that is a URL is fetched in them, each time for 5 s while it is away.
+        self._threads = ThreadPoolExecutor(VERIFYING_THREADS, thread_name_prefix="verify")
+        self._sos_threads = ThreadPoolExecutor(VERIFYING_THREADS, thread_name_prefix="verify-sos")
 
     def start(self) -> None:
         """Begin to poll."""
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
-        """Stop polling."""
+        """Stop polling and verifying."""
+        for threads in (self._threads, self._sos_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def authenticate(self, token: object) -> Principal:
         """The principal of a token. Raises Refused: unauthenticated, token_expired, revoked, unavailable."""
-        if self._authenticator.needs_thread:
-            principal = await asyncio.to_thread(self._authenticator.verify, token)
-        else:
-            principal = self._authenticator.verify(token)
-        return await self._not_revoked(principal)
+        verify = functools.partial(self._authenticator.verify, token)
+        return await self._not_revoked(await self._verified(verify, self._threads))
 
     async def verify(self, token: object) -> Principal:
         """The principal that ``token`` names, when its signature is right; one that raises an SOS although it
@@ -75,7 +86,7 @@ class Admission:
         Raises Refused: unauthenticated, token_expired, unavailable.
         """
         verify = functools.partial(self._authenticator.verify, token, expired_s=self._sos_expired_s)
-        return await asyncio.to_thread(verify) if self._authenticator.needs_thread else verify()
+        return await self._verified(verify, self._threads)
 
     async def authenticate_session(self, value: str | None, *, new: bool) -> Principal:
         """The principal of a session's cookie. ``new``: for a socket, which nobody new is let in by while
@@ -85,13 +96,22 @@ class Admission:
         """
         if value is None or self._sessions is None:
             raise Refused(Code.UNAUTHENTICATED, "no session cookie")
-        return await self._not_revoked((await self._sessions.open(value, new=new)).principal)
+        sessions = self._sessions
+        session = await self._guest_sessions.open(
+            value, sessions.remembers(value), lambda: sessions.open(value, new=new)
+        )
+        return await self._not_revoked(session.principal)
 
     async def ended_among(self, session_ids: Collection[str]) -> set[str]:
         """Those of ``session_ids`` that were signed out or revoked. Raises Refused(unavailable)."""
         if not session_ids or self._sessions is None:
             return set()
         return await self._sessions.ended_among(session_ids)
+
+    async def _verified(self, verify: Callable[[], Principal], threads: ThreadPoolExecutor) -> Principal:
+        if self._authenticator.needs_thread:
+            return await asyncio.get_running_loop().run_in_executor(threads, verify)
+        return verify()
 
     async def _not_revoked(self, principal: Principal) -> Principal:
         revoked = self.is_revoked(principal)
@@ -108,7 +128,8 @@ class Admission:
 
         Raises Refused: unauthenticated, token_expired, revoked, forbidden.
         """
-        principal = await self.verify(token)
+        verify = functools.partial(self._authenticator.verify, token, expired_s=self._sos_expired_s)
+        principal = await self._verified(verify, self._sos_threads)
         if principal.role != "driver":
             raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
         revoked = self.is_revoked(principal)
@@ -122,12 +143,15 @@ class Admission:
             raise Refused(Code.REVOKED, "token was revoked")
         return principal
 
-    async def open_share(self, credentials: object) -> Principal:
-        """The principal of ``"{id}.{secret}"``. Raises Refused: not_found, unavailable."""
+    async def open_share(self, credentials: object, address: str) -> Principal:
+        """The principal of ``"{id}.{secret}"``, shown by ``address``.
+
+        Raises Refused: not_found, rate_limited, overloaded, unavailable.
+        """
         if not isinstance(credentials, str) or len(credentials) > MAX_SHARE_CHARS:
             raise _no_share()
         share_id, _, secret = credentials.partition(".")
-        share = await shares.resolve(self._db, share_id, secret)
+        share = None if self._links is None else await self._links.open(share_id, secret, address)
         if share is None:
             raise _no_share()
         grant = ShareGrant(

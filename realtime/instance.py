@@ -19,6 +19,7 @@ from realtime.api.sos import DESK, SosDesk
 from realtime.auth import Authenticator
 from realtime.committer import Committer
 from realtime.fanout.redisurl import Client, client
+from realtime.guests import GUEST_LIMITS, GuestLimits, GuestLinks
 from realtime.hooks.desk import HookDesk
 from realtime.hooks.routes import add_hooks
 from realtime.live.limiter import RedisLimiter
@@ -39,8 +40,9 @@ from realtime.sockets.gateway import Gateway
 from realtime.sockets.sos import SosEvents
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
-from realtime.store import commit
+from realtime.store import commit, shares
 from realtime.store.database import Database
+from realtime.store.pools import GUESTS
 from realtime.store.schema import POLL_S as SCHEMA_POLL_S
 from realtime.vitals import Vitals
 
@@ -76,11 +78,12 @@ def redis_client(settings: Settings) -> Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceTimings:
-    """How often an instance checks what no message tells."""
+    """How often an instance checks what no message tells, and what callers that are not known may cost."""
 
     revocations_poll_s: float = POLL_S
     schema_poll_s: float = SCHEMA_POLL_S
     sockets: SocketTimings = SOCKET_TIMINGS
+    guests: GuestLimits = GUEST_LIMITS
 
 
 class Instance:
@@ -91,6 +94,7 @@ class Instance:
         settings: Settings,
         db: Database,
         alerts_db: Database,
+        guests_db: Database,
         client: Client,
         disk: Disk,
         timings: InstanceTimings,
@@ -99,6 +103,8 @@ class Instance:
         self._timings = timings
         self.db = db
         self._alerts_db = alerts_db
+        self.guests_db = guests_db
+        self.guest_links = GuestLinks(guests_db, shares.signing_key(settings.alerts_key), timings.guests)
         self.client = client
         self.sessions = SessionBook(
             client, settings.redis_timeout_s, max_s=settings.session_max_h * 3_600, now_ms=wall_clock_ms
@@ -109,6 +115,7 @@ class Instance:
             settings.sos_expired_days,
             sessions=self.sessions,
             poll_s=timings.revocations_poll_s,
+            links=self.guest_links,
         )
         self.limiter = RedisLimiter(client, settings.redis_timeout_s)
         self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms, timings.sockets)
@@ -138,7 +145,7 @@ class Instance:
         self.people = People(
             settings, db, client, self.alerts.ways_out, wall_clock_ms, places=(self.alerts.standby.place,)
         )
-        self._vitals = Vitals(settings, db, self.live, self.positions)
+        self._vitals = Vitals(settings, db, self.live, self.positions, lanes=(guests_db,))
         self.app = self._make_app()
 
     @classmethod
@@ -152,9 +159,10 @@ class Instance:
         """
         db = await Database.open(settings, checks_schema=True, schema_poll_s=timings.schema_poll_s)
         alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}), gate_of=db)
+        guests_db = await Database.open(settings, lane=GUESTS, gate_of=db)
         client = redis_client(settings)
         disk = await Disk.open(settings, "web", alerts_db, wall_clock_ms)
-        instance = cls(settings, db, alerts_db, client, disk, timings)
+        instance = cls(settings, db, alerts_db, guests_db, client, disk, timings)
         try:
             await instance._start()
             yield instance
@@ -176,6 +184,7 @@ class Instance:
             self.settings.max_feeds_per_viewer,
             wall_clock_ms,
             alerts,
+            links=self.guest_links,
             timings=self._timings.sockets,
         )
         self.gateway.attach(app, driver_events, watch_events)
@@ -250,6 +259,7 @@ class Instance:
             self.admission.stop,
             self.people.close,
             self.client.aclose,
+            self.guests_db.close,
             self._alerts_db.close,
             self.db.close,
         ]

@@ -35,7 +35,9 @@ VOID_REASONS: Final = (*(reason.value for reason in VoidReason), "skipped")
 """``skipped`` stands for whatever reason an app gave when it declared points lost."""
 DROP_REASONS: Final = ("redis_away", "queue_full", "oversize", "malformed")
 REFILL_REASONS: Final = ("gap", "resubscribed", "audit")
-POOLS: Final = ("primary", "replica")
+POOLS: Final = ("primary", "replica", "presses", "guests")
+GUESTS: Final = ("share", "session")
+GUEST_OUTCOMES: Final = ("opened", "unknown", *CODES)
 DB_KINDS: Final = ("read", "write")
 POOL_STATES: Final = ("idle", "used")
 CHANNELS: Final = tuple(channel.value for channel in Channel)
@@ -65,6 +67,12 @@ CONNECTIONS: Final = gauges(
 )
 CONNECTS_REFUSED: Final = counters(
     "wayguard_connects_refused_total", "connections refused, by error code", namespace=NAMESPACES, code=CODES
+)
+GUEST_LOOKUPS: Final = counters(
+    "wayguard_guest_lookups_total",
+    "credentials that were not known to be valid, by what became of them",
+    credential=GUESTS,
+    outcome=GUEST_OUTCOMES,
 )
 ACKS: Final = counters(
     "wayguard_acks_total", "answers to client events: ok or the error code", event=EVENTS, outcome=OUTCOMES

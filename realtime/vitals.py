@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 from realtime import metrics
@@ -16,13 +17,22 @@ LOOK_S: Final = 1.0
 
 
 class Vitals:
-    """``ready`` once the database was seen and is safe, and from then on."""
+    """``ready`` once the database was seen and is safe, and from then on.
+
+    ``lanes``: databases of one kind of request each, whose connections are counted too.
+    """
 
     def __init__(
-        self, settings: Settings, db: Database, live: LivePicture, positions: PositionService
+        self,
+        settings: Settings,
+        db: Database,
+        live: LivePicture,
+        positions: PositionService,
+        lanes: Sequence[Database] = (),
     ) -> None:
         self._allow_unsafe = settings.allow_unsafe_durability
         self._db = db
+        self._lanes = lanes
         self._live = live
         self._positions = positions
         self._task: asyncio.Task[None] | None = None
@@ -68,5 +78,6 @@ class Vitals:
         metrics.POSTGRES_UP.set(self._db.is_up)
         metrics.REDIS_UP.set(self._live.presence.redis_is_up)
         metrics.REPLICA_FRESH.set(self._db.replica_is_fresh)
-        for (pool, state), count in self._db.connections().items():
-            metrics.DB_POOL.labels(pool, state).set(count)
+        for db in (self._db, *self._lanes):
+            for (pool, state), count in db.connections().items():
+                metrics.DB_POOL.labels(pool, state).set(count)

@@ -43,6 +43,7 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
         call.principal.sub,
         _holder(call.body),
         new_only=call.principal.role == access.DRIVER,
+        key=shares.signing_key(call.context.settings.alerts_key),
     )
     return _new(call, *made, expires_ms)
 
@@ -54,7 +55,14 @@ async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> Ne
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
     try:
         made = await shares.create_to_alert(
-            db, alert.tenant, alert.alert_id, scope, expires_ms, by, _holder(call.body)
+            db,
+            alert.tenant,
+            alert.alert_id,
+            scope,
+            expires_ms,
+            by,
+            _holder(call.body),
+            key=shares.signing_key(call.context.settings.alerts_key),
         )
     except Refused as refused:
         if refused.code is not Code.NOT_FOUND:

@@ -5,7 +5,7 @@ How it differs from stock, what it costs and where its bounds are: docs/FANOUT.m
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import socketio
@@ -34,6 +34,8 @@ class FanoutServer(socketio.AsyncServer):
 
     ``router`` takes every event of every namespace, raw and at once, instead of handlers; it refuses binary.
     ``connect_timeout_s`` closes a session that is in no namespace for that long.
+    ``refusal_pause_s``: the seconds that a session which was refused waits until its next connect is checked,
+    by the number of refusals, the namespace and the connect payload. Its other packets wait too.
     ``max_attachments`` and ``max_binary_bytes`` bound one binary packet of a client; the latter is four
     times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager; ``redis_url`` is short
     for a BusManager on that Redis: rooms then span every process with the same one.
@@ -51,6 +53,7 @@ class FanoutServer(socketio.AsyncServer):
         *,
         router: Router | None = None,
         connect_timeout_s: float = 10.0,
+        refusal_pause_s: Callable[[int, str, Any], float] | None = None,
         max_attachments: int = 64,
         max_binary_bytes: int | None = None,
         redis_url: str | None = None,
@@ -79,6 +82,8 @@ class FanoutServer(socketio.AsyncServer):
         self.eio.receiver = self._inbox.receive
         self._connect_timeout_s = connect_timeout_s
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._refusal_pause_s = refusal_pause_s or (lambda refusals, namespace, data: 0.0)
+        self._refusals: dict[str, int] = {}
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -123,11 +128,16 @@ class FanoutServer(socketio.AsyncServer):
         for member in self.manager.members_of(eio_sid):
             await self._handle_disconnect(eio_sid, member.namespace, reason)
         self._inbox.forget(eio_sid)
+        self._refusals.pop(eio_sid, None)
         self.environ.pop(eio_sid, None)
 
     def expect(self, eio_sid: str) -> None:
-        """The session is in no namespace: it is closed unless it joins one in time."""
-        self.admitted(eio_sid)
+        """The session is in no namespace: it is closed unless it joins one in time.
+
+        A deadline that runs goes on: one that is refused again and again gains no time by it.
+        """
+        if eio_sid in self._deadlines:
+            return
         session = self.socket_of(eio_sid)
         if session is not None and not session.is_leaving:
             loop = asyncio.get_running_loop()
@@ -147,6 +157,8 @@ class FanoutServer(socketio.AsyncServer):
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         namespace = namespace or "/"
+        if refusals := self._refusals.get(eio_sid, 0):
+            await asyncio.sleep(self._refusal_pause_s(refusals, namespace, data))
         session = self.socket_of(eio_sid)
         if session is None:
             return
@@ -187,6 +199,9 @@ class FanoutServer(socketio.AsyncServer):
             elif member.farewell is not None:  # it went while the handler ran, which has let it in
                 await self._said_goodbye(member, member.farewell)
             return
+        if not member.session.closed:
+            eio_sid = member.session.sid
+            self._refusals[eio_sid] = self._refusals.get(eio_sid, 0) + 1
         if self.always_connect:
             member.write(self.codec.encode(packets.DISCONNECT, member.namespace))
         elif member.state is State.PENDING:

@@ -5,16 +5,15 @@ of their own, and a limiter that fails closed would be an outage.
 """
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from realtime.auth import Principal
 from realtime.fanout.bus import REDIS_FAULTS
 from realtime.fanout.redisurl import Client
+from realtime.limits import network_of_subscriber
 from realtime.protocol import Code, Refused
 
 WINDOW_S: Final = 10
@@ -61,7 +60,7 @@ class RedisLimiter:
 
     async def check_address(self, address: str, operation: str) -> None:
         """The same of an operation that is open to all, by where it is asked from (a /64 of IPv6)."""
-        await self._check(f"from/{_neighbourhood(address)}", operation)
+        await self._check(f"from/{network_of_subscriber(address)}", operation)
 
     async def _check(self, who: str, operation: str) -> None:
         now_s = time.time()
@@ -115,17 +114,3 @@ class RedisLimiter:
         except REDIS_FAULTS:
             return {}
         return dict(zip(times, answers[::2], strict=True))
-
-
-def _neighbourhood(address: str) -> str:
-    """``address``, or the network that one subscriber has of IPv6; of what is no address its digest, so that
-    those whose proxy hides them do not share one count, and no text of theirs becomes a key.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "text-" + hashlib.sha256(address.encode(errors="replace")).hexdigest()[:16]
-    if not isinstance(parsed, IPv6Address):
-        return address
-    mapped = parsed.ipv4_mapped
-    return str(ip_network((int(parsed), 64), strict=False)) if mapped is None else str(mapped)

@@ -146,6 +146,16 @@ class SessionBook:
             raise Refused(Code.TOKEN_EXPIRED, "session has expired")
         return session
 
+    def remembers(self, value: str) -> bool:
+        """Whether this process saw the session of this cookie in Redis in the last five minutes. No I/O."""
+        parts = _VALUE.fullmatch(value)
+        session = None if parts is None else self._graced(parts[1])
+        return (
+            session is not None
+            and parts is not None
+            and hmac.compare_digest(session.secret, digest(parts[2]))
+        )
+
     async def get(self, session_id: str) -> Session | None:
         """One session by its public id."""
         return (await self._read([session_id]))[0]

@@ -76,7 +76,7 @@ class Door:
         if not isinstance(auth, dict) or len(auth) > MAX_AUTH_KEYS:
             raise Refused(Code.UNAUTHENTICATED, "no credentials in the connect payload")
         if namespace == watch.NAMESPACE and "share" in auth:
-            return await self._admission.open_share(auth["share"])
+            return await self._admission.open_share(auth["share"], str(environ.get("REMOTE_ADDR", "")))
         if namespace == watch.NAMESPACE and "answer" in auth and self.open_answer is not None:
             return await self.open_answer(auth["answer"])
         if namespace == watch.NAMESPACE and auth.get("session") is True and "token" not in auth:

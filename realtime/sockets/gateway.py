@@ -36,6 +36,8 @@ from realtime.store.database import Database
 
 log = logging.getLogger(__name__)
 
+SOS_PAUSE_S: Final = 0.25
+"""What a socket that was refused waits at most before it is let in for an SOS."""
 _SOS_FRAME: Final = '["sos"'
 _KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
 """What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
@@ -62,13 +64,14 @@ class Gateway:
         self.draining = False
         self._driver: DriverEvents | None = None
         self._watch: WatchEvents | None = None
-        self.server = self._make_server()
+        self.server = self._make_server(timings)
 
-    def _make_server(self) -> FanoutServer:
+    def _make_server(self, timings: SocketTimings) -> FanoutServer:
         settings = self._settings
         server = FanoutServer(
             router=self,
             connect_timeout_s=settings.connect_timeout_s,
+            refusal_pause_s=functools.partial(_refusal_pause_s, timings),
             server_name=settings.instance_name,
             buffer_limit_bytes=settings.viewer_buffer_bytes,
             remote_address=self._addresses.of,
@@ -260,6 +263,14 @@ class Gateway:
             connection.end(Refused(Code.DRAINING, "instance is going away", retry_after_s=1))
         for socket in list(self.server.eio.sockets.values()):
             await socket.close(wait=False)
+
+
+def _refusal_pause_s(timings: SocketTimings, refusals: int, namespace: str, auth: Any) -> float:
+    """How long a socket waits for its next attempt; one that asks for an SOS waits briefly."""
+    pauses_s = timings.refusal_pauses_s
+    pause_s = pauses_s[min(refusals, len(pauses_s)) - 1]
+    wants_sos = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
+    return min(pause_s, SOS_PAUSE_S) if wants_sos else pause_s
 
 
 def _transport(socket: EngineSocket) -> str:

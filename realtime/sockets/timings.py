@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+REFUSAL_PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Two attempts at once, then fewer: a socket that nobody let in lives ten seconds, in which it has seven."""
 LINK_LATE_MS: Final = 6_000
 """How long after its end a link is waited for: an SOS raised at the last moment is received by then."""
 
@@ -20,6 +22,8 @@ class SocketTimings:
     vendors_check_s: float = 5.0
     """Of new vendors of a tenant that is watched as a whole, in Postgres."""
     link_late_ms: int = LINK_LATE_MS
+    refusal_pauses_s: tuple[float, ...] = REFUSAL_PAUSES_S
+    """What a socket that was refused 1, 2, … times waits before its next credential is looked at."""
 
 
 SOCKET_TIMINGS: Final = SocketTimings()

@@ -11,6 +11,7 @@ from realtime import access
 from realtime.auth import Principal
 from realtime.fanout.hub import Hub
 from realtime.fanout.joining import Beside
+from realtime.guests import GuestLinks
 from realtime.live.channels import (
     ENDED,
     EXPIRED,
@@ -37,7 +38,7 @@ from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
-from realtime.store import identity, journeys, points, shares, trip
+from realtime.store import identity, journeys, points, trip
 from realtime.store.database import Database
 
 NAMESPACE: Final = "/watch"
@@ -61,6 +62,7 @@ class WatchEvents:
         now_ms: Callable[[], int],
         alerts: AlertWatch,
         *,
+        links: GuestLinks,
         timings: SocketTimings = SOCKET_TIMINGS,
         max_vendors_remembered: int = VENDORS_REMEMBERED,
     ) -> None:
@@ -72,6 +74,7 @@ class WatchEvents:
         self._made: set[tuple[str, str]] = set()  # vendors seen to exist: a fleet of viewers asks once
         self._max_vendors_remembered = max_vendors_remembered
         self._alerts = alerts
+        self._links = links
         self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts, timings.vendors_check_s)
         self.events = Events(
             {
@@ -94,7 +97,7 @@ class WatchEvents:
         """Make what a valid token names, log who opened a share. Raises Refused(unavailable)."""
         if principal.share is not None:
             if principal.share.share_id:  # an answer link is no row, and needs no database
-                await shares.viewed(self._db, principal.share.share_id, address, user_agent)
+                await self._links.viewed(principal.share.share_id, address, user_agent)
         elif principal.vendors:
             wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
             if wanted:

@@ -11,7 +11,7 @@ import asyncpg
 from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
-from realtime.store.pools import close_pool, make_pool, transaction
+from realtime.store.pools import Lane, PoolBusy, close_pool, make_pool, transaction
 from realtime.store.queries import load
 from realtime.store.replica import Replica, begin_reader
 from realtime.store.schema import POLL_S as SCHEMA_POLL_S
@@ -39,9 +39,11 @@ class Database:
         *,
         slow_s: float = SLOW_S,
         gate: SchemaGate | None = None,
+        name: str = "primary",
     ) -> None:
         self._pool = pool
         self._gate = gate
+        self._name = name
         self._timeout_s = timeout_s
         self._replica = replica
         self._slow_s = slow_s
@@ -56,6 +58,7 @@ class Database:
         checks_schema: bool = False,
         schema_poll_s: float = SCHEMA_POLL_S,
         gate_of: "Database | None" = None,
+        lane: Lane | None = None,
     ) -> "Database":
         """Make the pools. An unavailable Postgres is no error here: ``is_up`` says what was found. Raises
         ValueError when DATABASE_URL itself cannot be used.
@@ -63,7 +66,13 @@ class Database:
         ``slow_s``: a transaction that takes longer is counted as slow. ``checks_schema``: refuse every
         transaction until the schema fits, which is read again every ``schema_poll_s``. ``gate_of``: another
         of the same server that reads it for this one too, and is closed after it.
+        ``lane``: connections of one kind of request, to the primary alone; nothing is connected before the
+        first request.
         """
+        if lane is not None:
+            lane_pool = await make_pool(settings.database_url.get_secret_value(), settings, lane)
+            gate = None if gate_of is None else gate_of._gate
+            return cls(lane_pool, settings.db_timeout_s, slow_s=slow_s, gate=gate, name=lane.name)
         pool = await make_pool(settings.database_url.get_secret_value(), settings)
         replica = None
         if url := settings.database_replica_url.get_secret_value():
@@ -117,8 +126,8 @@ class Database:
             await self._gate.enter()
 
     def connections(self) -> dict[tuple[str, str], int]:
-        """Connections by (pool, state): ``primary`` or ``replica``, ``idle`` or ``used``."""
-        pools = {"primary": self._pool}
+        """Connections by (pool, state): ``primary``, ``replica`` or the lane's name, ``idle`` or ``used``."""
+        pools = {self._name: self._pool}
         if self._replica is not None:
             pools["replica"] = self._replica.pool
         counts = {}
@@ -142,6 +151,12 @@ class Database:
         """
         return self._primary(_SQL["begin_writer"], timeout_s=timeout_s or self._timeout_s, readonly=False)
 
+    def lookup(self, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
+        """A read-only transaction on the primary that sees every tenant's rows: for a credential, whose
+        tenant is not known before it was found. ``timeout_s`` as for `writer`.
+        """
+        return self._primary(_SQL["begin_lookup"], timeout_s=timeout_s or self._timeout_s, readonly=True)
+
     def reader(self, tenant: str) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A read-only transaction on the primary that sees only ``tenant``'s rows."""
         return self._primary(begin_reader(tenant), timeout_s=self._timeout_s, readonly=True)
@@ -164,7 +179,7 @@ class Database:
                 self._note(True)
                 yield connection
         except Refused as refused:
-            if refused.code is Code.UNAVAILABLE:
+            if refused.code is Code.UNAVAILABLE and not isinstance(refused, PoolBusy):
                 self._note(False, str(type(refused.__cause__).__name__))
             raise
         finally:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -35,18 +35,45 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no t
         return ""
 
 
-async def make_pool(url: str, settings: Settings) -> asyncpg.Pool:
-    """A pool that connects on first use and works behind a pooler in transaction mode."""
+class PoolBusy(Refused):
+    """Every connection of a pool was in use for as long as the caller could wait.
+
+    To the caller it is an ``unavailable`` like any other. It says nothing about Postgres, which may be well.
+    """
+
+
+class Lane(NamedTuple):
+    """Connections that one kind of request has for itself, so that no other kind can keep it waiting.
+
+    ``name`` is a label of `realtime.metrics.DB_POOL` and part of the connections' application name.
+    """
+
+    name: str
+    connections: int
+
+
+PRESSES: Final = Lane("presses", 2)
+"""For storing an SOS."""
+GUESTS: Final = Lane("guests", 2)
+"""For share links, which are not known to be valid yet, and for the record of who opened one."""
+
+
+async def make_pool(url: str, settings: Settings, lane: Lane | None = None) -> asyncpg.Pool:
+    """Make a pool that connects on first use and works behind a pooler in transaction mode.
+
+    ``lane``: how many connections it may have, and for what; None = DB_POOL_SIZE, for everything else.
+    """
+    name = f"wayguard-{settings.instance_name}"
     return await asyncpg.create_pool(
         url,
         min_size=0,
-        max_size=settings.db_pool_size,
+        max_size=settings.db_pool_size if lane is None else lane.connections,
         max_inactive_connection_lifetime=_IDLE_CONNECTION_S,
         statement_cache_size=0,
         timeout=settings.db_timeout_s,
         command_timeout=settings.db_timeout_s,
         connection_class=_Connection,
-        server_settings={"application_name": f"wayguard-{settings.instance_name}"},
+        server_settings={"application_name": name if lane is None else f"{name}-{lane.name}"},
     )
 
 
@@ -73,10 +100,16 @@ async def transaction(
 
     It commits when the block ends well, and rolls back otherwise. ``timeout_s`` bounds the wait for a
     connection and the commit; statements have the pool's timeout or their own. There is no nesting.
-    Raises Refused(unavailable) when the database cannot be had; what it says of a statement passes through.
+    Raises Refused(unavailable) when the database cannot be had, as PoolBusy when only a connection cannot;
+    what it says of a statement passes through.
     """
     with _away_is_unavailable():
-        connection = await pool.acquire(timeout=timeout_s)
+        try:
+            connection = await pool.acquire(timeout=timeout_s)
+        except TimeoutError as error:
+            if not is_full(pool):
+                raise
+            raise PoolBusy(Code.UNAVAILABLE, "storage is busy", retry_after_s=1) from error
     try:
         with _away_is_unavailable(connection, readonly=readonly):
             try:
@@ -93,6 +126,11 @@ async def transaction(
         # The outcome is decided; a connection that cannot be tidied is thrown away by the pool.
         with suppress(*_AWAY, asyncpg.PostgresError, asyncpg.InterfaceError):
             await pool.release(connection, timeout=timeout_s)
+
+
+def is_full(pool: asyncpg.Pool) -> bool:
+    """Whether every connection that ``pool`` may have is open and in use."""
+    return bool(pool.get_size() >= pool.get_max_size() and pool.get_idle_size() == 0)
 
 
 @contextmanager

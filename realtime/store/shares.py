@@ -1,10 +1,12 @@
 """Shares: links to one journey or alert that need no account. The database holds only the secret's hash."""
 
+import base64
 import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -13,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from alerts.alert import Actor
+from alerts.answer import derive
 from realtime.protocol import Code, Refused
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -33,7 +36,9 @@ _SECRET_BYTES: Final = 24
 _ADDRESS_MAX: Final = 64
 _USER_AGENT_MAX: Final = 300
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NOBODY: Final = bytes(32)
+_SIGNATURE_BYTES: Final = 12
+_SIGNATURE_CHARS: Final = 16
+_NO_SECRET: Final = bytes(32)
 _SQL = load("shares")
 
 
@@ -60,6 +65,13 @@ class Cursor(Struct, frozen=True):
 
     created_ms: int
     share_id: str
+
+
+class Found(Struct, frozen=True):
+    """A good share as it is stored: ``share`` is for a holder of the secret with this SHA-256 alone."""
+
+    share: Share
+    secret_sha256: bytes
 
 
 class View(Struct, frozen=True):
@@ -98,26 +110,39 @@ async def create(
     holder: str = "",
     *,
     new_only: bool = False,
+    key: bytes | None = None,
 ) -> tuple[str, str]:
     """Share a journey; return (share id, secret), both of ``A-Za-z0-9_-``. The secret cannot be had again.
 
     ``holder``: who is given it and may answer the journey's alerts, with ``new_only`` those that are raised
-    from now on; empty for one that only looks.
+    from now on; empty for one that only looks. ``key``: what `signing_key` gives; the link is signed with it.
 
     Raises Refused: not_found when ``tenant`` has no such journey, unavailable.
     """
-    return await _create(db, "create", tenant, journey_id, scope, expires_ms, holder, new_only, created_by)
+    return await _create(
+        db, "create", tenant, journey_id, scope, expires_ms, holder, new_only, created_by, key=key
+    )
 
 
 async def create_to_alert(
-    db: Database, tenant: str, alert_id: UUID, scope: Scope, expires_ms: int, by: Actor, holder: str = ""
+    db: Database,
+    tenant: str,
+    alert_id: UUID,
+    scope: Scope,
+    expires_ms: int,
+    by: Actor,
+    holder: str = "",
+    *,
+    key: bytes | None = None,
 ) -> tuple[str, str]:
-    """Share an alert, as `create` does a journey; it is told in the alert's history.
+    """Share an alert, as `create` does a journey; the alert's history has it.
 
     Raises Refused: not_found when ``tenant`` has no such alert in the database, unavailable.
     """
     history = (_json(by), MADE)
-    return await _create(db, "create_to_alert", tenant, alert_id, scope, expires_ms, holder, by.id, *history)
+    return await _create(
+        db, "create_to_alert", tenant, alert_id, scope, expires_ms, holder, by.id, *history, key=key
+    )
 
 
 async def _create(
@@ -129,8 +154,11 @@ async def _create(
     expires_ms: int,
     holder: str,
     *more: str | bool,
+    key: bytes | None,
 ) -> tuple[str, str]:
     share_id, secret = secrets.token_urlsafe(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
+    if key is not None:
+        secret += _signature(key, share_id, secret)
     given = (tenant, of, share_id, scope, _hashed(secret), expires_ms, holder != "", holder, *more)
     async with db.writer() as connection:
         made = await connection.fetchval(_SQL[query], *given)
@@ -139,20 +167,58 @@ async def _create(
     return share_id, secret
 
 
-async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
-    """The share, if the secret is right and it is good still. Raises Refused(unavailable)."""
-    if not _ID.fullmatch(share_id):
-        return None
-    async with db.writer() as connection:  # the tenant is not known yet, so no reader's role will do
+def signing_key(alerts_key: str) -> bytes:
+    """The key that links are signed with, made of `Settings.alerts_key`."""
+    return derive(alerts_key, "share-link")
+
+
+def is_signed(key: bytes, share_id: str, secret: str) -> bool:
+    """Whether we made this link: that its secret ends with our signature of both. No I/O.
+
+    A signed link may be revoked or over. One that is not signed may be good: those made before links were
+    signed, or with another key, are not.
+    """
+    random, signature = secret[:-_SIGNATURE_CHARS], secret[-_SIGNATURE_CHARS:]
+    expected = _signature(key, share_id, random)
+    return hmac.compare_digest(signature.encode(errors="replace"), expected.encode())
+
+
+def _signature(key: bytes, share_id: str, secret: str) -> str:
+    signed = f"{share_id}.{secret}".encode(errors="surrogatepass")
+    return base64.urlsafe_b64encode(hmac.digest(key, signed, "sha256")[:_SIGNATURE_BYTES]).decode()
+
+
+def is_id(text: str) -> bool:
+    """Whether ``text`` can be the id of a share."""
+    return _ID.fullmatch(text) is not None
+
+
+async def find(db: Database, share_id: str, timeout_s: float | None = None) -> Found | None:
+    """The share of this id, if it is good still. Raises Refused(unavailable).
+
+    ``timeout_s``: how long to wait for a connection, default DB_TIMEOUT_S.
+    """
+    async with db.lookup(timeout_s) as connection:
         row = await connection.fetchrow(_SQL["open"], share_id, GRACE_MS)
-    right = hmac.compare_digest(_hashed(secret), _NOBODY if row is None else row["secret_sha256"])
-    if row is None or not right:
+    if row is None:
         return None
     to = (_uuid(row["journey_id"]), _uuid(row["alert_id"]))
     holder = (_holder(row), row["answers_from_ms"])
-    return Share(
+    share = Share(
         row["share_id"], row["tenant_id"], *to, row["scope"], row["lasts_ms"], row["driver_id"], *holder
     )
+    return Found(share, row["secret_sha256"])
+
+
+def opened(found: Found | None, secret: str) -> Share | None:
+    """The share, if ``secret`` is the right one."""
+    right = hmac.compare_digest(_hashed(secret), _NO_SECRET if found is None else found.secret_sha256)
+    return found.share if found is not None and right else None
+
+
+async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
+    """The share, if the secret is right and it is good still. Raises Refused(unavailable)."""
+    return opened(await find(db, share_id), secret) if is_id(share_id) else None
 
 
 async def list_of_journey(
@@ -191,22 +257,29 @@ async def revoke(db: Database, tenant: str, share_id: str, by: Actor) -> bool:
     return revoked is not None
 
 
-async def viewed(db: Database, share_id: str, address: str, user_agent: str) -> None:
-    """Note that somebody opened the share. Raises Refused(unavailable)."""
+async def viewed(db: Database, share_id: str, address: str, user_agent: str, times: int = 1) -> None:
+    """Record that the share was opened, ``times`` times. Raises Refused(unavailable)."""
+    await viewed_by(db, share_id, {(address, user_agent): times})
+
+
+async def viewed_by(db: Database, share_id: str, views: Mapping[tuple[str, str], int]) -> None:
+    """Record how often the share was opened by each (address, program), in one transaction.
+
+    Raises Refused(unavailable).
+    """
+    times: Counter[tuple[str, str]] = Counter()
+    for (address, user_agent), number in views.items():
+        times[_printable(address, _ADDRESS_MAX), _printable(user_agent, _USER_AGENT_MAX)] += number
+    addresses, agents = [address for address, _ in times], [agent for _, agent in times]
     async with db.writer() as connection:
-        await connection.execute(
-            _SQL["viewed"],
-            share_id,
-            _printable(address, _ADDRESS_MAX),
-            _printable(user_agent, _USER_AGENT_MAX),
-        )
+        await connection.execute(_SQL["viewed"], share_id, addresses, agents, list(times.values()))
 
 
 async def lasting(db: Database, share_ids: Collection[str]) -> dict[str, int]:
     """Until when those of ``share_ids`` that nobody has revoked are good. Raises Refused(unavailable)."""
     if not share_ids:
         return {}
-    async with db.writer() as connection:  # across tenants
+    async with db.lookup() as connection:
         rows = await connection.fetch(_SQL["lasting"], list(share_ids), GRACE_MS)
     return {row["share_id"]: row["lasts_ms"] for row in rows}
 

@@ -148,8 +148,8 @@ async def test_an_alert_that_only_a_journal_has_is_shared_a_little_later(
     alert_id = await raised(api)
     create = shares.create_to_alert
 
-    async def not_yet(db: Any, tenant: str, _: Any, *more: Any) -> Any:
-        return await create(db, tenant, uuid4(), *more)
+    async def not_yet(db: Any, tenant: str, _: Any, *more: Any, **named: Any) -> Any:
+        return await create(db, tenant, uuid4(), *more, **named)
 
     monkeypatch.setattr(shares, "create_to_alert", not_yet)
     reply = await share(api, alert_id)

@@ -197,9 +197,9 @@ def good(seq: int, t_ms: int | None = None) -> list[Any]:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
+async def serving(settings: Settings, timings: InstanceTimings = QUICK) -> AsyncIterator[Server]:
     """An instance of ``settings`` on a free port that checks its credentials often."""
-    async with Instance.open(settings, QUICK) as instance:
+    async with Instance.open(settings, timings) as instance:
         runner = web.AppRunner(instance.app, access_log=None, shutdown_timeout=0.1, **SERVER_LIMITS)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -14,6 +14,7 @@ from realtime.engines.postgres import EmbeddedPostgres
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.database import SLOW_S, Database
+from realtime.store.pools import Lane, PoolBusy
 
 
 @asynccontextmanager
@@ -144,7 +145,39 @@ async def test_a_full_pool_is_unavailable_and_recovers(database_url: str) -> Non
                 async with db.writer():
                     pass
             assert is_away(refused)
+            assert isinstance(refused.value, PoolBusy)
+            assert db.is_up
         assert await db.ping()
+
+
+async def test_a_lane_has_connections_of_its_own_when_the_pool_is_full(database_url: str) -> None:
+    settings = Settings(database_url=database_url, db_pool_size=2, db_timeout_s=2)  # type: ignore[arg-type]
+    lane = await Database.open(settings, lane=Lane("guests", 1))
+    try:
+        async with (
+            opened(database_url, db_timeout_s=2, db_pool_size=2) as db,
+            db.writer(),
+            db.writer(),
+            lane.lookup() as connection,
+        ):
+            name = await connection.fetchval("SELECT current_setting('application_name')")
+            assert name == "wayguard-w1-guests"
+            assert lane.connections() == {("guests", "idle"): 0, ("guests", "used"): 1}
+            with pytest.raises(PoolBusy):
+                async with lane.lookup(0.05):
+                    pass
+    finally:
+        await lane.close()
+
+
+async def test_a_lookup_sees_every_tenant_and_writes_nothing(db: Database) -> None:
+    async with db.writer() as connection:
+        await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('a'), ('b')")
+    async with db.lookup() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM tenants") == 2
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with db.lookup() as connection:
+            await connection.execute("INSERT INTO tenants (tenant_id) VALUES ('c')")
 
 
 async def test_what_a_statement_is_refused_for_passes_through_and_rolls_back(database_url: str) -> None:

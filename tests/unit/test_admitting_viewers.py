@@ -39,14 +39,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
 
 
 async def test_the_store_is_asked_for_vendors_that_were_not_seen_yet(made: list[Any]) -> None:
-    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)))
+    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), links=cast(Any, None))
     for principal in (viewer("a"), viewer("a"), viewer("a", "b"), viewer("b"), viewer("b", tenant="t2")):
         await events.admit(principal, "127.0.0.1", "")
     assert made == [("t1", {"a"}), ("t1", {"a", "b"}), ("t2", {"b"})]
 
 
 async def test_what_could_not_be_made_is_tried_again(made: list[Any]) -> None:
-    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)))
+    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), links=cast(Any, None))
     for _ in range(2):
         with pytest.raises(Refused, match="away"):
             await events.admit(viewer("a", tenant="away"), "127.0.0.1", "")
@@ -54,7 +54,11 @@ async def test_what_could_not_be_made_is_tried_again(made: list[Any]) -> None:
 
 
 async def test_no_more_than_so_many_vendors_are_remembered(made: list[Any]) -> None:
-    events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), max_vendors_remembered=3)
+    events = WatchEvents(
+        *cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)),
+        links=cast(Any, None),
+        max_vendors_remembered=3,
+    )
     for number in range(10):
         await events.admit(viewer(f"v{number}"), "127.0.0.1", "")
         assert len(events._made) <= 3

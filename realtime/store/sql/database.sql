@@ -7,6 +7,12 @@ BEGIN READ WRITE;
 SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '3s', true),
        set_config('enable_bitmapscan', 'off', true)
 
+-- name: begin_lookup
+-- A credential's tenant is found with the credential, so the reader's role, which sees one tenant, does not do.
+BEGIN READ ONLY;
+SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '3s', true),
+       set_config('enable_bitmapscan', 'off', true)
+
 -- name: begin_reader
 BEGIN READ ONLY;
 SELECT set_config('role', 'wayguard_reader', true), set_config('app.tenant', {tenant}, true),

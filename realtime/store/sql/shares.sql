@@ -87,9 +87,12 @@ WITH revoked AS (
 SELECT share_id FROM revoked
 
 -- name: viewed
-INSERT INTO share_views AS v (share_id, tenant_id, address, user_agent, first_ms, last_ms)
-SELECT share_id, tenant_id, $2, $3, now_ms(), now_ms() FROM shares WHERE share_id = $1
-ON CONFLICT (share_id, address, user_agent) DO UPDATE SET last_ms = excluded.last_ms, times = v.times + 1
+INSERT INTO share_views AS v (share_id, tenant_id, address, user_agent, first_ms, last_ms, times)
+SELECT s.share_id, s.tenant_id, g.address, g.user_agent, now_ms(), now_ms(), g.times
+FROM shares s CROSS JOIN unnest($2::text[], $3::text[], $4::integer[]) AS g (address, user_agent, times)
+WHERE s.share_id = $1
+ON CONFLICT (share_id, address, user_agent) DO UPDATE
+SET last_ms = excluded.last_ms, times = v.times + excluded.times
 
 -- name: lasting
 -- Asked by every instance every 3 s: what has time left needs no look at alerts.

@@ -3,7 +3,9 @@
 import json
 from uuid import UUID
 
+from realtime.instance import InstanceTimings
 from realtime.settings import Settings
+from realtime.sockets.timings import SocketTimings
 from tests.sockets.hostile.kit import World, code
 from tests.sockets.kit import good, serving, until
 
@@ -58,6 +60,17 @@ async def test_connect_and_say_nothing_is_closed(settings: Settings) -> None:
         for raw in [*quiet, refused, upgrade]:
             await raw.has_ended()
         await until(lambda: not server.instance.gateway.server.eio.sockets, "no sessions")
+
+
+async def test_a_socket_that_is_refused_again_and_again_is_closed_in_time(settings: Settings) -> None:
+    changed = Settings(**{**settings.model_dump(), "connect_timeout_s": 0.6})
+    timings = InstanceTimings(sockets=SocketTimings(refusal_pauses_s=(0.1,)))
+    async with serving(changed, timings) as server:
+        raw = await server.raw()
+        for _ in range(200):
+            await raw.say('40/watch,{"share":"no.thing"}')
+        await raw.has_ended()
+        assert len(raw.packets) < 50
 
 
 async def test_who_leaves_the_last_namespace_is_closed_like_who_says_nothing(settings: Settings) -> None:

@@ -58,7 +58,7 @@ class Admission:
         self._revoked: Final = revocations.RevokedTokens()
         self._polled_s = float("-inf")
         self._task: asyncio.Task[None] | None = None
-        # Made at the first use: a key set that is a URL is fetched in them, each time for 5 s while it is away.
+        # Started at the first use. While a key set at a URL is unavailable, each token waits 5 s in one.
         self._threads = ThreadPoolExecutor(VERIFYING_THREADS, thread_name_prefix="verify")
         self._sos_threads = ThreadPoolExecutor(VERIFYING_THREADS, thread_name_prefix="verify-sos")
 

@@ -55,6 +55,7 @@ HTTP_STATUS: Final[Mapping[Code, int]] = {
     Code.FORBIDDEN: 403,
     Code.ORIGIN_REFUSED: 403,
     Code.NOT_FOUND: 404,
+    Code.STALLED: 408,
     Code.CONFLICT: 409,
     Code.EXPECTED_SEQ: 409,
     Code.JOURNEY_ENDED: 409,

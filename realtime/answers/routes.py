@@ -2,7 +2,6 @@
 take the token in a POST. No GET or HEAD changes anything: previews and scanners open every link.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from realtime.answers.desk import AnswerDesk, Shown
+from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone, read_body
 from realtime.protocol import HTTP_STATUS, Code, Refused
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ Work = Callable[[bytes], Awaitable[Shown]]
 
 STATIC: Final = Path(__file__).parent / "static"
 MAX_BODY_BYTES: Final = 16 * 1024
-BODY_TIMEOUT_S: Final = 10.0
 HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -56,20 +55,20 @@ class Act(Struct):
     text: str = ""
 
 
-def add_answers(app: web.Application, desk: AnswerDesk) -> None:
-    """Adds the page and what its script posts to."""
+def add_answers(app: web.Application, desk: AnswerDesk, *, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+    """Adds the page and what its script posts to. A body has ``body_timeout_s`` to come."""
     for path, (name, kind) in _FILES.items():
         app.router.add_get(path, _file((STATIC / name).read_bytes(), kind))
 
     async def view(request: web.Request) -> web.Response:
-        return await _answered(request, lambda raw: desk.view(_decoded(raw, Seen).token))
+        return await _answered(request, lambda raw: desk.view(_decoded(raw, Seen).token), body_timeout_s)
 
     async def act(request: web.Request) -> web.Response:
         async def done(raw: bytes) -> Shown:
             asked = _decoded(raw, Act)
             return await desk.act(asked.token, asked.act, asked.text)
 
-        return await _answered(request, done)
+        return await _answered(request, done, body_timeout_s)
 
     app.router.add_post("/answers/view", view)
     app.router.add_post("/answers/act", act)
@@ -82,10 +81,12 @@ def _file(body: bytes, kind: str) -> Handler:
     return serve
 
 
-async def _answered(request: web.Request, work: Work) -> web.Response:
+async def _answered(request: web.Request, work: Work, body_timeout_s: float) -> web.Response:
     try:
-        raw = await _body(request)
+        raw = await _body(request, body_timeout_s)
         body, status = msgspec.json.encode(await work(raw)), 200
+    except ClientGone as gone:
+        body, status = msgspec.json.encode(gone.as_answer()), CLIENT_CLOSED_REQUEST
     except Refused as refusal:
         body, status = msgspec.json.encode(refusal.as_answer()), HTTP_STATUS[refusal.code]
     except Exception as error:  # its own text may quote what must not be logged
@@ -95,15 +96,10 @@ async def _answered(request: web.Request, work: Work) -> web.Response:
     return web.Response(body=body, status=status, content_type="application/json", headers=HEADERS)
 
 
-async def _body(request: web.Request) -> bytes:
+async def _body(request: web.Request, timeout_s: float) -> bytes:
     if request.content_type != "application/json":  # what another site's form can send without asking
         raise Refused(Code.INVALID, "the body is not json")
-    raw = await asyncio.wait_for(request.content.read(MAX_BODY_BYTES + 1), BODY_TIMEOUT_S)
-    while len(raw) <= MAX_BODY_BYTES and not request.content.at_eof():
-        raw += await asyncio.wait_for(request.content.read(MAX_BODY_BYTES + 1), BODY_TIMEOUT_S)
-    if len(raw) > MAX_BODY_BYTES:
-        raise Refused(Code.TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    return raw
+    return await read_body(request, MAX_BODY_BYTES, timeout_s=timeout_s)
 
 
 def _decoded(raw: bytes, shape: type[T]) -> T:

@@ -15,13 +15,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from realtime import metrics
+from realtime.bodies import CLIENT_CLOSED_REQUEST, ClientGone, route_of
 from realtime.protocol import HTTP_STATUS, Code, Refused, shown
 
 log = logging.getLogger(__name__)
 
 STATUS: Final[Mapping[Code, int]] = {
     **HTTP_STATUS,
-    Code.STALLED: HTTPStatus.REQUEST_TIMEOUT,
     Code.BINARY_REFUSED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """The status of each code; those that belong to sockets alone have one too, so that none can surprise."""
@@ -33,13 +33,17 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosnif
 
 
 class _NoQuotes(logging.Filter):
-    """Keeps what aiohttp's parser quotes of a request it cannot read, tokens included, out of the log."""
+    """Keeps what aiohttp's parser quotes of a request it cannot read, tokens included, out of the log.
+
+    Such a request is the client's fault: an INFO line, where aiohttp logs an error with a traceback.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, HttpProcessingError):
-            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+            record.msg, record.args = f"request cannot be read: {type(error).__name__}", ()
             record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
         return True
 
 
@@ -72,7 +76,7 @@ def hide_versions() -> None:
 
 
 def hush_the_parser() -> None:
-    """From now on a request that is not HTTP is logged by the name of its fault alone. Is idempotent."""
+    """From now on a request that is not HTTP is an INFO line with the name of its fault. Is idempotent."""
     logging.getLogger("aiohttp.server").addFilter(_NO_QUOTES)
 
 
@@ -88,7 +92,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
         return await handler(request)
     began = time.perf_counter()
     response = await _answered(request, handler)
-    route = _route(request)
+    route = route_of(request)
     method = request.method if request.method in _METHODS else "other"
     metrics.HTTP_REQUESTS.labels(method, route, str(response.status)).inc()
     metrics.HTTP_SECONDS.labels(route).observe(time.perf_counter() - began)
@@ -101,6 +105,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
+    except ClientGone as gone:
+        return refusal(gone, CLIENT_CLOSED_REQUEST)
     except Refused as refused:
         return refusal(refused)
     except web.HTTPMethodNotAllowed as wrong:
@@ -123,7 +129,7 @@ def internal(error: BaseException, request: web.Request) -> Refused:
     incident = secrets.token_hex(4)
     frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
     log.error(
-        "internal error %s in %s: %s\n%s", incident, _route(request), type(error).__name__, "".join(frames)
+        "internal error %s in %s: %s\n%s", incident, route_of(request), type(error).__name__, "".join(frames)
     )
     return Refused(Code.INTERNAL, f"internal error {incident}", retry_after_s=1, incident=incident)
 
@@ -143,9 +149,3 @@ def refusal(
     if response.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = 'Bearer realm="wayguard"'
     return response
-
-
-def _route(request: web.Request) -> str:
-    """The route's template, so that no id becomes a metric label or a log word."""
-    resource = request.match_info.route.resource
-    return "other" if resource is None else resource.canonical

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
+from realtime.bodies import BODY_TIMEOUT_S
+
 REQUEST_TIMEOUT_S: Final = 30.0
 """What one request may take at most, streamed answers excepted: they are bounded page by page."""
-
-BODY_TIMEOUT_S: Final = 10.0
-"""A body that takes longer is refused: a slow sender must not hold a connection."""
 
 STREAM_PAGE: Final = 500
 """Points read, written and forgotten at a time; few enough that the event loop is never held for long."""

@@ -13,13 +13,13 @@ from typing import Any, Final, Generic, Literal, TypeVar, cast
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from realtime import access
 from realtime.api.context import ApiContext
 from realtime.api.limits import REQUEST_LIMITS
 from realtime.api.ports import Health
 from realtime.auth import Principal
+from realtime.bodies import read_body
 from realtime.protocol import Code, Refused, shown
 from realtime.sessions.cookie import SessionCookie
 from realtime.settings import Settings
@@ -230,21 +230,3 @@ def fact(error: msgspec.ValidationError) -> str:
     if "matching regex" in text:
         return f"{name} is not of the right form"
     return f"{name}: {text[:1].lower()}{text[1:]}"[:160]
-
-
-async def read_body(request: web.Request, limit_bytes: int, *, timeout_s: float) -> bytes:
-    """The whole body, decompressed. Raises Refused(too_large, stalled or malformed)."""
-    if (request.content_length or 0) > limit_bytes:
-        raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
-    except TimeoutError as error:
-        raise Refused(Code.STALLED, "the body came too slowly") from error
-    except (HttpProcessingError, web.PayloadAccessError, web.RequestPayloadError) as error:
-        raise Refused(Code.MALFORMED, "the body cannot be read") from error
-    return bytes(body)

@@ -4,23 +4,21 @@ Only a validly signed token and a ``sos_id`` are needed. Nothing here is rate-li
 position, and a body that is too large, cut short or broken is read as far as it goes.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from alerts.alert import Press
 from alerts.ports import Taken
 from alerts.press import parse_press
 from alerts.shown import as_shown_to_driver
 from realtime import metrics
-from realtime.api.limits import BODY_TIMEOUT_S
 from realtime.api.operation import Call, bearer
 from realtime.api.shapes import NoBody, NoPath, NoQuery, SosAck
 from realtime.auth import Principal
+from realtime.bodies import BODY_TIMEOUT_S, read_what_comes
 from realtime.protocol import Code, Refused
 
 READ_BYTES: Final = 2 * 1024 * 1024
@@ -79,7 +77,8 @@ async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
     driver, vendor = principal.driver, principal.home_vendor
     if principal.role != "driver" or driver is None or vendor is None:
         raise Refused(Code.FORBIDDEN, "only a driver raises an sos")
-    body = await _whatever_came(call.request, desk.limits)
+    limits = desk.limits
+    body = await read_what_comes(call.request, limits.read_bytes, limits.discard_bytes, limits.body_timeout_s)
     received_ms = desk.now_ms()
     try:
         press = parse_press(
@@ -97,18 +96,3 @@ async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
     metrics.SOS_TAKEN.labels(SOURCE, taken.durability).inc()
     shown = as_shown_to_driver(taken.alert)
     return SosAck(alert_id=shown.alert_id, state=shown.state, durability=taken.durability)
-
-
-async def _whatever_came(request: web.Request, limits: SosLimits) -> bytes:
-    """The body as far as it was sent, can be unpacked, and is not absurdly large."""
-    body, came = bytearray(), 0
-    try:
-        async with asyncio.timeout(limits.body_timeout_s):
-            async for chunk in request.content.iter_any():
-                body += chunk[: limits.read_bytes - len(body)]
-                came += len(chunk)
-                if came > limits.discard_bytes:
-                    break
-    except (TimeoutError, HttpProcessingError, web.PayloadAccessError, web.RequestPayloadError, OSError):
-        pass  # what has come may hold all that is needed
-    return bytes(body)

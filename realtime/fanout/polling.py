@@ -6,9 +6,11 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import web
 
+from realtime.bodies import read_body
 from realtime.fanout.frames import Frame
+from realtime.protocol import Refused
 
 SEPARATOR: Final = "\x1e"
 QUEUED_FRAME_BYTES: Final = 600
@@ -92,17 +94,9 @@ def unbase64(text: str) -> bytes:
 
 async def body_of(request: web.Request, max_bytes: int, timeout_s: float) -> str:
     """The whole body as text. Raises BodyError."""
-    if (request.content_length or 0) > max_bytes:
-        raise BodyError(f"body has more than {max_bytes} bytes")
-    body = bytearray()
     try:
-        async with asyncio.timeout(timeout_s):
-            while part := await request.content.readany():
-                body += part
-                if len(body) > max_bytes:
-                    raise BodyError(f"body has more than {max_bytes} bytes")
-        return body.decode()
-    except (OSError, TimeoutError, UnicodeDecodeError, ClientError, web.RequestPayloadError) as error:
+        return (await read_body(request, max_bytes, timeout_s=timeout_s)).decode()
+    except (Refused, UnicodeDecodeError) as error:
         raise BodyError("body cannot be read") from error
 
 

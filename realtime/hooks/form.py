@@ -1,6 +1,5 @@
 """A provider's call as it came: a small form, no field twice. Nothing here trusts a header."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -9,9 +8,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from alerts.notifiers.twilio_hooks import is_signed
+from realtime.bodies import BODY_TIMEOUT_S, read_body
 
 BODY_BYTES: Final = 64 * 1024
-BODY_TIMEOUT_S: Final = 10.0
 MOST_FIELDS: Final = 200
 SIGNATURE_HEADER: Final = "X-Twilio-Signature"
 
@@ -30,11 +29,15 @@ class Caller(Struct, frozen=True):
     account_sid: str
     token: str
     public_url: str
+    body_timeout_s: float = BODY_TIMEOUT_S
 
 
 async def read_form(request: web.Request, caller: Caller) -> Mapping[str, str]:
-    """The form of a rightly signed call. Raises Malformed or Forged."""
-    form = parsed(await _body(request))
+    """The form of a rightly signed call.
+
+    Raises Malformed, Forged, and Refused (too_large, stalled, malformed) for a body that cannot be read.
+    """
+    form = parsed(await read_body(request, BODY_BYTES, timeout_s=caller.body_timeout_s))
     signature = request.headers.get(SIGNATURE_HEADER, "")
     if not is_signed(caller.token, caller.public_url, request.raw_path, form, signature):
         raise Forged
@@ -59,16 +62,3 @@ def parsed(body: bytes) -> dict[str, str]:
     if len(form) != len(pairs):
         raise Malformed  # a field given twice reads differently here and there
     return form
-
-
-async def _body(request: web.Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > BODY_BYTES:
-                    raise Malformed
-    except (TimeoutError, web.RequestPayloadError, OSError) as error:
-        raise Malformed from error
-    return bytes(body)

@@ -21,6 +21,7 @@ from alerts.notifiers.twilio_hooks import (
 )
 from alerts.notifiers.twilio_http import PROVIDER
 from realtime import metrics
+from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone
 from realtime.hooks.desk import HookDesk, Told
 from realtime.hooks.form import Caller, Forged, Malformed, read_form
 from realtime.hooks.words import said
@@ -39,13 +40,15 @@ _DIGITS: Final = re.compile(r"[0-9*#]{1,10}")
 Work = Callable[[web.Request, Mapping[str, str]], Awaitable[web.Response]]
 
 
-def add_hooks(app: web.Application, desk: HookDesk, settings: Settings) -> None:
-    """Adds what Twilio calls; nothing when it is not configured."""
+def add_hooks(
+    app: web.Application, desk: HookDesk, settings: Settings, *, body_timeout_s: float = BODY_TIMEOUT_S
+) -> None:
+    """Adds what Twilio calls; nothing when it is not configured. A body has ``body_timeout_s`` to come."""
     if not settings.twilio_account_sid:
         return
     hooks = _Hooks(desk)
     token = settings.twilio_auth_token.get_secret_value()
-    caller = Caller(settings.twilio_account_sid, token, settings.public_url)
+    caller = Caller(settings.twilio_account_sid, token, settings.public_url, body_timeout_s)
     for path, work in (
         (f"{STATUS_PATH}/{{attempt_id}}", hooks.status),
         (f"{VOICE_PATH}/{{attempt_id}}", hooks.voice),
@@ -57,9 +60,17 @@ def add_hooks(app: web.Application, desk: HookDesk, settings: Settings) -> None:
 def _handler(work: Work, caller: Caller) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         try:
-            return await work(request, await read_form(request, caller))
+            form = await read_form(request, caller)
         except Forged:
             return _refused("forged", Refused(Code.FORBIDDEN, "the signature is not right"))
+        except Malformed:
+            return _refused("malformed", Refused(Code.MALFORMED, "not what a provider sends"))
+        except Refused as unread:  # its body; logged where it was read
+            _count("malformed")
+            gone = isinstance(unread, ClientGone)
+            return _answer(unread, CLIENT_CLOSED_REQUEST if gone else HTTP_STATUS[unread.code])
+        try:
+            return await work(request, form)
         except Malformed:
             return _refused("malformed", Refused(Code.MALFORMED, "not what a provider sends"))
         except Refused as refusal:
@@ -74,8 +85,12 @@ def _handler(work: Work, caller: Caller) -> Callable[[web.Request], Awaitable[we
 def _refused(outcome: str, refusal: Refused) -> web.Response:
     _count(outcome)
     log.warning("a callback was refused: %s", outcome)
+    return _answer(refusal, HTTP_STATUS[refusal.code])
+
+
+def _answer(refusal: Refused, status: int) -> web.Response:
     body = msgspec.json.encode(refusal.as_answer())
-    return web.Response(body=body, status=HTTP_STATUS[refusal.code], content_type="application/json")
+    return web.Response(body=body, status=status, content_type="application/json")
 
 
 def _count(outcome: str) -> None:

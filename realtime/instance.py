@@ -174,7 +174,14 @@ class Instance:
         engine, live = self.alerts, self.live
         sos = SosEvents(engine.intake, engine.news, engine.told, wall_clock_ms)
         driver_events = DriverEvents(
-            self.db, self.positions, live.publisher, live.presence, self.limiter, wall_clock_ms, sos
+            self.db,
+            self.positions,
+            live.publisher,
+            live.presence,
+            self.limiter,
+            wall_clock_ms,
+            sos,
+            self.settings.safety_url.rstrip("/"),
         )
         alerts = AlertWatch(live.hub, engine.news, engine.answering, self.gateway.principal_of, engine.told)
         self._watch_events = watch_events = WatchEvents(

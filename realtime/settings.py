@@ -57,6 +57,13 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8000",
         description="what links handed to people begin with: scheme, host, port",
     )
+    safety_bind: str = Field("", description="host:port of a balancer's second bind, for safety alone")
+    safety_url: str = Field(
+        "", description="where apps and providers reach SAFETY_BIND; answer links begin with it"
+    )
+    connections_per_address: int = Field(
+        0, ge=0, description="of one address at the balancer; 0 = half of all that it takes"
+    )
     instance_name: str = Field("w1", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="name at the balancer")
     data_dir: Path = Field(Path(".wayguard"), description="what embedded engines and secrets are kept in")
 
@@ -193,10 +200,12 @@ class Settings(BaseSettings):
             raise ValueError(f"not a URL of Redis: {fault}")
         return url
 
-    @field_validator("public_url")
+    @field_validator("public_url", "safety_url")
     @classmethod
-    def _origin(cls, url: str) -> str:
+    def _origin(cls, url: str, info: ValidationInfo) -> str:
         """As a browser writes it: links, the origin check and providers' signatures are built on it."""
+        if not url and info.field_name == "safety_url":
+            return url
         if fault := urls.origin_fault(url):
             raise ValueError(fault)
         return urls.origin(url)
@@ -289,6 +298,11 @@ class Settings(BaseSettings):
         if not (auth := self.auth_secret.get_secret_value()):
             raise ValueError("neither ALERTS_SECRET nor AUTH_SECRET is set")
         return derive(auth, "alerts").hex()  # never the same: what one signs must not pass for the other's
+
+    @property
+    def answers_url(self) -> str:
+        """What answer links and providers' callbacks begin with: SAFETY_URL, else PUBLIC_URL."""
+        return (self.safety_url or self.public_url).rstrip("/")
 
     @property
     def direct_url(self) -> str:

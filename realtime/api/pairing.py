@@ -79,6 +79,7 @@ async def redeem_pairing(call: Call[NoPath, NoQuery, PairingCode]) -> Paired:
         vendor=pairing.vendor,
         tenant=pairing.tenant,
         expires_at=context.now_ms() + ttl_ms,
+        safety_url=settings.safety_url.rstrip("/"),
     )
 
 

@@ -104,3 +104,5 @@ class Paired(Struct, kw_only=True):
     vendor: str
     tenant: str
     expires_at: int
+    safety_url: str = ""
+    """Where the app sends an SOS by HTTP first; empty: nowhere special."""

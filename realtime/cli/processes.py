@@ -79,11 +79,20 @@ def balancer(
     worker: Annotated[
         list[str], typer.Option(help="A worker as NAME=HOST:PORT; once for each.", default_factory=list)
     ],
+    safety_bind: Annotated[
+        list[str],
+        typer.Option(
+            help="Where SOS, answers and callbacks have connections of their own.", default_factory=list
+        ),
+    ],
     metrics_bind: Annotated[
         str, typer.Option(help="Where Prometheus finds HAProxy's metrics.")
     ] = "127.0.0.1:8404",
     admin_socket: Annotated[Path, typer.Option(help="HAProxy's admin socket.")] = Path("haproxy.sock"),
     threads: Annotated[int, typer.Option(min=1, help="HAProxy's threads.")] = 1,
+    connections_per_address: Annotated[
+        int, typer.Option(min=0, help="Of one address at most; 0 = half of all.")
+    ] = 0,
     only_print: Annotated[bool, typer.Option("--print", help="Print the configuration and end.")] = False,
 ) -> None:
     """Run HAProxy from `deploy/haproxy.cfg` in front of the given instances and workers.
@@ -95,7 +104,16 @@ def balancer(
 
     servers, workers = _addresses("--server", server), _addresses("--worker", worker)
     raise_open_files_limit()
-    config = haproxy.Balancer(bind, servers, admin_socket, metrics_bind, threads, workers=workers)
+    config = haproxy.Balancer(
+        bind,
+        servers,
+        admin_socket,
+        metrics_bind,
+        threads,
+        workers=workers,
+        safety_binds=safety_bind,
+        connections_per_address=connections_per_address,
+    )
     if only_print:
         typer.echo(config.render(), nl=False)
         return

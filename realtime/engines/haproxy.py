@@ -1,6 +1,7 @@
 """The balancer: renders `deploy/haproxy.cfg`, runs the wheel's HAProxy, and speaks to its admin socket."""
 
 import ipaddress
+import re
 import resource
 import socket
 import sysconfig
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
+from typing import Final
 
 from realtime.engines import binaries, processes
 from realtime.engines.errors import EngineError
@@ -19,11 +21,21 @@ TEMPLATES = (
 """In the tree; else where a wheel put its copy."""
 REQUESTS_PER_10S = 20_000
 """Requests an address may make in ten seconds; see the template."""
+SAFETY_PART: Final = 5
+"""One in so many connections is the safety frontend's, where there is one."""
+PRIVATE_CONNECTIONS: Final = 20
+"""For whoever collects the metrics."""
+_SAFETY: Final = re.compile(r"^# \[safety\b.*?^# safety\]\n\n?", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Balancer:
-    """What the template needs. ``servers``: instance name -> ``host:port``; ``workers``: the same."""
+    """What the template needs. ``servers``: instance name -> ``host:port``; ``workers``: the same.
+
+    ``maxconn``: client connections of all frontends together. ``connections_per_address``: of those, how many
+    one address may have open at the public frontend; 0 = half of what that takes. ``safety_binds``: where an
+    SOS, answers and providers' callbacks have a frontend with connections of its own; none = nowhere.
+    """
 
     binds: Sequence[str]
     servers: Mapping[str, str]
@@ -33,14 +45,38 @@ class Balancer:
     requests_per_10s: int = REQUESTS_PER_10S
     maxconn: int = field(default_factory=lambda: connections_allowed())
     workers: Mapping[str, str] = field(default_factory=dict)
+    safety_binds: Sequence[str] = ()
+    connections_per_address: int = 0
+
+    @property
+    def private_maxconn(self) -> int:
+        """Connections of the frontend for metrics."""
+        return min(PRIVATE_CONNECTIONS, self.maxconn // 5)
+
+    @property
+    def safety_maxconn(self) -> int:
+        """Connections of the safety frontend; 0 when there is none."""
+        return self.maxconn // SAFETY_PART if self.safety_binds else 0
+
+    @property
+    def public_maxconn(self) -> int:
+        """Connections of the public frontend."""
+        return self.maxconn - self.safety_maxconn - self.private_maxconn
 
     def render(self) -> str:
         """The configuration's text."""
         addresses = [*self.servers.values(), *self.workers.values()]
         by_name = any(not _is_address(address) for address in addresses)
         resolved = " resolvers names" if by_name else ""
-        return Template(_template()).substitute(
+        template = _template() if self.safety_binds else _SAFETY.sub("", _template())
+        return Template(template).substitute(
             maxconn=self.maxconn,
+            public_maxconn=self.public_maxconn,
+            private_maxconn=self.private_maxconn,
+            safety_maxconn=self.safety_maxconn,
+            safety_binds="\n".join(f"    bind {bind}" for bind in self.safety_binds),
+            connections_per_address=self.connections_per_address or max(1, self.public_maxconn // 2),
+            safety_connections_per_address=max(1, self.safety_maxconn // 2),
             threads=self.threads,
             admin_socket=quoted(str(self.admin_socket)),
             requests_per_10s=self.requests_per_10s,

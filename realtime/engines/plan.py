@@ -14,11 +14,13 @@ from realtime.engines.ports import inner_ports, public_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
+from realtime.store.pools import GUESTS, PRESSES
 
 MARK = "WAYGUARD_SUPERVISED"
 """The environment variable that tells whose child a process is: the data directory of its supervisor."""
 
 _POOLS_PER_PROCESS = 2
+_LANES_PER_PROCESS = GUESTS.connections + PRESSES.connections
 _CONNECTIONS_BESIDE_POOLS = 30
 
 
@@ -106,6 +108,8 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
             data.socket_folder("haproxy") / "admin.sock",
             f"127.0.0.1:{metrics_port}",
             workers={worker.name: f"127.0.0.1:{worker.port}" for worker in workers},
+            safety_binds=[settings.safety_bind] if settings.safety_bind else [],
+            connections_per_address=settings.connections_per_address,
         ),
         release=processes.Command([*options.program, "migrate"], shared),
         webs=webs,
@@ -122,7 +126,8 @@ def local_host(host: str) -> str:
 
 def _postgres(settings: Settings, options: Options) -> EmbeddedPostgres:
     processes_count = options.instances + options.workers
-    wanted = processes_count * settings.db_pool_size * _POOLS_PER_PROCESS + _CONNECTIONS_BESIDE_POOLS
+    each = settings.db_pool_size * _POOLS_PER_PROCESS + _LANES_PER_PROCESS
+    wanted = processes_count * each + _CONNECTIONS_BESIDE_POOLS
     return EmbeddedPostgres(settings.data_dir, max_connections=max(100, wanted))
 
 
@@ -139,6 +144,12 @@ def _shared_environment(
     }
     given = settings.public_url if "PUBLIC_URL" in environ else None
     decided["PUBLIC_URL"] = given or f"http://{local_host(settings.bind_host)}:{port}"
+    if settings.safety_bind and "SAFETY_URL" not in environ:
+        address, *options = settings.safety_bind.split()
+        host, _, safety_port = address.rpartition(":")
+        scheme = "https" if "ssl" in options else "http"
+        local = local_host(host.strip("[]*"))
+        decided["SAFETY_URL"] = f"{scheme}://{local}:{safety_port}"
     return {**environ, **decided}
 
 

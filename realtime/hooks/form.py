@@ -24,11 +24,11 @@ class Forged(Exception):
 
 
 class Caller(Struct, frozen=True):
-    """Who may call: whose token signs, and the URL that they were told to call."""
+    """Who may call: whose token signs, and what the URLs that they were told to call begin with."""
 
     account_sid: str
     token: str
-    public_url: str
+    urls: tuple[str, ...]
     body_timeout_s: float = BODY_TIMEOUT_S
 
 
@@ -39,7 +39,7 @@ async def read_form(request: web.Request, caller: Caller) -> Mapping[str, str]:
     """
     form = parsed(await read_body(request, BODY_BYTES, timeout_s=caller.body_timeout_s))
     signature = request.headers.get(SIGNATURE_HEADER, "")
-    if not is_signed(caller.token, caller.public_url, request.raw_path, form, signature):
+    if not any(is_signed(caller.token, url, request.raw_path, form, signature) for url in caller.urls):
         raise Forged
     if form.get("AccountSid") != caller.account_sid:
         raise Forged

@@ -48,7 +48,9 @@ def add_hooks(
         return
     hooks = _Hooks(desk)
     token = settings.twilio_auth_token.get_secret_value()
-    caller = Caller(settings.twilio_account_sid, token, settings.public_url, body_timeout_s)
+    # Both: a number's own webhook, and callbacks of messages sent before SAFETY_URL was set.
+    urls = (settings.answers_url, settings.public_url)
+    caller = Caller(settings.twilio_account_sid, token, urls, body_timeout_s)
     for path, work in (
         (f"{STATUS_PATH}/{{attempt_id}}", hooks.status),
         (f"{VOICE_PATH}/{{attempt_id}}", hooks.voice),

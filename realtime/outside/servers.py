@@ -62,7 +62,7 @@ class Servers:
 
     def __init__(self, settings: Settings) -> None:
         twilio, fcm, database, mail = ports_of(settings)
-        self.public_url: Final = settings.public_url.rstrip("/")
+        self.public_url: Final = settings.answers_url
         self.twilio: Final = TwilioServer(
             number=settings.twilio_from,
             sms_url=f"{self.public_url}/hooks/twilio/sms",

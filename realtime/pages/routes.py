@@ -58,20 +58,21 @@ def add_pages(app: web.Application, settings: Settings, static: Path = STATIC) -
 
 
 def content_security_policy(settings: Settings) -> str:
-    """What a page may load: itself and nothing else, plus the origin of the map style when one is configured.
+    """What a page may load: itself and nothing else, plus the origins of the map style and of SAFETY_URL when
+    they are configured.
 
     ``'self'`` covers the websocket in browsers of today; the public address is named for those of yesterday.
     ``blob:`` is for images and workers MapLibre makes itself.
     """
     websocket = _origin(settings.public_url).replace("http", "ws", 1)
-    style = _origin(settings.map_style_url)
+    style, safety = _origin(settings.map_style_url), _origin(settings.safety_url)
     rules = {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
         "img-src": f"'self' data: blob: {style}",
         "font-src": f"'self' {style}",
-        "connect-src": f"'self' {websocket} {style}",
+        "connect-src": f"'self' {websocket} {safety} {style}",
         "worker-src": "'self' blob:",
         "manifest-src": "'self'",
         "base-uri": "'none'",
@@ -100,6 +101,7 @@ class _Pages:
             "map_style_url": settings.map_style_url,
             "tick_ms": settings.fanout_tick_ms,
             "stale_after_s": settings.stale_after_s,
+            "safety_url": settings.safety_url.rstrip("/"),
         }
         self._page_headers = {
             "Content-Security-Policy": content_security_policy(settings),

@@ -33,7 +33,7 @@ class WaysOut:
         self._geocoder: Final = geocoder
         self._key: Final = settings.alerts_key
         self._settings: Final = settings
-        self.links: Final = Links(settings.alerts_key, settings.public_url)
+        self.links: Final = Links(settings.alerts_key, settings.answers_url)
         self._writer: Final = Writer(self.links, now_ms, geocoder)
         self._now_ms: Final = now_ms
         made = (
@@ -85,7 +85,7 @@ class WaysOut:
         settings = self._settings
         if not settings.twilio_account_sid:
             return None
-        public = settings.public_url.rstrip("/")
+        public = settings.answers_url
         # Twilio refuses a message whose callbacks could only go to itself.
         callable_ = settings.twilio_base_url or refusal_of_url(public.replace("http:", "https:", 1)) is None
         return Account(

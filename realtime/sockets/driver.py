@@ -36,7 +36,10 @@ MAX_EXTRA_BYTES: Final = 16 * 1024
 
 
 class DriverEvents:
-    """The handlers of ``/driver`` and what happens when a driver comes and goes."""
+    """The handlers of ``/driver`` and what happens when a driver comes and goes.
+
+    ``safety_url``: where apps send an SOS by HTTP first; empty = nowhere special.
+    """
 
     def __init__(
         self,
@@ -47,8 +50,10 @@ class DriverEvents:
         limiter: Limiter,
         now_ms: Callable[[], int],
         sos: SosEvents,
+        safety_url: str = "",
     ) -> None:
         self._db = db
+        self._safety_url = safety_url
         self.sos = sos
         self._positions = positions
         self._publisher = publisher
@@ -75,6 +80,8 @@ class DriverEvents:
     def joined(self, connection: Connection) -> None:
         """The driver is connected."""
         self.sos.joined(connection)
+        if self._safety_url:
+            connection.emit("safety", {"url": self._safety_url})
         if connection.only_sos is not None:
             connection.emit("sos:only", connection.only_sos.as_answer()["error"])
             return

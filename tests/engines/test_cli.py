@@ -231,6 +231,12 @@ def test_the_balancer_prints_what_it_would_run(here: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "server w2 10.0.0.2:8000" in result.output
     assert "bind *:80" in result.output
+    assert "frontend safety" not in result.output
+    more = ["--safety-bind", "*:8443 ssl crt /c.pem", "--connections-per-address", "123"]
+    result = runner.invoke(app, [*arguments, *more])
+    assert "frontend safety" in result.output
+    assert "bind *:8443 ssl crt /c.pem" in result.output
+    assert "sc1_conn_cur(public_addresses) gt 123 }" in result.output
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class Instance:
     def __init__(self, name: str) -> None:
         self.name = name
         self.ready = True
+        self.posts = 0
         instance = self
 
         class Answers(BaseHTTPRequestHandler):
@@ -36,6 +37,11 @@ class Instance:
                 status = 503 if self.path == "/readyz" and not instance.ready else 200
                 head = f"HTTP/1.1 {status} -\r\nServer: x/9\r\nContent-Length: {len(body)}\r\n\r\n".encode()
                 self.wfile.write(head + body)
+
+            def do_POST(self) -> None:
+                instance.posts += 1
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.do_GET()
 
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
@@ -65,9 +71,11 @@ class Running:
         instances: list[Instance],
         workers: Sequence[Instance] = (),
         binds: Sequence[str] = (),
+        *,
+        safety: bool = False,
         **options: int,
     ) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port, self.safety_port = free_port(), free_port(), free_port()
         self.admin = folder / "admin.sock"
         balancer = Balancer(
             [f"127.0.0.1:{self.port}", *binds],
@@ -75,8 +83,10 @@ class Running:
             self.admin,
             f"127.0.0.1:{self.metrics_port}",
             workers={worker.name: worker.address for worker in workers},
+            safety_binds=[f"127.0.0.1:{self.safety_port}"] if safety else [],
             **options,
         )
+        self.public_maxconn = balancer.public_maxconn
         file = folder / "haproxy.cfg"
         balancer.write(file)
         self.process = processes.start(balancer.command(file), subprocess.DEVNULL)
@@ -85,9 +95,11 @@ class Running:
         alive = {worker.name for worker in workers}
         until(lambda: {n for n, s in self.states("workers").items() if s == "UP"} >= alive, "workers are up")
 
-    def get(self, path: str, port: int = 0, **headers: str) -> tuple[int, str]:
-        """The status and the body of a GET on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
+    def get(self, path: str, port: int = 0, source: str = "127.0.0.1", **headers: str) -> tuple[int, str]:
+        """The status and the body of a GET on a connection of its own, from the address ``source``."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", port or self.port, timeout=10, source_address=(source, 0)
+        )
         try:
             connection.request(
                 "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
@@ -96,6 +108,31 @@ class Running:
             return answer.status, answer.read().decode()
         finally:
             connection.close()
+
+    def ask(self, method: str, path: str, port: int) -> tuple[int, http.client.HTTPMessage]:
+        """The status and the headers of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.msg
+        finally:
+            connection.close()
+
+    def refused(self, path: str) -> bool:
+        """Whether a new connection is closed without an answer."""
+        try:
+            self.get(path)
+        except (ConnectionError, http.client.HTTPException):
+            return True
+        return False
+
+    def current(self, frontend: str) -> int:
+        """How many connections ``frontend`` has now."""
+        rows = [line.split(",") for line in haproxy.ask(self.admin, "show stat").splitlines()]
+        (current,) = (int(row[4]) for row in rows if row[:2] == [frontend, "FRONTEND"])
+        return current
 
     def states(self, backend: str = "web") -> dict[str, str]:
         """Each server's state as HAProxy sees it: UP, DOWN, DRAIN …"""
@@ -359,12 +396,143 @@ def test_a_client_that_says_nothing_does_not_keep_others_out(balancer: Running) 
             connection.close()
 
 
+def slow_body(port: int, path: str, source: str = "127.0.0.1") -> socket.socket:
+    """A connection that has sent the head and one byte of the body of a POST."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    connection.sendall(head.encode() + b"{")
+    return connection
+
+
+def test_one_address_does_not_take_every_connection(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True, connections_per_address=20)
+    held = [slow_body(running.port, "/answers/view") for _ in range(20)]
+    try:
+        until(lambda: running.refused("/"), "the address has all that it may have")
+        assert running.get("/", source="127.0.0.2")[0] == 200
+        assert running.get("/api/v1/sos", source="127.0.0.2")[0] == 200
+        assert running.get("/api/v1/sos", running.safety_port)[0] == 200, "from the same address"
+        for connection in held:
+            connection.close()
+        until(lambda: not running.refused("/"), "what it has closed it may open again")
+    finally:
+        running.close()
+
+
+def test_the_safety_frontend_answers_while_the_public_one_is_full(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True, maxconn=100, connections_per_address=1_000)
+    held = []
+    try:
+        for _ in range(95):  # more than that would wait for a place to wait
+            held.append(socket.create_connection(("127.0.0.1", running.port), timeout=10))
+            held[-1].sendall(b"GET / HTTP/1.1\r\n")
+        until(lambda: running.current("public") == running.public_maxconn, "the public frontend is full")
+        assert running.public_maxconn < 100
+        for path in SAFETY_PATHS:
+            assert running.get(path, running.safety_port)[1].split()[0] in ("worker1", "worker2")
+        assert running.get("/metrics", running.metrics_port)[0] == 200
+    finally:
+        for connection in held:
+            connection.close()
+        running.close()
+
+
+def test_one_address_does_not_take_every_safety_connection(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True, maxconn=100)
+    held = [slow_body(running.safety_port, "/hooks/x") for _ in range(20)]
+    try:
+        until(lambda: running.current("safety") == 10, "half of them are one address's at most")
+        assert running.get("/a", running.safety_port, source="127.0.0.2")[0] == 200
+    finally:
+        for connection in held:
+            connection.close()
+        running.close()
+
+
+def test_the_safety_frontend_has_nothing_else(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True)
+    try:
+        for path in ("/", "/metrics", "/drive", "/socket.io/", "/api/v1/alerts", "/hooks/../metrics", "/aa"):
+            assert running.get(path, running.safety_port)[0] == 404
+        _, body = running.get("/api/v1/sos", running.safety_port, X_Forwarded_For="6.6.6.6")
+        assert body.split()[1:] == ["127.0.0.1", "None"]
+    finally:
+        running.close()
+
+
+def test_the_drivers_page_may_send_an_sos_to_the_safety_frontend(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True)
+    try:
+        status, headers = running.ask("OPTIONS", "/api/v1/sos", running.safety_port)
+        assert status == 204
+        assert headers["Access-Control-Allow-Methods"] == "POST"
+        assert headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        _, headers = running.ask("GET", "/api/v1/sos", running.safety_port)
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert headers["Access-Control-Expose-Headers"] == "Date, Retry-After"
+        for path in ("/a", "/answers/view"):
+            _, headers = running.ask("GET", path, running.safety_port)
+            assert headers["Access-Control-Allow-Origin"] is None
+        _, headers = running.ask("GET", "/api/v1/sos", running.port)
+        assert headers["Access-Control-Allow-Origin"] is None
+    finally:
+        running.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "waits"), [("/answers/view", True), ("/hooks/x", True), ("/api/v1/sos", False)]
+)
+def test_a_body_that_is_not_whole_reaches_a_process_only_for_an_sos(
+    empty: Path, instances: list[Instance], workers: list[Instance], path: str, waits: bool
+) -> None:
+    running = Running(empty, instances, workers, safety=True)
+    try:
+        for port in (running.port, running.safety_port):
+            before = sum(worker.posts for worker in workers)
+            with slow_body(port, path) as connection:
+                if waits:
+                    assert running.get("/a", port)[0] == 200, "what was sent before that has arrived"
+                    assert sum(worker.posts for worker in workers) == before
+                    connection.sendall(b"x" * 99)
+                until(lambda: sum(w.posts for w in workers) == before + 1, "the request arrives")  # noqa: B023
+    finally:
+        running.close()
+
+
+def test_the_frontends_take_less_than_the_process() -> None:
+    for maxconn in (50, 412, 9_900, 100_000):
+        for binds in ([], ["*:8010"]):
+            of = Balancer(["*:80"], {}, Path("a"), "*:1", maxconn=maxconn, safety_binds=binds)
+            assert of.public_maxconn + of.safety_maxconn + of.private_maxconn == maxconn
+            assert of.public_maxconn > of.safety_maxconn
+            assert of.private_maxconn > 0
+            assert bool(of.safety_maxconn) == bool(binds)
+
+
 def test_the_template_is_valid_for_addresses_and_for_names(empty: Path) -> None:
     by_address = {"w1": "127.0.0.1:8001"}, {"worker1": "127.0.0.1:8101"}
     by_name = {"w1": "web1:8000", "w2": "web2:8000"}, {"worker1": "worker1:8000"}
-    for servers, workers in (by_address, by_name, (by_address[0], {})):
+    cases = [
+        (*names, binds) for names in (by_address, by_name, (by_address[0], {})) for binds in ([], ["*:8010"])
+    ]
+    for servers, workers, safety_binds in cases:
         admin, metrics = empty / "a.sock", "127.0.0.1:8404"
-        config = Balancer(["127.0.0.1:8000"], servers, admin, metrics, workers=workers)
+        config = Balancer(
+            ["127.0.0.1:8000"], servers, admin, metrics, workers=workers, safety_binds=safety_binds
+        )
+        assert ("frontend safety" in config.render()) == bool(safety_binds)
+        assert "[safety" not in config.render() or safety_binds
         file = empty / "haproxy.cfg"
         config.write(file)
         checked = subprocess.run(

@@ -1,5 +1,6 @@
 """What the pages' routes answer: types, headers, caching, and a plain sentence when nothing is built."""
 
+import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,7 +59,11 @@ async def serving(static: Path, settings: Settings) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def site(built: Path) -> AsyncIterator[Site]:
-    settings = Settings(stale_after_s=45, map_style_url="https://maps.example/style.json")
+    settings = Settings(
+        stale_after_s=45,
+        map_style_url="https://maps.example/style.json",
+        safety_url="https://sos.example:8443/",
+    )
     async for site in serving(built, settings):
         yield site
 
@@ -205,9 +210,12 @@ async def test_only_built_files_are_served(site: Site, name: str) -> None:
 async def test_the_configuration_comes_from_settings(site: Site) -> None:
     status, headers, body = await site.get("/pages/config.json")
     assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
-    assert (
-        body == b'{"map_style_url": "https://maps.example/style.json", "tick_ms": 100, "stale_after_s": 45.0}'
-    )
+    assert json.loads(body) == {
+        "map_style_url": "https://maps.example/style.json",
+        "tick_ms": 100,
+        "stale_after_s": 45.0,
+        "safety_url": "https://sos.example:8443",
+    }
 
 
 def directives(settings: Settings) -> dict[str, list[str]]:
@@ -221,6 +229,14 @@ def test_the_policy_names_only_this_server_by_default() -> None:
     assert policy["script-src"] == ["'self'"]
     assert policy["manifest-src"] == ["'self'"]
     assert "'self'" in policy["worker-src"]
+
+
+def test_a_page_may_send_an_sos_to_the_safety_address_and_load_nothing_from_it() -> None:
+    policy = directives(Settings(safety_url="https://sos.example:8443"))
+    assert "https://sos.example:8443" in policy["connect-src"]
+    assert [name for name, sources in policy.items() if "https://sos.example:8443" in sources] == [
+        "connect-src"
+    ]
 
 
 def test_the_policy_names_a_map_styles_origin_and_no_more_of_it() -> None:

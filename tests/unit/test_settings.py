@@ -44,6 +44,8 @@ def test_every_setting_has_a_default_that_is_valid(monkeypatch: pytest.MonkeyPat
         ("MAX_FRAME_BYTES", "many"),
         ("LOG_FORMAT", "xml"),
         ("PUBLIC_URL", "track.example"),
+        ("SAFETY_URL", "sos.example"),
+        ("CONNECTIONS_PER_ADDRESS", "-1"),
         ("OPERATOR_WEBHOOK_URL", "ftp://ops.example/hook"),
         ("HEARTBEAT_URL", "https://"),
         ("EMERGENCY_NUMBERS", "+41790000009"),

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Json } from "../src/common/read";
 import { Outbox, type Change, type Fix, type Journey, type Store } from "../src/drive/outbox";
 import { makePress, type Press } from "../src/drive/press";
+import { postSos, safetyUrlOf } from "../src/drive/post";
 import { BY_HTTP_MS, Pump, STUCK_MS } from "../src/drive/pump";
 import { Raiser, type PressStore } from "../src/drive/raise";
 import { NOTHING, Timers, type Watch } from "../src/drive/timers";
@@ -280,5 +281,47 @@ describe("timers", () => {
     await timers.begin(uuid, 1, null);
     await passed(0);
     expect([timers.refusal, timers.pending]).toEqual(["invalid", true]);
+  });
+});
+
+describe("the safety address", () => {
+  const taken = { ok: true, alert_id: "a" };
+  const asked: string[] = [];
+
+  function answering(answers: Record<string, () => Promise<Response>>): void {
+    asked.length = 0;
+    vi.stubGlobal("fetch", (url: string) => {
+      asked.push(url);
+      return (answers[url] ?? (() => Promise.reject(new Error("no network"))))();
+    });
+  }
+  const json = (body: unknown, status = 200) => async () => new Response(JSON.stringify(body), { status });
+  afterEach(() => void vi.unstubAllGlobals());
+
+  it("is asked first, and alone when it takes the press", async () => {
+    answering({ "https://sos.example/api/v1/sos": json(taken) });
+    expect(await postSos("t", {}, "https://sos.example")).toEqual(taken);
+    expect(asked).toEqual(["https://sos.example/api/v1/sos"]);
+  });
+
+  it.each([
+    ["does not answer", () => Promise.reject(new Error("no network"))],
+    ["refuses", json(refusal("unavailable", { retryable: true }), 503)],
+    ["is something else", async () => new Response("<html>", { status: 404 })],
+  ])("that %s leaves the press to the ordinary one", async (_, answer) => {
+    answering({ "https://sos.example/api/v1/sos": answer, "/api/v1/sos": json(taken) });
+    expect(await postSos("t", {}, "https://sos.example")).toEqual(taken);
+    expect(asked).toEqual(["https://sos.example/api/v1/sos", "/api/v1/sos"]);
+  });
+
+  it("is not needed", async () => {
+    answering({ "/api/v1/sos": json(taken) });
+    expect(await postSos("t", {}, null)).toEqual(taken);
+    expect(asked).toEqual(["/api/v1/sos"]);
+  });
+
+  it("is an origin, whatever the server says", () => {
+    expect(["https://sos.example", "http://127.0.0.1:8010", "https://[::1]:8010"].map(safetyUrlOf)).not.toContain(null);
+    expect(["", "javascript:alert(1)", "https://a/b", "https://u@a", "//a", null, 7, undefined].map(safetyUrlOf)).toEqual(Array(8).fill(null));
   });
 });

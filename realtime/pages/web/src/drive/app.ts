@@ -1,5 +1,7 @@
 /** The app without its face: everything it is made of, wired, and what a driver can do. */
 import { Api } from "../common/api";
+import { loadConfig } from "../common/config";
+import { isObject } from "../common/read";
 import type { Db } from "./db";
 import { DriverLine } from "./line";
 import { Awake, Locator } from "./locator";
@@ -7,8 +9,8 @@ import { Outbox, type Fix } from "./outbox";
 import { IdbStore } from "./outboxstore";
 import { accessOf, type Access, type Pairing } from "./pairing";
 import { makePress } from "./press";
-import { post } from "./post";
-import { IdbPresses } from "./presses";
+import { post, postSos, safetyUrlOf } from "./post";
+import { IdbPresses, SAFETY_URL } from "./presses";
 import { Pump } from "./pump";
 import { Raiser, type CancelResult } from "./raise";
 import { NOTHING, Timers, type Watch } from "./timers";
@@ -28,6 +30,8 @@ export class App {
   stuck: string | null = null;
   /** How far the server's clock is ahead of ours: a countdown runs by its. */
   skewMs = 0;
+  /** Where an SOS is sent first, as the server last said; null: nowhere but to it. */
+  private safetyUrl: string | null = null;
   private readonly pump: Pump;
   private readonly api: Api;
   private readonly awake = new Awake();
@@ -46,7 +50,7 @@ export class App {
     this.api = new Api(pairing.token);
     this.raiser = new Raiser(new IdbPresses(db), {
       bySocket: (event, payload) => this.line.ask(event, payload, 5_000),
-      byHttp: (payload) => post(pairing.token, "/api/v1/sos", payload, (serverMs) => void (this.skewMs = serverMs - Date.now())),
+      byHttp: (payload) => postSos(pairing.token, payload, this.safetyUrl, (serverMs) => void (this.skewMs = serverMs - Date.now())),
       changed,
       pause: (ms) => this.pauseSos(ms),
     });
@@ -54,6 +58,7 @@ export class App {
       changed,
       up: () => this.up(),
       sos: (view) => void this.raiser.told(view),
+      safety: (news) => void this.learn(isObject(news) ? news["url"] : null),
     });
     this.timers = new Timers(watch, {
       post: (path, body) => this.api.post(path, body),
@@ -79,7 +84,9 @@ export class App {
   static async open(db: Db, pairing: Pairing, changed: () => void, sendLater: () => Promise<void>): Promise<App> {
     const outbox = await Outbox.open(new IdbStore(db), { uuid, now: () => Date.now() });
     const watch = ((await db.get("settings", "timers")) as Watch | undefined) ?? NOTHING;
-    return new App(outbox, db, pairing, watch, changed, sendLater);
+    const app = new App(outbox, db, pairing, watch, changed, sendLater);
+    app.safetyUrl = safetyUrlOf(await db.get("settings", SAFETY_URL));
+    return app;
   }
 
   async run(): Promise<void> {
@@ -90,6 +97,7 @@ export class App {
     this.every(SETTLE_MS, () => void this.timers.settle());
     this.every(ASK_MS, () => void this.raiser.ask());
     await this.raiser.resume();
+    void loadConfig().then(({ safetyUrl }) => (safetyUrl === null ? undefined : this.learn(safetyUrl)));
     this.line.start();
     void this.pump.run();
     void this.timers.settle();
@@ -140,6 +148,12 @@ export class App {
     if (this.locator.newest) return this.locator.newest;
     const kept = (await this.db.get("settings", "place")) as Fix | undefined;
     return kept ?? null;
+  }
+
+  /** For the service worker too, which sends when there is no page. */
+  private async learn(raw: unknown): Promise<void> {
+    this.safetyUrl = safetyUrlOf(raw);
+    await this.db.put("settings", this.safetyUrl, SAFETY_URL).catch(() => undefined);
   }
 
   private async take(fix: Fix): Promise<void> {

@@ -15,6 +15,8 @@ export interface LineEvents {
   /** A connection was made; `limited`: for an SOS alone. */
   up(): void;
   sos(view: unknown): void;
+  /** The server says where an SOS is sent first. */
+  safety(news: unknown): void;
 }
 
 const OPEN_TIMEOUT_MS = 12_000;
@@ -108,6 +110,7 @@ export class DriverLine {
       this.events.changed();
     }));
     socket.on("sos:update", mine((view) => this.events.sos(view)));
+    socket.on("safety", mine((news) => this.events.safety(news)));
     socket.on("drain", mine((news) => this.drain(isObject(news) ? news : {})));
   }
 

@@ -1,9 +1,12 @@
 /** Presses in IndexedDB, and the one way to send them that needs no page: the service worker's too. */
 import type { Json } from "../common/read";
 import type { Db } from "./db";
-import { post } from "./post";
+import { postSos, safetyUrlOf } from "./post";
 import { readKept, wireOf, type Press } from "./press";
 import type { PressStore } from "./raise";
+
+/** Under which name the settings hold the safety address. */
+export const SAFETY_URL = "safety_url";
 
 export class IdbPresses implements PressStore {
   constructor(private readonly db: Db) {}
@@ -25,10 +28,11 @@ export class IdbPresses implements PressStore {
 /** Sends what was not sent yet. Throws while any of it is not: then the browser tries again later. */
 export async function sendUnsent(db: Db): Promise<void> {
   const pairing = await db.get("pairing", "me");
+  const safetyUrl = safetyUrlOf(await db.get("settings", SAFETY_URL));
   const store = new IdbPresses(db);
   for (const press of pairing ? await store.all() : []) {
     if (press.kept !== null) continue;
-    const kept = readKept(await post(pairing!.token, "/api/v1/sos", wireOf(press) as Json));
+    const kept = readKept(await postSos(pairing!.token, wireOf(press) as Json, safetyUrl));
     if (kept === null) throw new Error("an sos was not taken");
     await store.put({ ...press, kept });
   }

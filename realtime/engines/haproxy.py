@@ -94,6 +94,15 @@ class Balancer:
                     ),
                 ]
             ),
+            alive="\n".join(
+                [
+                    *(f"    server {name} {address}{resolved}" for name, address in self.workers.items()),
+                    *(
+                        f"    server {name} {address}{resolved} backup"
+                        for name, address in self.servers.items()
+                    ),
+                ]
+            ),
             # Containers change their address when they are made anew: ask the machine's resolver again.
             resolvers="resolvers names\n    parse-resolv-conf\n    hold valid 5s\n" if by_name else "",
         )

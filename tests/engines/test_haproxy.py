@@ -356,6 +356,25 @@ def test_when_every_worker_is_gone_the_instances_take_an_sos(
         running.close()
 
 
+def test_when_no_process_is_ready_one_that_runs_takes_an_sos_and_nothing_else(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    """As while the database has the schema of another release."""
+    running = Running(empty, instances, workers, safety=True)
+    try:
+        for instance in (*instances, *workers):
+            instance.ready = False
+        until(lambda: set(running.states("workers").values()) == {"DOWN"}, "none is ready")
+        until(lambda: running.names("/api/v1/sos") == {"worker1", "worker2"}, "the workers take it")
+        assert running.get("/api/v1/sos", running.safety_port)[0] == 200
+        assert running.get("/drive")[0] == 503
+        for worker in workers:
+            worker.close()
+        until(lambda: running.names("/api/v1/sos") == {"w1", "w2"}, "the instances take it")
+    finally:
+        running.close()
+
+
 def test_a_balancer_that_knows_no_worker_sends_an_sos_to_the_instances(balancer: Running) -> None:
     assert balancer.names("/api/v1/sos") == {"w1", "w2"}
 

@@ -106,11 +106,7 @@ async def schema_old(world: World, presses: Sequence[Sos]) -> None:
         await world.cluster.kill(name)
     for name in names:
         await world.until_listens(name)
-    await world.press_all(
-        presses,
-        ways=("http",),
-        http_url=world.cluster.url_of(world.pick(world.cluster.workers)),
-    )
+    await world.press_all(presses, ways=("http",))
     await look.execute(
         "INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)",
         last["number"],

@@ -143,6 +143,7 @@ FRAGMENTS: Final = frozenset(
     {
         "contacts.columns",
         *(f"circumstances.{name}" for name in ("of_everybody", "of_scope", "of_driver", "of_tenant")),
+        *(f"circumstances.{name}" for name in ("of_many", "of_drivers", "of_tenants")),
     }
 )
 """Parts of statements: they are read in the statements that they are put into."""
@@ -172,10 +173,10 @@ def _statements() -> Iterator[tuple[str, str]]:
             for rendered in renderings(sql):
                 yield full, rendered
     for query, scopes in {
-        "contacts": ("of_scope", "of_everybody"),
-        "policies": ("of_scope", "of_everybody"),
-        "drivers": ("of_driver", "of_everybody"),
-        "devices": ("of_tenant", "of_everybody"),
+        "contacts": ("of_scope", "of_many", "of_everybody"),
+        "policies": ("of_scope", "of_many", "of_everybody"),
+        "drivers": ("of_driver", "of_drivers", "of_everybody"),
+        "devices": ("of_tenant", "of_tenants", "of_everybody"),
     }.items():
         for scope in scopes:
             yield f"circumstances.{query} {scope}", circumstances._query(query, scope)

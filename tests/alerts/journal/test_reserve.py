@@ -23,7 +23,8 @@ from alerts.journal.file import JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
 from alerts import case as cases
-from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, a_press
+from tests.alerts.ledger_contract import CIRCUMSTANCES, LEASE_S, a_press
+from tests.alerts.slots import UpTo
 
 NOW_MS = 1_764_000_000_000
 
@@ -47,7 +48,7 @@ async def main(folder: Path, reserve: int) -> None:
         except Away:
             told["refused"] += 1
     try:
-        for job in await ledger.claim("w", ALL, 20, LEASE_S):
+        for job in await ledger.claim("w", UpTo(most=20), LEASE_S):
             await ledger.settle(job, Accepted(f"SM{told['sent']}", "queued"))
             told["sent"] += 1
     except Away:

@@ -9,6 +9,7 @@ import pytest
 
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.settings import Settings
+from realtime.store import revocations
 from realtime.store.database import Database
 from realtime.store.migrate import migrate
 from realtime.store.migration import FOLDER, Migration, MigrationError, migrations, pending
@@ -90,6 +91,36 @@ async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, tm
     bad.write_text("CREATE TABLE half (id int);\n")
     assert await migrate(settings, tmp_path) == [bad.name]
     await works(settings)
+
+
+async def test_revocations_of_before_are_kept_for_ever(empty_database_url: str) -> None:
+    """Their expiry was claimed: in seconds, it would be over since 1970."""
+    settings = Settings(database_url=empty_database_url)
+    last = next(m for m in migrations() if "expiry_verified" in m.sql)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        for migration in migrations()[: last.number - 1]:
+            await connection.execute(migration.sql)
+        async with connection.transaction():
+            await connection.execute("SET LOCAL ROLE wayguard_writer")
+            await connection.execute(
+                "INSERT INTO revoked_tokens (tenant_id, jti, expires_ms) VALUES ('t1', 'j1', 1700000000)"
+            )
+        async with connection.transaction():
+            await connection.execute(last.sql)
+        async with connection.transaction():
+            await connection.execute("SET LOCAL ROLE wayguard_writer")
+            row = await connection.fetchrow("SELECT expires_ms, expiry_verified FROM revoked_tokens")
+    finally:
+        await connection.close()
+    assert tuple(row) == (revocations.FOR_EVER_MS, False), "an older process forgets none of them either"
+    db = await Database.open(settings)
+    try:
+        assert await revocations.is_revoked(db, "t1", "j1")
+        tokens = revocations.RevokedTokens()
+        assert await tokens.poll(db) == 1
+    finally:
+        await db.close()
 
 
 def test_what_is_pending_follows_from_the_record() -> None:

@@ -8,7 +8,10 @@
 ALTER TABLE revoked_tokens
     ADD COLUMN changed_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
     ADD COLUMN expiry_verified boolean NOT NULL DEFAULT false;
-UPDATE revoked_tokens SET expires_ms = 253402300799999;  -- the year 9999, as in realtime.auth
+-- As the writer: row-level security is forced, so that the login itself would find no row to change.
+SET LOCAL ROLE wayguard_writer;
+UPDATE revoked_tokens SET expires_ms = 253402300799999;  -- the year 9999, as in realtime.store.revocations
+RESET ROLE;
 CREATE INDEX revoked_tokens_by_change ON revoked_tokens (changed_by, tenant_id, jti);
 
 -- Whose token a pairing makes, so that who oversees the vendor can revoke it by its jti.

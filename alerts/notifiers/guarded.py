@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from msgspec import Struct
 
+from alerts.notifiers.names import GetAddresses, Names
+
 URL_CHARS: Final = 2_000
 READ_BYTES: Final = 4_096
 """Of an answer at most; the rest is not waited for."""
@@ -81,10 +83,16 @@ def refusal_of_url(url: str, allow_private: bool = False) -> str | None:
 
 
 class GuardedHttp:
-    """Calls to strangers; `close` ends it. ``allow_private``: http and the inside too, for stand-ins."""
+    """Calls to strangers; `close` ends it. ``allow_private``: http and the inside too, for stand-ins.
 
-    def __init__(self, allow_private: bool = False) -> None:
+    ``get_addresses`` looks names up; the calls of one `GuardedHttp` never wait for those of another.
+    """
+
+    def __init__(
+        self, allow_private: bool = False, *, get_addresses: GetAddresses = socket.getaddrinfo
+    ) -> None:
         self._allow_private = allow_private
+        self._get_addresses = get_addresses
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
@@ -124,8 +132,13 @@ class GuardedHttp:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            # Without limits of its own: how many calls are under way, and to which host, its callers bound.
             connector = aiohttp.TCPConnector(
-                socket_factory=self._socket, use_dns_cache=False, force_close=True, limit=64, limit_per_host=4
+                resolver=Names(get_addresses=self._get_addresses),
+                socket_factory=self._socket,
+                use_dns_cache=False,
+                force_close=True,
+                limit=0,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,

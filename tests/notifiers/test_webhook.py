@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.attempt import Accepted, Outcome, Permanent, Purpose, Retryable, Unsure
-from alerts.notifiers.guarded import Forbidden, GuardedHttp, is_public, refusal_of_url
+from alerts.notifiers.guarded import Forbidden, GuardedHttp, NotConnected, is_public, refusal_of_url
 from alerts.notifiers.webhook import (
     WebhookNotifier,
     is_signed,
@@ -240,24 +242,64 @@ def test_an_ordinary_address_is_not_refused() -> None:
     assert refusal_of_url("https://hooks.example.org:8443/in?x=1") is None
 
 
-async def test_a_name_that_means_the_inside_is_refused_when_it_is_connected(
-    sink: Sink, strict: GuardedHttp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def at(address: str, port: int) -> list[tuple[Any, ...]]:
+    """What `socket.getaddrinfo` says of a name with this address."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))]
+
+
+async def test_a_name_that_means_the_inside_is_refused_when_it_is_connected(sink: Sink) -> None:
     answers = iter(["93.184.216.34", "127.0.0.1"])
-
-    async def rebinding(self: Any, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
-        address = next(answers)
-        return [
-            {"hostname": host, "host": address, "port": sink.port, "family": socket.AF_INET}
-            | {"proto": 0, "flags": socket.AI_NUMERICHOST}
-        ]
-
-    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", rebinding)
-    monkeypatch.setattr("aiohttp.connector.DefaultResolver.resolve", rebinding)
+    strict = GuardedHttp(get_addresses=lambda *_, **__: at(next(answers), sink.port))
     next(answers)  # whoever checked the name beforehand saw a public address
-    outcome = await notifier(strict).send(to("https://rebound.example.org/hooks/bob"), PATIENT_S)
+    try:
+        outcome = await notifier(strict).send(to("https://rebound.example.org/hooks/bob"), PATIENT_S)
+    finally:
+        await strict.close()
     assert outcome == Permanent("forbidden_address")
     assert not sink.calls
+
+
+async def test_a_name_server_that_never_answers_holds_back_no_other_name_and_no_thread_of_the_loop(
+    sink: Sink,
+) -> None:
+    """The loop has six threads of its own on two cores: tokens and PINs are checked on them."""
+    answered, asked = threading.Event(), Counter[str]()
+
+    def look_up(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        asked[host] += 1
+        if host.startswith("hangs"):
+            answered.wait(60.0)
+        return at("127.0.0.1", sink.port)
+
+    http = GuardedHttp(allow_private=True, get_addresses=look_up)
+    asking = [
+        asyncio.ensure_future(http.post(f"http://hangs{n % 40}.example/", b"", {}, IMPATIENT_S))
+        for n in range(80)
+    ]
+    try:
+        await asyncio.sleep(0)
+        url = f"http://well.example:{sink.port}/hooks/bob"
+        assert (await notifier(http).send(to(url), PATIENT_S)) == Accepted(None, "200")
+        async with asyncio.timeout(PATIENT_S):
+            assert await asyncio.to_thread(lambda: 7) == 7
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        assert {(type(one), str(one)) for one in outcomes} == {(NotConnected, "timeout")}
+        assert set(asked.values()) == {1}, "calls for one name share its look-up"
+    finally:
+        answered.set()
+        await http.close()
+
+
+async def test_a_name_that_does_not_exist_was_surely_not_told() -> None:
+    def look_up(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    http = GuardedHttp(get_addresses=look_up)
+    try:
+        outcome = await notifier(http).send(to("https://gone.example/hook"), PATIENT_S)
+    finally:
+        await http.close()
+    assert outcome == Retryable("no_connection", provider_down=True)
 
 
 # --- signatures

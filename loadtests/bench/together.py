@@ -28,6 +28,7 @@ from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
 from loadtests.bench.usage import Usage
 from realtime.client.link import Link
 from realtime.engines.embedded import free_port
+from realtime.engines.postgres import OWNER
 from realtime.outside.twilio import TwilioServer
 
 KEY: Final = "ack_p99_ms"
@@ -56,8 +57,11 @@ def run(options: Options, say: Say) -> list[Result]:
         with engines() as on:
             migrate(on)
             phones = TwilioServer(port=free_port())
+            presses = [Press(f"p{n}", f"+4477{n:08d}") for n in range(options.presses)]
+            # Before the processes start: their local copies know what is older than half a minute.
+            asyncio.run(people(admin_url(on), presses))
             with wayguard(on, INSTANCES, settings=sandbox_of(phones)) as target:
-                made.append(asyncio.run(_measured(on, target, phones, options, round_)))
+                made.append(asyncio.run(_measured(on, target, phones, presses, options, round_)))
             say(made[-1])
     return made
 
@@ -73,6 +77,11 @@ def sandbox_of(phones: TwilioServer) -> dict[str, str]:
     }
 
 
+def admin_url(on: Engines) -> str:
+    """The superuser's URL of our database."""
+    return on.postgres.admin_url.replace("/postgres?", f"/{OWNER}?")
+
+
 def usage_of(on: Engines, target: Target) -> Usage:
     """CPU seconds of everything that serves."""
     postgres = [] if on.postgres.pid is None else [on.postgres.pid]
@@ -86,11 +95,9 @@ def milliseconds(who: str, took_s: Iterable[float]) -> dict[str, float]:
 
 
 async def _measured(
-    on: Engines, target: Target, phones: TwilioServer, options: Options, round_: int
+    on: Engines, target: Target, phones: TwilioServer, presses: list[Press], options: Options, round_: int
 ) -> Result:
-    presses = [Press(f"p{n}", f"+4477{n:08d}") for n in range(options.presses)]
     accepted = phones.messages = AcceptedMessages(presses)
-    await people(target.database_url, presses)
     # Without a limit of its own: a thousand drivers do not share a pool of connections.
     async with phones, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         crowd = _Crowd(on, target, http, presses)

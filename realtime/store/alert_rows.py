@@ -20,6 +20,8 @@ from realtime.store.queries import load
 
 SQL: Final = load("alerts")
 
+_ATTEMPT_COLUMNS: Final = 12
+_EVENT_COLUMNS: Final = 8
 _log = logging.getLogger(__name__)
 
 _read_alert: Final = msgspec.json.Decoder(Alert).decode
@@ -131,25 +133,26 @@ async def keep(connection: asyncpg.Connection, before: Case | None, changes: Cha
 
 
 async def keep_new(connection: asyncpg.Connection, opened: Sequence[tuple[Press, Changes]]) -> None:
-    """Write cases that are not there yet, each with the press that opened it: one statement a table."""
+    """Write cases that are not there yet, each with the press that opened it, in one statement."""
     alerts = [_alert_columns(changes.case, changes.next_ms) for _, changes in opened]
-    await connection.execute(SQL["insert_alerts"], *_columns(alerts))
     attempts = [
         (*row, changes.case.alert.alert_id, changes.case.alert.tenant)
         for _, changes in opened
         for row in _attempt_rows(tuple(changes.case.attempts.values()), changes.case)
     ]
-    if attempts:
-        await connection.execute(SQL["insert_attempts"], *_columns(attempts))
     events = [
         (*row, changes.case.alert.alert_id, changes.case.alert.tenant)
         for _, changes in opened
         for row in _event_rows(changes.audit)
     ]
-    if events:
-        await connection.execute(SQL["insert_events"], *_columns(events))
     presses = [_press_row(press, c.case.alert.alert_id, c.case.alert.alert_id) for press, c in opened]
-    await connection.execute(SQL["insert_presses"], *_columns(presses))
+    await connection.execute(
+        SQL["insert_cases"],
+        *_columns(alerts),
+        *_columns(attempts, _ATTEMPT_COLUMNS),
+        *_columns(events, _EVENT_COLUMNS),
+        *_columns(presses),
+    )
 
 
 async def keep_attempt(connection: asyncpg.Connection, case: Case, attempt: Attempt) -> None:
@@ -259,5 +262,6 @@ def _event_rows(audit: Sequence[Audit]) -> list[tuple[Any, ...]]:
     return [(e.version, e.at_ms, json(e.actor), e.what, e.arrow, json(e.detail)) for e in audit]
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(rows: Sequence[tuple[Any, ...]], width: int = 0) -> list[list[Any]]:
+    """The columns of ``rows``; ``width`` empty ones when there is no row."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]

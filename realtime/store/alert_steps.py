@@ -48,11 +48,11 @@ async def press(connection: asyncpg.Connection, press: Press, circumstances: Cir
     open_id = found["open_id"]
     held = None if open_id is None else await rows.hold(connection, open_id)
     if held is None or held.case.alert.state not in OPEN:
-        now_ms = found["now_ms"]
-        changes = await rows.keep(connection, None, cases.opened(press, circumstances, now_ms), now_ms)
-    else:
-        changes = cases.joined(held.case, press, circumstances, held.now_ms)
-        changes = await rows.keep(connection, held.case, changes, held.now_ms)
+        changes = cases.opened(press, circumstances, found["now_ms"])
+        await rows.keep_new(connection, [(press, changes)])
+        return Taken(changes.case.alert, "committed", created=True, joined=False)
+    changes = cases.joined(held.case, press, circumstances, held.now_ms)
+    changes = await rows.keep(connection, held.case, changes, held.now_ms)
     alert = changes.case.alert
     await rows.keep_press(connection, press, alert.alert_id, own_id)
     return Taken(alert, "committed", created=alert.alert_id == own_id, joined=alert.alert_id != own_id)

@@ -28,7 +28,7 @@ MAX_CONTACTS: Final = 200
 
 _ALL_TIMEOUT_S: Final = 30.0
 _SQL: Final = load("circumstances")
-_KEYS: Final = {"contacts": ("contacts", "contact_id"), "policies": ("alert_policies", "policy_id")}
+_TABLES: Final = {"contacts": "contacts", "policies": "alert_policies"}
 _log = logging.getLogger(__name__)
 _policy = msgspec.json.Decoder(Policy)
 
@@ -168,8 +168,11 @@ def scope_of(tenant: str, vendor: str | None, driver: str | None) -> str:
 
 
 def _query(name: str, scope: str) -> str:
-    table, key = _KEYS.get(name, ("", ""))
-    return _SQL[name].format(scope=_SQL[scope].format(table=table, id=key))
+    """The statement ``name`` for ``scope``: rows of a table that has scopes, or a condition."""
+    table = _TABLES.get(name)
+    if table is None:
+        return _SQL[name].format(scope=_SQL[scope])
+    return _SQL[name].format(rows=_SQL[f"rows_{scope}"].format(table=table))
 
 
 def _in_order(contacts: dict[str, list[Ranked]], scopes: Iterable[str]) -> list[Contact]:

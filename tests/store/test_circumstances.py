@@ -177,13 +177,18 @@ CROWD = (
 )
 
 
-async def test_a_press_reads_what_is_the_drivers_and_not_all_that_the_tenant_has(db: Database) -> None:
+@pytest.mark.parametrize(("how_many", "is_analysed"), [(10_000, True), (10_000, False), (1_000, False)])
+async def test_a_press_reads_what_is_the_drivers_and_not_all_that_the_tenant_has(
+    db: Database, how_many: int, is_analysed: bool
+) -> None:
+    """Also before Postgres has looked at how much there is."""
     async with db.writer() as connection:
         for statement in CROWD:
-            await connection.execute(statement)
+            await connection.execute(statement.replace("10000", str(how_many)))
     await put_device(db, "t1", "north", vendor_ids=["north"])
-    async with db._pool.acquire() as connection:
-        await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
+    if is_analysed:
+        async with db._pool.acquire() as connection:
+            await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
     scope = ("t1", "north", "c77")
     queries = (
         (_query("contacts", "of_scope"), scope),

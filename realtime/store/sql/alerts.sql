@@ -113,37 +113,37 @@ INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind,
                     version, next_ms, alert, policy_copy)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
--- name: insert_alerts
-INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
-                    version, next_ms, alert, policy_copy)
-SELECT alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
-       version, next_ms, alert::json, policy_copy::json
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::boolean[],
-            $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[])
-     AS made (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms, closed_ms,
-              version, next_ms, alert, policy_copy)
-
--- name: insert_attempts
-INSERT INTO alert_attempts (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt,
-                            host, alert_id, tenant_id)
-SELECT attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt::json,
-       host, alert_id, tenant_id
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::uuid[], $12::text[])
-     AS made (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id, attempt,
-              host, alert_id, tenant_id)
-
--- name: insert_events
-INSERT INTO alert_events (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
-SELECT version, at_ms, actor::json, what, arrow, detail::json, alert_id, tenant_id
-FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[])
-     AS made (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
-
--- name: insert_presses
+-- name: insert_cases
+-- Alerts that are new, with their attempts, their history and the presses that opened them, in one statement.
+WITH made AS (
+    INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms,
+                        closed_ms, version, next_ms, alert, policy_copy)
+    SELECT alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms,
+           closed_ms, version, next_ms, alert::json, policy_copy::json
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::boolean[],
+                $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[])
+         AS made (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms,
+                  closed_ms, version, next_ms, alert, policy_copy)
+), tried AS (
+    INSERT INTO alert_attempts (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id,
+                                attempt, host, alert_id, tenant_id)
+    SELECT attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id,
+           attempt::json, host, alert_id, tenant_id
+    FROM unnest($15::uuid[], $16::text[], $17::text[], $18::smallint[], $19::bigint[], $20::bigint[], $21::text[],
+                $22::text[], $23::text[], $24::text[], $25::uuid[], $26::text[])
+         AS tried (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id,
+                   attempt, host, alert_id, tenant_id)
+), noted AS (
+    INSERT INTO alert_events (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
+    SELECT version, at_ms, actor::json, what, arrow, detail::json, alert_id, tenant_id
+    FROM unnest($27::bigint[], $28::bigint[], $29::text[], $30::text[], $31::text[], $32::text[], $33::uuid[],
+                $34::text[])
+         AS noted (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
+)
 INSERT INTO alert_presses (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
 SELECT tenant_id, driver_id, sos_id, alert_id, own_alert_id, press::json, received_ms
-FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bigint[])
-     AS made (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
+FROM unnest($35::text[], $36::text[], $37::uuid[], $38::uuid[], $39::uuid[], $40::text[], $41::bigint[])
+     AS pressed (tenant_id, driver_id, sos_id, alert_id, own_alert_id, press, received_ms)
 ON CONFLICT DO NOTHING
 
 -- name: move_alert

@@ -1,4 +1,5 @@
--- Each of these is read for one driver or for everybody: {scope} is one of the conditions at the end.
+-- Each of these is read for one driver, for many, or for everybody: {rows} is the table or one of the selections at the
+-- end, {scope} one of the conditions there.
 
 -- name: contacts
 -- Only addresses that count: verified, not opted out. Contacts without any are left out by the reader.
@@ -11,13 +12,11 @@ SELECT c.tenant_id, c.vendor_id, c.driver_id, c.contact_id, c.name, c.language, 
            SELECT FROM opt_outs o WHERE o.tenant_id = c.tenant_id AND o.address_sha256 = address_sha256(c.email)
        ) THEN c.email END AS email,
        c.webhook_url, c.subject
-FROM contacts c
-WHERE {scope}
+FROM {rows} c
 
 -- name: policies
 SELECT tenant_id, vendor_id, driver_id, kind, policy
-FROM alert_policies
-WHERE {scope}
+FROM {rows} p
 
 -- name: drivers
 SELECT tenant_id, driver_id, name, language, cancel_pin, duress_pin
@@ -35,14 +34,18 @@ ORDER BY seen_ms DESC, push_token
 -- name: of_everybody
 true
 
--- name: of_scope
--- Three reads of an index each: an OR would read all contacts of the tenant, bitmap scans being off.
-tenant_id = $1 AND {id} IN (
-    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id = $3
+-- name: rows_of_everybody
+{table}
+
+-- name: rows_of_scope
+-- Three reads of an index each, whatever the statistics say: with an OR, or with the ids in a subselect, Postgres may
+-- read all contacts of the tenant at every press.
+(
+    SELECT * FROM {table} WHERE tenant_id = $1 AND driver_id = $3
     UNION ALL
-    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id = $2
+    SELECT * FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id = $2
     UNION ALL
-    SELECT {id} FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id IS NULL
+    SELECT * FROM {table} WHERE tenant_id = $1 AND driver_id IS NULL AND vendor_id IS NULL
 )
 
 -- name: of_driver
@@ -56,21 +59,20 @@ tenant_id = $2 AND push_token IN (
     WHERE tenant_id = $2 AND role <> 'driver' AND (vendor_ids IS NULL OR $4 = ANY (vendor_ids))
 )
 
--- name: of_many
--- As of_scope, for each of the drivers ($1 tenant, $2 vendor, $3 driver).
-{id} IN (
-    SELECT t.{id}
-    FROM {table} t JOIN unnest($1::text[], $3::text[]) AS w (tenant_id, driver_id) USING (tenant_id, driver_id)
+-- name: rows_of_many
+-- The same for each of the drivers ($1 tenant, $2 vendor, $3 driver).
+(
+    SELECT t.*
+    FROM unnest($1::text[], $3::text[]) AS w (tenant_id, driver_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id = w.driver_id
     UNION ALL
-    SELECT t.{id}
-    FROM {table} t
-    JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS w (tenant_id, vendor_id)
-        USING (tenant_id, vendor_id)
-    WHERE t.driver_id IS NULL
+    SELECT t.*
+    FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS w (tenant_id, vendor_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id = w.vendor_id
     UNION ALL
-    SELECT t.{id}
-    FROM {table} t JOIN (SELECT DISTINCT unnest($1::text[])) AS w (tenant_id) USING (tenant_id)
-    WHERE t.driver_id IS NULL AND t.vendor_id IS NULL
+    SELECT t.*
+    FROM (SELECT DISTINCT unnest($1::text[])) AS w (tenant_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id IS NULL
 )
 
 -- name: of_drivers

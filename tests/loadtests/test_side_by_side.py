@@ -110,6 +110,38 @@ def test_sos_measures_everybody_who_is_to_hear_of_it(tmp_path: Path) -> None:
     assert len(found["ratios"]) == 2
 
 
+def bench_at_once(report: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "loadtests.bench", *options, "--rounds", "1", "--json", str(report)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (one,) = json.loads(report.read_text())["results"]
+    assert not any(one["faults"].values())
+    return dict(one["figures"])
+
+
+@pytest.mark.long
+def test_presses_within_a_second_are_all_acknowledged_stored_and_sent(tmp_path: Path) -> None:
+    figures = bench_at_once(tmp_path / "together.json", "sos", "--press-together", "12")
+    assert figures["ack_p99_ms"] > 0
+    assert figures["provider_p99_ms"] > figures["ack_p50_ms"]
+    assert sum(figures.get(f"ack_{how}", 0) for how in ("committed", "replicated", "local")) == 12
+
+
+@pytest.mark.long
+def test_timers_due_at_once_all_fire_and_are_sent(tmp_path: Path) -> None:
+    figures = bench_at_once(tmp_path / "timers.json", "timers", "--due", "12")
+    assert 0 <= figures["fired_p50_ms"] <= figures["fired_max_ms"]
+
+
+@pytest.mark.long
+def test_a_limit_that_is_not_held_ends_with_code_1() -> None:
+    command = [sys.executable, "-m", "loadtests.bench", "sos", "--press-together", "6", "--rounds", "1"]
+    command += ["--ack-p99-ms", "0.001"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "acknowledged too late=1" in done.stdout
+
+
 def test_ratios_are_taken_within_a_round() -> None:
     made = [result(1, "wayguard", 100), result(1, "other", 50), result(2, "wayguard", 30)]
     made += [result(2, "other", 10), result(3, "wayguard", 90), result(3, "other", 10)]

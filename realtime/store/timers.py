@@ -98,7 +98,7 @@ async def list_(
     states = [state.value for state in LIVE] if live else None
     wanted = None if vendors is None else list(vendors)
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(SQL["list"], wanted, driver, states, min(limit, LISTED))
+        rows = await connection.fetch(SQL["list"], wanted, driver, states, min(limit, LISTED), tenant)
     return [timer_of(row) for row in rows]
 
 

@@ -39,8 +39,11 @@ TOKEN: Final = "a push token that its provider no longer knows is good in no ten
 LINK: Final = "a link names no tenant: it is found by its id, and opens by its secret"
 ONE_OF_TWO: Final = "a share is to a journey or to an alert, never to both (shares_of_one)"
 TIMER_ID: Final = "by a timer's id, a hash of tenant, driver and the app's id"
-WIDER: Final = "a driver has those of the vendor and of the tenant too, which name no driver"
 SUBJECT: Final = "devices are a subject's; a device of a dispatcher has no driver"
+
+MANY: Final = (
+    "of many tenants' drivers at once: each row is joined to the tenant and driver that it is read for"
+)
 
 EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     (
@@ -81,7 +84,7 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("alerts.due_alerts", "alert_attempts", "unrestricted"): ALL,
     ("alerts.anything_due", "alerts", "unrestricted"): ALL,
     ("alerts.anything_due", "alert_attempts", "unrestricted"): ALL,
-    ("alerts.claimable", "alerts", "unrestricted"): ALL,
+    ("alerts.write_lane", "alert_attempts", "unrestricted"): ATTEMPT,
     ("alerts.claimable", "alert_attempts", "unrestricted"): ALL,
     ("alerts.lease", "alert_attempts", "unrestricted"): ATTEMPT,
     ("alerts.of_provider_id", "alert_attempts", "unrestricted"): ATTEMPT,
@@ -98,8 +101,11 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("circumstances.policies of_everybody", "alert_policies", "unrestricted"): ALL,
     ("circumstances.drivers of_everybody", "driver_safety", "unrestricted"): ALL,
     ("circumstances.devices of_everybody", "devices", "unrestricted"): ALL,
-    ("circumstances.contacts of_scope", "contacts", "unjoined by driver_id"): WIDER,
-    ("circumstances.policies of_scope", "alert_policies", "unjoined by driver_id"): WIDER,
+    ("circumstances.contacts of_many", "contacts", "unrestricted"): MANY,
+    ("circumstances.policies of_many", "alert_policies", "unrestricted"): MANY,
+    ("circumstances.drivers of_drivers", "driver_safety", "unrestricted"): MANY,
+    ("circumstances.devices of_tenants", "devices", "unrestricted"): MANY,
+    ("circumstances.devices of_tenants", "devices", "unjoined by driver_id"): SUBJECT,
     ("circumstances.devices of_tenant", "devices", "unjoined by driver_id"): SUBJECT,
     ("codes.spent", "code_sends", "unrestricted"): ADDRESS,
     ("codes.prune", "code_sends", "unrestricted"): ALL,
@@ -107,6 +113,7 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("contacts.opt_out", "contacts", "unrestricted"): ADDRESS,
     ("contacts.opt_out", "code_sends", "unrestricted"): ADDRESS,
     ("contacts.opt_in", "opt_outs", "unrestricted"): ADDRESS,
+    ("deadlines.nearest", "safety_timers", "unrestricted"): ALL,
     ("devices.forget_oldest", "devices", "unjoined by driver_id"): SUBJECT,
     ("devices.prune", "devices", "unrestricted"): TOKEN,
     ("devices.forget_unseen", "devices", "unrestricted"): ALL,
@@ -129,9 +136,7 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("shares.open", "journeys", "unrestricted"): LINK,
     ("shares.open", "alerts", "unjoined by driver_id"): ONE_OF_TWO,
     ("shares.open", "journeys", "unjoined by driver_id"): ONE_OF_TWO,
-    ("timers.lock", "safety_timers", "unrestricted"): TIMER_ID,
     ("timers.lock_due", "safety_timers", "unrestricted"): TIMER_ID,
-    ("timers.is_due", "safety_timers", "unrestricted"): TIMER_ID,
     ("timers.put_off", "safety_timers", "unrestricted"): TIMER_ID,
     ("timers.due", "safety_timers", "unrestricted"): ALL,
     ("upkeep.forget_pairings", "pairings", "unrestricted"): ALL,
@@ -142,8 +147,8 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
 FRAGMENTS: Final = frozenset(
     {
         "contacts.columns",
-        *(f"circumstances.{name}" for name in ("of_everybody", "of_scope", "of_driver", "of_tenant")),
-        *(f"circumstances.{name}" for name in ("of_many", "of_drivers", "of_tenants")),
+        *(f"circumstances.rows_{name}" for name in ("of_everybody", "of_scope", "of_many")),
+        *(f"circumstances.of_{name}" for name in ("everybody", "driver", "drivers", "tenant", "tenants")),
     }
 )
 """Parts of statements: they are read in the statements that they are put into."""

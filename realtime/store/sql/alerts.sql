@@ -51,7 +51,8 @@ SELECT now_ms() AS now_ms,
 -- name: situations
 -- The same of many presses, by their place in the list.
 SELECT asked.place, now_ms() AS now_ms,
-       EXISTS (SELECT FROM alerts WHERE alert_id = asked.own_id)
+       EXISTS (SELECT FROM alerts o
+               WHERE o.tenant_id = asked.tenant_id AND o.driver_id = asked.driver_id AND o.alert_id = asked.own_id)
            OR EXISTS (SELECT FROM alert_presses p
                       WHERE p.tenant_id = asked.tenant_id AND p.driver_id = asked.driver_id
                         AND p.sos_id = asked.sos_id)

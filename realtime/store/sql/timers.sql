@@ -44,7 +44,8 @@ SELECT count(*) FROM safety_timers WHERE tenant_id = $1 AND driver_id = $2 AND s
 -- name: list
 SELECT timer
 FROM safety_timers
-WHERE ($1::text[] IS NULL OR vendor_id = ANY ($1))
+WHERE tenant_id = $5
+  AND ($1::text[] IS NULL OR vendor_id = ANY ($1))
   AND ($2::text IS NULL OR driver_id = $2)
   AND ($3::text[] IS NULL OR state = ANY ($3))
 ORDER BY created_ms DESC, timer_id

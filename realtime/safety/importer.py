@@ -123,6 +123,10 @@ class Importer:
         """Postgres is back: look now."""
         self._awake.set()
 
+    def is_rejected(self, alert_id: UUID) -> bool:
+        """Whether Postgres has just rejected an import of this alert."""
+        return self._pauses.is_paused(alert_id)
+
     def beat(self) -> JournalBeat:
         """What waits here."""
         kept = self._local.all()

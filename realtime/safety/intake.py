@@ -87,6 +87,8 @@ class SafeIntake:
         operator_of: Callable[[str], Contact | None],
         earlier: Earlier,
         times: IntakeTimes = INTAKE_TIMES,
+        *,
+        is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -99,6 +101,7 @@ class SafeIntake:
         self._operator_of: Final = operator_of
         self._earlier: Final = earlier
         self._times: Final = times
+        self._is_import_rejected: Final = is_import_rejected
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
@@ -219,7 +222,7 @@ class SafeIntake:
         async def turn() -> None:
             await asyncio.sleep(wait_s)
             looks = int(self._times.unsure_s / LOOK_S)
-            while looks and self._reach.is_up and self._local.get(alert_id) is not None:
+            while looks and self._may_be_imported(alert_id):
                 looks -= 1
                 await asyncio.sleep(LOOK_S)
             if self._local.get(alert_id) is not None:
@@ -228,6 +231,11 @@ class SafeIntake:
         task = asyncio.ensure_future(turn())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+    def _may_be_imported(self, alert_id: UUID) -> bool:
+        """Whether an import of a case that is still here is about to end."""
+        is_here = self._local.get(alert_id) is not None
+        return is_here and self._reach.is_up and not self._is_import_rejected(alert_id)
 
     async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
         """One event of an alert, wherever that is kept."""

@@ -121,7 +121,17 @@ class Standby:
         self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults)
         earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
         self.intake: Final = SafeIntake(
-            self.reach, db, ledger, local, copies, directory, announcer, news, operator, earlier
+            self.reach,
+            db,
+            ledger,
+            local,
+            copies,
+            directory,
+            announcer,
+            news,
+            operator,
+            earlier,
+            is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
         )
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.importer: Final = Importer(

@@ -128,6 +128,7 @@ async def a_process(
         lambda tenant: None,
         earlier,
         bounds.times,
+        is_import_rejected=lambda alert_id: importer.is_rejected(alert_id),
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     importer = Importer(

@@ -158,3 +158,16 @@ async def test_an_answer_is_refused_as_retryable_when_the_alert_was_never_read(p
     with pytest.raises(Refused) as refused:
         await process.intake.apply("t1", uuid4(), Acknowledged(OLGA, "api"))
     assert refused.value.code is Code.UNAVAILABLE
+
+
+async def test_a_press_whose_import_was_rejected_waits_no_longer_for_it(
+    process: Process, database_url: str
+) -> None:
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute(FAIL)
+    async with broken(owner, "alerts", "XX001"):
+        taken = await process.intake.press(process.press())
+        assert process.intake._may_be_imported(taken.alert.alert_id)
+        await process.importer.round()
+        assert not process.intake._may_be_imported(taken.alert.alert_id)
+    await owner.close()

@@ -194,13 +194,20 @@ async def test_an_alert_of_a_timer_says_where_the_driver_was_and_on_which_journe
     assert (alert.place.lat, alert.place.lon, alert.journey_id) == (53.4, -2.9, journey_id)
 
 
-async def test_a_timer_joins_the_drivers_open_alert(world: World) -> None:
+async def test_a_timer_joins_the_drivers_open_alert(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """One that the batch opens, and one that was open before; neither fails the batch for the others."""
     await world.arm(TimerKind.CHECK_IN, every_s=60)
     await world.arm(TimerKind.CHECK_IN, every_s=90)
     await world.later(2 * MINUTE)
     assert await world.worker.round() == 2
     (alert,) = await world.alerts()
     assert (alert.presses, alert.state) == (2, State.ACTIVE)
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.arm(TimerKind.CHECK_IN, "d2", every_s=60)
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 2
+    assert sorted(alert.presses for alert in await world.alerts()) == [1, 3]
+    assert "one by one" not in caplog.text
 
 
 async def test_many_timers_and_workers_fire_each_once(world: World) -> None:

@@ -42,7 +42,7 @@ from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
 from realtime.store import commit, shares
 from realtime.store.database import Database
-from realtime.store.pools import GUESTS
+from realtime.store.pools import GUESTS, PRESSES
 from realtime.store.schema import POLL_S as SCHEMA_POLL_S
 from realtime.vitals import Vitals
 
@@ -59,6 +59,14 @@ def schema_check(db: Database) -> bool | str:
     """What ``/readyz`` says of the schema: the finding when it does not fit. Unknown counts as fine."""
     finding = db.schema
     return True if finding is None or finding.fits else f"{finding}: {finding.advice}"
+
+
+async def open_presses(settings: Settings, db: Database) -> Database:
+    """The connections for storing an SOS, one of them made already: no press is to wait for that."""
+    press_db = await Database.open(settings, lane=PRESSES, gate_of=db)
+    if db.is_up:
+        await press_db.ping()
+    return press_db
 
 
 def redis_client(settings: Settings) -> Client:
@@ -95,6 +103,7 @@ class Instance:
         db: Database,
         alerts_db: Database,
         guests_db: Database,
+        press_db: Database,
         client: Client,
         disk: Disk,
         timings: InstanceTimings,
@@ -103,6 +112,7 @@ class Instance:
         self._timings = timings
         self.db = db
         self._alerts_db = alerts_db
+        self._press_db = press_db
         self.guests_db = guests_db
         self.guest_links = GuestLinks(guests_db, shares.signing_key(settings.alerts_key), timings.guests)
         self.client = client
@@ -140,12 +150,14 @@ class Instance:
             journey_max_ms=settings.journey_max_h * 3_600_000,
             now_ms=wall_clock_ms,
         )
-        self.alerts = AlertEngine(settings, db, alerts_db, client, disk, self.live.bus, wall_clock_ms)
+        self.alerts = AlertEngine(
+            settings, db, alerts_db, client, disk, self.live.bus, wall_clock_ms, press_db
+        )
         self.live.hub.wire(announcer.CHANNEL, self.alerts.news.on_items)
         self.people = People(
             settings, db, client, self.alerts.ways_out, wall_clock_ms, places=(self.alerts.standby.place,)
         )
-        self._vitals = Vitals(settings, db, self.live, self.positions, lanes=(guests_db,))
+        self._vitals = Vitals(settings, db, self.live, self.positions, lanes=(guests_db, press_db))
         self.app = self._make_app()
 
     @classmethod
@@ -160,9 +172,10 @@ class Instance:
         db = await Database.open(settings, checks_schema=True, schema_poll_s=timings.schema_poll_s)
         alerts_db = await Database.open(settings.model_copy(update={"db_pool_size": ALERTS_POOL}), gate_of=db)
         guests_db = await Database.open(settings, lane=GUESTS, gate_of=db)
+        press_db = await open_presses(settings, db)
         client = redis_client(settings)
         disk = await Disk.open(settings, "web", alerts_db, wall_clock_ms)
-        instance = cls(settings, db, alerts_db, guests_db, client, disk, timings)
+        instance = cls(settings, db, alerts_db, guests_db, press_db, client, disk, timings)
         try:
             await instance._start()
             yield instance
@@ -267,6 +280,7 @@ class Instance:
             self.people.close,
             self.client.aclose,
             self.guests_db.close,
+            self._press_db.close,
             self._alerts_db.close,
             self.db.close,
         ]

@@ -28,7 +28,7 @@ from realtime.fanout.endings import end
 from realtime.fanout.redisurl import Client
 from realtime.hooks.desk import HookDesk
 from realtime.hooks.routes import add_hooks
-from realtime.instance import redis_client, schema_check, wall_clock_ms
+from realtime.instance import open_presses, redis_client, schema_check, wall_clock_ms
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
@@ -74,12 +74,14 @@ class Worker:
         client: Client,
         disk: Disk,
         *,
+        press_db: Database | None = None,
         audit_every_s: float = AUDIT_S,
         delivery_faults: DeliveryFaults | None = None,
     ) -> None:
         self._settings = settings
         self._disk = disk
         self._db = db
+        self._press_db = press_db
         self._client = client
         self._state = LiveState(client, settings.redis_timeout_s)
         self._bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
@@ -113,6 +115,7 @@ class Worker:
             clock=boot_clock,
             now_ms=wall_clock_ms,
             delivers=True,
+            press_db=press_db,
         )
         intake = self._standby.intake
         self._deadlines = Deadlines(self._standby.reach, db, intake, self._work.timer_faults, boot_clock)
@@ -155,7 +158,15 @@ class Worker:
         db = await Database.open(settings, checks_schema=True, schema_poll_s=schema_poll_s)
         client = redis_client(settings)
         disk = await Disk.open(settings, "worker", db, wall_clock_ms)
-        worker = cls(settings, db, client, disk, audit_every_s=audit_every_s, delivery_faults=delivery_faults)
+        worker = cls(
+            settings,
+            db,
+            client,
+            disk,
+            press_db=await open_presses(settings, db),
+            audit_every_s=audit_every_s,
+            delivery_faults=delivery_faults,
+        )
         worker._start()
         try:
             yield worker
@@ -211,6 +222,7 @@ class Worker:
             self._publisher.stop,
             self._bus.stop,
             self._client.aclose,
+            *(db.close for db in [self._press_db] if db is not None),
             self._db.close,
         )
         for close in closers:

@@ -1,5 +1,7 @@
 """The command lines of the benchmarks that measure several servers side by side."""
 
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +9,7 @@ import typer
 
 from loadtests.bench import bus, fanout, idle, ingest, slow, sos, tables, timers, together
 from loadtests.bench.picture import drawn
-from loadtests.bench.rounds import is_sound, ratios
+from loadtests.bench.rounds import Result, is_sound, ratios
 
 Rounds = Annotated[int, typer.Option(min=1, help="How often everything is measured.")]
 Seconds = Annotated[float, typer.Option(min=0.2, help="How long one case is measured.")]
@@ -150,6 +152,9 @@ def _sos(
     ack_p99_ms: Annotated[
         float, typer.Option(min=0.0, help="With --press-together: more than this fails; 0 = no limit.")
     ] = 0.0,
+    max_ratio: Annotated[
+        float, typer.Option(min=0.0, help="More than so many times the idle ack p99 fails; 0 = no limit.")
+    ] = 0.0,
     json: Json = None,
     picture: Picture = None,
 ) -> None:
@@ -159,7 +164,8 @@ def _sos(
     options = sos.Options(
         rounds, seconds, warm, presses, drivers, tuple(offered or (0, 5_000, 25_000)), peers
     )
-    _finish("sos", sos, options, json, picture)
+    lines = functools.partial(sos.idle_lines, max_ratio=max_ratio)
+    _finish("sos", sos, options, json, picture, lines)
 
 
 def _timers(
@@ -174,17 +180,32 @@ def _timers(
     _finish("timers", timers, timers.Options(rounds, due, fired_max_ms), json, picture)
 
 
-def _finish(name: str, benchmark: Any, options: Any, json: Path | None, picture: Path | None) -> None:
-    """Run, print, keep. Ends with code 1 when something was lost, doubled, refused or cut off."""
+def _finish(
+    name: str,
+    benchmark: Any,
+    options: Any,
+    json: Path | None,
+    picture: Path | None,
+    more: Callable[[Sequence[Result]], tuple[Sequence[str], bool]] = lambda results: ((), True),
+) -> None:
+    """Run, print, keep. Ends with code 1 when something was lost, doubled, refused or cut off.
+
+    ``more``: further lines about the results, and whether they are as they should be.
+    """
     results = benchmark.run(options, lambda one: print(tables.told(one), flush=True))
     print("\nmedians [least–most] over the rounds; cores are CPU seconds a second\n")
     print(tables.tables(results, benchmark.SHOWN))
     print("\n" + "\n".join(tables.ratio_lines(ratios(results, benchmark.KEY))))
+    lines, as_wanted = more(results)
+    print("\n".join(lines))
     if json is not None:
         tables.keep(json, tables.document(name, results, benchmark.KEY, benchmark.SHOWN, options))
     if picture is not None:
         note = f"{tables.machine()}; medians of {options.rounds} rounds, lines from least to most"
         picture.write_text(drawn(f"Wayguard: {name}", note, results, benchmark.KEY), encoding="utf-8")
+    if not as_wanted:
+        print("BEYOND THE LIMIT: see above")
+        raise typer.Exit(1)
     if not is_sound(results):
         print("NOT SOUND: see faults above")
         raise typer.Exit(1)

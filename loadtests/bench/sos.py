@@ -7,6 +7,8 @@ provider has accepted the first message. Positions come meanwhile from other dri
 dispatcher watches, dealt out to both instances. The peer is stock python-socketio on one instance: its ack is
 no promise, its viewer is on the same process, and nobody else is told.
 
+Where one case offers no positions, each other case is also given as a multiple of it.
+
 ``--press-together N`` measures something else: N drivers press within one second, of which none may be lost.
 """
 
@@ -88,6 +90,35 @@ class AcceptedMessages(deque[Sent]):
         if (press := self._by_phone.get(item.to)) is not None:
             press.hear("provider")
         super().append(item)
+
+
+def idle_lines(results: Sequence[Result], *, max_ratio: float = 0.0) -> tuple[list[str], bool]:
+    """How many times its idle value the ack of a press takes under each load: a line a load, with the median
+    of the rounds and each round. Whether all medians are within ``max_ratio``; 0 = no limit.
+
+    Idle and loaded are compared within a round, which is one run on one machine.
+    """
+    ours = [one for one in results if one.target == OURS]
+    idle = {one.round: one for one in ours if one.case == _case(0)}
+    lines, within = [], True
+    for case in dict.fromkeys(one.case for one in ours if one.case != _case(0)):
+        for key in ("ack_p50_ms", "ack_p99_ms"):
+            found = sorted(
+                one.figures[key] / idle[one.round].figures[key]
+                for one in ours
+                if one.case == case and one.round in idle
+            )
+            if not found:
+                continue
+            middle = found[len(found) // 2]
+            each = ", ".join(f"{ratio:.2f}" for ratio in found)
+            lines.append(f"press {key.removesuffix('_ms')}, {case}: {middle:.2f} times idle ({each})")
+            within = within and (not max_ratio or not key.startswith("ack_p99") or middle <= max_ratio)
+    return lines, within
+
+
+def _case(offered: int) -> str:
+    return f"{offered:,} positions/s offered"
 
 
 def run(options: Options, say: Say) -> list[Result]:
@@ -204,7 +235,7 @@ class _Crowd:
             await self._until_heard(ours)
         finally:
             await asyncio.gather(*(link.close() for link in self._open))
-        return self._result(f"{offered:,} positions/s offered", round_, load, cores, ours)
+        return self._result(_case(offered), round_, load, cores, ours)
 
     # --- connecting
 

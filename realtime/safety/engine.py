@@ -32,7 +32,8 @@ from realtime.store.database import Database
 class AlertEngine:
     """``intake`` and ``answering`` are what the edges ask, ``news`` and ``told`` what they show.
 
-    `start`, then `stop`. ``alerts_db``: an SOS never waits for a connection behind positions.
+    `start`, then `stop`. ``alerts_db``: connections that positions do not use. ``press_db``: those that
+    only storing an SOS uses.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class AlertEngine:
         disk: Disk,
         bus: RedisBus,
         now_ms: Callable[[], int],
+        press_db: Database | None = None,
     ) -> None:
         self._db: Final = db
         process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -63,6 +65,7 @@ class AlertEngine:
             by=process,
             clock=boot_clock,
             now_ms=now_ms,
+            press_db=press_db,
         )
         self.intake: Final[Intake] = self.standby.intake
         self.answering: Final = Answering(self.intake, now_ms)

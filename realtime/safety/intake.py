@@ -89,10 +89,15 @@ class SafeIntake:
         times: IntakeTimes = INTAKE_TIMES,
         *,
         is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
+        press_db: Database | None = None,
+        press_ledger: PostgresLedger | None = None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
         self._ledger: Final = ledger
+        # Connections that only a press uses: nothing else keeps it waiting.
+        self._press_db: Final = press_db or db
+        self._press_ledger: Final = press_ledger or ledger
         self._local: Final = local
         self._copies: Final = copies
         self._directory: Final = directory
@@ -151,14 +156,14 @@ class SafeIntake:
         """
         tenant, vendor, driver = press.tenant, press.vendor, press.driver
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
-            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._db, tenant, driver))
+            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._press_db, tenant, driver))
             press = replace(press, vendor=known_vendor or vendor)
         known = await _read_or(
             None,
-            lambda: circumstances(self._db, tenant, press.vendor, driver, self._operator_of(tenant)),
+            lambda: circumstances(self._press_db, tenant, press.vendor, driver, self._operator_of(tenant)),
         ) or self._directory.of(tenant, press.vendor, driver)
-        press = await whereabouts.located(self._db, press, self._times.locate_s)
-        taken = await self._ledger.press(press, known)
+        press = await whereabouts.located(self._press_db, press, self._times.locate_s)
+        taken = await self._press_ledger.press(press, known)
         try:
             self._earlier.committed(press, known, taken)
         except Exception:  # it is committed: to answer anything else would have it notified twice

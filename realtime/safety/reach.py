@@ -15,6 +15,7 @@ from realtime.fanout.endings import end
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import Rejected
 from realtime.store.database import Database
+from realtime.store.pools import PoolBusy
 from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
@@ -151,6 +152,8 @@ class Reach:
         return answers
 
     def _failed(self, error: Exception) -> None:
+        if isinstance(error, PoolBusy) or isinstance(error.__cause__, PoolBusy):
+            return  # the caller goes elsewhere; Postgres may be well
         if is_statement_failure(error):
             metrics.ALERT_STORE_FAULTS.inc()
         self._lost("unavailable")

@@ -76,7 +76,8 @@ class Disk:
 class Standby:
     """`start` begins; ``intake`` and ``book`` are what the edges ask. `stop_delivering`, then `close`.
 
-    ``delivers``: whether this process delivers from Postgres while that is there: a worker does.
+    ``delivers``: whether this process delivers from Postgres while that is there: a worker does. ``press_db``:
+    connections that only storing a press uses; None = those of ``db``.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Standby:
         clock: Callable[[], float],
         now_ms: Callable[[], int],
         delivers: bool = False,
+        press_db: Database | None = None,
     ) -> None:
         self._disk: Final = disk
         self._announcer: Final = announcer
@@ -132,6 +134,8 @@ class Standby:
             operator,
             earlier,
             is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
+            press_db=press_db,
+            press_ledger=None if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
         )
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.importer: Final = Importer(

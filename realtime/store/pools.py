@@ -52,8 +52,8 @@ class Lane(NamedTuple):
     connections: int
 
 
-PRESSES: Final = Lane("presses", 2)
-"""For storing an SOS."""
+PRESSES: Final = Lane("presses", 4)
+"""For storing an SOS: as many as are asked at once (`realtime.safety.reach.PRESSES_AT_ONCE`)."""
 GUESTS: Final = Lane("guests", 2)
 """For share links, which are not known to be valid yet, and for the record of who opened one."""
 
@@ -68,7 +68,8 @@ async def make_pool(url: str, settings: Settings, lane: Lane | None = None) -> a
         url,
         min_size=0,
         max_size=settings.db_pool_size if lane is None else lane.connections,
-        max_inactive_connection_lifetime=_IDLE_CONNECTION_S,
+        # What is rarely needed and then at once stays connected.
+        max_inactive_connection_lifetime=_IDLE_CONNECTION_S if lane is None else 0.0,
         statement_cache_size=0,
         timeout=settings.db_timeout_s,
         command_timeout=settings.db_timeout_s,

@@ -8,9 +8,11 @@ import pytest
 
 from alerts.alert import Noted
 from alerts.ports import Away
+from realtime.protocol import Code
 from realtime.safety.intake import IntakeTimes
 from realtime.safety.reach import PRESSES_AT_ONCE
 from realtime.store import alert_steps
+from realtime.store.pools import PoolBusy
 from tests.safety_away.process import OLGA, PATIENT, Bounds, Process
 
 
@@ -92,3 +94,15 @@ async def test_a_flood_of_answers_to_one_alert_does_not_make_postgres_seem_away_
     applied = await flood
     assert all(one is not None and one.refused is None for one in applied)
     assert process.reach.losses == 0
+
+
+async def test_a_pool_that_is_full_says_nothing_about_postgres(process: Process) -> None:
+    reach = process.reach
+
+    async def busy() -> None:
+        raise PoolBusy(Code.UNAVAILABLE, "storage is busy", retry_after_s=1)
+
+    with pytest.raises(Away):
+        await reach.ask(busy, 1.0)
+    assert reach.is_up
+    assert reach.losses == 0

@@ -76,8 +76,8 @@ class Disk:
 class Standby:
     """`start` begins; ``intake`` and ``book`` are what the edges ask. `stop_delivering`, then `close`.
 
-    ``delivers``: whether this process delivers from Postgres while that is there: a worker does. ``press_db``:
-    connections that only storing a press uses; None = those of ``db``.
+    ``delivers``: whether this process delivers from Postgres while that is there: a worker does.
+    ``press_db``: connections that only storing a press uses; None = those of ``db``.
     """
 
     def __init__(

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web, web_response, web_server
 
+from realtime.api.ports import Condition
 from realtime.api.routes import HSTS, add_worker_api, require_https
 from realtime.pages.routes import add_pages
 from realtime.settings import Settings
@@ -21,7 +22,7 @@ BANNER = ("python", "aiohttp", "engineio", "socketio", "bytearray", "b'", "/3.")
 async def port(tmp_path: Path) -> AsyncIterator[int]:
     """What a worker answers, and pages."""
     app = web.Application()
-    add_worker_api(app, desk(), lambda: {"postgres": False})
+    add_worker_api(app, desk(), lambda: Condition({"postgres": False}))
     add_pages(app, Settings(), tmp_path)
     async with served(app) as url:
         yield int(url.rpartition(":")[2])
@@ -75,7 +76,7 @@ async def test_https_is_required_from_then_on_where_the_public_url_is_https(
     public_url: str, expected: str | None
 ) -> None:
     app = web.Application()
-    add_worker_api(app, desk(), dict)
+    add_worker_api(app, desk(), lambda: Condition({}))
     require_https(app, public_url)
     async with served(app) as url, aiohttp.ClientSession() as session:
         for path in ("/healthz", "/nothing", "/api/v1/nothing"):

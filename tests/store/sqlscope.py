@@ -316,8 +316,9 @@ class _Block:
             relation.name = _word(tree[at])
             at += 1
             if at < len(tree) and isinstance(tree[at], list):
-                if is_call:
-                    relation.columns = frozenset(COLUMNS) & frozenset(_words(_list(tree[at])))
+                if relation.fixed:
+                    named = frozenset(COLUMNS) & frozenset(_words(_list(tree[at])))
+                    relation.columns = named | (relation.columns & {_TENANTS})
                 at += 1
         relation.name = relation.name or f"?{len(self._relations)}"
         self._relations.append(relation)
@@ -340,6 +341,8 @@ class _Block:
     def _equal(self, left: Tree, right: Tree) -> None:
         if len(left) == 1 and isinstance(left[0], list):  # (a, b) IN (SELECT …), (a, b) = (c, d)
             items, others = _split(left[0], ","), _pairs(right)
+            if others == [["*"]] and "unnest" in _words(right):
+                others = [["$0"]] * len(items)  # rows of parameters, in this order
             if len(items) == len(others):
                 for item, other in zip(items, others, strict=True):
                     self._equal(item, ["$0"] if _is_query(right[0]) and item[-1] == other[-1] else other)

@@ -41,10 +41,6 @@ ONE_OF_TWO: Final = "a share is to a journey or to an alert, never to both (shar
 TIMER_ID: Final = "by a timer's id, a hash of tenant, driver and the app's id"
 SUBJECT: Final = "devices are a subject's; a device of a dispatcher has no driver"
 
-MANY: Final = (
-    "of many tenants' drivers at once: each row is joined to the tenant and driver that it is read for"
-)
-
 EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     (
         "alert_console.recent",
@@ -101,10 +97,6 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("circumstances.policies of_everybody", "alert_policies", "unrestricted"): ALL,
     ("circumstances.drivers of_everybody", "driver_safety", "unrestricted"): ALL,
     ("circumstances.devices of_everybody", "devices", "unrestricted"): ALL,
-    ("circumstances.contacts of_many", "contacts", "unrestricted"): MANY,
-    ("circumstances.policies of_many", "alert_policies", "unrestricted"): MANY,
-    ("circumstances.drivers of_drivers", "driver_safety", "unrestricted"): MANY,
-    ("circumstances.devices of_tenants", "devices", "unrestricted"): MANY,
     ("circumstances.devices of_tenants", "devices", "unjoined by driver_id"): SUBJECT,
     ("circumstances.devices of_tenant", "devices", "unjoined by driver_id"): SUBJECT,
     ("codes.spent", "code_sends", "unrestricted"): ADDRESS,
@@ -320,6 +312,18 @@ def test_all_sql_is_read() -> None:
             "JOIN journeys USING (tenant_id, journey_id)",
             [],
         ),
+        (
+            "SELECT 1 FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) w (tenant_id, vendor_id) "
+            "JOIN contacts c ON c.tenant_id = w.tenant_id",
+            [],
+        ),
+        (
+            "SELECT 1 FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) w (tenant_id, vendor_id) "
+            "JOIN contacts c ON c.vendor_id = w.vendor_id",
+            ["unjoined by tenant_id"],
+        ),
+        ("SELECT 1 FROM drivers WHERE (tenant_id, driver_id) IN (SELECT * FROM unnest($1, $2))", []),
+        ("SELECT 1 FROM drivers WHERE (vendor_id, driver_id) IN (SELECT * FROM unnest($1, $2))", ["unrestricted"]),
         ("SELECT 1 FROM alerts WHERE tenant_id = $1 UNION SELECT 1 FROM alerts", ["unrestricted"]),
         ("SELECT (SELECT max(seq) FROM journey_points WHERE journey_id = $1)", ["unrestricted"]),
     ],

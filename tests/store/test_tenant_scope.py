@@ -323,7 +323,7 @@ def test_all_sql_is_read() -> None:
             ["unjoined by tenant_id"],
         ),
         ("SELECT 1 FROM drivers WHERE (tenant_id, driver_id) IN (SELECT * FROM unnest($1, $2))", []),
-        ("SELECT 1 FROM drivers WHERE (vendor_id, driver_id) IN (SELECT * FROM unnest($1, $2))", ["unrestricted"]),
+        ("SELECT 1 FROM drivers WHERE (vendor_id, x) IN (SELECT * FROM unnest($1, $2))", ["unrestricted"]),
         ("SELECT 1 FROM alerts WHERE tenant_id = $1 UNION SELECT 1 FROM alerts", ["unrestricted"]),
         ("SELECT (SELECT max(seq) FROM journey_points WHERE journey_id = $1)", ["unrestricted"]),
     ],

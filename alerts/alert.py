@@ -16,6 +16,7 @@ from alerts.events import (
     Acknowledged,
     AckSilent,
     CancelAsked,
+    ContactsFound,
     CountdownOver,
     Denied,
     Event,
@@ -52,8 +53,9 @@ from alerts.who import is_responding, may_not_close, unfit, who
 
 __all__ = [
     "MAX_LOOPS", "MAX_RESPONDERS", "MAX_WRONG_PINS", "OPEN", "REVIVE_AFTER_MS", "AckSilent", "Acknowledged",
-    "Actor", "ActorKind", "Alert", "Arrow", "CancelAsked", "CountdownOver", "Denied", "Event", "FalseAlarm",
-    "GaveUp", "Heard", "Kind", "Noted", "PinResult", "Place", "Press", "Pressed", "Reached", "Refusal",
+    "Actor", "ActorKind", "Alert", "Arrow", "CancelAsked", "ContactsFound", "CountdownOver",
+    "Denied", "Event", "FalseAlarm", "GaveUp", "Heard", "Kind", "Noted", "PinResult", "Place", "Press",
+    "Pressed", "Reached", "Refusal",
     "Resolved", "Responder", "ResponderAdded", "Severity", "State", "Transition", "Veil", "alert_id_of",
     "as_shown_to_driver", "opened_alert", "severity_of", "transition", "worse",
 ]  # fmt: skip
@@ -244,6 +246,14 @@ def _gave_up(alert: Alert, event: GaveUp, now_ms: int) -> Transition:
     return changed(replace(alert, exhausted_ms=now_ms, exhausted_reason=event.reason), Arrow.GAVE_UP)
 
 
+def _contacts_found(alert: Alert, event: ContactsFound, now_ms: int) -> Transition:
+    if alert.state is not State.ACTIVE:
+        return refused(alert, Refusal.NOT_ACTIVE)
+    if alert.exhausted_ms is None:
+        return refused(alert, Refusal.NOT_EXHAUSTED)
+    return changed(afresh(alert, now_ms), Arrow.CONTACTS_FOUND)
+
+
 def _same(a: Responder, b: Responder) -> bool:
     return who(a.actor) == who(b.actor) and a.eta_s == b.eta_s
 
@@ -262,4 +272,5 @@ _DECIDE: Final[dict[type, Callable[[Alert, Any, int], Transition]]] = {
     ResponderAdded: _responder_added,
     Reached: _reached,
     GaveUp: _gave_up,
+    ContactsFound: _contacts_found,
 }

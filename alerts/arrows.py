@@ -50,6 +50,10 @@ class Arrow(StrEnum):
     """Stays active: the policy is exhausted."""
     NOTED = "V"
     """Stays, closed too: a note."""
+    CONTACTS_FOUND = "W"
+    """Stays active: the policy was exhausted with the contacts of a local copy, and Postgres has others.
+    Escalation begins afresh.
+    """
 
 
 class Refusal(StrEnum):
@@ -60,6 +64,7 @@ class Refusal(StrEnum):
     NOT_PENDING = "not_pending"
     NOT_ACTIVE = "not_active"
     NOT_ACKNOWLEDGED = "not_acknowledged"
+    NOT_EXHAUSTED = "not_exhausted"
     NOT_RESPONDING = "not_responding"
     """Only somebody who acknowledged or is coming can show life."""
     WRONG_PIN = "wrong_pin"

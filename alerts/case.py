@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from alerts.alert import opened_alert
 from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank
+from alerts.completing import succeeding
 from alerts.course import Audit, Course
 from alerts.events import Event, Pressed, Reached
 from alerts.merging import both
@@ -20,8 +21,8 @@ from alerts.retry import settle
 from alerts.values import Alert, Press, State, worse
 
 __all__ = [
-    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "has_news", "joined", "merged",
-    "opened", "reported", "settled",
+    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "completed", "has_news",
+    "joined", "merged", "opened", "reported", "settled",
 ]  # fmt: skip
 
 
@@ -74,11 +75,21 @@ def joined(case: Case, press: Press, circumstances: Circumstances, now_ms: int) 
     """``press`` joins an open case. A worse kind brings its own policy and the contacts of today along."""
     alert = case.alert
     if worse(press.kind, alert.kind) and press.drill is alert.drill and press.sos_id != alert.sos_id:
-        copy = copy_of(circumstances, press.kind)
-        known = {contact.contact_id for contact in copy.contacts}
-        kept = tuple(contact for contact in case.copy.contacts if contact.contact_id not in known)
-        case = replace(case, copy=replace(copy, contacts=copy.contacts + kept))
-    return applied(case, Pressed(press), now_ms)
+        case = replace(case, copy=succeeding(copy_of(circumstances, press.kind), case.copy))
+    course = _course(case)
+    course.complete(circumstances, now_ms, frozenset())
+    refused = course.apply(Pressed(press), now_ms)
+    return replace(_done(course, now_ms), refused=refused)
+
+
+def completed(case: Case, rows: Circumstances, now_ms: int, down: Down = frozenset()) -> Changes:
+    """Postgres' ``rows`` take the place of what a case has from a local copy. Whom that did not know is
+    notified now, in addition to what was sent. A case that is complete, and ``rows`` that are a local copy's
+    themselves, change nothing.
+    """
+    course = _course(case)
+    course.complete(rows, now_ms, down)
+    return _done(course, now_ms, down)
 
 
 def advanced(case: Case, now_ms: int, down: Down = frozenset()) -> Changes:
@@ -128,21 +139,25 @@ def answered(case: Case, attempt_id: UUID, now_ms: int) -> Changes:
     return _done(course, now_ms)
 
 
-def merged(ours: Case | None, theirs: Case, now_ms: int) -> Changes:
+def merged(ours: Case | None, theirs: Case, now_ms: int, rows: Circumstances | None = None) -> Changes:
     """``theirs``, kept by a journal while the storage was away, brought into ``ours``.
 
     Of each attempt the further counts, the answer if there was one, and no message is doubled. Two copies of
     one alert give the same whichever is ours, and bringing one in again changes nothing. When ``theirs`` was
     an alert of its own (another ``sos_id``) that belongs into ours, it comes under our alert's id.
+
+    ``rows``: what Postgres knows of the driver, if that was read: see `completed`.
     """
     if ours is None:
-        return advanced(theirs, now_ms)
+        return advanced(theirs, now_ms) if rows is None else completed(theirs, rows, now_ms)
     alert, copy, attempts = both(
         (ours.alert, ours.copy, ours.attempts), (theirs.alert, theirs.copy, theirs.attempts), now_ms
     )
     course = Course(alert, copy, attempts, before=ours.attempts)
     if alert != ours.alert or course.touched():
         course.note_merged(theirs.alert, now_ms)
+    if rows is not None:
+        course.complete(rows, now_ms, frozenset())
     return _done(course, now_ms)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from alerts.alert import Alert, Kind
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Purpose, Status
 from alerts.case import Case
-from alerts.policy import OPERATOR, Contact, PolicyCopy
+from alerts.policy import OPERATOR, Contact, PolicyCopy, addressee
 
 _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
 _FIRST: Final = frozenset({Purpose.ALERT, Purpose.EXHAUSTED})
@@ -137,9 +137,7 @@ def of_provider(case: Case, claimed: Attempt) -> Case:
     return replace(case, attempts=attempts)
 
 
-def contact_of(copy: PolicyCopy, contact_id: str) -> Contact:
+def contact_of(copy: PolicyCopy, attempt: Attempt) -> Contact:
     """The contact of a job. One that is not there has no address, which its notifier says and is recorded."""
-    for contact in copy.contacts:
-        if contact.contact_id == contact_id:
-            return contact
-    return Contact(contact_id, name="")
+    found = addressee(copy, attempt.contact_id, attempt.channel)
+    return Contact(attempt.contact_id, name="") if found is None else found

@@ -1,6 +1,6 @@
 """A case on its way through one step: all that is due is done, and what changed is written down. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from alerts.alert import Transition, transition
 from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
-from alerts.escalation import Exhausted, Notify, Skipped, WaitUntil, decide
+from alerts.completing import catch_up, completed_copy, is_withdrawn
+from alerts.escalation import Exhausted, Notify, Planned, Skipped, WaitUntil, decide
 from alerts.events import (
     Acknowledged,
     AckSilent,
     CancelAsked,
+    ContactsFound,
     CountdownOver,
     Denied,
     Event,
@@ -27,7 +29,7 @@ from alerts.events import (
     ResponderAdded,
     tag_of,
 )
-from alerts.policy import DISPATCH, OPERATOR, Contact, PolicyCopy, address_of
+from alerts.policy import DISPATCH, OPERATOR, Circumstances, PolicyCopy, Source, address_of, addressee
 from alerts.values import Actor, ActorKind, Alert, Press, State
 
 Detail = dict[str, str | int | float | bool | None]
@@ -45,6 +47,8 @@ class Dropped(StrEnum):
     """Escalation began afresh, and says it anew."""
     MERGED = "merged"
     """The same message was planned twice, by processes that could not see each other."""
+    CONTACT_CHANGED = "contact_changed"
+    """A local copy had this contact, or this address of theirs; Postgres has not."""
 
 
 class Audit(Struct, frozen=True):
@@ -54,7 +58,7 @@ class Audit(Struct, frozen=True):
     at_ms: int
     actor: Actor
     what: str
-    """The event's tag; or ``raised``, ``notified``, ``skipped``, ``merged``, ``refused``."""
+    """The event's tag; or ``raised``, ``notified``, ``skipped``, ``merged``, ``completed``, ``refused``."""
     arrow: str | None
     """The letter of the transition."""
     detail: Detail
@@ -101,12 +105,37 @@ class Course:
     def note_raised(self, press: Press, done: Transition, now_ms: int) -> None:
         """Write down how it began."""
         event = Pressed(press)
-        self._note(_actor_of(event, self.alert), "raised", done, _detail(event), now_ms)
+        detail = _detail(event) | _origin(self.copy)
+        self._note(_actor_of(event, self.alert), "raised", done, detail, now_ms)
 
     def note_merged(self, theirs: Alert, now_ms: int) -> None:
         """Write down that another copy came in."""
         detail: Detail = {"state": theirs.state.value, "their_version": theirs.version}
         self.audit.append(Audit(self.alert.version, now_ms, SYSTEM, "merged", None, detail))
+
+    def complete(self, rows: Circumstances, now_ms: int, down: frozenset[Channel]) -> None:
+        """Have the policy and contacts of Postgres in the place of a local copy's, if it has those."""
+        before, self.copy = self.copy, completed_copy(self.copy, rows, self.alert.kind)
+        if self.copy is before:
+            return
+        self._drop_withdrawn(now_ms)
+        more = catch_up(self.alert, self.attempts.values(), self.copy, down)
+        if more.afresh:
+            self.apply(ContactsFound(), now_ms)
+        for plan in more.planned:
+            self._plan(Purpose.ALERT, plan.round, plan.step, plan.contact_id, plan.channel, now_ms)
+        known, found = _ids(before), _ids(self.copy)
+        detail: Detail = {
+            "new_contacts": len(found - known),
+            "gone_contacts": len(known - found),
+            "is_policy_new": before.policy != self.copy.policy,
+            "messages": len(more.planned),
+        }
+        self.audit.append(
+            Audit(self.alert.version, now_ms, SYSTEM, "completed", None, _origin(before) | detail)
+        )
+        if more.planned:
+            self._note_notified(more.planned, now_ms)
 
     def go_on(self, now_ms: int, down: frozenset[Channel]) -> int | None:
         """Do all that is due; when to look again."""
@@ -138,12 +167,13 @@ class Course:
     def _escalate(self, now_ms: int, down: frozenset[Channel]) -> int | Notify | None:
         self._drop(_ESCALATING, Dropped.SUPERSEDED, now_ms, before_round=self.alert.round)
         self._drop(_HELD_ONLY, Dropped.SUPERSEDED, now_ms)
+        self._drop_withdrawn(now_ms)
         decision = decide(self.alert, self.attempts.values(), self.copy, now_ms, down)
         if isinstance(decision, Notify):
             self._skip(decision.skipped, now_ms)
             for plan in decision.planned:
                 self._plan(Purpose.ALERT, plan.round, plan.step, plan.contact_id, plan.channel, now_ms)
-            self._note_notified(decision, now_ms)
+            self._note_notified(decision.planned, now_ms)
             return decision
         if isinstance(decision, WaitUntil):
             return decision.at_ms
@@ -154,14 +184,14 @@ class Course:
                 self._plan(Purpose.EXHAUSTED, self.alert.round, 0, OPERATOR, channel, now_ms)
         return None
 
-    def _note_notified(self, decision: Notify, now_ms: int) -> None:
-        first = decision.planned[0]
+    def _note_notified(self, planned: Sequence[Planned], now_ms: int) -> None:
+        first = planned[0]
         detail: Detail = {
             "round": first.round,
             "step": first.step,
-            "messages": len(decision.planned),
-            "contacts": len({plan.contact_id for plan in decision.planned}),
-            "fallback": all(plan.fallback for plan in decision.planned),
+            "messages": len(planned),
+            "contacts": len({plan.contact_id for plan in planned}),
+            "fallback": all(plan.fallback for plan in planned),
         }
         self.audit.append(Audit(self.alert.version, now_ms, SYSTEM, "notified", None, detail))
 
@@ -229,7 +259,7 @@ class Course:
                 ends.setdefault(attempt.contact_id, []).append(attempt)
         for contact_id, mine in sorted(ends.items()):
             tried = {attempt.channel for attempt in mine}
-            left = [c for c in self._open_to(contact_id, _QUIET) if c not in tried]
+            left = [c for c in _QUIET if c not in tried and self._can_reach(contact_id, c)]
             if left and all(attempt.status is Status.FAILED for attempt in mine):
                 self._plan(purpose, 0, 0, contact_id, left[0], now_ms)
 
@@ -249,11 +279,18 @@ class Course:
         self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms))
 
     def _open_to(self, contact_id: str, channels: Iterable[Channel]) -> list[Channel]:
-        contact = self._contact(contact_id)
+        contact = next((c for c in self.copy.contacts if c.contact_id == contact_id), None)
         return [c for c in channels if contact is not None and address_of(contact, c)]
 
-    def _contact(self, contact_id: str) -> Contact | None:
-        return next((c for c in self.copy.contacts if c.contact_id == contact_id), None)
+    def _can_reach(self, contact_id: str, channel: Channel) -> bool:
+        """Whether the end of the alert can be sent so, also to a former contact."""
+        contact = addressee(self.copy, contact_id, channel)
+        return contact is not None and address_of(contact, channel)
+
+    def _drop_withdrawn(self, now_ms: int) -> None:
+        for attempt in list(self.attempts.values()):
+            if is_withdrawn(attempt, self.copy):
+                self.put(moved_on(attempt, Status.FAILED, now_ms, reason=Dropped.CONTACT_CHANGED.value))
 
     def _drop(
         self, purposes: frozenset[Purpose], reason: Dropped, now_ms: int, before_round: int | None = None
@@ -282,9 +319,20 @@ def _actor_of(event: Event, alert: Alert) -> Actor:
     if isinstance(event, Pressed):
         by_timer = event.press.source == "timer"
         return Actor(ActorKind.SYSTEM, "timer") if by_timer else Actor(ActorKind.DRIVER, alert.driver)
-    if isinstance(event, CountdownOver | AckSilent | Reached | GaveUp):
+    if isinstance(event, CountdownOver | AckSilent | Reached | GaveUp | ContactsFound):
         return SYSTEM
     return event.actor
+
+
+def _ids(copy: PolicyCopy) -> set[str]:
+    return {contact.contact_id for contact in copy.contacts}
+
+
+def _origin(copy: PolicyCopy) -> Detail:
+    """What an audit line says of a snapshot that is not from Postgres."""
+    if copy.source is Source.POSTGRES:
+        return {}
+    return {"contacts_from": copy.source.value, "copy_age_ms": copy.age_ms}
 
 
 def _detail(event: Event) -> Detail:

@@ -183,7 +183,7 @@ def _next_step(
     skipped: list[Skipped] = []
     begun = {(a.round, a.step) for a in tried}
     for r, s in _ahead(alert, copy, round_, step):
-        planned, lacking = _plan(r, s, copy, down)
+        planned, lacking = plan_step(r, s, copy, down)
         if r == round_:
             skipped += lacking
         if planned and (r, s) not in begun:
@@ -199,9 +199,10 @@ def _ahead(alert: Alert, copy: PolicyCopy, round_: int, step: int) -> Iterator[t
             yield r, s
 
 
-def _plan(
+def plan_step(
     round_: int, number: int, copy: PolicyCopy, down: frozenset[Channel]
 ) -> tuple[tuple[Planned, ...], list[Skipped]]:
+    """All messages of a step (from 0) in a round, and the contacts of it that have no address."""
     step = copy.policy.steps[number]
     planned: list[Planned] = []
     skipped: list[Skipped] = []

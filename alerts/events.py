@@ -96,6 +96,10 @@ class GaveUp(Struct, frozen=True, tag="gave_up"):
     reason: str
 
 
+class ContactsFound(Struct, frozen=True, tag="contacts_found"):
+    """Postgres has contacts that an exhausted escalation did not know."""
+
+
 Event = (
     Pressed
     | CountdownOver
@@ -110,6 +114,7 @@ Event = (
     | ResponderAdded
     | Reached
     | GaveUp
+    | ContactsFound
 )
 
 

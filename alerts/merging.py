@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from alerts.alert import MAX_RESPONDERS, alert_id_of
 from alerts.attempt import Attempt, Status, moved_on, rank
+from alerts.completing import former_of, furthest_source, oldest_ms
 from alerts.policy import Contact, PolicyCopy
 from alerts.values import MAX_LOOPS, OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
 
@@ -170,22 +171,37 @@ def _place_ms(x: Alert) -> int:
 
 
 def _policy_copy(a: Copy, b: Copy) -> PolicyCopy:
-    """The policy of the worse kind, and everybody who is a contact in either."""
+    """The policy of the worse kind, of one kind that of Postgres; and the contacts of both.
+
+    What a local copy alone knows joins contacts of Postgres as former: Postgres does not have it.
+    """
     first, second = sorted((a, b), key=lambda x: (len(x[1].contacts), _encoded(x[1])))
     base = first if worse(first[0].kind, second[0].kind) else second
     if not worse(first[0].kind, second[0].kind) and not worse(second[0].kind, first[0].kind):
-        base = max((first, second), key=lambda x: (_encoded(x[1].policy), len(x[1].contacts), _encoded(x[1])))
+        base = max((first, second), key=_authority)
+    counts = [x[1] for x in (first, second) if x[1].is_complete or not base[1].is_complete]
     known: dict[str, Contact] = {}
-    for contact in (*first[1].contacts, *second[1].contacts):
+    for contact in (contact for copy in counts for contact in copy.contacts):
         held = known.get(contact.contact_id)
         known[contact.contact_id] = contact if held is None else max(held, contact, key=_encoded)
     order = [contact.contact_id for contact in base[1].contacts]
     order += sorted(known.keys() - set(order))
+    contacts = tuple(known[contact_id] for contact_id in order)
+    former = [*a[1].former, *b[1].former]
+    for x in (a, b):
+        former += () if x[1].is_complete or not base[1].is_complete else x[1].contacts
     return replace(
         base[1],
-        contacts=tuple(known[contact_id] for contact_id in order),
+        contacts=contacts,
         driver_name=max(a[1].driver_name, b[1].driver_name),
+        source=furthest_source(a[1], b[1]),
+        age_ms=oldest_ms(a[1], b[1]),
+        former=former_of(former, contacts),
     )
+
+
+def _authority(x: Copy) -> tuple[bool, bytes, int, bytes]:
+    return x[1].is_complete, _encoded(x[1].policy), len(x[1].contacts), _encoded(x[1])
 
 
 # --- attempts

@@ -4,6 +4,7 @@ Pure.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -67,13 +68,34 @@ class Policy(Struct, frozen=True):
     """How the contact `OPERATOR` is told that nobody was reached."""
 
 
+class Source(StrEnum):
+    """Where contacts and policies were read from when an alert was raised."""
+
+    POSTGRES = "postgres"
+    LOCAL_COPY = "local_copy"
+    """The copy of a process, for its Postgres did not answer; see ``age_ms``."""
+    NONE = "none"
+    """That process had never read any: the built-in policy, the dispatchers and the operator."""
+
+
 class PolicyCopy(Struct, frozen=True):
-    """What an alert took along when it was raised: later edits change nothing of an alert under way."""
+    """The snapshot that an alert took along when it was raised: later edits change nothing of an alert under
+    way. One that was taken from a local copy is completed once from Postgres (`alerts.completing`).
+    """
 
     policy: Policy
     contacts: tuple[Contact, ...]
     driver_name: str = ""
     language: str = "en"
+    source: Source = Source.POSTGRES
+    age_ms: int | None = None
+    """Milliseconds between the last reading of the local copy and the alert; None unless ``LOCAL_COPY``."""
+    is_complete: bool = True
+    """Whether ``policy`` and ``contacts`` are those of Postgres."""
+    former: tuple[Contact, ...] = ()
+    """Contacts as a local copy had them, where Postgres has them otherwise or not: they are sent nothing new
+    of the alert, but if they were notified of it they are sent its end.
+    """
 
 
 class Pins(Struct, frozen=True):
@@ -91,6 +113,9 @@ class Circumstances(Struct, frozen=True):
     pins: Pins
     driver_name: str = ""
     language: str = "en"
+    source: Source = Source.POSTGRES
+    age_ms: int | None = None
+    """See `PolicyCopy.age_ms`."""
 
 
 def address_of(contact: Contact, channel: Channel) -> bool:
@@ -117,7 +142,28 @@ def copy_of(circumstances: Circumstances, kind: Kind) -> PolicyCopy:
     if all(contact.contact_id != DISPATCH for contact in contacts):
         contacts = (Contact(DISPATCH, "dispatch", circumstances.language), *contacts)
     policy = circumstances.policies.get(kind, DEFAULTS[kind])
-    return PolicyCopy(policy, contacts, circumstances.driver_name, circumstances.language)
+    return PolicyCopy(
+        policy,
+        contacts,
+        circumstances.driver_name,
+        circumstances.language,
+        source=circumstances.source,
+        age_ms=circumstances.age_ms,
+        is_complete=circumstances.source is Source.POSTGRES,
+    )
+
+
+def everyone(copy: PolicyCopy) -> dict[str, Contact]:
+    """All contacts that the alert is or was for, by their ids; as the snapshot has them where it does."""
+    return {contact.contact_id: contact for contact in (*copy.former, *copy.contacts)}
+
+
+def addressee(copy: PolicyCopy, contact_id: str, channel: Channel) -> Contact | None:
+    """The contact as a message by ``channel`` is addressed: as the snapshot has them; as a former local copy
+    had them when they have no such address any more. None when neither knows them.
+    """
+    found = [c for c in (*copy.contacts, *copy.former) if c.contact_id == contact_id]
+    return next((c for c in found if address_of(c, channel)), found[0] if found else None)
 
 
 def check(policy: Policy) -> Policy:

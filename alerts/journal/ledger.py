@@ -110,6 +110,13 @@ class LocalLedger:
         )
         return None if changes is None else Applied(changes.case.alert, changes.refused)
 
+    async def complete(self, alert_id: UUID, rows: Circumstances) -> Alert | None:
+        """Complete the snapshot of a local copy from what Postgres has; None: the case is not here."""
+        changes = await self._keeping.change(
+            alert_id, lambda case, now_ms: cases.completed(case, rows, now_ms, self._down)
+        )
+        return None if changes is None else changes.case.alert
+
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         """The alert that a press went into, as the disk has it."""
         found = self._shelf.of_press(tenant, driver, sos_id)
@@ -171,7 +178,7 @@ class LocalLedger:
             if not left[attempt.channel]:
                 continue
             case = kept.case
-            contact = contact_of(case.copy, attempt.contact_id)
+            contact = contact_of(case.copy, attempt)
             if slots.take(attempt.attempt_id, lane_of(attempt, case.alert, contact)):
                 left[attempt.channel] -= 1
                 elsewhere = self.sight.is_elsewhere(case.alert, now_ms)

@@ -19,6 +19,7 @@ from alerts.alert import (
     Alert,
     Arrow,
     CancelAsked,
+    ContactsFound,
     CountdownOver,
     Denied,
     Event,
@@ -71,6 +72,7 @@ EVENTS: dict[str, Event] = {
     "responder": ResponderAdded(OLGA, Responder(BY_BEN, NOW, 300)),
     "reached": Reached("ana"),
     "gave up": GaveUp("no_answer"),
+    "contacts found": ContactsFound(),
 }
 A, R = Arrow, Refusal
 P, ACT, ACK = State.PENDING, State.ACTIVE, State.ACKNOWLEDGED
@@ -114,6 +116,7 @@ TABLE: dict[str, dict[State, tuple[Arrow | Refusal, State]]] = {
     "responder": {P: (A.RESPONDER, P), ACT: (A.RESPONDER, ACT), ACK: (A.RESPONDER, ACK)},
     "reached": {P: (R.NOT_ACTIVE, P), ACT: (A.REACHED, ACT), ACK: (A.REACHED, ACK)},
     "gave up": {P: (R.NOT_ACTIVE, P), ACT: (A.GAVE_UP, ACT), ACK: (R.NOT_ACTIVE, ACK)},
+    "contacts found": {P: (R.NOT_ACTIVE, P), ACT: (R.NOT_EXHAUSTED, ACT), ACK: (R.NOT_ACTIVE, ACK)},
 }
 
 
@@ -162,7 +165,7 @@ def test_the_table_has_every_kind_of_event() -> None:
 
 
 def test_letters_are_one_to_an_arrow() -> None:
-    assert sorted(a.value for a in Arrow) == list("ABCDEFGHIJKLMNOPQRSTUV")
+    assert sorted(a.value for a in Arrow) == list("ABCDEFGHIJKLMNOPQRSTUVW")
 
 
 # --- each arrow
@@ -370,6 +373,13 @@ def test_arrow_u_gives_up_once() -> None:
     assert done.arrow == "U"
     assert (done.alert.exhausted_ms, done.alert.exhausted_reason) == (NOW, "no_answer")
     assert refused(done.alert, GaveUp("no_answer")) == Refusal.ALREADY
+
+
+def test_arrow_w_contacts_that_a_local_copy_did_not_know_revive_an_exhausted_escalation() -> None:
+    given_up = step(alert(), GaveUp("no_answer"))
+    done = transition(given_up, ContactsFound(), NOW + S)
+    assert done.arrow == "W"
+    assert (done.alert.round, done.alert.exhausted_ms) == (1 + MAX_LOOPS, None)
 
 
 @pytest.mark.parametrize("state", State)

@@ -252,7 +252,7 @@ def _attempt_rows(attempts: Sequence[Attempt], case: Case) -> list[tuple[Any, ..
     return [
         (
             a.attempt_id, a.channel.value, a.status.value, urgency(a, case.alert), a.due_ms, claim_ms(a),
-            a.provider, a.provider_id, json(a), host_of(a, contact_of(case.copy, a.contact_id)),
+            a.provider, a.provider_id, json(a), host_of(a, contact_of(case.copy, a)),
         )
         for a in latest
     ]  # fmt: skip

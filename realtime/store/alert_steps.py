@@ -115,8 +115,9 @@ async def import_case(
     presses: Sequence[Press],
     audit: Sequence[Audit],
     their_now_ms: int | None,
+    known: Circumstances | None = None,
 ) -> Alert:
-    """Bring in what a journal kept; see `PostgresLedger.import_case`."""
+    """Bring in what a journal kept; see `PostgresLedger.import_case`. ``known``: completes its snapshot."""
     theirs, case = case.alert, without_held(case)
     await connection.execute(SQL["lock_driver"], theirs.tenant, theirs.driver)
     await connection.execute(SQL["ensure_driver"], theirs.tenant, theirs.vendor, theirs.driver)
@@ -124,13 +125,13 @@ async def import_case(
     now_ms = held.now_ms if held is not None else await connection.fetchval(SQL["clock"])
     case = settled_into(case, now_ms, 0 if their_now_ms is None else their_now_ms - now_ms)
     before = None if held is None else held.case
-    changes = cases.merged(before, case, now_ms)
+    changes = cases.merged(before, case, now_ms, known)
     if held is not None and held.case.alert.state not in OPEN and changes.case.alert.state in OPEN:
         # What looked cancelled was not (a duress PIN); it goes into the alert that is open meanwhile, if any.
         open_id = await connection.fetchval(SQL["open_of"], theirs.tenant, theirs.driver, theirs.drill)
         held = held if open_id is None else await rows.hold(connection, open_id)
         before = None if held is None else held.case
-        changes = cases.merged(before, case, now_ms)
+        changes = cases.merged(before, case, now_ms, known)
     if before is None or is_change(before, changes):
         changes = await rows.keep(connection, before, changes, now_ms)
     alert = changes.case.alert
@@ -253,7 +254,7 @@ def _number_of(job: Job) -> tuple[str, str] | None:
 def _job(row: asyncpg.Record, by: str, lease_ms: int) -> Job:
     attempt, copy = rows.attempt_of(row), rows.copy_of(row)
     attempt = structs.replace(attempt, lease_by=by, lease_until_ms=row["now_ms"] + lease_ms)
-    return Job(attempt, rows.alert_of(row), contact_of(copy, attempt.contact_id), copy)
+    return Job(attempt, rows.alert_of(row), contact_of(copy, attempt), copy)
 
 
 async def _home(connection: asyncpg.Connection, case: Case, presses: Sequence[Press]) -> Held | None:

@@ -4,6 +4,7 @@ Each step is one transaction: it locks the case, calls a pure function of `alert
 The clock is Postgres' own, so a process whose clock is wrong neither hurries nor holds back an alert.
 """
 
+import asyncio
 import contextlib
 import logging
 import random
@@ -34,6 +35,12 @@ from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
 
+ReadCircumstances = Callable[[str, str, str], Awaitable[Circumstances]]
+"""Reads what Postgres knows of a driver, given tenant, vendor and driver. Raises Refused(unavailable)."""
+
+ROWS_S: Final = 2.0
+"""How long an import may wait for the contacts of its driver; without them it is completed later."""
+ROWS_PAUSE_S: Final = 5.0
 EARLY_KEPT_MS: Final = 86_400_000
 """How long a provider's word of a send that nobody has recorded is kept."""
 
@@ -48,15 +55,27 @@ class Rejected(Away):
 
 
 class PostgresLedger:
-    """The ledger while Postgres is up. Everything raises Away when it is not; see `alerts.ports.Ledger`."""
+    """The ledger while Postgres is up. Everything raises Away when it is not; see `alerts.ports.Ledger`.
+
+    ``circumstances_of``: completes alerts that were raised from a local copy; None: they stay as they are.
+    """
 
     def __init__(
-        self, db: Database, jitter: Jitter = random.random, faults: DeliveryFaults | None = None
+        self,
+        db: Database,
+        jitter: Jitter = random.random,
+        faults: DeliveryFaults | None = None,
+        *,
+        circumstances_of: ReadCircumstances | None = None,
+        rows_s: float = ROWS_S,
     ) -> None:
         self._db: Final = db
         self._jitter: Final = jitter
         self.faults: Final = faults or DeliveryFaults()
         """What cannot be escalated or sent from here although Postgres answers."""
+        self._circumstances_of: Final = circumstances_of
+        self._rows_s: Final = rows_s
+        self._rows_after_s = float("-inf")
         self._turns: Final = Turns()
         self._idle: Final = _Idle()
         self._down: frozenset[Channel] = frozenset()
@@ -114,11 +133,49 @@ class PostgresLedger:
         into the driver's open one; as it stands now. Is idempotent.
 
         ``presses``: all that went into it. ``their_now_ms``: the journal's clock now; when it is far from
-        ours all its times are moved by the difference.
+        ours all its times are moved by the difference. A case with the snapshot of a local copy is completed.
         """
+        known = await self.circumstances_for(case)
         return await self._step(
-            lambda connection: steps.import_case(connection, case, presses, audit, their_now_ms)
+            lambda connection: steps.import_case(connection, case, presses, audit, their_now_ms, known)
         )
+
+    async def complete(self, case: Case) -> Alert | None:
+        """Complete an alert that has the snapshot of a local copy from the contacts and policies that are
+        here; as it stands then. None: it is complete, changed by another at this moment, or nothing can be
+        read.
+        """
+        known = await self.circumstances_for(case)
+        if known is None:
+            return None
+
+        async def step(connection: asyncpg.Connection) -> Alert | None:
+            held = await rows.hold(connection, case.alert.alert_id, wait=False)
+            if held is None or held.case.copy.is_complete:
+                return None
+            changes = cases.completed(held.case, known, held.now_ms, self._down)
+            changes = await rows.keep(connection, held.case, changes, held.now_ms)
+            return changes.case.alert
+
+        return await self._step(step)
+
+    async def circumstances_for(self, case: Case) -> Circumstances | None:
+        """What is known here of the driver of ``case``, if that has to be completed and can be read.
+
+        Never raises, and takes ``rows_s`` at most. Once it took so long it is not tried for `ROWS_PAUSE_S`:
+        a thousand imports do not wait for a table that is locked.
+        """
+        if case.copy.is_complete or self._circumstances_of is None or time.monotonic() < self._rows_after_s:
+            return None
+        alert = case.alert
+        try:
+            async with asyncio.timeout(self._rows_s):
+                return await self._circumstances_of(alert.tenant, alert.vendor, alert.driver)
+        except Exception as error:  # whatever it is, the alert itself can be stored
+            _log.warning("the contacts of an alert cannot be read: %s", type(error).__name__)
+            if isinstance(error, TimeoutError):
+                self._rows_after_s = time.monotonic() + ROWS_PAUSE_S
+            return None
 
     async def known(self, some: Sequence[tuple[Case, Sequence[Audit]]]) -> set[UUID]:
         """Of those cases and histories the alerts of which everything is here. Locks and writes nothing."""

@@ -47,6 +47,8 @@ class BeatDetail(Struct, frozen=True):
 
     journal: JournalBeat = JournalBeat()
     store_faults: StoreFaultBeat = StoreFaultBeat()
+    copy_age_ms: int | None = None
+    """Since when its local copy of contacts was not read, in ms; None: it did not say."""
 
 
 class Beat(Struct, frozen=True):
@@ -123,6 +125,14 @@ async def end_beat(db: Database, process: str) -> None:
     """``process`` stops because it was told to: its silence means nothing. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         await connection.execute(_SQL["end_beat"], process)
+
+
+async def beats(db: Database) -> tuple[int, tuple[Beat, ...]]:
+    """The time by Postgres' clock, and the last beat of each process. Raises Refused(unavailable)."""
+    async with db.writer() as connection:  # of no tenant
+        now_ms = await connection.fetchval(_SQL["clock"])
+        found = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
+    return now_ms, tuple(beat_of(row) for row in found)
 
 
 def beat_of(row: asyncpg.Record) -> Beat:

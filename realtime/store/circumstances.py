@@ -5,19 +5,23 @@ does from its copy while Postgres is away is what it would have done with it.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from alerts.alert import Kind
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
 from realtime.settings import Settings
+from realtime.store.changes import parts_of, scope_of
 from realtime.store.database import Database
 from realtime.store.queries import load
+
+T = TypeVar("T")
 
 DEVICE_SEEN_MS: Final = 90 * 86_400_000
 """A device that its app has not shown for this long is told nothing any more."""
@@ -57,6 +61,15 @@ class Known(Struct, frozen=True):
     safety: dict[str, Safety]
     dispatchers: dict[str, list[str]]
     """Push tokens of the dispatchers of a tenant or a vendor."""
+
+    def with_scopes(self, read: "Known", scopes: Collection[str]) -> "Known":
+        """This, with what was ``read`` of ``scopes`` in the place of what it has of them."""
+        return Known(
+            _renewed(self.contacts, read.contacts, scopes),
+            _renewed(self.policies, read.policies, scopes),
+            _renewed(self.safety, read.safety, scopes),
+            _renewed(self.dispatchers, read.dispatchers, scopes),
+        )
 
     def of(self, tenant: str, vendor: str, driver: str, operator: Contact | None = None) -> Circumstances:
         """The circumstances of one driver; a driver nobody knows has those of their vendor and tenant.
@@ -151,6 +164,29 @@ async def all_circumstances(db: Database) -> Known:
     return _known(contacts, policies, drivers, devices)
 
 
+async def scopes_circumstances(db: Database, scopes: Collection[str]) -> Known:
+    """The same of these scopes alone, for a local copy that is to be renewed there. Raises
+    Refused(unavailable).
+    """
+    parts = [part for scope in scopes if (part := parts_of(scope)) is not None]
+    drivers = _columns([(p.tenant, p.driver) for p in parts if p.driver is not None])
+    vendors = _columns([(p.tenant, p.vendor) for p in parts if p.vendor is not None])
+    tenants = [p.tenant for p in parts if p.vendor is None and p.driver is None]
+    async with db.writer() as connection:  # across tenants
+        scoped = (*drivers, *vendors, tenants)
+        contacts = await connection.fetch(_query("contacts", "of_scopes"), *scoped)
+        policies = await connection.fetch(_query("policies", "of_scopes"), *scoped)
+        safety = await connection.fetch(_query("drivers", "of_drivers"), *drivers)
+        subjects = {(row["tenant_id"], row["subject"]) for row in contacts if row["subject"] is not None}
+        devices = await connection.fetch(
+            _query("devices", "of_subjects"), DEVICE_SEEN_MS, *_columns(sorted(subjects)), *vendors, tenants
+        )
+    known = _known(contacts, policies, safety, devices)
+    wanted = set(scopes)
+    mine = {scope: tokens for scope, tokens in known.dispatchers.items() if scope in wanted}
+    return replace(known, dispatchers=mine)
+
+
 def operator_of(settings: Settings, tenant: str) -> Contact | None:
     """The contact ``operator`` of ``tenant``: its emergency number, the operator's webhook."""
     numbers = dict(pair.split("=", 1) for pair in settings.emergency_numbers if "=" in pair)
@@ -160,11 +196,19 @@ def operator_of(settings: Settings, tenant: str) -> Contact | None:
     return Contact(OPERATOR, "Operator", phone=phone, webhook_url=settings.operator_webhook_url or None)
 
 
-def scope_of(tenant: str, vendor: str | None, driver: str | None) -> str:
-    """A key of `Known`; identifiers hold no slash."""
-    if driver is not None:
-        return f"{tenant}/d/{driver}"
-    return tenant if vendor is None else f"{tenant}/v/{vendor}"
+def _renewed(ours: dict[str, T], read: dict[str, T], scopes: Collection[str]) -> dict[str, T]:
+    if not any(scope in ours or scope in read for scope in scopes):
+        return ours
+    renewed = dict(ours)
+    for scope in scopes:
+        renewed.pop(scope, None)
+        if scope in read:
+            renewed[scope] = read[scope]
+    return renewed
+
+
+def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def _query(name: str, scope: str) -> str:

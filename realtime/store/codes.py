@@ -19,6 +19,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from realtime.protocol import Code, Refused
+from realtime.store import changes
 from realtime.store.database import Database
 from realtime.store.queries import load
 
@@ -126,6 +127,8 @@ async def try_(db: Database, tenant: str, contact_id: UUID, channel: CodeChannel
         if status == "UPDATE 0":
             return Verdict.NONE
         await connection.execute(_SQL["opted_in"], tenant, row["address"])
+        scopes = await changes.of_address(connection, row["address"], tenant)
+    db.changes.note(scopes)
     return Verdict.RIGHT
 
 

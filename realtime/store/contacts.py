@@ -12,7 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.protocol import Code, Refused
-from realtime.store.circumstances import Known, all_circumstances, circumstances, operator_of, scope_of
+from realtime.store import changes
+from realtime.store.changes import scope_of
+from realtime.store.circumstances import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 from realtime.store.queries import load
 
@@ -100,6 +102,7 @@ async def create(db: Database, tenant: str, scope: Scope, draft: Draft, created_
         )
         found = await _get(connection, tenant, contact_id)
     assert found is not None
+    db.changes.note([scope_of(tenant, *scope.stored)])
     return found
 
 
@@ -149,10 +152,8 @@ async def reaching(db: Database, tenant: str, vendor: str | None, driver: str | 
     return [_contact(row) for row in rows]
 
 
-async def change(
-    db: Database, tenant: str, contact_id: UUID, changes: Mapping[str, object]
-) -> Contact | None:
-    """The contact with ``changes`` (fields of `Draft`); an address that changes loses its verification.
+async def change(db: Database, tenant: str, contact_id: UUID, fields: Mapping[str, object]) -> Contact | None:
+    """The contact with new ``fields`` of `Draft`; an address that changes loses its verification.
 
     None when there is none. Raises Refused(unavailable).
     """
@@ -161,9 +162,11 @@ async def change(
         found = await _get(connection, tenant, contact_id)
         if found is None:
             return None
-        draft = replace(found.draft, **changes)
+        draft = replace(found.draft, **fields)
         await connection.execute(_SQL["update"], tenant, contact_id, *_columns(draft))
-        return await _get(connection, tenant, contact_id)
+        changed = await _get(connection, tenant, contact_id)
+    db.changes.note([scope_of(tenant, *found.scope.stored)])
+    return changed
 
 
 async def delete(db: Database, tenant: str, contact_id: UUID) -> bool:
@@ -172,8 +175,11 @@ async def delete(db: Database, tenant: str, contact_id: UUID) -> bool:
     Raises Refused(unavailable).
     """
     async with db.writer() as connection:
-        status: str = await connection.execute(_SQL["delete"], tenant, contact_id)
-    return status != "DELETE 0"
+        row = await connection.fetchrow(_SQL["delete"], tenant, contact_id)
+    if row is None:
+        return False
+    db.changes.note([scope_of(tenant, row["vendor_id"], row["driver_id"])])
+    return True
 
 
 async def opt_out(db: Database, address: str) -> int:
@@ -184,6 +190,8 @@ async def opt_out(db: Database, address: str) -> int:
     """
     async with db.writer() as connection:  # across tenants: the number does not say which one it means
         status: str = await connection.execute(_SQL["opt_out"], address)
+        scopes = await changes.of_address(connection, address)
+    db.changes.note(scopes)
     return int(status.rsplit(" ", 1)[1])
 
 
@@ -191,6 +199,8 @@ async def opt_in(db: Database, address: str) -> int:
     """``address`` sent START: how many tenants may tell it again. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         status: str = await connection.execute(_SQL["opt_in"], address)
+        scopes = await changes.of_address(connection, address)
+    db.changes.note(scopes)
     return int(status.rsplit(" ", 1)[1])
 
 

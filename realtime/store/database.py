@@ -11,6 +11,7 @@ import asyncpg
 from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
+from realtime.store.changes import ScopeChanges
 from realtime.store.pools import Lane, PoolBusy, close_pool, make_pool, transaction
 from realtime.store.queries import load
 from realtime.store.replica import Replica, begin_reader
@@ -48,6 +49,8 @@ class Database:
         self._replica = replica
         self._slow_s = slow_s
         self.is_up = False
+        self.changes: Final = ScopeChanges()
+        """Of what is written through it."""
 
     @classmethod
     async def open(

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from realtime.store import changes
 from realtime.store.circumstances import DEVICE_SEEN_MS
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -52,12 +53,19 @@ async def register(
     """
     async with db.writer() as connection:
         await connection.execute(_SQL["lock_subject"], tenant, owner.subject)
+        before = await connection.fetchrow(_SQL["get"], tenant, push_token)
         vendors = None if owner.vendors is None else sorted(owner.vendors)
         await connection.execute(
             _SQL["register"], tenant, push_token, owner.subject, owner.role, vendors, owner.driver, owner.jti,
             platform, language,
         )  # fmt: skip
         await connection.execute(_SQL["forget_oldest"], tenant, owner.subject, push_token, PER_SUBJECT)
+        after = await connection.fetchrow(_SQL["get"], tenant, push_token)
+        # An app shows its device at each start: mostly it is as before.
+        scopes = (
+            set() if before == after else await changes.of_devices(connection, filter(None, (before, after)))
+        )
+    db.changes.note(scopes)
     return device_id_of(push_token)
 
 
@@ -74,8 +82,10 @@ async def of_subject(db: Database, tenant: str, subject: str) -> list[Device]:
 async def delete(db: Database, tenant: str, subject: str, device_id: str) -> bool:
     """Forget one of ``subject``'s devices; False when it has none of that id. Raises Refused(unavailable)."""
     async with db.writer() as connection:
-        status: str = await connection.execute(_SQL["delete"], tenant, subject, device_id)
-    return status != "DELETE 0"
+        gone = await connection.fetch(_SQL["delete"], tenant, subject, device_id)
+        scopes = await changes.of_devices(connection, gone)
+    db.changes.note(scopes)
+    return bool(gone)
 
 
 async def prune(db: Database, push_token: str) -> int:
@@ -83,8 +93,10 @@ async def prune(db: Database, push_token: str) -> int:
     Refused(unavailable).
     """
     async with db.writer() as connection:
-        status: str = await connection.execute(_SQL["prune"], push_token)
-    return int(status.rsplit(" ", 1)[1])
+        gone = await connection.fetch(_SQL["prune"], push_token)
+        scopes = await changes.of_devices(connection, gone)
+    db.changes.note(scopes)
+    return len(gone)
 
 
 async def forget_unseen(db: Database) -> int:

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from realtime.store.changes import scope_of
 from realtime.store.database import Database
 from realtime.store.queries import load
 
@@ -125,7 +126,8 @@ async def erase(db: Database, driver: str, erasure: Erasure) -> None:
     for _ in range(PASSES):
         tables = [table for table in tables if not await _deleted(db, table, driver, erasure)]
         if not tables:
-            return
+            break
+    db.changes.note([scope_of(erasure.tenant, None, driver)])
 
 
 async def _deleted(db: Database, table: tuple[str, Sequence[str]], driver: str, erasure: Erasure) -> bool:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from alerts.alert import Kind
 from alerts.policy import Policy
+from realtime.store.changes import scope_of
 from realtime.store.contacts import Scope
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -30,6 +31,7 @@ async def put(db: Database, tenant: str, scope: Scope, kind: Kind, policy: Polic
     text = msgspec.json.encode(policy).decode()
     async with db.writer() as connection:
         updated_ms = await connection.fetchval(_SQL["put"], tenant, *scope.stored, kind.value, text, by)
+    db.changes.note([scope_of(tenant, *scope.stored)])
     return SetPolicy(policy, updated_ms, by)
 
 
@@ -52,4 +54,5 @@ async def delete(db: Database, tenant: str, scope: Scope, kind: Kind) -> bool:
     """The next wider policy counts again; False when none was set. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         status: str = await connection.execute(_SQL["delete"], tenant, *scope.stored, kind.value)
+    db.changes.note([scope_of(tenant, *scope.stored)])
     return status != "DELETE 0"

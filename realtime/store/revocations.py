@@ -6,12 +6,13 @@ SOS; then upkeep forgets it. An expiry that a caller claims decides nothing.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from realtime.protocol import Code, Refused
+from realtime.store import changes
 from realtime.store.database import Database
 from realtime.store.queries import load
 
@@ -37,6 +38,19 @@ async def revoke(db: Database, tenant: str, jti: str, verified_expiry_ms: int | 
     expires_ms = FOR_EVER_MS if verified_expiry_ms is None else verified_expiry_ms
     async with db.writer() as connection:
         await connection.execute(_SQL["revoke"], tenant, jti, expires_ms, verified_expiry_ms is not None)
+    db.changes.note(await _scopes_of(db, tenant, jti))
+
+
+async def _scopes_of(db: Database, tenant: str, jti: str) -> Collection[str]:
+    """The scopes of the devices that are sent no push any more. What cannot be read is everything: the
+    revocation itself is committed.
+    """
+    try:
+        async with db.reader(tenant) as connection:
+            devices = await connection.fetch(_SQL["devices_of"], tenant, jti)
+            return await changes.of_devices(connection, devices)
+    except Exception:
+        return (changes.EVERYTHING,)
 
 
 async def is_revoked(db: Database, tenant: str, jti: str) -> bool:

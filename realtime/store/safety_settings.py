@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 from alerts.policy import Pins
 from realtime.protocol import Code, Refused
+from realtime.store.changes import scope_of
 from realtime.store.circumstances import Safety
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -41,18 +42,21 @@ async def set_profile(db: Database, tenant: str, driver: str, given: Profile) ->
     """Set name and number; the driver must be known. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         await connection.execute(_SQL["set_profile"], tenant, driver, given.name, given.phone)
+    db.changes.note([scope_of(tenant, None, driver)])
 
 
 async def describe(db: Database, tenant: str, driver: str, name: str, language: str) -> None:
     """Set name and language; the driver must be known. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         await connection.execute(_SQL["describe"], tenant, driver, name, language)
+    db.changes.note([scope_of(tenant, None, driver)])
 
 
 async def set_pins(db: Database, tenant: str, driver: str, pins: Pins) -> None:
     """Set both PINs' hashes; the driver must be known. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         await connection.execute(_SQL["set_pins"], tenant, driver, pins.cancel, pins.duress)
+    db.changes.note([scope_of(tenant, None, driver)])
 
 
 async def take_try(db: Database, tenant: str, driver: str) -> None:

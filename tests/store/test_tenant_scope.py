@@ -39,6 +39,7 @@ TOKEN: Final = "a push token that its provider no longer knows is good in no ten
 LINK: Final = "a link names no tenant: it is found by its id, and opens by its secret"
 ONE_OF_TWO: Final = "a share is to a journey or to an alert, never to both (shares_of_one)"
 TIMER_ID: Final = "by a timer's id, a hash of tenant, driver and the app's id"
+COPIED: Final = "the scopes that were announced: each row goes into the copy of its own scope"
 SUBJECT: Final = "devices are a subject's; a device of a dispatcher has no driver"
 
 EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
@@ -99,6 +100,8 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("circumstances.devices of_everybody", "devices", "unrestricted"): ALL,
     ("circumstances.devices of_tenants", "devices", "unjoined by driver_id"): SUBJECT,
     ("circumstances.devices of_tenant", "devices", "unjoined by driver_id"): SUBJECT,
+    ("changes.of_address", "contacts", "unrestricted"): ADDRESS,
+    ("circumstances.devices of_subjects", "devices", "unjoined by driver_id"): COPIED,
     ("codes.spent", "code_sends", "unrestricted"): ADDRESS,
     ("codes.prune", "code_sends", "unrestricted"): ALL,
     ("codes.prune", "contact_codes", "unrestricted"): ALL,
@@ -141,6 +144,7 @@ FRAGMENTS: Final = frozenset(
         "contacts.columns",
         *(f"circumstances.rows_{name}" for name in ("of_everybody", "of_scope", "of_many")),
         *(f"circumstances.of_{name}" for name in ("everybody", "driver", "drivers", "tenant", "tenants")),
+        *(f"circumstances.{name}" for name in ("rows_of_scopes", "of_subjects")),
     }
 )
 """Parts of statements: they are read in the statements that they are put into."""
@@ -170,10 +174,10 @@ def _statements() -> Iterator[tuple[str, str]]:
             for rendered in renderings(sql):
                 yield full, rendered
     for query, scopes in {
-        "contacts": ("of_scope", "of_many", "of_everybody"),
-        "policies": ("of_scope", "of_many", "of_everybody"),
+        "contacts": ("of_scope", "of_many", "of_scopes", "of_everybody"),
+        "policies": ("of_scope", "of_many", "of_scopes", "of_everybody"),
         "drivers": ("of_driver", "of_drivers", "of_everybody"),
-        "devices": ("of_tenant", "of_tenants", "of_everybody"),
+        "devices": ("of_tenant", "of_tenants", "of_subjects", "of_everybody"),
     }.items():
         for scope in scopes:
             yield f"circumstances.{query} {scope}", circumstances._query(query, scope)

@@ -51,3 +51,6 @@ SET role = excluded.role, beat_ms = excluded.beat_ms, detail = excluded.detail
 
 -- name: end_beat
 DELETE FROM worker_beats WHERE process = $1
+
+-- name: clock
+SELECT now_ms()

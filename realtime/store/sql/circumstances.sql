@@ -1,5 +1,5 @@
--- Each of these is read for one driver, for many, or for everybody: {rows} is the table or one of the selections at the
--- end, {scope} one of the conditions there.
+-- Each of these is read for one driver, for many, for some scopes, or for everybody: {rows} is the table or one of
+-- the selections at the end, {scope} one of the conditions there.
 
 -- name: contacts
 -- Only addresses that count: verified, not opted out. Contacts without any are left out by the reader.
@@ -75,6 +75,22 @@ tenant_id = $2 AND push_token IN (
     JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id IS NULL
 )
 
+-- name: rows_of_scopes
+-- Drivers ($1, $2), vendors ($3, $4) and tenants ($5) themselves, without what is wider or narrower.
+(
+    SELECT t.*
+    FROM unnest($1::text[], $2::text[]) AS w (tenant_id, driver_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id = w.driver_id
+    UNION ALL
+    SELECT t.*
+    FROM unnest($3::text[], $4::text[]) AS w (tenant_id, vendor_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id = w.vendor_id
+    UNION ALL
+    SELECT t.*
+    FROM unnest($5::text[]) AS w (tenant_id)
+    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id IS NULL
+)
+
 -- name: of_drivers
 (tenant_id, driver_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 
@@ -88,4 +104,19 @@ tenant_id = $2 AND push_token IN (
     FROM devices x JOIN (SELECT DISTINCT * FROM unnest($4::text[], $5::text[])) AS w (tenant_id, vendor_id)
         USING (tenant_id)
     WHERE x.role <> 'driver' AND (x.vendor_ids IS NULL OR w.vendor_id = ANY (x.vendor_ids))
+)
+
+-- name: of_subjects
+-- Of subjects ($2, $3); of the dispatchers of vendors ($4, $5) and of all vendors of tenants ($6).
+(tenant_id, push_token) IN (
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN unnest($2::text[], $3::text[]) AS w (tenant_id, subject) USING (tenant_id, subject)
+    UNION ALL
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN unnest($4::text[], $5::text[]) AS w (tenant_id, vendor_id) USING (tenant_id)
+    WHERE x.role <> 'driver' AND w.vendor_id = ANY (x.vendor_ids)
+    UNION ALL
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN unnest($6::text[]) AS w (tenant_id) USING (tenant_id)
+    WHERE x.role <> 'driver' AND x.vendor_ids IS NULL
 )

@@ -51,7 +51,7 @@ WHERE tenant_id = $1 AND contact_id = $2
 SELECT FROM contacts WHERE tenant_id = $1 AND contact_id = $2 FOR UPDATE
 
 -- name: delete
-DELETE FROM contacts WHERE tenant_id = $1 AND contact_id = $2
+DELETE FROM contacts WHERE tenant_id = $1 AND contact_id = $2 RETURNING vendor_id, driver_id
 
 -- name: opt_out
 -- In every tenant that has, or that ever sent a code to, this address.

@@ -2,7 +2,11 @@
 -- Open alerts are few; which of their contacts has the number is in the copy that each took along. Of all tenants.
 SELECT al.alert_id, a.attempt_id, a.attempt ->> 'contact_id' AS contact_id
 FROM alerts al
-CROSS JOIN LATERAL json_array_elements(al.policy_copy -> 'contacts') AS contact
+CROSS JOIN LATERAL (
+    SELECT json_array_elements(al.policy_copy -> 'contacts')
+    UNION ALL
+    SELECT json_array_elements(al.policy_copy -> 'former')
+) AS known (contact)
 JOIN alert_attempts a ON a.tenant_id = al.tenant_id AND a.alert_id = al.alert_id
                      AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
 WHERE al.closed_ms IS NULL

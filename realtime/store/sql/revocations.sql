@@ -25,3 +25,6 @@ LIMIT $4
 
 -- name: is_revoked
 SELECT EXISTS (SELECT FROM revoked_tokens WHERE tenant_id = $1 AND jti = $2)
+
+-- name: devices_of
+SELECT tenant_id, subject, role, vendor_ids FROM devices WHERE tenant_id = $1 AND jti = $2

@@ -1,0 +1,7 @@
+-- name: of_address
+SELECT DISTINCT tenant_id, vendor_id, driver_id FROM contacts
+WHERE (phone = $1 OR email = $1) AND ($2::text IS NULL OR tenant_id = $2)
+LIMIT $3
+
+-- name: of_subject
+SELECT DISTINCT vendor_id, driver_id FROM contacts WHERE tenant_id = $1 AND subject = $2 LIMIT $3

@@ -32,9 +32,9 @@ class LivePicture:
         on_stalled: Callable[[EngineSocket], None],
         now_ms: Callable[[], int],
     ) -> None:
-        state = LiveState(client, settings.redis_timeout_s)
+        self.state: Final = LiveState(client, settings.redis_timeout_s)
         self.bus: Final = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
-        self.origin: Final = LiveOrigin(db, state, lambda channel: self.publisher.unsent(channel))
+        self.origin: Final = LiveOrigin(db, self.state, lambda channel: self.publisher.unsent(channel))
         self.hub: Final = Hub(
             self.bus,
             self.origin,
@@ -48,7 +48,7 @@ class LivePicture:
             on_late=metrics.TICK_LATE.observe,
             now_ms=now_ms,
         )
-        self.publisher: Final = LivePublisher(self.hub, self.bus, state, now_ms)
+        self.publisher: Final = LivePublisher(self.hub, self.bus, self.state, now_ms)
         self.presence: Final = PresenceKeeper(
             self.publisher,
             client,

@@ -7,6 +7,7 @@ elsewhere see the gap in the running numbers, or their audit does, and Postgres 
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
@@ -33,6 +34,10 @@ log = logging.getLogger(__name__)
 LOG_OUTBOX_ITEMS: Final = 50_000
 AWAY_PAUSE_S: Final = 0.5
 FLUSH_S: Final = 0.02
+LATEST_REMEMBERED: Final = 50_000
+"""Drivers whose newest position is remembered; beyond it those silent for longest are forgotten."""
+LATEST_MS: Final = 3_600_000
+"""A position that is older is forgotten here, so that an erased driver's is; Redis may still have it."""
 _Outbox = dict[tuple[str, str], dict[str, Stored]]
 
 
@@ -46,12 +51,15 @@ class LivePublisher:
         state: LiveState,
         now_ms: Callable[[], int],
         flush_s: float = FLUSH_S,
+        max_latest: int = LATEST_REMEMBERED,
     ) -> None:
         self._now_ms = now_ms
         self._hub = hub
         self._bus = bus
         self._state = state
         self._flush_s = flush_s
+        self._max_latest: Final = max_latest
+        self._latest: OrderedDict[tuple[str, str], Item] = OrderedDict()
         self._conflated: _Outbox = {}
         self._sending: _Outbox = {}
         self._logs: dict[str, list[tuple[str, Item]]] = {}
@@ -77,6 +85,26 @@ class LivePublisher:
         if self._hub is not None:
             self._hub.publish(channel, kind, [item], now_ms)
         _keep_newer(self._conflated, channel, kind, Stored(item, origin))
+        if kind == POSITIONS:
+            self._remember(channel, item, now_ms)
+
+    def latest_of(self, tenant: str, vendor: str, driver: str) -> Item | None:
+        """The newest position of a driver that this process took, whether Redis has it or not."""
+        return self._latest.get((vendor_channel(tenant, vendor), driver))
+
+    def _remember(self, channel: str, item: Item, now_ms: int) -> None:
+        latest, key = self._latest, (channel, item.key)
+        known = latest.get(key)
+        if known is not None and known.order >= item.order:
+            return
+        latest[key] = item
+        latest.move_to_end(key)
+        oldest = next(iter(latest.values()))
+        while len(latest) > self._max_latest or now_ms - oldest.order > LATEST_MS:
+            latest.popitem(last=False)
+            if not latest:
+                return
+            oldest = next(iter(latest.values()))
 
     def unsent(self, channel: str) -> list[tuple[str, list[Item]]]:
         """(kind, items) of ``channel`` that Redis may not have yet.

@@ -32,6 +32,7 @@ from realtime.safety.earlier import Earlier
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
 from realtime.safety.reach import Reach
+from realtime.safety.whereabouts import LastSeen
 from realtime.store import alert_reads, identity
 from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger, Rejected
@@ -91,6 +92,7 @@ class SafeIntake:
         is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
         press_db: Database | None = None,
         press_ledger: PostgresLedger | None = None,
+        last_seen: LastSeen | None = None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -107,6 +109,7 @@ class SafeIntake:
         self._earlier: Final = earlier
         self._times: Final = times
         self._is_import_rejected: Final = is_import_rejected
+        self._last_seen: Final = last_seen
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
@@ -162,7 +165,7 @@ class SafeIntake:
             None,
             lambda: circumstances(self._press_db, tenant, press.vendor, driver, self._operator_of(tenant)),
         ) or self._directory.of(tenant, press.vendor, driver)
-        press = await whereabouts.located(self._press_db, press, self._times.locate_s)
+        press = await self._located(await whereabouts.located(self._press_db, press, self._times.locate_s))
         taken = await self._press_ledger.press(press, known)
         try:
             self._earlier.committed(press, known, taken)
@@ -180,6 +183,7 @@ class SafeIntake:
             await self._earlier.adopt(press)
         except Away:
             log.error("the journal failed the replica of an open alert: the press may open another one")
+        press = await self._located(press)
         known = self._directory.of(press.tenant, press.vendor, press.driver)
         try:
             taken = await self._local.press(press, known, acting=False)
@@ -193,6 +197,10 @@ class SafeIntake:
             shared, _ = await asyncio.gather(self._share(alert_id), self._act(alert_id))
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
+
+    async def _located(self, press: Press) -> Press:
+        """``press`` with the live position of its driver, where it has none."""
+        return press if self._last_seen is None else await self._last_seen.located(press)
 
     async def _act(self, alert_id: UUID) -> None:
         """Escalate and deliver an alert of the journal here, unless another process does."""

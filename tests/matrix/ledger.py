@@ -34,6 +34,8 @@ class Sos:
     answers: Counter[str] = field(default_factory=Counter)
     is_stored: bool = False
     """Whether Postgres had it in the end."""
+    contact: str | None = None
+    """The number of whom alone a message reaches; None: of anybody."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,14 @@ def _row(
     name: str, kind: str, presses: list[Sos], by_alert: Mapping[str, list[Message]], exhausted: frozenset[str]
 ) -> Row:
     told = {one.sos_id: [m for alert in one.alert_ids for m in by_alert.get(alert, [])] for one in presses}
-    reached = [one for one in presses if told[one.sos_id]]
-    given_up = [one for one in presses if not told[one.sos_id] and one.alert_ids & exhausted]
+    reached = [one for one in presses if _first_s(one, told[one.sos_id]) is not None]
+    given_up = [
+        one for one in presses if not told[one.sos_id] and one.contact is None and one.alert_ids & exhausted
+    ]
     doubled = sum(
         count - 1 for found in told.values() for count in Counter((m.channel, m.to) for m in found).values()
     )
-    first = sorted(min(m.at_s for m in told[one.sos_id]) - one.pressed_s for one in reached)
+    first = sorted((_first_s(one, told[one.sos_id]) or 0.0) - one.pressed_s for one in reached)
     return Row(
         scenario=name,
         kind=kind,
@@ -102,6 +106,11 @@ def _row(
         unstored=sum(not one.is_stored for one in presses),
         first_message_s=(first[len(first) // 2], first[-1]) if first else (0.0, 0.0),
     )
+
+
+def _first_s(sos: Sos, messages: Iterable[Message]) -> float | None:
+    """When the first message that reaches somebody was taken."""
+    return min((m.at_s for m in messages if sos.contact in (None, m.to)), default=None)
 
 
 HEAD = (

@@ -25,7 +25,11 @@ async def played(
     rng = random.Random(seed)
     counts = shares(scenarios, sos)
     rows = []
-    async with opened_world(folder, sum(counts), rng) as world:
+    bare = frozenset[int]()
+    for number, (scenario, count) in enumerate(zip(scenarios, counts, strict=True)):
+        if not scenario.has_contacts:
+            bare |= set(range(sum(counts[:number]), sum(counts[:number]) + count))
+    async with opened_world(folder, sum(counts), rng, bare) as world:
         for scenario, count in zip(scenarios, counts, strict=True):
             presses: list[Sos] = [world.new_press(scenario.name, scenario.kind) for _ in range(count)]
             await scenario.play(world, presses)

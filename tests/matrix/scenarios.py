@@ -21,6 +21,9 @@ from tests.matrix.world import World
 HOUR_S: Final = 3600
 LOOKED_S: Final = 3.0
 """Within it every process has read what is open."""
+MADE_S: Final = 1.0
+SLOW_S: Final = 2.0
+DOWN_S: Final = 5.0
 FROZEN_S: Final = 60.0
 """Twice a lease: what the frozen worker held was taken over long before it wakes."""
 
@@ -37,6 +40,8 @@ class Scenario:
     share: float = 1.0
     needs_small_disk: bool = False
     """Whether it fills the disk: it is played where the system has a small one of its own."""
+    has_contacts: bool = True
+    """Whether its drivers have contacts from the beginning."""
 
 
 async def calm(world: World, presses: Sequence[Sos]) -> None:
@@ -81,6 +86,26 @@ async def postgres_down_before(world: World, presses: Sequence[Sos]) -> None:
     await world.press_all(presses)
     await world.until_reached(presses)
     await world.cluster.postgres.start()
+
+
+async def contact_made_before_postgres_is_slow(world: World, presses: Sequence[Sos]) -> None:
+    """Contacts are made a second before the presses, and Postgres then does not answer for 2 s."""
+    await world.put_contacts(presses)
+    await asyncio.sleep(MADE_S)
+    async with world.postgres_slow(SLOW_S):
+        await world.press_all(presses)
+    await world.until_reached(presses)
+
+
+async def contact_made_before_postgres_is_down(world: World, presses: Sequence[Sos]) -> None:
+    """Contacts are made a second before the presses, and Postgres is down for 5 s meanwhile."""
+    await world.put_contacts(presses)
+    await asyncio.sleep(MADE_S)
+    await world.cluster.postgres.stop()
+    await world.press_all(presses)
+    await asyncio.sleep(DOWN_S)
+    await world.cluster.postgres.start()
+    await world.until_reached(presses)
 
 
 async def postgres_down_during(world: World, presses: Sequence[Sos]) -> None:
@@ -231,6 +256,18 @@ MATRIX: Final = (
     Scenario("nothing is broken", "none", calm),
     Scenario("acceptor killed right after the ack", "killed", acceptor_killed),
     Scenario("Postgres down before", "none", postgres_down_before),
+    Scenario(
+        "contact made just before, Postgres slow",
+        "none",
+        contact_made_before_postgres_is_slow,
+        has_contacts=False,
+    ),
+    Scenario(
+        "contact made just before, Postgres down",
+        "none",
+        contact_made_before_postgres_is_down,
+        has_contacts=False,
+    ),
     Scenario("Postgres down during", "none", postgres_down_during),
     Scenario("Postgres down after", "none", postgres_down_after),
     Scenario("Postgres down for long, after", "none", postgres_down_for_long),

@@ -23,6 +23,15 @@ def test_no_message_is_a_loss_unless_it_was_reported() -> None:
     assert row.is_sound
 
 
+def test_of_a_contact_made_just_before_another_message_and_a_report_reach_nobody() -> None:
+    one = pressed("d1", "a1")
+    one.contact = "+1"
+    (row,) = account([one], [Message("sms", "+2", "a1", 11.0)], frozenset({"a1"}))
+    assert (row.reached, row.exhausted, row.lost) == (0, 0, 1)
+    (row,) = account([one], [Message("sms", "+2", "a1", 11.0), Message("sms", "+1", "a1", 13.0)], frozenset())
+    assert (row.reached, row.lost, row.first_message_s) == (1, 0, (3.0, 3.0))
+
+
 def test_the_same_channel_twice_is_a_double_and_another_channel_is_not() -> None:
     messages = [
         Message("sms", "+1", "a1", 11),

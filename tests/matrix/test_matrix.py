@@ -12,6 +12,7 @@ from tests.matrix.scenarios import MATRIX
 SEED = 1
 SAMPLE = (
     "acceptor killed right after the ack",
+    "contact made just before, Postgres slow",
     "Redis emptied",
     "worker killed between send and record",
     "provider's replies are lost",
@@ -19,7 +20,7 @@ SAMPLE = (
 """Those that take seconds: the others wait for leases, or for engines to come back."""
 
 
-SAMPLED = 12
+SAMPLED = 15
 """Three a scenario: acceptors are killed by both ways, and each kill costs the start of a process."""
 
 

@@ -10,10 +10,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import aiohttp
+import asyncpg
 import msgspec
 
 from alerts.attempt import Channel
@@ -106,6 +107,37 @@ class World:
         size = -(-len(presses) // count)
         return [presses[at : at + size] for at in range(0, len(presses), size)]
 
+    # --- Postgres
+
+    async def put_contacts(self, presses: Sequence[Sos]) -> None:
+        """Give the drivers of ``presses`` their contact now. No process is told of it."""
+        look = await self.cluster.look()
+        try:
+            await _put_contacts(look, [sos.driver for sos in presses])
+        finally:
+            await look.close()
+        for sos in presses:
+            sos.contact = _phone(int(sos.driver[1:]))
+
+    @asynccontextmanager
+    async def postgres_slow(self, for_s: float) -> AsyncIterator[None]:
+        """For ``for_s`` from now on reads of contacts and writes of alerts wait; the block may end sooner."""
+        look = await self.cluster.look()
+        transaction = look.transaction()
+        await transaction.start()
+        await look.execute("LOCK TABLE alerts, contacts IN ACCESS EXCLUSIVE MODE")
+
+        async def release() -> None:
+            await asyncio.sleep(for_s)
+            await transaction.rollback()
+
+        releasing = asyncio.ensure_future(release())
+        try:
+            yield
+        finally:
+            await releasing
+            await look.close()
+
     # --- what became of them
 
     async def until_reached(self, presses: Sequence[Sos]) -> None:
@@ -181,6 +213,26 @@ class World:
         return sum(waiting) == 0
 
 
+async def _put_contacts(look: "asyncpg.Connection[Any]", names: Sequence[str]) -> None:
+    """A verified contact with a device for each of these drivers."""
+    await look.execute(
+        "INSERT INTO contacts (contact_id, tenant_id, driver_id, name, phone, email, subject,"
+        " phone_verified_ms, email_verified_ms, created_by)"
+        " SELECT gen_random_uuid(), $1, name, 'Ann of ' || name, phone, name || '@people.example',"
+        " 'contact-' || name, 1, 1, 'matrix' FROM unnest($2::text[], $3::text[]) as given (name, phone)",
+        TENANT,
+        names,
+        [_phone(int(name[1:])) for name in names],
+    )
+    await look.execute(
+        "INSERT INTO devices (tenant_id, push_token, subject, role, platform)"
+        " SELECT $1, 'push-' || name, 'contact-' || name, 'driver', 'android'"
+        " FROM unnest($2::text[]) name",
+        TENANT,
+        names,
+    )
+
+
 def driver_name(number: int) -> str:
     """Of the driver who presses as the ``number``th."""
     return f"d{number}"
@@ -190,8 +242,10 @@ def _phone(number: int) -> str:
     return f"+4477{number:08d}"
 
 
-async def seed(cluster: Cluster, count: int) -> None:
-    """Drivers with a verified contact each, and the policy, before any process has started."""
+async def seed(cluster: Cluster, count: int, bare: frozenset[int]) -> None:
+    """Drivers with a verified contact each, but for the ``bare``, and the policy, before any process has
+    started.
+    """
     look = await cluster.look()
     numbers = list(range(count))
     names = [driver_name(number) for number in numbers]
@@ -205,22 +259,7 @@ async def seed(cluster: Cluster, count: int) -> None:
             VENDOR,
             names,
         )
-        await look.execute(
-            "INSERT INTO contacts (contact_id, tenant_id, driver_id, name, phone, email, subject,"
-            " phone_verified_ms, email_verified_ms, created_by)"
-            " SELECT gen_random_uuid(), $1, name, 'Ann of ' || name, phone, name || '@people.example',"
-            " 'contact-' || name, 1, 1, 'matrix' FROM unnest($2::text[], $3::text[]) as given (name, phone)",
-            TENANT,
-            names,
-            [_phone(number) for number in numbers],
-        )
-        await look.execute(
-            "INSERT INTO devices (tenant_id, push_token, subject, role, platform)"
-            " SELECT $1, 'push-' || name, 'contact-' || name, 'driver', 'android'"
-            " FROM unnest($2::text[]) name",
-            TENANT,
-            names,
-        )
+        await _put_contacts(look, [driver_name(number) for number in numbers if number not in bare])
         await look.execute(
             "INSERT INTO alert_policies (tenant_id, kind, policy, updated_by) VALUES ($1, $2, $3, 'matrix')",
             TENANT,
@@ -232,12 +271,14 @@ async def seed(cluster: Cluster, count: int) -> None:
 
 
 @asynccontextmanager
-async def opened_world(folder: Path, count: int, rng: random.Random) -> AsyncIterator[World]:
-    """A world of ``count`` drivers."""
+async def opened_world(
+    folder: Path, count: int, rng: random.Random, bare: frozenset[int] = frozenset()
+) -> AsyncIterator[World]:
+    """A world of ``count`` drivers; those of the numbers ``bare`` have no contact yet."""
     async with Outside() as outside:
 
         async def prepare(cluster: Cluster) -> None:
-            await seed(cluster, count)
+            await seed(cluster, count, bare)
 
         async with Cluster(folder, knobs=outside.environ(), prepare=prepare) as cluster:
             outside.key = cluster.settings.alerts_key

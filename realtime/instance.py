@@ -26,10 +26,11 @@ from realtime.live.limiter import RedisLimiter
 from realtime.live.picture import LivePicture
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
-from realtime.safety import announcer
+from realtime.safety import announcer, scopenews
 from realtime.safety.engine import AlertEngine
 from realtime.safety.people import People
 from realtime.safety.standby import Disk
+from realtime.safety.whereabouts import LastSeen
 from realtime.sessions.book import SessionBook
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
@@ -150,10 +151,13 @@ class Instance:
             journey_max_ms=settings.journey_max_h * 3_600_000,
             now_ms=wall_clock_ms,
         )
+        last_seen = LastSeen(self.live.state, self.live.publisher.latest_of, wall_clock_ms)
         self.alerts = AlertEngine(
-            settings, db, alerts_db, client, disk, self.live.bus, wall_clock_ms, press_db
+            settings, db, alerts_db, client, disk, self.live.bus, wall_clock_ms, press_db, last_seen
         )
         self.live.hub.wire(announcer.CHANNEL, self.alerts.news.on_items)
+        scopes = self.alerts.scopes
+        self.live.hub.wire(scopenews.CHANNEL, scopes.on_items, scopes.on_doubt)
         self.people = People(
             settings, db, client, self.alerts.ways_out, wall_clock_ms, places=(self.alerts.standby.place,)
         )

@@ -183,6 +183,11 @@ WEBHOOK_HOSTS_DOWN: Final = gauge(
 UNRECORDED: Final = gauge(
     "wayguard_alert_unrecorded", "outcomes in memory alone, the ledger and the journal being away"
 )
+DIRECTORY_READS: Final = counters(
+    "wayguard_directory_reads_total",
+    "readings into the local copy because changes were announced: of their scopes, of everything, or failed",
+    kind=("scopes", "everything", "failed"),
+)
 DIRECTORY_AGE: Final = gauge(
     "wayguard_directory_age_seconds",
     "age of the local copy of contacts and policies that serves while Postgres is away",

@@ -36,14 +36,16 @@ from realtime.live.sweeper import PresenceSweeper
 from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
 from realtime.protocol import Refused
-from realtime.safety import announcer, deadlines
+from realtime.safety import announcer, deadlines, scopenews
 from realtime.safety.announcer import Announcer
 from realtime.safety.auditor import AUDIT_S
 from realtime.safety.deadlines import Deadlines
-from realtime.safety.listening import AlertListener
+from realtime.safety.listening import WorkerListener
 from realtime.safety.news import AlertNews
+from realtime.safety.scopenews import ScopeAnnouncer
 from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import online_in
+from realtime.safety.whereabouts import LastSeen
 from realtime.safety.work import Job, SafetyWork, boot_clock
 from realtime.settings import Settings
 from realtime.store import journeys, upkeep
@@ -90,7 +92,9 @@ class Worker:
         self._admission = Admission(db, Authenticator(settings))
         self._news = AlertNews(ChangedAlerts(db))
         self._announcer = Announcer(self._bus, wall_clock_ms, self._heard)
-        ledger = PostgresLedger(db, faults=delivery_faults)
+        self._scopes = ScopeAnnouncer(self._bus, wall_clock_ms, disk.directory.changed)
+        db.changes.listen(self._scopes.changed)
+        ledger = PostgresLedger(db, faults=delivery_faults, circumstances_of=disk.directory.read)
         self._work = SafetyWork(
             settings,
             db,
@@ -114,6 +118,7 @@ class Worker:
             by=self._work.process,
             clock=boot_clock,
             now_ms=wall_clock_ms,
+            last_seen=LastSeen(self._state, self._publisher.latest_of, wall_clock_ms),
             delivers=True,
             press_db=press_db,
         )
@@ -131,7 +136,7 @@ class Worker:
                 now_ms=wall_clock_ms,
             )
         self._tasks: list[asyncio.Task[None]] = []
-        self._subscribing: asyncio.Future[bool]
+        self._subscribing: asyncio.Future[list[bool]]
         self._draining = False
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
@@ -192,7 +197,12 @@ class Worker:
 
     def _start(self) -> None:
         self._publisher.start()
-        self._bus.start(AlertListener(self._taken))
+        self._bus.start(
+            WorkerListener(
+                {announcer.CHANNEL: self._taken, scopenews.CHANNEL: self._scopes.on_items},
+                {scopenews.CHANNEL: self._scopes.on_doubt},
+            )
+        )
         self._admission.start()
         self._news.start()
         self._work.start()
@@ -207,7 +217,8 @@ class Worker:
             *self._work.jobs,
         )
         self._tasks = [asyncio.ensure_future(_every(job)) for job in jobs]
-        self._subscribing = asyncio.ensure_future(self._bus.subscribe(announcer.CHANNEL, 0))
+        channels = (announcer.CHANNEL, scopenews.CHANNEL)
+        self._subscribing = asyncio.gather(*(self._bus.subscribe(channel, 0) for channel in channels))
 
     async def _stop(self) -> None:
         await end([*self._tasks, self._subscribing])
@@ -217,6 +228,7 @@ class Worker:
             self._standby.close,
             self._work.close,
             self._announcer.stop,
+            self._scopes.stop,
             self._news.stop,
             self._admission.stop,
             self._publisher.stop,

@@ -20,7 +20,7 @@ from alerts.alert import (
 )
 from alerts.answer import Answer, read_token
 from alerts.case import Case
-from alerts.policy import Contact
+from alerts.policy import Contact, everyone
 from alerts.ports import Applied
 from alerts.who import is_responding
 from alerts.words.facts import age, clock_time
@@ -160,10 +160,8 @@ def _no_link() -> Refused:
 
 def contact_of(answer: Answer, case: Case) -> Contact:
     """Whom the link was given to, as the alert took them along."""
-    for contact in case.copy.contacts:
-        if contact.contact_id == answer.contact_id:
-            return contact
-    return Contact(answer.contact_id, "" if _is_uuid(answer.contact_id) else answer.contact_id)
+    unknown = Contact(answer.contact_id, "" if _is_uuid(answer.contact_id) else answer.contact_id)
+    return everyone(case.copy).get(answer.contact_id, unknown)
 
 
 def _is_uuid(text: str) -> bool:

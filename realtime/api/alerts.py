@@ -7,7 +7,7 @@ from uuid import UUID
 from alerts.alert import Alert, Kind, Press
 from alerts.attempt import Attempt
 from alerts.case import Audit
-from alerts.policy import PolicyCopy
+from alerts.policy import PolicyCopy, everyone
 from alerts.press import cleaned
 from realtime import access
 from realtime.api import cursor
@@ -30,6 +30,7 @@ from realtime.api.shapes_alerts import (
     OneAlert,
     RaiseRequest,
     ResponderRequest,
+    SnapshotView,
 )
 from realtime.protocol import Code, Refused
 from realtime.safety.answering import Answering
@@ -103,6 +104,7 @@ async def get_alert(call: Call[AlertPath, AlertQuery, NoBody]) -> AlertDetail:
         attempts_cursor=_packed_attempt(found.earlier_attempts),
         history=[_line(line) for line in found.audit],
         history_cursor=_packed_line(found.earlier_audit),
+        snapshot=SnapshotView(found.copy.source, found.copy.age_ms, found.copy.is_complete),
     )
 
 
@@ -138,13 +140,13 @@ async def _overseen(call: Call[AlertPath, Any, Any]) -> Alert:
 
 
 def _attempts(attempts: Iterable[Attempt], copy: PolicyCopy) -> list[AttemptView]:
-    names = {contact.contact_id: contact.name for contact in copy.contacts}
+    contacts = everyone(copy)
     return [
         AttemptView(
             attempt_id=a.attempt_id,
             purpose=a.purpose,
             contact_id=a.contact_id,
-            contact=names.get(a.contact_id, ""),
+            contact=contacts[a.contact_id].name if a.contact_id in contacts else "",
             channel=a.channel,
             status=a.status,
             round=a.round,

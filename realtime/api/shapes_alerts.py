@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from alerts.alert import ActorKind, State
+from alerts.policy import Source
 from alerts.timers import TimerKind, TimerState
 from realtime.api.shapes import Cursor, Identifier, Millis, Ok
 from realtime.safety.views import AlertView
@@ -169,8 +170,16 @@ Earlier = Annotated[
 ]
 
 
+class SnapshotView(Struct):
+    """Where the contacts and the policy of an alert were read when it was raised."""
+
+    source: Source
+    age_ms: Annotated[int, Meta(description="`local_copy`: how old that was")] | None
+    is_complete: Annotated[bool, Meta(description="whether both are those of the database by now")]
+
+
 class AlertDetail(Struct, kw_only=True):
-    """One alert; for overseers with the newest of its attempts and of its history, in order of time."""
+    """One alert; for overseers with its snapshot, and the newest of its attempts and history in order."""
 
     ok: Ok = True
     alert: AlertView
@@ -178,6 +187,7 @@ class AlertDetail(Struct, kw_only=True):
     attempts_cursor: Earlier
     history: list[HistoryView]
     history_cursor: Earlier
+    snapshot: SnapshotView | None = None
 
 
 class AttemptPage(Struct, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from alerts.alert import ActorKind, Alert, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
-from alerts.policy import Contact, PolicyCopy
+from alerts.policy import Contact, PolicyCopy, Source, addressee, everyone
 from alerts.words.clean import clean
 from realtime.store.alert_console import Standing
 from realtime.store.alert_reads import Explanation
@@ -80,8 +80,9 @@ def raised(explanation: Explanation) -> list[str]:
 
 def plan(copy: PolicyCopy) -> list[str]:
     """The policy that the alert took along."""
-    names = {contact.contact_id: contact.name for contact in copy.contacts}
-    lines = []
+    contacts = everyone(copy)
+    names = {contact_id: contact.name for contact_id, contact in contacts.items()}
+    lines = [] if copy.source is Source.POSTGRES else [_origin(copy)]
     for number, step in enumerate(copy.policy.steps, 1):
         who = "everybody" if "*" in step.contacts else ", ".join(names.get(c, c) for c in step.contacts)
         line = f"step {number}: {who} by {_listed(step.channels)}; then wait {step.wait_s} s"
@@ -89,6 +90,12 @@ def plan(copy: PolicyCopy) -> list[str]:
             line += f"; by {_listed(step.fallback)} at once where those fail"
         lines.append(line)
     return [*lines, f"all of it up to {copy.policy.loops} times"]
+
+
+def _origin(copy: PolicyCopy) -> str:
+    age = "none had been read before" if copy.age_ms is None else f"{span(copy.age_ms)} old"
+    done = "completed from Postgres since" if copy.is_complete else "not completed from Postgres yet"
+    return f"contacts and policy are from a local copy ({age}); {done}"
 
 
 def happened(explanation: Explanation) -> list[Line]:
@@ -143,7 +150,7 @@ def waits(standing: Standing) -> list[str]:
 
 def whom(attempt: Attempt, copy: PolicyCopy) -> str:
     """The contact of ``attempt``, its address mostly hidden."""
-    contact = next((c for c in copy.contacts if c.contact_id == attempt.contact_id), None)
+    contact = addressee(copy, attempt.contact_id, attempt.channel)
     if contact is None:
         return attempt.contact_id
     address = _address(contact, attempt.channel)

@@ -1,13 +1,16 @@
 """`wayguard erase`."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
 from realtime.cli.environment import fail, settings_here
 from realtime.settings import Settings
+
+ANNOUNCE_S: Final = 5.0
+"""How long Redis may take to be told; without it each process forgets the driver within 30 s."""
 
 
 def erase(
@@ -38,19 +41,27 @@ def erase(
 
 async def _erased(settings: Settings, tenant: str, driver: str) -> tuple[str, bool]:
     """The proof as JSON, and whether it is done."""
+    from realtime.fanout.bus import RedisBus
     from realtime.instance import redis_client, wall_clock_ms
     from realtime.mirror.remote import open_remote
     from realtime.safety.erasing import Eraser, places_of
+    from realtime.safety.scopenews import ScopeAnnouncer
     from realtime.store.database import Database
 
     db, client, remote = await Database.open(settings), redis_client(settings), open_remote(settings)
+    bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
+    announcer = ScopeAnnouncer(bus, wall_clock_ms)
+    db.changes.listen(announcer.changed)
     try:
         places = places_of(settings, db, client, remote)
         eraser = Eraser(db, places, settings.alerts_key, wall_clock_ms)
         proof = await eraser.erase(tenant, driver, "wayguard erase")
+        await announcer.flush(ANNOUNCE_S)
         return msgspec.json.format(msgspec.json.encode(proof), indent=2).decode(), proof.done
     finally:
         if remote is not None:
             await remote.close()
+        await announcer.stop()
+        await bus.stop()
         await client.aclose()
         await db.close()

@@ -5,7 +5,7 @@ import resource
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import redis.asyncio
 from realtime.engines.probe import http_status
 from realtime.fanout.redisurl import cluster_url
 from realtime.protocol import Refused
+from realtime.safety.findings import COPY_MS, copy_age_ms
 from realtime.settings import Settings
 from realtime.store import audit, durability, schema, upkeep
 from realtime.store.database import Database
@@ -243,6 +244,7 @@ async def _storage(settings: Settings) -> list[Finding]:
     try:
         unsafe = await durability.unsafe_settings(db)
         missing = await upkeep.missing_partitions(db, time.time_ns() // 1_000_000)
+        copies = copies_of(*await audit.beats(db))
     finally:
         await db.close()
     named = ", ".join(f"{name} is {value}" for name, value in unsafe.items())
@@ -254,4 +256,17 @@ async def _storage(settings: Settings) -> list[Finding]:
         Finding("partitions", f"missing for {days}", "keep a worker running, or run wayguard migrate")
         if missing
         else Finding("partitions", "made for the coming days"),
+        copies,
     ]
+
+
+def copies_of(now_ms: int, beats: Sequence[audit.Beat]) -> Finding:
+    """How old the local copies of contacts and policies are that an SOS uses without Postgres."""
+    ages = {beat.process: age_ms for beat in beats if (age_ms := copy_age_ms(beat, now_ms)) is not None}
+    if not ages:
+        return Finding("local copies", "no process is running that has one")
+    oldest = max(ages, key=lambda process: ages[process])
+    text = f"{len(ages)}, the oldest of {oldest}: not read for {ages[oldest] // 1000} s"
+    is_old = ages[oldest] > COPY_MS
+    advice = f"look into the log of {oldest} for what cannot be read; new contacts are not known to it"
+    return Finding("local copies", text, advice if is_old else "")

@@ -124,6 +124,7 @@ class Hub:
         )
         self._ticker = Ticker(tick_s or timings.slow_members_s, self._on_tick, on_late)
         self._wires: dict[str, Callable[[Sequence[Item]], None]] = {}
+        self._wire_doubts: dict[str, Callable[[], None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -144,9 +145,17 @@ class Hub:
         await self._laggards.stop()
         await self._bus.stop()
 
-    def wire(self, channel_name: str, take: Callable[[Sequence[Item]], None]) -> None:
-        """Hand what other instances publish on ``channel_name`` to ``take``. Before `start`; for good."""
+    def wire(
+        self,
+        channel_name: str,
+        take: Callable[[Sequence[Item]], None],
+        doubt: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Hand what other instances publish on ``channel_name`` to ``take``; call ``doubt`` when messages of
+        it may have been lost. Before `start`; for good.
+        """
         self._wires[channel_name] = take
+        self._wire_doubts[channel_name] = doubt
 
     async def _subscribe(self, channel_name: str) -> None:
         await self._bus.subscribe(channel_name, 0)  # confirmed when Redis can; the wish stands
@@ -219,6 +228,8 @@ class Hub:
         for name in channels:
             if (channel := self._channels.find(name)) is not None:
                 self._doubt(channel, reason)
+            elif (doubt := self._wire_doubts.get(name)) is not None:
+                doubt()
 
     def _doubt(self, channel: Channel, reason: str) -> None:
         self._refiller.refill(channel, reason)

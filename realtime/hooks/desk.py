@@ -15,7 +15,7 @@ from alerts.answer import Word, keypress, sms_word
 from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.notifiers.twilio_hooks import Named
-from alerts.policy import Contact
+from alerts.policy import Contact, everyone
 from alerts.ports import Away
 from alerts.words.clean import clean
 from alerts.words.language import words_of
@@ -149,8 +149,7 @@ def _told(outcome: str, what: str, case: Case, asked: Asked, *, asks_again: bool
 
 def _contact(case: Case, asked: Asked) -> Contact:
     """Whom the message was for, as the alert took them along."""
-    found = (one for one in case.copy.contacts if one.contact_id == asked.contact_id)
-    return next(found, Contact(asked.contact_id, ""))
+    return everyone(case.copy).get(asked.contact_id, Contact(asked.contact_id, ""))
 
 
 def _actor(case: Case, asked: Asked) -> Actor:

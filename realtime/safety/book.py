@@ -114,7 +114,8 @@ def last_asked(cases: Iterable[Case], phone: str) -> Asked | None:
     """The last text or call to ``phone`` about one of ``cases`` that is open."""
     found: list[tuple[int, Asked]] = []
     for case in cases:
-        theirs = {contact.contact_id for contact in case.copy.contacts if contact.phone == phone}
+        known = (*case.copy.contacts, *case.copy.former)
+        theirs = {contact.contact_id for contact in known if contact.phone == phone}
         if case.alert.state not in OPEN or not theirs:
             continue
         for attempt in case.attempts.values():

@@ -17,9 +17,11 @@ from realtime.safety.auditor import Pulse
 from realtime.safety.news import AlertNews
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.ports import Intake
+from realtime.safety.scopenews import ScopeAnnouncer
 from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import UptimeKeeper
 from realtime.safety.told import Told
+from realtime.safety.whereabouts import LastSeen
 from realtime.safety.work import boot_clock
 from realtime.settings import Settings
 from realtime.store import devices
@@ -46,6 +48,7 @@ class AlertEngine:
         bus: RedisBus,
         now_ms: Callable[[], int],
         press_db: Database | None = None,
+        last_seen: LastSeen | None = None,
     ) -> None:
         self._db: Final = db
         process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -57,7 +60,7 @@ class AlertEngine:
             settings,
             disk,
             alerts_db,
-            PostgresLedger(alerts_db),
+            PostgresLedger(alerts_db, circumstances_of=disk.directory.read),
             self.announcer,
             self.news,
             ways_of(self.ways_out.by_channel),
@@ -66,7 +69,11 @@ class AlertEngine:
             clock=boot_clock,
             now_ms=now_ms,
             press_db=press_db,
+            last_seen=last_seen,
         )
+        self.scopes: Final = ScopeAnnouncer(bus, now_ms, disk.directory.changed)
+        for one in (db, alerts_db):
+            one.changes.listen(self.scopes.changed)
         self.intake: Final[Intake] = self.standby.intake
         self.answering: Final = Answering(self.intake, now_ms)
         self.told: Final = Told(alerts_db, self.standby.cases)
@@ -91,6 +98,7 @@ class AlertEngine:
             self.news.stop,
             self.ways_out.close,
             self.announcer.stop,
+            self.scopes.stop,
         ):
             with contextlib.suppress(Exception):
                 await close()

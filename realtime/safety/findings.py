@@ -16,6 +16,8 @@ UNREPORTED_MS: Final = 300_000
 SILENT_MS: Final = 20_000
 """Several beats; see `realtime.safety.auditor.BEAT_S`."""
 JOURNAL_MS: Final = 60_000
+COPY_MS: Final = 120_000
+"""Four readings of a local copy were missed; see `realtime.safety.directory.READ_S`."""
 IDS: Final = 20
 """Ids in one finding at most."""
 
@@ -37,6 +39,8 @@ class Kind(StrEnum):
     """SOS are on a process's disk although the database is there."""
     STORE_FAULTS = "store_faults"
     """Postgres answers and fails statements about alerts for a process."""
+    STALE_COPY = "stale_copy"
+    """A process has not read its local copy of contacts for long although the database is there."""
     MASS_SILENCE = "mass_silence"
     """Many drivers of a tenant are silent at once; their contacts are told unless it is dismissed in time."""
 
@@ -69,6 +73,8 @@ def findings(seen: Seen) -> list[Finding]:
     for beat in seen.beats:
         if seen.now_ms - beat.beat_ms > SILENT_MS and _is_missed(beat):
             found[Kind.WORKER_SILENT].append((beat.process, beat.beat_ms))
+        if (unread_ms := copy_age_ms(beat, seen.now_ms)) is not None and unread_ms > COPY_MS:
+            found[Kind.STALE_COPY].append((beat.process, seen.now_ms - unread_ms))
         oldest_ms = beat.detail.journal.oldest_ms
         if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
             found[Kind.JOURNAL].append((beat.process, oldest_ms))
@@ -77,6 +83,14 @@ def findings(seen: Seen) -> list[Finding]:
             found[Kind.STORE_FAULTS].append((beat.process, failed_ms))
     found[Kind.MASS_SILENCE] = [(silence.tenant, silence.since_ms) for silence in seen.silences]
     return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
+
+
+def copy_age_ms(beat: Beat, now_ms: int) -> int | None:
+    """For how long a process has not read its local copy; None when it is silent, or did not say."""
+    since_beat_ms = now_ms - beat.beat_ms
+    if beat.detail.copy_age_ms is None or since_beat_ms > SILENT_MS:
+        return None
+    return beat.detail.copy_age_ms + max(0, since_beat_ms)
 
 
 def _is_missed(beat: Beat) -> bool:

@@ -1,31 +1,36 @@
-"""Hears what other processes announce of alerts; what is lost here the 2 s poll finds."""
+"""Receives what other processes announce of alerts and contacts; what is lost here the polls find."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from realtime import metrics
 from realtime.fanout.bus import Item
-from realtime.safety.announcer import CHANNEL
 
 Take = Callable[[Sequence[Item]], None]
+Doubt = Callable[[], None]
 
 
-class AlertListener:
-    """The listener of a bus whose process has no viewers: it cares for alerts alone. `CHANNEL` is
-    subscribed to by whoever starts the bus.
+class WorkerListener:
+    """The listener of a bus whose process has no viewers. The channels are subscribed to by the worker that
+    starts the bus. ``takes``: where the items of a channel go. ``doubts``: what to call when messages of a
+    channel may have been lost; of other channels the polls tell.
     """
 
-    def __init__(self, take: Take) -> None:
-        self._take: Final = take
+    def __init__(self, takes: Mapping[str, Take], doubts: Mapping[str, Doubt]) -> None:
+        self._takes: Final = takes
+        self._doubts: Final = doubts
 
     def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
         """A message of another process."""
         metrics.BUS_MESSAGES.labels("in").inc()
-        if channel == CHANNEL:
-            self._take(items)
+        if (take := self._takes.get(channel)) is not None:
+            take(items)
 
     def on_doubt(self, channels: Sequence[str], reason: str) -> None:
-        """Something may have been missed: the poll will tell."""
+        """Something may have been missed."""
+        for channel in channels:
+            if (doubt := self._doubts.get(channel)) is not None:
+                doubt()
 
     def on_dropped(self, reason: str) -> None:
         """A message was not taken."""

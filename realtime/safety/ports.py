@@ -87,6 +87,9 @@ class Local(Protocol):
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
         """One event of a case that is here."""
 
+    async def complete(self, alert_id: UUID, rows: Circumstances) -> Alert | None:
+        """Complete the snapshot of a local copy from what Postgres has; None: the case is not here."""
+
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         """The alert that a press went into, if it is here."""
 

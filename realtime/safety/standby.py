@@ -19,6 +19,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety import directory as directories
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
+from realtime.safety.completer import Completer
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.folder import Folder
@@ -33,6 +34,7 @@ from realtime.safety.reach import Reach
 from realtime.safety.sealed import JOURNAL, local_key
 from realtime.safety.shadow import Shadow
 from realtime.safety.store_faults import StoreFaults
+from realtime.safety.whereabouts import LastSeen
 from realtime.settings import Settings
 from realtime.store.alerts import PostgresLedger
 from realtime.store.audit import BeatDetail
@@ -94,6 +96,7 @@ class Standby:
         by: str,
         clock: Callable[[], float],
         now_ms: Callable[[], int],
+        last_seen: LastSeen | None = None,
         delivers: bool = False,
         press_db: Database | None = None,
     ) -> None:
@@ -136,6 +139,10 @@ class Standby:
             is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
             press_db=press_db,
             press_ledger=None if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
+            last_seen=last_seen,
+        )
+        self._completer: Final = Completer(
+            self.reach, open_cases, ledger, local, announcer.changed, delivers=delivers
         )
         self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
         self.importer: Final = Importer(
@@ -167,6 +174,7 @@ class Standby:
         self._disk.directory.start()
         self.reach.start()
         self.importer.start()
+        self._completer.start()
         self.peers.start()
         self._shadow.start()
         self._dispatcher.start()
@@ -178,6 +186,7 @@ class Standby:
     async def close(self) -> None:
         """Stop at once; what waits stays on the disk."""
         await self._shadow.stop()
+        await self._completer.stop()
         await self.importer.stop()
         await self._dispatcher.stop(0.0)
         await self.peers.stop()
@@ -186,7 +195,7 @@ class Standby:
 
     def beat(self) -> BeatDetail:
         """What this process says of itself with each beat."""
-        return BeatDetail(self.importer.beat(), self.store_faults.recent())
+        return BeatDetail(self.importer.beat(), self.store_faults.recent(), self._disk.directory.unread_ms)
 
     def _back(self) -> None:
         """Postgres answers again."""
@@ -212,7 +221,8 @@ class LocalCases:
 class JournalPlace:
     """`realtime.safety.erasing.Place`: what this process keeps of a driver on its disk.
 
-    The local copies of the other processes forget a driver within 30 s of Postgres.
+    The local copies of the other processes forget a driver within a second, by `realtime.safety.scopenews`,
+    or with the next reading of everything.
     """
 
     name = "journal"

@@ -7,7 +7,7 @@ from uuid import UUID
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Case
-from alerts.policy import PolicyCopy
+from alerts.policy import PolicyCopy, everyone
 from realtime import metrics
 from realtime.protocol import Refused
 from realtime.store import alert_reads, safety_settings
@@ -70,7 +70,7 @@ def _note(error: Exception) -> None:
 
 def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:
     """The furthest of each contact and channel, in the order in which they were first tried."""
-    names = {contact.contact_id: contact.name for contact in copy.contacts}
+    contacts = everyone(copy)
     best: dict[tuple[str, str], Attempt] = {}
     for attempt in attempts:
         if attempt.purpose is not Purpose.ALERT:
@@ -79,7 +79,7 @@ def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:
         if key not in best or _rank(best[key]) < _rank(attempt):
             best[key] = attempt
     return tuple(
-        (names.get(contact, contact), channel, attempt.status.value)
+        (contacts[contact].name if contact in contacts else contact, channel, attempt.status.value)
         for (contact, channel), attempt in best.items()
     )
 

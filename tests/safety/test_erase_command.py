@@ -1,5 +1,6 @@
 """`wayguard erase` on a terminal."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from realtime.cli import app
+from realtime.fanout.bus import RedisBus
 from realtime.safety.erasing import Proof, is_signed
+from realtime.safety.listening import WorkerListener
+from realtime.safety.scopenews import CHANNEL, scopes_of
 from realtime.settings import Settings
 from realtime.store.database import Database
+from tests.alerts.delivery.conftest import until
 from tests.engines_fixtures import in_thread
 from tests.store.people import put_contact, put_driver
 
@@ -50,6 +55,19 @@ def test_it_prints_a_proof_that_is_signed_with_the_systems_key(settings: Setting
     proof = msgspec.convert(json.loads(result.stdout), Proof)
     assert (proof.places["contacts"], proof.places["drivers"]) == ((1, 0), (1, 0))
     assert is_signed(proof, settings.alerts_key)
+
+
+async def test_running_processes_are_told_to_read_the_driver_again(settings: Settings) -> None:
+    heard: list[str] = []
+    bus = RedisBus(settings.redis_url.get_secret_value())
+    take = WorkerListener({CHANNEL: lambda items: heard.extend(scopes_of(items))}, {})
+    bus.start(take)
+    assert await bus.subscribe(CHANNEL, 20)
+    await asyncio.to_thread(seed, settings)
+    result = await asyncio.to_thread(erase, "--tenant", "t1", "--driver", "d1", "--yes")
+    assert result.exit_code == 0, result.output
+    await until(lambda: "t1/d/d1" in heard, "the announcement")
+    await bus.stop()
 
 
 def test_nothing_is_erased_by_who_says_no(settings: Settings) -> None:

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from alerts.alert import Alert, State
 from alerts.attempt import Channel, Status
+from realtime.cli.findings import copies_of
 from realtime.safety.findings import (
+    COPY_MS,
     IDS,
     JOURNAL_MS,
     SILENT_MS,
@@ -16,6 +18,7 @@ from realtime.safety.findings import (
     UNREPORTED_MS,
     Finding,
     Kind,
+    copy_age_ms,
     findings,
 )
 from realtime.store.audit import Beat, BeatDetail, Hanging, JournalBeat, Seen, StoreFaultBeat
@@ -128,3 +131,31 @@ def test_many_are_counted_and_the_oldest_are_named() -> None:
     (finding,) = findings(seen(alerts=alerts))
     assert finding.count == IDS * 2
     assert [UUID(name) for name in finding.ids] == [a.alert_id for a in reversed(alerts[IDS:])]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "beat_ago_ms", "is_found"),
+    [(COPY_MS, 0, False), (COPY_MS + 1, 0, True), (COPY_MS - 1_000, 2_000, True), (None, 0, False)],
+)
+def test_a_local_copy_that_was_not_read_for_long_is_found_by_its_process(
+    age_ms: int | None, beat_ago_ms: int, is_found: bool
+) -> None:
+    beat = Beat("web-w1", "web", NOW_MS - beat_ago_ms, BeatDetail(copy_age_ms=age_ms))
+    found = [(one.kind, one.ids) for one in findings(seen(beats=(beat,)))]
+    assert found == ([(Kind.STALE_COPY, ("web-w1",))] if is_found else [])
+
+
+def test_of_a_process_that_is_silent_no_copy_is_stale() -> None:
+    beat = Beat("worker1", "worker", NOW_MS - SILENT_MS - 1, BeatDetail(copy_age_ms=COPY_MS))
+    assert [one.kind for one in findings(seen(beats=(beat,)))] == [Kind.WORKER_SILENT]
+    assert copy_age_ms(beat, NOW_MS) is None
+
+
+def test_doctor_says_how_old_the_oldest_local_copy_is_and_when_that_is_a_fault() -> None:
+    def beat(name: str, age_ms: int) -> Beat:
+        return Beat(name, "web", NOW_MS, BeatDetail(copy_age_ms=age_ms))
+
+    found = copies_of(NOW_MS, [beat("w1", 3_000), beat("w2", 12_000)])
+    assert (found.text, found.is_fault) == ("2, the oldest of w2: not read for 12 s", False)
+    assert copies_of(NOW_MS, [beat("w1", COPY_MS + 1)]).is_fault
+    assert not copies_of(NOW_MS, []).is_fault

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from alerts.alert import Actor, ActorKind, Alert, Place, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
-from alerts.policy import Contact, Policy, PolicyCopy, Step
+from alerts.policy import Contact, Policy, PolicyCopy, Source, Step
 from realtime.cli import _story as story
 from realtime.store.alert_console import Standing
 from realtime.store.alert_reads import Explanation
@@ -161,3 +161,13 @@ def test_no_whole_address_is_told() -> None:
 def test_a_duress_cancel_is_told_as_what_it_is() -> None:
     assert "forced" in story.headline(alert(duress=True, drill=True))
     assert "DRILL" in story.headline(alert(duress=True, drill=True))
+
+
+def test_a_plan_from_a_local_copy_says_how_old_that_was_and_names_former_contacts() -> None:
+    copy = replace(COPY, source=Source.LOCAL_COPY, age_ms=29_000, contacts=(), former=(ANN,))
+    text = "\n".join(story.plan(copy))
+    assert "contacts and policy are from a local copy (29 s old); completed from Postgres since" in text
+    assert "Ann" in text
+    none = replace(copy, source=Source.NONE, age_ms=None, is_complete=False)
+    assert "(none had been read before); not completed from Postgres yet" in "\n".join(story.plan(none))
+    assert "local copy" not in "\n".join(story.plan(COPY))

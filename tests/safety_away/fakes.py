@@ -110,6 +110,11 @@ class Journal:
         changes = cases.applied(case, event, now_ms())
         return Applied(self._keep(changes), changes.refused)
 
+    async def complete(self, alert_id: UUID, rows: Circumstances) -> Alert | None:
+        self.write()
+        kept = self.kept.get(alert_id)
+        return None if kept is None else self._keep(cases.completed(kept.case, rows, now_ms()))
+
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         for one in self.kept.values():
             ids = {one.case.alert.sos_id, *(press.sos_id for press in one.presses)}

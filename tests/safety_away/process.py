@@ -10,7 +10,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Alert, Press
-from realtime.fanout.bus import RedisBus
+from realtime.fanout.bus import Item, RedisBus
+from realtime.live.state import Stored
 from realtime.safety.announcer import Announcer
 from realtime.safety.book import SafeBook
 from realtime.safety.directory import Directory
@@ -20,6 +21,7 @@ from realtime.safety.intake import INTAKE_TIMES, IntakeTimes, SafeIntake
 from realtime.safety.news import AlertNews
 from realtime.safety.reach import PRESS_TURN_S, Reach
 from realtime.safety.shadow import AT_ONCE, AWAY_S, Shadow
+from realtime.safety.whereabouts import LastSeen
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.alert_reads import ChangedAlerts
@@ -50,6 +52,15 @@ PATIENT: Final = Bounds(times=IntakeTimes(ask_s=10.0, locate_s=5.0))
 """Those of production, but a Postgres that answers late on a busy machine is waited for."""
 
 
+class Positions:
+    """Live positions in Redis: the one that a test puts there."""
+
+    item: Item | None = None
+
+    async def read_one(self, *whom: str) -> Stored | None:
+        return None if self.item is None else Stored(self.item, "")
+
+
 @dataclass
 class Process:
     """What one process is made of, as far as it takes presses."""
@@ -67,6 +78,7 @@ class Process:
     told: list[Alert]
     shadow: Shadow
     news: AlertNews
+    state: "Positions"
 
     def press(self, **changes: Any) -> Press:
         return replace(a_press(now_ms()), **changes)
@@ -99,11 +111,13 @@ async def a_process(
     bus = RedisBus(redis_url)
     told: list[Alert] = []
     announcer = Announcer(bus, now_ms, told.append)
-    faults = DeliveryFaults(persistent_s=bounds.persistent_s)
-    ledger, journal, others = PostgresLedger(db, faults=faults), Journal(), Others()
     reach = Reach(db, press_slot_timeout_s=bounds.press_slot_timeout_s)
     directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
+    faults = DeliveryFaults(persistent_s=bounds.persistent_s)
+    ledger = PostgresLedger(db, faults=faults, circumstances_of=directory.read)
+    journal, others = Journal(), Others()
     news = AlertNews(ChangedAlerts(db))
+    state = Positions()
     shadow = Shadow(
         reach,
         OpenCases(db),
@@ -129,6 +143,7 @@ async def a_process(
         earlier,
         bounds.times,
         is_import_rejected=lambda alert_id: importer.is_rejected(alert_id),
+        last_seen=LastSeen(state, lambda *whom: None, now_ms),  # type: ignore[arg-type]
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     importer = Importer(
@@ -136,7 +151,7 @@ async def a_process(
     )
     await directory.refresh()
     yield Process(
-        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news
+        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news, state
     )
     await announcer.stop()
     await bus.stop()

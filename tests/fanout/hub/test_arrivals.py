@@ -90,3 +90,13 @@ async def test_a_forged_fragment_that_is_no_json_spoils_nobodys_frames(here: Her
     here.commit(1)
     await until(lambda: ["a", 2] in viewer.heard and 1 in viewer.heard, "what is sound")
     assert viewer.heard.count(["a", 2]) == 1
+
+
+async def test_what_may_be_lost_of_a_wired_channel_is_told_to_whom_it_is_wired(here: Here) -> None:
+    taken: list[Item] = []
+    doubts: list[str] = []
+    here.hub.wire("circumstances", taken.extend, lambda: doubts.append("circumstances"))
+    here.hub.wire("alerts", taken.extend)
+    here.hub.on_message("circumstances", "scopes", [Item("t1", 0, b"null")], 0)
+    here.hub.on_doubt(["circumstances", "alerts", LOG], "gap")
+    assert ([item.key for item in taken], doubts) == (["t1"], ["circumstances"])

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtests.bench import bus, fanout, idle, ingest, slow, sos, tables, timers, together
+from loadtests.bench import (
+    bus,
+    fanout,
+    hostile_sockets,
+    idle,
+    ingest,
+    slow,
+    slow_connections,
+    sos,
+    tables,
+    timers,
+    together,
+)
+from loadtests.bench.hostile import NotEnoughDescriptors
 from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import Result, is_sound, ratios
 
@@ -34,6 +47,8 @@ def add_to(app: typer.Typer) -> None:
         ("slow", _slow, slow),
         ("sos", _sos, sos),
         ("timers", _timers, timers),
+        ("hostile-sockets", _hostile_sockets, hostile_sockets),
+        ("slow-connections", _slow_connections, slow_connections),
     ):
         app.command(name=name, help=(module.__doc__ or "").replace("``", "`"))(command)
 
@@ -180,19 +195,57 @@ def _timers(
     _finish("timers", timers, timers.Options(rounds, due, fired_max_ms), json, picture)
 
 
+def _hostile_sockets(
+    rounds: Rounds = 1,
+    seconds: Seconds = 15.0,
+    warm: Warm = 3.0,
+    sockets: Annotated[int, typer.Option(min=1, help="Sockets that attack.")] = 3_000,
+    drivers: Drivers = 100,
+    rate: Annotated[float, typer.Option(min=1.0, help="Positions a second of all drivers.")] = 100.0,
+    max_ratio: Annotated[
+        float, typer.Option(min=0.0, help="Ack p50 under links, in that under tokens; 0 = no limit.")
+    ] = 0.0,
+    ack_p99_ms: Annotated[
+        float, typer.Option(min=0.0, help="Ack p99 under links beyond which it fails; 0 = no limit.")
+    ] = 0.0,
+    json: Json = None,
+) -> None:
+    options = hostile_sockets.Options(rounds, sockets, drivers, rate, warm, seconds)
+    lines = functools.partial(hostile_sockets.lines, max_ratio=max_ratio, ack_p99_ms=ack_p99_ms)
+    _finish("hostile-sockets", hostile_sockets, options, json, None, lines)
+
+
+def _slow_connections(
+    rounds: Rounds = 1,
+    connections: Annotated[int, typer.Option(min=1, help="Slow connections of one address.")] = 10_500,
+    presses: Annotated[int, typer.Option(min=1, help="SOS of each case, one after another.")] = 20,
+    sos_max_ms: Annotated[
+        float, typer.Option(min=0.0, help="An SOS that takes longer fails; 0 = no limit.")
+    ] = 0.0,
+    json: Json = None,
+) -> None:
+    options = slow_connections.Options(rounds, connections, presses)
+    lines = functools.partial(slow_connections.lines, sos_max_ms=sos_max_ms)
+    _finish("slow-connections", slow_connections, options, json, None, lines)
+
+
 def _finish(
     name: str,
     benchmark: Any,
     options: Any,
     json: Path | None,
     picture: Path | None,
-    more: Callable[[Sequence[Result]], tuple[Sequence[str], bool]] = lambda results: ((), True),
+    more: Callable[[list[Result]], tuple[Sequence[str], bool]] = lambda results: ((), True),
 ) -> None:
     """Run, print, keep. Ends with code 1 when something was lost, doubled, refused or cut off.
 
     ``more``: further lines about the results, and whether they are as they should be.
     """
-    results = benchmark.run(options, lambda one: print(tables.told(one), flush=True))
+    try:
+        results = benchmark.run(options, lambda one: print(tables.told(one), flush=True))
+    except NotEnoughDescriptors as limit:
+        print(f"error: {limit}")
+        raise typer.Exit(1) from None
     print("\nmedians [least–most] over the rounds; cores are CPU seconds a second\n")
     print(tables.tables(results, benchmark.SHOWN))
     print("\n" + "\n".join(tables.ratio_lines(ratios(results, benchmark.KEY))))

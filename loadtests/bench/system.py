@@ -63,6 +63,8 @@ class Target:
     database_url: str
     metrics_ports: list[int] = field(default_factory=list)
     worker_port: int = 0
+    safety_port: int = 0
+    """Where the balancer has its safety frontend; 0 without one."""
 
 
 class Engines:
@@ -152,6 +154,7 @@ def wayguard(
     instances: int,
     *,
     balancer: bool = False,
+    connections_per_address: int = 1_000_000,
     program: Sequence[str] = SERVE,
     settings: Mapping[str, str] | None = None,
     cores: Sequence[int | None] = (None,),
@@ -159,6 +162,7 @@ def wayguard(
     """This project: ``instances`` web processes that run ``program`` with ``settings``, and a worker.
 
     ``cores`` are those of the instances, the last one for all further ones. `migrate` must have run.
+    ``balancer``: HAProxy before them, with ``connections_per_address``; 0 = its own default.
     """
     with ExitStack() as stack:
         log = stack.enter_context((on.folder / "wayguard.log").open("ab"))
@@ -185,7 +189,7 @@ def wayguard(
             worker_port,
         )
         if balancer:
-            _put_balancer(stack, on, target, log)
+            _put_balancer(stack, on, target, log, connections_per_address)
         yield target
 
 
@@ -229,10 +233,20 @@ def stock(on: Engines, pool: int) -> Iterator[Target]:
         yield Target("stock python-socketio", [("127.0.0.1", port)], {"instances": [pid]}, admin_url)
 
 
-def _put_balancer(stack: ExitStack, on: Engines, target: Target, log: IO[bytes]) -> None:
-    port = free_port()
+def _put_balancer(
+    stack: ExitStack, on: Engines, target: Target, log: IO[bytes], connections_per_address: int
+) -> None:
+    port, target.safety_port = free_port(), free_port()
     servers = {f"w{n}": f"{host}:{at}" for n, (host, at) in enumerate(target.addresses, 1)}
-    config = Balancer([f"127.0.0.1:{port}"], servers, on.folder / "admin.sock", f"127.0.0.1:{free_port()}")
+    config = Balancer(
+        [f"127.0.0.1:{port}"],
+        servers,
+        on.folder / "admin.sock",
+        f"127.0.0.1:{free_port()}",
+        workers={"worker1": f"127.0.0.1:{target.worker_port}"},
+        safety_binds=[f"127.0.0.1:{target.safety_port}"],
+        connections_per_address=connections_per_address,
+    )
     file = on.folder / "haproxy.cfg"
     config.write(file)
     command = config.command(file)

@@ -23,6 +23,8 @@ async def test_a_share_opens_with_the_secret_of_its_link_and_shows_it_once(api: 
     start, _, secret = made["url"].partition("#")
     assert start == f"https://track.example/s/{made['id']}"
     assert len(secret) >= 22, "128 bits in 64 letters"
+    key = shares.signing_key(api.fakes.settings.alerts_key)
+    assert shares.is_signed(key, made["id"], secret), "looked up beside links that are made up"
     assert 0 <= made["expires_at"] - 3_600_000 - before_ms < 60_000
     opened = await shares.resolve(api.db, made["id"], secret)
     assert opened is not None

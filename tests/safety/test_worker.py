@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -143,6 +144,17 @@ async def test_an_sos_by_http_is_committed_and_reaches_a_contact_by_every_way(
     assert "/a#" in hook.body["link"]
     await until(lambda: bool(mail.mails), "the mail")
     assert mail.mails[0].recipients == ("ann@example.org",)
+
+
+async def test_an_sos_by_http_is_committed_while_every_other_connection_is_in_use(
+    running: Running, ann: None
+) -> None:
+    db = running.worker._db
+    async with AsyncExitStack() as held:
+        for _ in range(db._pool.get_max_size()):
+            await held.enter_async_context(db.writer())
+        answer = await running.press(uuid4())
+    assert (answer["ok"], answer["durability"]) == (True, "committed")
 
 
 async def test_a_hundred_presses_are_one_alert_and_all_are_acknowledged(

@@ -59,6 +59,8 @@ class FakeDriverServer:
     """Named fault: the socket is dead, HTTP is not."""
     deaf: bool = False
     """Named fault: no SOS is answered."""
+    has_safety: bool = False
+    """Whether there is a safety address too, as the balancer has it; set before `start`."""
 
     def __post_init__(self) -> None:
         self.sio = socketio.AsyncServer(
@@ -91,7 +93,7 @@ class FakeDriverServer:
         app = web.Application()
         self.sio.attach(app)
         app.router.add_get("/drive/sw.js", self._service_worker)
-        add_pages(app, Settings())
+        add_pages(app, Settings(safety_url=await self._start_safety()))
         app.router.add_post("/api/v1/positions", self._http_positions)
         app.router.add_post("/api/v1/sos", self._http_sos)
         app.router.add_post("/api/v1/pairings/redeem", self._http_redeem)
@@ -99,6 +101,22 @@ class FakeDriverServer:
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
         await self.restore_network()
+
+    async def _start_safety(self) -> str:
+        """The safety address, of another origin than the pages; empty without one."""
+        if not self.has_safety:
+            return ""
+        app = web.Application()
+        app.router.add_post("/api/v1/sos", self._safety_sos)
+        app.router.add_options("/api/v1/sos", self._safety_preflight)
+        self._safety_runner = web.AppRunner(app, shutdown_timeout=0.5)
+        await self._safety_runner.setup()
+        await web.TCPSite(self._safety_runner, "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{self._safety_runner.addresses[0][1]}"
+
+    async def lose_safety(self) -> None:
+        """Named fault: nothing listens at the safety address."""
+        await self._safety_runner.cleanup()
 
     async def restore_network(self) -> None:
         """Listens, on the same port as before."""
@@ -120,6 +138,8 @@ class FakeDriverServer:
         await self.cut()
         await self.sio.shutdown()
         await self._runner.cleanup()
+        if self.has_safety:
+            await self._safety_runner.cleanup()
 
     async def cut(self) -> None:
         """Named fault: every session ends; the server can still be reached."""
@@ -247,6 +267,16 @@ class FakeDriverServer:
                 {"ok": False, "error": refusal("unavailable", "deaf by the test", retryable=True)}
             )
         return _answered(answer)
+
+    async def _safety_sos(self, request: web.Request) -> web.Response:
+        response = _answered(self._press("safety", await request.json()) or {"ok": False})
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    async def _safety_preflight(self, _request: web.Request) -> web.Response:
+        allowed = {"Origin": "*", "Methods": "POST", "Headers": "Authorization, Content-Type"}
+        headers = {f"Access-Control-Allow-{name}": value for name, value in allowed.items()}
+        return web.Response(status=204, headers=headers)
 
     async def _http_redeem(self, request: web.Request) -> web.Response:
         given = self.pairings.pop((await request.json())["code"], None)

@@ -44,6 +44,16 @@ WATCH_LOCKS = """
   };
   Object.defineProperty(navigator, "wakeLock", { value: { request } });
 """
+HAS_SAFETY_URL = """() => new Promise((resolve) => {
+  const opening = indexedDB.open("wayguard-drive");
+  opening.onsuccess = () => {
+    const found = opening.result.transaction("settings").objectStore("settings").get("safety_url");
+    found.onsuccess = () => {
+      opening.result.close();
+      resolve(Boolean(found.result));
+    };
+  };
+})"""
 LOCKS = "window.__locks.map(({ kind, released }) => ({ kind, released }))"
 
 
@@ -317,6 +327,32 @@ async def test_an_sos_is_sent_by_both_ways_shows_who_comes_and_may_be_silent(
     assert (await phone.state())["screen"] == "going"
     await phone.page.get_by_role("button", name="Note sent").click()
     await phone.page.get_by_role("heading", name="SOS sent").wait_for()
+
+
+async def test_an_sos_is_sent_to_the_safety_address_first_and_to_the_other_when_it_is_not_taken(
+    browser: Browser, pages_built: None
+) -> None:
+    server = FakeDriverServer(has_safety=True)
+    await server.start()
+    context = await phone_context(browser, server)
+    try:
+        phone = await open_tab(context, server.url)
+        await driving(phone, server)
+        await phone.until("s.unsafe === 0")
+        await phone.page.wait_for_function(HAS_SAFETY_URL)
+        await held(phone, SOS)
+        await until(lambda: {way for way, _ in server.presses} == {"socket", "safety"})
+        await phone.until("s.sos?.shown === 'active'")
+        await server.lose_safety()
+        server.presses.clear()
+        await server.tell(state="resolved")
+        await phone.page.get_by_role("button", name="Close").click()
+        await phone.until("s.sos === null && s.screen === 'going'")
+        await held(phone, SOS)
+        await until(lambda: {way for way, _ in server.presses} == {"socket", "http"})
+    finally:
+        await context.close()
+        await server.stop()
 
 
 async def test_an_sos_without_a_network_is_kept_over_a_reload_and_taken_once(

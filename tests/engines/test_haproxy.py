@@ -259,7 +259,21 @@ def test_the_balancers_own_metrics_are_on_a_port_of_their_own(balancer: Running)
 
 @pytest.mark.parametrize("request_line", ["GET / HTTP/1.1", "GET /metrics HTTP/1.1", "nonsense"])
 def test_no_response_through_the_balancer_names_software(balancer: Running, request_line: str) -> None:
-    with socket.create_connection(("127.0.0.1", balancer.port), timeout=10) as connection:
+    names_no_software(balancer.port, request_line)
+
+
+def test_no_response_of_the_safety_frontend_names_software(empty: Path, instances: list[Instance]) -> None:
+    running = Running(empty, instances, safety=True)
+    try:
+        for request_line in ("GET /api/v1/sos HTTP/1.1", "GET / HTTP/1.1", "nonsense"):
+            names_no_software(running.safety_port, request_line)
+    finally:
+        running.close()
+
+
+def names_no_software(port: int, request_line: str) -> None:
+    """What the instances send of theirs, `x/9`, does not come through either."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(f"{request_line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = connection.makefile("rb").read().decode().lower()
     assert answer.startswith("http/1.1 ")

@@ -113,7 +113,7 @@ patiently() {
     shift
     say "$doing"
     (
-        trap - EXIT
+        trap - EXIT INT TERM
         waited=0
         # Not longer than the script: a Ctrl-C does not reach what sh runs in the background.
         while sleep 10 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
@@ -146,26 +146,25 @@ build_pages() {
     if [ -f "$built" ] && [ -f "$static/console.html" ] && [ "$(cat "$built")" = "$sources" ]; then return; fi
     find_node
     say "building the web pages with Node $(node --version)"
-    workshop=$web
-    if ! is_plain "$PWD"; then
-        # Vite reads # and ? of a folder's name as those of a URL.
-        workshop=$(mktemp -d /tmp/wayguard-pages.XXXXXX)/web
-        mkdir "$workshop"
-        for entry in "$web"/* "$web/.npmrc"; do
-            case $entry in */node_modules) ;; *) cp -R "$entry" "$workshop/" ;; esac
-        done
-    fi
-    build_pages_in "$workshop" || {
-        if [ "$workshop" != "$web" ]; then rm -rf "${workshop%/web}"; fi
+    if is_plain "$PWD"; then build_pages_in "$web"; else build_pages_aside; fi ||
         fail "could not build the web pages; the lines above say why"
-    }
-    if [ "$workshop" != "$web" ]; then
-        rm -rf "$static"
-        cp -R "${workshop%/web}/static" "$static"
-        rm -rf "${workshop%/web}"
-    fi
     printf '%s\n' "$sources" >"$built"
 }
+
+# Builds them in a folder of /tmp, as Vite reads # and ? of a folder's name as those of a URL. It is removed, Ctrl-C or not.
+build_pages_aside() (
+    workshop=$(mktemp -d /tmp/wayguard-pages.XXXXXX) || exit
+    trap 'rm -rf "$workshop"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    mkdir "$workshop/web"
+    for entry in "$web"/* "$web/.npmrc"; do
+        case $entry in */node_modules) ;; *) cp -R "$entry" "$workshop/web/" || exit ;; esac
+    done
+    build_pages_in "$workshop/web" || exit
+    rm -rf "$static"
+    cp -R "$workshop/static" "$static"
+)
 
 build_pages_in() {
     patiently "fetching the packages that the pages are built with" npm_in "$1" ci --no-audit --no-fund &&

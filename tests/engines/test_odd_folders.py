@@ -17,7 +17,7 @@ from realtime.engines.account import Account
 from realtime.engines.haproxy import Balancer, quoted
 from realtime.engines.layout import PLAIN_PATH, DataDir
 from realtime.engines.redis import EmbeddedRedis
-from tests.engines.harness import ROOT, Supervised, get
+from tests.engines.harness import ROOT, Supervised, get, until
 from tests.engines_fixtures import engine_folder
 
 ODD = "a b'c\"d$e`f#g%41 ü\\h"
@@ -125,6 +125,7 @@ def test_a_program_of_the_script_passes_every_word_on(clone: Path) -> None:
 NPM = """#!/bin/sh
 printf '%s %s\\n' "$PWD" "$*" >>"$NPM_LOG"
 test ! -e node_modules || exit 9
+if [ "$2" = "$NPM_HANGS" ]; then sleep 60; fi
 if [ "$2" = bundle ]; then mkdir -p ../static && cp console.html ../static/; fi
 if [ "$2" = "$NPM_FAILS" ]; then echo "npm's own words"; exit 1; fi
 """
@@ -142,6 +143,7 @@ def npm(tmp_path: Path) -> dict[str, str]:
         "PATH": f"{programs}:{os.environ['PATH']}",
         "NPM_LOG": str(tmp_path / "npm.log"),
         "NPM_FAILS": "nothing",
+        "NPM_HANGS": "nothing",
     }
 
 
@@ -181,6 +183,26 @@ def test_a_build_that_fails_shows_what_npm_said_and_clears_up(
     assert "bundling" not in done.stderr
     places = {line.split(" ", 1)[0] for line in (tmp_path / "npm.log").read_text().splitlines()}
     assert not any(Path(place).exists() for place in places)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_interrupted_clears_up(
+    clone: Path, npm: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "npm.log"
+    process = subprocess.Popen(
+        ["sh", "-euc", ". deploy/setup.sh\nbuild_pages"],
+        cwd=clone,
+        env={**npm, "NPM_HANGS": "check"},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    until(lambda: "run check" in log.read_text(), "npm is asked")
+    place = Path(log.read_text().split(" ", 1)[0])
+    assert place.exists()
+    os.killpg(process.pid, number)  # as a terminal does
+    assert process.wait(20) != 0
+    until(lambda: not place.parent.exists(), "it is cleared away")
 
 
 def test_a_long_step_says_every_so_often_that_it_goes_on(clone: Path) -> None:

@@ -116,6 +116,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: insert_cases
 -- Alerts that are new, with their attempts, their history and the presses that opened them, in one statement.
+-- No attempt is there yet; ON CONFLICT has this fail where attempts cannot be read, so that such an alert goes to the
+-- journal: workers that cannot read its attempts would notify none of its contacts.
 WITH made AS (
     INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, journey_id, kind, state, drill, raised_ms,
                         closed_ms, version, next_ms, alert, policy_copy)
@@ -134,6 +136,7 @@ WITH made AS (
                 $22::text[], $23::text[], $24::text[], $25::uuid[], $26::text[])
          AS tried (attempt_id, channel, status, urgency, due_ms, claim_ms, provider, provider_id,
                    attempt, host, alert_id, tenant_id)
+    ON CONFLICT (attempt_id) DO UPDATE SET attempt = excluded.attempt
 ), noted AS (
     INSERT INTO alert_events (version, at_ms, actor, what, arrow, detail, alert_id, tenant_id)
     SELECT version, at_ms, actor::json, what, arrow, detail::json, alert_id, tenant_id

@@ -35,7 +35,7 @@ from realtime.safety.reach import Reach
 from realtime.safety.whereabouts import LastSeen
 from realtime.store import alert_reads, identity
 from realtime.store.alert_turns import Turns
-from realtime.store.alerts import PostgresLedger, Rejected
+from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import circumstances
 from realtime.store.database import Database
 
@@ -90,6 +90,7 @@ class SafeIntake:
         times: IntakeTimes = INTAKE_TIMES,
         *,
         is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
+        on_journalled: Callable[[], None] = lambda: None,
         press_db: Database | None = None,
         press_ledger: PostgresLedger | None = None,
         last_seen: LastSeen | None = None,
@@ -109,6 +110,7 @@ class SafeIntake:
         self._earlier: Final = earlier
         self._times: Final = times
         self._is_import_rejected: Final = is_import_rejected
+        self._on_journalled: Final = on_journalled
         self._last_seen: Final = last_seen
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
@@ -127,11 +129,8 @@ class SafeIntake:
                 taken = await self._turns.take(
                     press, lambda: self._reach.ask_for_press(lambda: self._commit(press), self._times.ask_s)
                 )
-            except Rejected:
-                # Another process, which the app asked at the same time, may have committed it all the same.
-                wait_s = self._times.unsure_s
             except Away:
-                wait_s = self._times.unsure_s - self._reach.lost_for_s
+                wait_s = self._unsure_for_s()
             else:
                 self._announcer.changed(taken.alert)
                 return taken
@@ -141,16 +140,26 @@ class SafeIntake:
         """How long ``press`` waits to be acted on in the journal, because a journal has the alert that it
         belongs to and Postgres may not; None when no journal has.
         """
-        if await self._local_find(press.tenant, press.driver, press.sos_id) is not None:
-            return 0.0
+        known = await self._local_find(press.tenant, press.driver, press.sos_id)
+        if known is not None:
+            kept = self._local.get(known.alert_id)
+            return 0.0 if kept is not None and kept.acting else self._unsure_for_s()
         if not self._reach.is_up:
             return None  # `Earlier` looks for the alert
-        if any(kept.presses and _may_join(press, kept.case.alert) for kept in self._local.all()):
-            return 0.0
+        for kept in self._local.all():
+            if kept.presses and _may_join(press, kept.case.alert):
+                return 0.0 if kept.acting else self._unsure_for_s()
         await self._copies.read_anew()
         copy = self._copies.find(press.tenant, press.driver, press.sos_id)
         copy = copy or self._copies.open_of(press.tenant, press.driver, press.drill)
         return self._times.unsure_s if copy is not None and copy.presses else None
+
+    def _unsure_for_s(self) -> float:
+        """How long a press waits in the journal because Postgres may have it: it answered late, or another
+        process that the app asked at the same time has committed it. Not positive once Postgres was
+        unavailable for long enough.
+        """
+        return self._times.unsure_s - (0.0 if self._reach.is_up else self._reach.lost_for_s)
 
     async def _commit(self, press: Press) -> Taken:
         """Store a press in Postgres, with what Postgres knows of its driver.
@@ -190,6 +199,8 @@ class SafeIntake:
         except Away:
             return await self._commit_without_journal(press)
         alert_id = taken.alert.alert_id
+        if self._reach.is_up:
+            self._on_journalled()
         if wait_s > 0.0:
             shared = await self._share(alert_id)
             self._turn_later(alert_id, wait_s)
@@ -260,10 +271,8 @@ class SafeIntake:
             applied = await self._reach.ask_in_turn(
                 lambda: self._apply_stored(tenant, alert_id, event), self._times.ask_s
             )
-        except Rejected:
-            wait_s = self._times.unsure_s
         except Away:
-            wait_s = self._times.unsure_s - self._reach.lost_for_s
+            wait_s = self._unsure_for_s()
         if applied is not None:
             self._announcer.changed(applied.alert)
             return applied

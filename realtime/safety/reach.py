@@ -26,9 +26,10 @@ OTHERS_AT_ONCE: Final = 2
 """Of what somebody waits for so many are asked at once: as many as the pool has. Whoever floods one way in
 waits for themselves, and is neither in a press's way nor taken for Postgres' silence.
 """
-PRESS_TURN_S: Final = 2.0
+PRESS_TURN_S: Final = 0.5
+"""A press that waits longer for its turn goes to the journal, which acknowledges it sooner."""
 OTHER_TURN_S: Final = 10.0
-"""Whose turn does not come by then is told that Postgres is away, which says nothing against it."""
+"""A request that waits longer is answered ``unavailable``, which says nothing about Postgres."""
 PROBE_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 

@@ -137,6 +137,7 @@ class Standby:
             operator,
             earlier,
             is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
+            on_journalled=lambda: self.importer.wake(),
             press_db=press_db,
             press_ledger=None if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
             last_seen=last_seen,

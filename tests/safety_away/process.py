@@ -79,6 +79,12 @@ class Process:
     shadow: Shadow
     news: AlertNews
     state: "Positions"
+    journalled: int = 0
+    """How often the importer was woken for a press."""
+
+    def wake(self) -> None:
+        """As the importer is woken."""
+        self.journalled += 1
 
     def press(self, **changes: Any) -> Press:
         return replace(a_press(now_ms()), **changes)
@@ -143,6 +149,7 @@ async def a_process(
         earlier,
         bounds.times,
         is_import_rejected=lambda alert_id: importer.is_rejected(alert_id),
+        on_journalled=lambda: made.wake(),
         last_seen=LastSeen(state, lambda *whom: None, now_ms),  # type: ignore[arg-type]
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
@@ -150,9 +157,10 @@ async def a_process(
         reach, ledger, journal, others, directory, told.append, now_ms, book, fails=ledger.faults.fails
     )
     await directory.refresh()
-    yield Process(
+    made = Process(
         line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news, state
     )
+    yield made
     await announcer.stop()
     await bus.stop()
     await db.close()

@@ -1,5 +1,6 @@
 """An alert in the journal of another process while Postgres answers: presses join it, answers find it."""
 
+from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -10,6 +11,7 @@ from alerts.alert import Acknowledged, Press, alert_id_of
 from realtime.protocol import Code, Refused
 from realtime.safety.importer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Pauses
 from realtime.safety.intake import IntakeTimes
+from realtime.safety.reach import PRESSES_AT_ONCE
 from realtime.store import alert_reads
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PATIENT, Bounds, Process, settled
@@ -171,3 +173,27 @@ async def test_a_press_whose_import_was_rejected_waits_no_longer_for_it(
         await process.importer.round()
         assert not process.intake._may_be_imported(taken.alert.alert_id)
     await owner.close()
+
+
+CROWDED = Bounds(IntakeTimes(ask_s=10.0, unsure_s=30.0), press_slot_timeout_s=0.05)
+
+
+@pytest.mark.parametrize("bounds", [CROWDED], ids=["crowded"])
+async def test_a_press_without_a_turn_at_postgres_is_imported_and_not_acted_on_at_once(
+    process: Process,
+) -> None:
+    """The app asked two processes: the other one may have committed the same press."""
+    async with AsyncExitStack() as turns:
+        for _ in range(PRESSES_AT_ONCE):
+            await turns.enter_async_context(process.reach._presses)
+        press = process.press()
+        taken = await process.intake.press(press)
+        again = await process.intake.press(press)
+        another = await process.intake.press(process.press(sos_id=uuid4()))
+    assert (taken.durability, again.durability, another.durability) == ("replicated",) * 3
+    assert another.alert.alert_id == taken.alert.alert_id
+    assert process.journalled == 3, "the importer is woken"
+    assert process.others.turns == []
+    await process.importer.round()
+    assert process.journal.kept == {}
+    assert [alert.alert_id for alert in await process.stored()] == [taken.alert.alert_id]

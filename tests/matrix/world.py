@@ -144,8 +144,14 @@ class World:
         """Wait until a message of every press was taken, or REACHED_S are over: the ledger tells."""
         until_s = time.monotonic() + REACHED_S
         while time.monotonic() < until_s:
-            reached = {message.alert for message in self.outside.messages()}
-            if all(sos.alert_ids & reached for sos in presses if sos.alert_ids):
+            reached = {
+                (message.alert, to) for message in self.outside.messages() for to in (None, message.to)
+            }
+            if all(
+                any((alert_id, sos.contact) in reached for alert_id in sos.alert_ids)
+                for sos in presses
+                if sos.alert_ids
+            ):
                 return
             await asyncio.sleep(PAUSE_S)
 

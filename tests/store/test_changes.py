@@ -56,6 +56,10 @@ WRITES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
         ),
         {D1, "t1"},
     ),
+    "no device": (
+        lambda db: devices.delete(db, "t1", "disp", devices.device_id_of("token-1")),
+        {"t1"},
+    ),
     "a revoked token": (lambda db: revocations.revoke(db, "t1", "jti-1"), {"t1"}),
     "a dead token": (lambda db: devices.prune(db, "token-1"), {"t1"}),
 }

@@ -17,9 +17,9 @@ from tests.sockets.kit import Server
 COUNT = 4
 
 
-def counted(outcome: str) -> float:
-    labels = {"credential": "share", "outcome": outcome}
-    return catalogue.REGISTRY.get_sample_value("wayguard_guest_lookups_total", labels) or 0.0
+def refused(code: str) -> float:
+    labels = {"namespace": "/watch", "code": code}
+    return catalogue.REGISTRY.get_sample_value("wayguard_connects_refused_total", labels) or 0.0
 
 
 async def reported(attacker: Attacker, done: Callable[[Report], bool]) -> Report:
@@ -30,13 +30,13 @@ async def reported(attacker: Attacker, done: Callable[[Report], bool]) -> Report
                 return report
 
 
-@pytest.mark.parametrize("kind", ["link", "token"])
-async def test_sockets_repeat_what_is_refused(server: Server, kind: Kind) -> None:
-    before = counted("unknown")
+@pytest.mark.parametrize(("kind", "code"), [("link", "not_found"), ("token", "unauthenticated")])
+async def test_sockets_repeat_what_is_refused(server: Server, kind: Kind, code: str) -> None:
+    before = refused(code)
     attack = Attack(kind=kind, port=server.port, count=COUNT, source="127.0.0.2")
     with attacking(attack) as attacker:
         await reported(attacker, lambda report: report.open == COUNT and report.refused > 2 * COUNT)
-    assert (counted("unknown") > before) == (kind == "link")
+    assert refused(code) > before + 2 * COUNT
 
 
 async def test_slow_connections_are_held_open(server: Server) -> None:

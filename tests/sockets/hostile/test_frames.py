@@ -79,7 +79,7 @@ async def test_text_that_is_no_utf8_ends_the_connection(world: World) -> None:
 
 async def test_an_unmasked_position_is_not_stored_and_ends_the_connection_with_1002(world: World) -> None:
     before = await world.before()
-    driver = world.driver
+    driver = await world.server.driver("d1")  # the one of the world is for the other tests
     body = json.dumps(["positions", {"journey_id": world.journey, "points": [good(4)]}])
     packet = f"42/driver,77{body}".encode()
     assert 125 < len(packet) < 65_536

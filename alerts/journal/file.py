@@ -42,7 +42,7 @@ class Need(IntEnum):
     """How much a record is needed: the less room is left, the more it must be."""
 
     ROUTINE = 0
-    """Copies of what other processes have, and what providers report of unknown messages."""
+    """What providers report of messages that are unknown here."""
     DELIVERY = 1
     """What happens to an alert that this process keeps: its answers, its escalation, its messages."""
     PRESS = 2

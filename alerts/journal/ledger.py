@@ -266,7 +266,7 @@ class LocalLedger:
         ours = self._shelf.planned(case.alert.alert_id)
         if ours is None:
             kept = Kept(case, tuple(presses), tuple(audit), acting, self._now_ms())
-            await self._keeping.keep(None, kept, 0, need=Need.ROUTINE)
+            await self._keeping.keep(None, kept, 0)
             return kept
         return await self._merge(ours, case, presses, audit, acting=acting)
 

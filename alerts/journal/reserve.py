@@ -15,6 +15,7 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
+STEP_BYTES: Final = 4_096
 RETRY_S: Final = 1.0
 """A full disk is asked again after this."""
 _KEEP_SIZE: Final = 1
@@ -74,10 +75,28 @@ class DiskReserve:
         return max(0, self._end - size_bytes)
 
     def begin(self, descriptor: int, size_bytes: int) -> None:
-        """Allocate for a file that was just opened, written anew or cut: no block beyond its end is known."""
+        """Allocate for a file that was just opened, written anew or cut: no block beyond its end is known.
+
+        On a full disk the blocks are found that the file has from before.
+        """
         self._end = size_bytes
         self._next_s = 0.0
         self.top_up(descriptor, size_bytes)
+        if self._is_full:
+            self._end = size_bytes + self._owned_bytes(descriptor, size_bytes)
+
+    def _owned_bytes(self, descriptor: int, size_bytes: int) -> int:
+        """How many bytes beyond ``size_bytes`` are allocated: to allocate those again needs no room."""
+        low, high = 0, self._bytes
+        while high - low > STEP_BYTES:
+            middle = (low + high) // 2
+            try:
+                self._allocate(descriptor, size_bytes, middle)
+            except OSError:
+                high = middle
+            else:
+                low = middle
+        return low
 
     def top_up(self, descriptor: int, size_bytes: int) -> None:
         """Have all but a sixteenth of the reserve. A full disk is noted, and asked again every `RETRY_S`."""
@@ -96,7 +115,7 @@ class DiskReserve:
                 return
             self._next_s = now_s + RETRY_S
             if not self._is_full:
-                log.error("the disk of the journal is full: its reserve takes presses alone from now on")
+                log.error("the disk of the journal is full: its reserve takes presses and deliveries")
             self._is_full = True
         else:
             if self._is_full:

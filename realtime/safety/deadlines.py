@@ -18,9 +18,8 @@ from uuid import UUID
 
 import msgspec
 
-from alerts.timers import Timer, press_of
+from alerts.timers import Timer, TimerState, press_of
 from realtime import metrics
-from realtime.protocol import Refused
 from realtime.safety.ports import Intake
 from realtime.safety.reach import Reach
 from realtime.store.database import Database
@@ -35,6 +34,8 @@ UNAVAILABLE_S: Final = 4.0
 """A shorter absence is waited out: Postgres fires the timer itself."""
 LATE_MS: Final = 5_000
 """How long after its deadline a timer is left to a Postgres that answers."""
+FRESH_S: Final = 60.0
+"""Deadlines that were read longer before are not fired: their drivers may have checked in since."""
 MAX_TIMERS: Final = 1_000
 """The nearest deadlines; further ones are read as they come near, unless Postgres is unavailable by then."""
 
@@ -73,6 +74,9 @@ class Deadlines:
         self._timers: dict[UUID, Timer] = {}
         self._fired: dict[UUID, int] = {}
         """By timer: which of its firings this process has pressed."""
+        self._read_s = float("-inf")
+        self._down_s: float | None = None
+        """Since when Postgres is unavailable."""
         self._offset_ms = 0.0
         """What Postgres' clock showed, less ours."""
 
@@ -81,11 +85,40 @@ class Deadlines:
         if self._reach.is_up:
             await self._read()
         if not self._reach.is_up:
-            if self._reach.lost_for_s < self._unavailable_s:
+            self._down_s = self._clock() if self._down_s is None else self._down_s
+            if self._reach.lost_for_s < self._unavailable_s or not self._is_fresh(self._down_s):
                 return 0
             return await self._fire(missed(self._timers.values(), self._now_ms(), 0))
+        self._down_s = None
         failing = [timer for timer in self._timers.values() if self._faults.fails(timer.timer_id)]
-        return await self._fire(missed(failing, self._now_ms(), LATE_MS))
+        overdue = missed(failing, self._now_ms(), LATE_MS)
+        return await self._fire([timer for timer in overdue if await self._is_still_due(timer)])
+
+    def _is_fresh(self, at_s: float) -> bool:
+        """Whether the deadlines were at most `FRESH_S` old at ``at_s``: check-ins since then are unknown."""
+        if at_s - self._read_s <= FRESH_S:
+            return True
+        log.error("the deadlines in memory are too old to be fired")
+        metrics.ALERT_STORE_FAULTS.inc()
+        return False
+
+    async def _is_still_due(self, timer: Timer) -> bool:
+        """Whether ``timer`` stands as it was last read, as far as Postgres can tell: it may have been checked
+        in while the list of deadlines could not be read.
+        """
+        try:
+            stored = await self._reach.ask(lambda: self._one(timer), READ_TIMEOUT_S)
+        except Exception as error:
+            log.warning("timer %s cannot be read: %s", timer.timer_id, type(error).__name__)
+            return self._is_fresh(self._clock())
+        if stored is None or stored.state is not TimerState.ARMED:
+            return False
+        return (stored.due_ms, stored.fired) == (timer.due_ms, timer.fired)
+
+    async def _one(self, timer: Timer) -> Timer | None:
+        async with self._db.reader(timer.tenant) as connection:
+            row = await connection.fetchrow(_SQL["one"], timer.tenant, timer.driver, timer.timer_id)
+        return None if row is None else _read(row["timer"])
 
     async def _read(self) -> None:
         """Read the nearest deadlines. What cannot be read stays as it was last read."""
@@ -95,7 +128,8 @@ class Deadlines:
             log.warning("the deadlines of timers cannot be read: %s", type(error).__name__)
             return
         now_ms, timers = rows
-        self._offset_ms = now_ms - self._clock() * 1000
+        self._read_s = self._clock()
+        self._offset_ms = now_ms - self._read_s * 1000
         self._timers = {timer.timer_id: timer for timer in timers}
         self._fired = {key: fired for key, fired in self._fired.items() if key in self._timers}
 
@@ -111,8 +145,8 @@ class Deadlines:
                 continue
             try:
                 taken = await self._intake.press(press_of(timer, None, None, self._now_ms()))
-            except Refused as refused:
-                log.error("timer %s cannot be fired: %s", timer.timer_id, refused.code)
+            except Exception as error:  # the others are fired all the same
+                log.error("timer %s cannot be fired: %s", timer.timer_id, type(error).__name__)
                 continue
             self._fired[timer.timer_id] = timer.fired
             fired += 1

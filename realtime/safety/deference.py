@@ -6,11 +6,6 @@ from collections.abc import Callable, Set
 from typing import Final
 from uuid import UUID
 
-ACTED_S: Final = 600.0
-"""While a process renews its lease and acts on it: contacts are notified by that process, and an import that
-Postgres rejects is tried again (`realtime.safety.importer.LONGEST_PAUSE_S`). This bound ends what a
-defect would hold for ever.
-"""
 PRESSED_S: Final = 5.0
 """While no process acts: its press waits for an import, or the process that took it is gone."""
 
@@ -23,8 +18,11 @@ class Deference:
         self._since_s: dict[UUID, float] = {}
 
     def left(self, acted: Set[UUID], pressed: Set[UUID], *, is_stored: bool) -> list[UUID]:
-        """Of what waits in journals what is not to be touched. ``acted``: some process acts on it;
-        ``pressed``: it only waits. The time runs while Postgres is there, ``is_stored``.
+        """The alerts of journals that are neither escalated nor sent from Postgres.
+
+        ``acted``: a process renews its lease and acts on them; they are left until it has imported them,
+        since only it knows what was sent. ``pressed``: they wait, for an import or because their process is
+        gone; they are left for `PRESSED_S` of a Postgres that answers (``is_stored``).
         """
         now_s = self._clock()
         self._since_s = {
@@ -34,5 +32,5 @@ class Deference:
         return [
             alert_id
             for alert_id, since_s in self._since_s.items()
-            if now_s - since_s < (ACTED_S if alert_id in acted else PRESSED_S)
+            if alert_id in acted or now_s - since_s < PRESSED_S
         ]

@@ -2,16 +2,20 @@
 others see it, so nobody sends it again.
 """
 
+from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 from msgspec.structs import replace
 
 from alerts.attempt import Status, rank
 from alerts.case import Case
+from alerts.claims import stood_in_for
 from alerts.delivery.trying import Tried
 from alerts.ports import Job
 from realtime.safety.ports import Copies, Local
 from realtime.safety.reach import Reach
+from realtime.safety.shadow import ASKED_MS, LEASE_MS
 from realtime.store.delivery_faults import DeliveryFaults
 from realtime.store.open_cases import OpenCases
 
@@ -20,10 +24,17 @@ class Outcomes:
     """`keep` is `alerts.delivery.recorder.Keep` on the journal of this process."""
 
     def __init__(
-        self, reach: Reach, open_cases: OpenCases, local: Local, copies: Copies, faults: DeliveryFaults
+        self,
+        reach: Reach,
+        open_cases: OpenCases,
+        local: Local,
+        copies: Copies,
+        faults: DeliveryFaults,
+        now_ms: Callable[[], int],
     ) -> None:
         self._reach: Final = reach
         self._faults: Final = faults
+        self._now_ms: Final = now_ms
         self._open: Final = open_cases
         self._local: Final = local
         self._copies: Final = copies
@@ -37,7 +48,7 @@ class Outcomes:
         job = tried.job
         alert_id = job.alert.alert_id
         known = self._local.get(alert_id)
-        case = self._open.cases.get(alert_id) if known is None else known.case
+        case = self._read(alert_id) if known is None else known.case
         is_awaited = self._reach.is_up and known is None and not self._faults.fails(alert_id)
         if is_awaited or case is None:
             return False
@@ -48,7 +59,13 @@ class Outcomes:
         kept = self._local.get(alert_id)
         if kept is not None:
             await self._copies.share(kept)
+            await self._copies.turn(alert_id)
         return True
+
+    def _read(self, alert_id: UUID) -> Case | None:
+        """The alert as it was last read; what was due then may be on its way from this process."""
+        case = self._open.cases.get(alert_id)
+        return None if case is None else stood_in_for(case, self._now_ms(), LEASE_MS, ASKED_MS)
 
 
 def _claimed(case: Case, job: Job) -> Case:

@@ -125,13 +125,11 @@ class Reach:
             metrics.ALERT_STORE_FAULTS.inc()
             raise
         except Away as error:
-            self._failed(error)
-            raise
+            raise self._failure(error) from error
         except Refused as refused:
             if refused.code is not Code.UNAVAILABLE:
                 raise
-            self._failed(refused)
-            raise Away from refused
+            raise self._failure(refused) from refused
         except Exception as error:
             log.error("postgres failed a request about an alert: %s", type(error).__name__)
             metrics.ALERT_STORE_FAULTS.inc()
@@ -152,12 +150,15 @@ class Reach:
             self._on_back()
         return answers
 
-    def _failed(self, error: Exception) -> None:
+    def _failure(self, error: Exception) -> Away:
+        """What ``error`` means: neither a failed statement nor a full pool is an absence of Postgres."""
         if isinstance(error, PoolBusy) or isinstance(error.__cause__, PoolBusy):
-            return  # the caller goes elsewhere; Postgres may be well
+            return Away()
         if is_statement_failure(error):
             metrics.ALERT_STORE_FAULTS.inc()
+            return Rejected()
         self._lost("unavailable")
+        return Away()
 
     def _lost(self, why: str) -> None:
         if self._is_up:

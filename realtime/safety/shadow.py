@@ -166,8 +166,9 @@ class Shadow:
             await self._copies.turn(*(case.alert.alert_id for case in some))
 
     def _is_in_a_journal(self, alert_id: UUID) -> bool:
-        copy = self._copies.copy_of(alert_id)
-        return self._local.get(alert_id) is not None or (copy is not None and copy.acting)
+        """Whether a process acts on the alert from a journal."""
+        ours, copy = self._local.get(alert_id), self._copies.copy_of(alert_id)
+        return (ours is not None and ours.acting) or (copy is not None and copy.acting)
 
     async def _adopt_failing(self, case: Case) -> None:
         kept = await self._local.adopt(stood_in_for(case, self._now_ms(), LEASE_MS, ASKED_MS, DUE_MS))

@@ -43,6 +43,9 @@ from realtime.store.database import Database
 from realtime.store.hooks import HookBook
 from realtime.store.open_cases import OpenCases
 
+RESET_AFTER_S: Final = 2.0
+"""A Postgres that was unavailable for so long was restarted: what failed before says nothing."""
+
 
 class Disk:
     """What is on the disk of a process. `open` reads it; ``changed`` is told of each case that changes."""
@@ -123,7 +126,7 @@ class Standby:
         self._shadow: Final = Shadow(
             self.reach, open_cases, local, copies, now_ms, ledger.faults, lambda: earlier.announced()
         )
-        self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults)
+        self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults, now_ms)
         earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
         self.intake: Final = SafeIntake(
             self.reach,
@@ -199,8 +202,9 @@ class Standby:
         return BeatDetail(self.importer.beat(), self.store_faults.recent(), self._disk.directory.unread_ms)
 
     def _back(self) -> None:
-        """Postgres answers again."""
-        self._faults.reset()
+        """Postgres answers again. A short loss was an answer that came late: what fails goes on failing."""
+        if self.reach.lost_for_s >= RESET_AFTER_S:
+            self._faults.reset()
         self.importer.wake()
 
     def _changed(self, kept: Kept) -> None:

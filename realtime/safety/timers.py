@@ -33,7 +33,7 @@ from realtime.store import alert_steps
 from realtime.store import timers as stored
 from realtime.store.circumstances import Whose, circumstances_of, operator_of
 from realtime.store.database import Database
-from realtime.store.delivery_faults import DeliveryFaults
+from realtime.store.delivery_faults import DeliveryFaults, Work
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,11 @@ class SafetyTimers:
                 log.warning("a batch of timers is looked at one by one: %s", type(error).__name__)
                 return _Done(left=batch)
             log.error("timer %s cannot be fired: %s", batch[0].timer_id, type(error).__name__)
-            self.faults.alert_failed(batch[0].timer_id)
+            self.faults.alert_failed(batch[0].timer_id, Work.FIRE)
             metrics.ALERT_STORE_FAULTS.inc()
         else:
             for due in batch:
-                self.faults.alert_worked(due.timer_id)
+                self.faults.alert_worked(due.timer_id, Work.FIRE)
             return done
         async with self._db.writer() as connection:
             await connection.execute(stored.SQL["put_off"], [batch[0].timer_id], PUT_OFF_MS)

@@ -3,6 +3,7 @@
 Whoever has a transaction of their own (the safety timers) calls these on its connection.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +24,8 @@ from realtime.store.alert_rows import SQL, Held
 from realtime.store.queries import load
 
 _WRITE_SOMETHING: Final = load("commit")["write_something"]
+UNREAD_PUT_OFF_MS: Final = 5_000
+_log = logging.getLogger(__name__)
 _SEPARATOR: Final = "\x1f"
 
 
@@ -182,15 +185,18 @@ async def claim(
     slots: Reservation,
     lease_s: float,
     left_alone: Sequence[UUID] = (),
-) -> list[Job]:
+) -> tuple[list[Job], frozenset[UUID]]:
     """Lease the due attempts that get a slot of ``slots``, none of ``left_alone``'s.
 
-    What is stored is ``sending``, what is returned says what was.
+    What is stored is ``sending``, what is returned says what was. The second value: the alerts of attempts
+    that cannot be decoded; these are put off, so that they hide no other.
     """
     if not slots.wanted:
-        return []
-    found = await connection.fetch(SQL["claimable"], *_claimable(slots, left_alone))
-    jobs = [_job(row, by, int(lease_s * 1000)) for row in found]
+        return [], frozenset()
+    rows_found = await connection.fetch(SQL["claimable"], *_claimable(slots, left_alone))
+    found, jobs, unread = _decoded(rows_found, by, int(lease_s * 1000))
+    if unread:
+        await connection.execute(SQL["put_off_attempts"], list(unread), UNREAD_PUT_OFF_MS)
     await _write_lanes(connection, found, jobs)
     jobs = [
         job
@@ -202,7 +208,29 @@ async def claim(
     if leased:
         columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
         await connection.execute(SQL["lease"], *(list(column) for column in columns))
-    return jobs
+    return jobs, frozenset(unread.values())
+
+
+def _decoded(
+    found: Sequence[asyncpg.Record], by: str, lease_ms: int
+) -> tuple[list[asyncpg.Record], list[Job], dict[UUID, UUID]]:
+    """The rows that can be decoded, their jobs, and the alert of each attempt that cannot."""
+    good: list[asyncpg.Record] = []
+    jobs: list[Job] = []
+    unread: dict[UUID, UUID] = {}
+    for row in found:
+        attempt_id, alert_id = UUID(int=row["attempt_id"].int), UUID(int=row["alert_id"].int)
+        try:
+            job = _job(row, by, lease_ms)
+        except Exception as error:  # whatever is in the row, the others are sent
+            _log.error(
+                "attempt %s of alert %s cannot be decoded: %s", attempt_id, alert_id, type(error).__name__
+            )
+            unread[attempt_id] = alert_id
+            continue
+        good.append(row)
+        jobs.append(job)
+    return good, jobs, unread
 
 
 def _claimable(slots: Reservation, left_alone: Sequence[UUID]) -> tuple[list[Any], ...]:

@@ -30,7 +30,8 @@ from realtime.store import alert_steps as steps
 from realtime.store.alert_rows import SQL, Held
 from realtime.store.alert_turns import Turns
 from realtime.store.database import Database
-from realtime.store.delivery_faults import DeliveryFaults
+from realtime.store.delivery_faults import DeliveryFaults, Work
+from realtime.store.pools import PoolBusy
 from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
@@ -212,7 +213,7 @@ class PostgresLedger:
         changed = 0
         try:
             found = await self._step(due)
-        except Away as error:
+        except Exception as error:
             self._claims_failed(error)
             raise
         for alert_id in found:
@@ -222,11 +223,12 @@ class PostgresLedger:
                 if isinstance(error, Away) and not isinstance(error, Rejected):
                     raise
                 _log.error("alert %s cannot be escalated: %s", alert_id, type(error).__name__)
-                self.faults.alert_failed(alert_id)
+                self.faults.alert_failed(alert_id, Work.ESCALATE)
                 metrics.ALERT_STORE_FAULTS.inc()
                 await self._put_off(alert_id)
                 continue
-            self.faults.alert_worked(alert_id)
+            if did:
+                self.faults.alert_worked(alert_id, Work.ESCALATE)
             self._idle.note(alert_id, down, did, time.monotonic())
             changed += did
         return changed
@@ -248,9 +250,11 @@ class PostgresLedger:
         """Whether an alert or an attempt waits for somebody. Two looks into small indexes."""
         return await self._step(lambda connection: connection.fetchval(SQL["anything_due"]))
 
-    def _claims_failed(self, error: Away) -> None:
+    def _claims_failed(self, error: Exception) -> None:
+        if isinstance(error.__cause__, PoolBusy):
+            return  # it says nothing about Postgres
         self.faults.claims_failed()
-        if is_statement_failure(error):
+        if is_statement_failure(error) or not isinstance(error, Away):
             metrics.ALERT_STORE_FAULTS.inc()
 
     async def _put_off(self, alert_id: UUID) -> None:
@@ -264,12 +268,15 @@ class PostgresLedger:
         """Lease due attempts, an SOS first. A job's ``status`` is that before the claim."""
         left_alone = list(self.left_alone())
         try:
-            jobs = await self._step(
+            jobs, unread = await self._step(
                 lambda connection: steps.claim(connection, by, slots, lease_s, left_alone)
             )
-        except Away as error:
+        except Exception as error:
             self._claims_failed(error)
             raise
+        for alert_id in unread:
+            self.faults.alert_failed(alert_id, Work.CLAIM)
+            metrics.ALERT_STORE_FAULTS.inc()
         self.faults.claims_worked(len(jobs))
         return jobs
 
@@ -293,10 +300,13 @@ class PostgresLedger:
 
         try:
             await self._step(step)
-        except Rejected:
-            self.faults.alert_failed(job.alert.alert_id)
+        except Exception as error:
+            if isinstance(error, Away) and not isinstance(error, Rejected):
+                raise
+            self.faults.alert_failed(job.alert.alert_id, Work.RECORD)
             metrics.ALERT_STORE_FAULTS.inc()
-            raise
+            raise Rejected from error
+        self.faults.alert_worked(job.alert.alert_id, Work.RECORD)
 
     async def _settled(self, connection: asyncpg.Connection, held: Held, job: Job, outcome: Outcome) -> None:
         case = of_provider(held.case, job.attempt)
@@ -355,7 +365,7 @@ class PostgresLedger:
             except Refused as refused:
                 if refused.code is not Code.UNAVAILABLE:
                     raise
-                raise Away from refused
+                raise (Rejected if is_statement_failure(refused) else Away) from refused
             except asyncpg.PostgresError as error:
                 if not isinstance(error, _AGAIN) or not tries_left:
                     _log.error("a step of the ledger failed: %s", type(error).__name__)

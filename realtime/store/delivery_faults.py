@@ -1,13 +1,15 @@
 """Which alerts of Postgres cannot be escalated or sent from there although Postgres answers. Pure.
 
-A statement that fails again and again (a damaged page, a lost right, a lock that is never released) keeps an
+A statement that fails again and again (a damaged page, a lost right, a value that cannot be decoded) keeps an
 alert from its contacts as surely as an unavailable Postgres. A process that delivers notes here what fails.
-What has failed for `PERSISTENT_S` is delivered from the journal instead (`realtime.safety.shadow`).
+What has failed for `PERSISTENT_S` is delivered from the journal instead (`realtime.safety.shadow`). A row
+that another session keeps locked is passed over without an error, and is not noted.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 from uuid import UUID
 
@@ -15,8 +17,20 @@ PERSISTENT_S: Final = 4.0
 """Shorter than this is a lock or a restart; the same wait as for an unavailable Postgres."""
 REMEMBERED_S: Final = 45.0
 """How long after its last failure an alert is left to the journal: longer than the lease of a message."""
+GAP_S: Final = 10.0
+"""Failures further apart than this are not one fault: a failing statement is tried again within seconds."""
 MAX_ALERTS: Final = 1_000
 """Beyond it the alerts are not told apart: all count as failing."""
+
+
+class Work(Enum):
+    """What is done with an alert in Postgres."""
+
+    ESCALATE = "escalate"
+    CLAIM = "claim"
+    RECORD = "record"
+    FIRE = "fire"
+    """Of a timer."""
 
 
 @dataclass(slots=True)
@@ -39,7 +53,7 @@ class DeliveryFaults:
         self._remembered_s: Final = remembered_s
         self._persistent_s: Final = persistent_s
         self._claims: _Streak | None = None
-        self._alerts: dict[UUID, _Streak] = {}
+        self._alerts: dict[tuple[UUID, Work], _Streak] = {}
 
     # --- what a process that delivers notes
 
@@ -52,17 +66,18 @@ class DeliveryFaults:
         if claimed:
             self._claims = None
 
-    def alert_failed(self, alert_id: UUID) -> None:
-        """An alert could not be escalated, or what became of its message could not be recorded."""
+    def alert_failed(self, alert_id: UUID, work: Work) -> None:
+        """``work`` on an alert (or a timer) failed."""
         self._forget_old()
-        if alert_id not in self._alerts and len(self._alerts) >= MAX_ALERTS:
+        key = (alert_id, work)
+        if key not in self._alerts and len(self._alerts) >= MAX_ALERTS:
             self.claims_failed()
             return
-        self._alerts[alert_id] = self._longer(self._alerts.get(alert_id))
+        self._alerts[key] = self._longer(self._alerts.get(key))
 
-    def alert_worked(self, alert_id: UUID) -> None:
-        """An alert was escalated."""
-        self._alerts.pop(alert_id, None)
+    def alert_worked(self, alert_id: UUID, work: Work) -> None:
+        """``work`` on an alert (or a timer) was done: this says nothing about other work on it."""
+        self._alerts.pop((alert_id, work), None)
 
     def reset(self) -> None:
         """Postgres was unavailable and is back: what failed before says nothing."""
@@ -79,15 +94,17 @@ class DeliveryFaults:
     @property
     def failing(self) -> list[UUID]:
         """The alerts that cannot be escalated, apart from `all_fail`."""
-        return [alert_id for alert_id, streak in self._alerts.items() if self._is_persistent(streak)]
+        found = (alert_id for (alert_id, _), streak in self._alerts.items() if self._is_persistent(streak))
+        return list(dict.fromkeys(found))
 
     def fails(self, alert_id: UUID) -> bool:
         """Whether this alert is delivered by a journal."""
-        return self.all_fail or self._is_persistent(self._alerts.get(alert_id))
+        return self.all_fail or any(self._is_persistent(self._alerts.get((alert_id, work))) for work in Work)
 
     def _longer(self, streak: _Streak | None) -> _Streak:
         now_s = self._clock()
-        if streak is None or now_s - streak.last_s > self._remembered_s:
+        is_over = streak is not None and not self._is_persistent(streak) and now_s - streak.last_s > GAP_S
+        if streak is None or is_over or now_s - streak.last_s > self._remembered_s:
             return _Streak(now_s, now_s)
         return _Streak(streak.first_s, now_s)
 

@@ -4,10 +4,9 @@ import logging
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from alerts.case import Case
 from realtime import metrics
+from realtime.protocol import Refused
 from realtime.store import alert_rows
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -71,7 +70,9 @@ class OpenCases:
         try:
             async with self._db.writer() as connection:
                 return await alert_rows.look_all(connection, wanted)
-        except asyncpg.PostgresError as error:
+        except Refused:
+            raise
+        except Exception as error:  # a failed statement, or a value that cannot be decoded
             _log.error("open alerts cannot be read together: %s", type(error).__name__)
             metrics.ALERT_STORE_FAULTS.inc()
         read: dict[UUID, Case] = {}
@@ -79,7 +80,9 @@ class OpenCases:
             try:
                 async with self._db.writer() as connection:
                     read |= await alert_rows.look_all(connection, [alert_id])
-            except asyncpg.PostgresError as error:
+            except Refused:
+                raise
+            except Exception as error:
                 _log.error("open alert %s cannot be read: %s", alert_id, type(error).__name__)
                 if (known := self.cases.get(alert_id)) is not None:
                     read[alert_id] = known

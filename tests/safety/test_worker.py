@@ -70,11 +70,12 @@ class Running:
         self.worker = worker
         self.url = url
         self._session = session
-        self._token = mint(settings, role="driver", tenant="t1", vendors=["v1"], driver="d1")
+        self._settings = settings
 
-    async def press(self, sos_id: UUID, **fields: Any) -> dict[str, Any]:
+    async def press(self, sos_id: UUID, driver: str = "d1", **fields: Any) -> dict[str, Any]:
         """Press once; the answer."""
-        headers = {"Authorization": f"Bearer {self._token}"}
+        token = mint(self._settings, role="driver", tenant="t1", vendors=["v1"], driver=driver)
+        headers = {"Authorization": f"Bearer {token}"}
         body = {"sos_id": str(sos_id), **fields}
         async with self._session.post(f"{self.url}/api/v1/sos", json=body, headers=headers) as answer:
             found: dict[str, Any] = await answer.json()

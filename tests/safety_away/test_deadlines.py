@@ -6,13 +6,15 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from alerts.alert import Actor, ActorKind, Kind
+from alerts.alert import Actor, ActorKind, Kind, Press
+from alerts.ports import Taken
 from alerts.timers import Spec, Timer, TimerKind, press_of
-from realtime.safety.deadlines import LATE_MS, Deadlines, missed
+from realtime.safety.deadlines import FRESH_S, LATE_MS, Deadlines, missed
 from realtime.safety.timers import SafetyTimers
 from realtime.settings import Settings
 from realtime.store import alert_rows, identity, journeys, timers
-from realtime.store.delivery_faults import DeliveryFaults
+from realtime.store.alerts import Rejected
+from realtime.store.delivery_faults import DeliveryFaults, Work
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 
@@ -97,11 +99,58 @@ async def test_a_timer_that_postgres_fails_to_fire_goes_to_the_journal(
     await owner.execute("ALTER TABLE alerts RENAME TO alerts_lost")
     await make_due(process, timer, now_ms() - LATE_MS - 1_000)
     assert await scene.deadlines.round() == 0, "nothing has failed yet: Postgres fires it"
-    scene.faults.alert_failed(timer.timer_id)
+    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
     assert await scene.deadlines.round() == 1
     assert len(process.journal.all()) == 1
     await owner.execute("ALTER TABLE alerts_lost RENAME TO alerts")
     await owner.close()
+
+
+async def test_who_has_checked_in_while_deadlines_could_not_be_read_is_not_reported_missing(
+    scene: Scene, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timer = await scene.arm()
+    await make_due(process, timer, now_ms() - LATE_MS - 1_000)
+    await scene.deadlines.round()
+    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
+
+    async def fail(deadlines: Deadlines) -> None:
+        raise Rejected
+
+    monkeypatch.setattr(Deadlines, "_nearest", fail)
+    await timers.check_in(process.db, "t1", "d1", timer.timer_id)
+    assert await scene.deadlines.round() == 0
+    assert process.journal.all() == await process.stored() == []
+
+
+async def test_deadlines_that_were_read_long_ago_are_not_fired(scene: Scene, process: Process) -> None:
+    await scene.arm()
+    await scene.deadlines.round()
+    scene.clock.s += 2 * FRESH_S
+    await scene.lose_postgres()
+    scene.clock.s += 600
+    assert await scene.deadlines.round() == 0
+    assert process.journal.all() == []
+
+
+async def test_a_timer_that_cannot_be_pressed_is_in_no_others_way(
+    scene: Scene, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = await scene.arm(), await scene.arm()
+    await scene.deadlines.round()
+    await scene.lose_postgres()
+    scene.clock.s += 601
+    press, pressed = process.intake.press, list[UUID]()
+
+    async def failing(given: Press) -> Taken:
+        pressed.append(given.sos_id)
+        if given.sos_id == press_of(first, None, None, 0).sos_id:
+            raise ValueError
+        return await press(given)
+
+    monkeypatch.setattr(process.intake, "press", failing)
+    assert await scene.deadlines.round() == 1
+    assert pressed == [press_of(timer, None, None, 0).sos_id for timer in (first, second)]
 
 
 async def test_signal_lost_is_not_fired_here_and_the_nearest_deadlines_are_read_first(

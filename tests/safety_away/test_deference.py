@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from realtime.safety.deference import ACTED_S, PRESSED_S, Deference
+from realtime.safety.deference import PRESSED_S, Deference
 
 ACTED, PRESSED = UUID(int=1), UUID(int=2)
 
@@ -16,13 +16,13 @@ class Scene:
         return set(self.deference.left({ACTED}, {ACTED, PRESSED}, is_stored=is_stored))
 
 
-def test_what_somebody_acts_on_is_left_for_longer_than_what_only_waits() -> None:
+def test_what_a_process_acts_on_is_left_for_good_and_what_only_waits_for_a_moment() -> None:
     scene = Scene()
     assert scene.left() == {ACTED, PRESSED}
     scene.s = PRESSED_S
     assert scene.left() == {ACTED}
-    scene.s = ACTED_S
-    assert scene.left() == set()
+    scene.s = 86_400.0
+    assert scene.left() == {ACTED}
 
 
 def test_the_time_runs_while_postgres_is_there_alone() -> None:
@@ -36,6 +36,6 @@ def test_the_time_runs_while_postgres_is_there_alone() -> None:
 def test_what_comes_again_is_left_anew() -> None:
     scene = Scene()
     scene.left()
-    scene.s = ACTED_S
+    scene.s = PRESSED_S
     assert scene.deference.left(set(), set(), is_stored=True) == []
     assert scene.left() == {ACTED, PRESSED}

@@ -17,7 +17,7 @@ from realtime.outside.sink import Sink
 from realtime.settings import Settings
 from realtime.store import alert_reads
 from realtime.store.database import Database
-from realtime.store.delivery_faults import MAX_ALERTS, PERSISTENT_S, REMEMBERED_S, DeliveryFaults
+from realtime.store.delivery_faults import GAP_S, MAX_ALERTS, PERSISTENT_S, REMEMBERED_S, DeliveryFaults, Work
 from realtime.store.open_cases import OpenCases
 from realtime.worker import Worker
 from tests.alerts.delivery.conftest import until
@@ -47,20 +47,22 @@ class Scene:
 def test_claims_that_fail_once_or_for_a_moment_are_no_fault() -> None:
     scene = Scene()
     scene.faults.claims_failed()
-    scene.s += PERSISTENT_S + 1
+    scene.s += GAP_S + 1
     assert not scene.faults.all_fail, "a single failure, however long ago"
+    scene.faults.claims_failed()
+    assert not scene.faults.all_fail, "two failures with a long time between them"
     scene.faults.claims_worked(1)
     scene.fail_for(PERSISTENT_S - 1)
     assert not scene.faults.fails(ALERT)
 
 
-def test_claims_that_fail_go_on_counting_until_one_has_claimed_something() -> None:
+def test_claims_that_go_on_failing_are_a_fault_until_one_has_claimed_something() -> None:
     scene = Scene()
     scene.fail_for(PERSISTENT_S)
     assert scene.faults.all_fail
     assert scene.faults.fails(ALERT)
     scene.faults.claims_worked(0)
-    assert scene.faults.all_fail, "nothing was due: the failing statement did not run"
+    assert scene.faults.all_fail, "nothing was due: the failing statement changed no row"
     scene.faults.claims_worked(1)
     assert not scene.faults.all_fail
 
@@ -71,7 +73,7 @@ def test_a_fault_is_forgotten_once_it_has_not_been_seen_for_long_or_postgres_was
     scene.s += REMEMBERED_S
     assert not scene.faults.all_fail
     scene.fail_for(PERSISTENT_S)
-    scene.faults.alert_failed(ALERT)
+    scene.faults.alert_failed(ALERT, Work.RECORD)
     scene.faults.reset()
     assert not scene.faults.all_fail
     assert not scene.faults.fails(ALERT)
@@ -80,18 +82,29 @@ def test_a_fault_is_forgotten_once_it_has_not_been_seen_for_long_or_postgres_was
 def test_alerts_are_told_apart_up_to_a_bound() -> None:
     scene = Scene()
     for _ in range(int(PERSISTENT_S) + 1):
-        scene.faults.alert_failed(ALERT)
+        scene.faults.alert_failed(ALERT, Work.ESCALATE)
         scene.s += 1.0
     assert scene.faults.failing == [ALERT]
     assert not scene.faults.fails(UUID(int=2))
-    scene.faults.alert_worked(ALERT)
+    scene.faults.alert_worked(ALERT, Work.ESCALATE)
     assert scene.faults.failing == []
-    ids = count(1)
+    ids = count(MAX_ALERTS)
+    for number in range(MAX_ALERTS):
+        scene.faults.alert_failed(UUID(int=number), Work.ESCALATE)
     for _ in range(int(PERSISTENT_S) + 1):
-        for number in range(MAX_ALERTS + 1):
-            scene.faults.alert_failed(UUID(int=number if number < MAX_ALERTS else MAX_ALERTS + next(ids)))
+        scene.faults.alert_failed(UUID(int=next(ids)), Work.ESCALATE)
         scene.s += 1.0
     assert scene.faults.all_fail
+
+
+def test_work_that_is_done_says_nothing_about_other_work_on_the_alert() -> None:
+    """Outcomes cannot be recorded, while the same alert is escalated every two seconds."""
+    scene = Scene()
+    for _ in range(4):
+        scene.faults.alert_failed(ALERT, Work.RECORD)
+        scene.faults.alert_worked(ALERT, Work.ESCALATE)
+        scene.s += 2.0
+    assert scene.faults.fails(ALERT)
 
 
 # --- a whole worker
@@ -163,6 +176,38 @@ async def test_contacts_are_notified_once_while_postgres_fails_a_delivery(
     assert len(mail.mails) == 1
 
 
+async def test_an_alert_of_before_is_delivered_although_another_press_waits_in_the_journal(
+    running: Running, sink: Sink, db: Database, database_url: str
+) -> None:
+    """The import of the other press fails again and again: Postgres is not taken for unavailable and back."""
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute(FAIL)
+    async with AsyncExitStack() as fault:
+        await fault.enter_async_context(broken(owner, "alert_attempts", "53100", "UPDATE"))
+        first = await running.press(uuid4())
+        await fault.enter_async_context(broken(owner, "alert_presses", "53100", "INSERT"))
+        second = await running.press(uuid4(), driver="d2")
+        assert (first["durability"], second["durability"]) == ("committed", "replicated")
+        await until(lambda: len(sink.hooks) == 2, "both alerts are delivered", within_s=40)
+    await owner.close()
+    assert {hook.body["alert"]["id"] for hook in sink.hooks} == {first["alert_id"], second["alert_id"]}
+
+
+async def test_an_attempt_that_cannot_be_decoded_hides_no_other(
+    running: Running, sink: Sink, db: Database
+) -> None:
+    taken = await running.press(uuid4())
+    await until(lambda: bool(sink.hooks), "the webhook")
+    async with db.writer() as connection:
+        await connection.execute(
+            "UPDATE alert_attempts SET attempt = '{\"x\": 1}', status = 'due', claim_ms = 1 "
+            "WHERE alert_id = $1",
+            UUID(taken["alert_id"]),
+        )
+    other = await running.press(uuid4(), driver="d2")
+    await until(lambda: other["alert_id"] in {hook.body["alert"]["id"] for hook in sink.hooks}, "the other")
+
+
 @pytest.mark.parametrize("sink", ["slow"], indirect=True)
 async def test_what_was_sent_and_cannot_be_recorded_is_not_sent_again(
     running: Running, sink: SlowSink, db: Database, database_url: str
@@ -191,7 +236,7 @@ async def test_what_was_sent_and_cannot_be_recorded_is_not_sent_again(
         return [a.status for a in found.attempts if a.channel == "webhook"] == [Status.SENT]
 
     await eventually(stored, "and in postgres")
-    assert len(sink.hooks) == 1
+    assert [hook.delivery for hook in sink.hooks] == [sink.hooks[0].delivery]
 
 
 async def test_an_alert_that_cannot_be_read_hides_no_other(process: Process, database_url: str) -> None:

@@ -12,6 +12,7 @@ from alerts.ports import Away, Job
 from realtime.safety.outcomes import Outcomes
 from realtime.store.open_cases import OpenCases
 from tests.alerts.slots import UpTo
+from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 
 
@@ -23,7 +24,7 @@ class Worker:
         self.job = job
         self.open_cases = open_cases
         self.outcomes = Outcomes(
-            process.reach, open_cases, process.journal, process.others, process.ledger.faults
+            process.reach, open_cases, process.journal, process.others, process.ledger.faults, now_ms
         )
 
     async def lose(self) -> None:

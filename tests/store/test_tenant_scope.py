@@ -82,6 +82,7 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("alerts.anything_due", "alerts", "unrestricted"): ALL,
     ("alerts.anything_due", "alert_attempts", "unrestricted"): ALL,
     ("alerts.write_lane", "alert_attempts", "unrestricted"): ATTEMPT,
+    ("alerts.put_off_attempts", "alert_attempts", "unrestricted"): ATTEMPT,
     ("alerts.claimable", "alert_attempts", "unrestricted"): ALL,
     ("alerts.lease", "alert_attempts", "unrestricted"): ATTEMPT,
     ("alerts.of_provider_id", "alert_attempts", "unrestricted"): ATTEMPT,

@@ -221,10 +221,10 @@ SELECT EXISTS (SELECT FROM alerts WHERE next_ms <= now_ms())
 -- Of each channel $1 up to $2 attempts whose time has come, of SOS alone where $3, none of the alerts $4. Lanes that are
 -- full are passed over: $5 of a channel and tenant, $6 for what is no SOS; $7 of a host, with its tenant or without, $8
 -- for what is no SOS. More rows are locked than are leased: the process decides lane by lane.
-SELECT a.attempt, a.host, a.urgency, al.alert, al.policy_copy, now_ms() AS now_ms
+SELECT a.attempt_id, a.alert_id, a.attempt, a.host, a.urgency, al.alert, al.policy_copy, now_ms() AS now_ms
 FROM unnest($1::text[], $2::int[], $3::boolean[]) AS wanted (channel, most, only_sos)
 CROSS JOIN LATERAL (
-    SELECT attempt, host, tenant_id, alert_id, urgency, claim_ms
+    SELECT attempt_id, attempt, host, tenant_id, alert_id, urgency, claim_ms
     FROM alert_attempts
     WHERE channel = wanted.channel AND claim_ms <= now_ms() AND alert_id <> ALL ($4::uuid[])
       AND NOT (wanted.only_sos AND urgency > 0)
@@ -239,6 +239,9 @@ CROSS JOIN LATERAL (
 ) a
 JOIN alerts al USING (tenant_id, alert_id)
 ORDER BY a.urgency, a.claim_ms
+
+-- name: put_off_attempts
+UPDATE alert_attempts SET claim_ms = now_ms() + $2 WHERE attempt_id = ANY ($1::uuid[])
 
 -- name: write_lane
 -- Of attempts that a process of before has written.

@@ -20,3 +20,6 @@ SELECT now_ms() AS now_ms, nearest.timer
 FROM (SELECT 1) clock
 LEFT JOIN nearest ON true
 ORDER BY nearest.due_ms
+
+-- name: one
+SELECT timer FROM safety_timers WHERE tenant_id = $1 AND driver_id = $2 AND timer_id = $3

@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 _IN_A_SMALL_DISK = """
 import asyncio, json, os, sys
 from pathlib import Path
-from alerts.attempt import Accepted, Status
+from alerts.attempt import Accepted, Status, StatusReport
 from alerts.journal.file import JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
@@ -40,7 +40,7 @@ async def main(folder: Path, reserve: int) -> None:
                 other.write(bytes(4096))
         except OSError:
             pass
-    told = {"pressed": 0, "refused": 0, "sent": 0, "copies": 0}
+    told = dict.fromkeys(("pressed", "refused", "sent", "adopted", "reports", "pressed_after_restart"), 0)
     for n in range(400):
         try:
             await ledger.press(a_press(NOW_MS, driver=f"d{n}"), CIRCUMSTANCES)
@@ -55,11 +55,22 @@ async def main(folder: Path, reserve: int) -> None:
         pass
     try:
         await ledger.adopt(cases.opened(a_press(NOW_MS, driver="other"), CIRCUMSTANCES, NOW_MS).case)
-        told["copies"] += 1
+        told["adopted"] += 1
+    except Away:
+        pass
+    try:
+        await ledger.early.keep(StatusReport("twilio", "SM9", Status.DELIVERED, "delivered"))
+        told["reports"] += 1
     except Away:
         pass
     await ledger.close()
     again = await opened()
+    for n in range(100):
+        try:
+            await again.press(a_press(NOW_MS, driver=f"later{n}"), CIRCUMSTANCES)
+            told["pressed_after_restart"] += 1
+        except Away:
+            pass
     told["kept"] = len(again.all())
     told["recorded"] = sum(
         attempt.status is Status.SENT for kept in again.all() for attempt in kept.case.attempts.values()
@@ -102,9 +113,12 @@ def on_a_small_disk(folder: Path, reserve_bytes: int) -> dict[str, int]:
 @mounts
 def test_a_full_disk_takes_presses_and_what_delivers_them(tmp_path: Path) -> None:
     found = on_a_small_disk(tmp_path / "disk", 4 * MIB)
-    assert (found["pressed"], found["refused"], found["kept"]) == (400, 0, 400)
+    assert (found["pressed"], found["refused"]) == (400, 0)
+    assert found["pressed_after_restart"] == 100, "a restart finds the blocks that the file owns"
+    assert found["kept"] == 400 + 1 + 100
     assert found["sent"] == found["recorded"] == 20
-    assert found["copies"] == 0, "copies of what others have leave the reserve to presses"
+    assert found["adopted"] == 1, "an alert that is taken over goes on"
+    assert found["reports"] == 0, "reports of unknown messages leave the reserve to presses"
     assert found["full"] is False, "with room on the disk the reserve is there again"
 
 

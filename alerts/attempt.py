@@ -113,6 +113,8 @@ class Retryable(Struct, frozen=True, tag="retryable"):
     retry_after_s: float | None = None
     provider_down: bool = False
     """Whether this speaks against the provider (5xx, refused, timeout), not only against this message."""
+    address_failed: bool = False
+    """Whether the address itself could not take it (a full mailbox). An account's rate limit is none."""
 
 
 class Permanent(Struct, frozen=True, tag="permanent"):

@@ -24,6 +24,8 @@ OPERATOR_HOST: Final = "*operator"
 UNKNOWN_HOST: Final = "*unknown"
 """Host of a URL without one, which its notifier refuses."""
 SOS_URGENCY: Final = 0
+DRILL_URGENCY: Final = 3
+"""From here on nothing is about a real alert."""
 
 
 class Lane(Struct, frozen=True):
@@ -77,7 +79,7 @@ def urgency(attempt: Attempt, alert: Alert) -> int:
     if attempt.purpose is Purpose.CODE:
         return 4
     if alert.drill:
-        return 3
+        return DRILL_URGENCY
     if attempt.purpose not in _FIRST:
         return 2
     return SOS_URGENCY if alert.kind in _PRESSED else 1

@@ -1,11 +1,15 @@
-"""Budgets: how many messages may go in a time, and how many tries an address is worth. Pure.
+"""Budgets: how many messages may be sent in a time, and how often an address that fails is tried. Pure.
 
 Times are seconds of one monotonic clock. What is remembered is bounded by time: `is_idle` says when an entry
 can be forgotten without changing any answer.
 """
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from typing import Final
+
+LONGEST_SPACING_S: Final = 30.0
+"""`alerts.retry` makes an SOS wait no longer than this for its next try."""
 
 
 class Budget:
@@ -47,32 +51,56 @@ class Budget:
         return min(float(self._burst), self._left + max(0.0, now_s - self._at_s) * self._per_s)
 
 
-class Unanswered:
-    """Tries to each address that no provider accepted: ``most`` within ``window_s``.
+class FailedTries:
+    """Failures of each address of a tenant, at most ``most`` within ``window_s`` seconds.
 
-    An accepted message clears its address. At most ``remembered`` addresses are kept; the one that was tried
-    longest ago is forgotten first.
+    Only failures of the address itself belong here, not those of its provider: an outage of the provider
+    would count against every address. An accepted message clears its address. At most ``remembered``
+    addresses are stored; the one that failed longest ago is forgotten first.
     """
 
-    def __init__(self, most: int, window_s: float, remembered: int = 10_000) -> None:
+    def __init__(self, most: int, window_s: float, spacing_s: float = 1.0, remembered: int = 10_000) -> None:
         self._most: Final = most
         self._window_s: Final = window_s
+        self._spacing_s: Final = spacing_s
         self._remembered: Final = remembered
-        self._tries: Final[OrderedDict[str, deque[float]]] = OrderedDict()
+        self._addresses: Final[OrderedDict[tuple[str, str], _Address]] = OrderedDict()
 
-    def is_spent(self, address: str, now_s: float) -> bool:
-        """Whether ``address`` is to be left alone now."""
-        tries = self._tries.get(address)
-        return tries is not None and len(tries) >= self._most and now_s - tries[0] < self._window_s
+    def is_spent(self, tenant: str, address: str, now_s: float) -> bool:
+        """Return whether ``address`` of ``tenant`` has failed ``most`` times within the window."""
+        found = self._addresses.get((tenant, address))
+        if found is None or len(found.failures_s) < self._most:
+            return False
+        return now_s - found.failures_s[0] < self._window_s
 
-    def failed(self, address: str, now_s: float) -> None:
-        """A try was not accepted."""
-        tries = self._tries.setdefault(address, deque(maxlen=self._most))
-        tries.append(now_s)
-        self._tries.move_to_end(address)
-        if len(self._tries) > self._remembered:
-            self._tries.popitem(last=False)
+    def failed(self, tenant: str, address: str, now_s: float) -> None:
+        """Count a failure of ``address``."""
+        key = (tenant, address)
+        found = self._addresses.setdefault(key, _Address(deque(maxlen=self._most), now_s))
+        found.failures_s.append(now_s)
+        self._addresses.move_to_end(key)
+        if len(self._addresses) > self._remembered:
+            self._addresses.popitem(last=False)
 
-    def accepted(self, address: str) -> None:
-        """A try was accepted."""
-        self._tries.pop(address, None)
+    def accepted(self, tenant: str, address: str) -> None:
+        """Forget the failures of ``address``: a message to it was accepted, or refused for good."""
+        self._addresses.pop((tenant, address), None)
+
+    def reserve_s(self, tenant: str, address: str, now_s: float) -> float:
+        """Return the seconds until the next try of one more message to a spent ``address``.
+
+        Each call reserves a time ``spacing_s`` after the one before, so that the tries of many messages come
+        one by one; `LONGEST_SPACING_S` at most. 0 for an address that is not spent.
+        """
+        if not self.is_spent(tenant, address, now_s):
+            return 0.0
+        found = self._addresses[tenant, address]
+        found.next_s = min(max(found.next_s, now_s) + self._spacing_s, now_s + LONGEST_SPACING_S)
+        return found.next_s - now_s
+
+
+@dataclass(slots=True)
+class _Address:
+    failures_s: deque[float]
+    next_s: float
+    """The last time that was reserved for a try."""

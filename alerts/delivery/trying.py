@@ -9,8 +9,9 @@ There are six cases:
 4. It was never tried here, but another process that cannot be seen may have. Look it up: if it is there,
    record that; else send it, as a repeat unless the provider is sure that it has none.
 5. Its number has said STOP meanwhile. It is not sent, however it was tried before.
-6. Its address has had many tries that no provider accepted. It is not sent, so that its fallback is; an SOS
-   is sent all the same when it is its first try.
+6. Its address itself has failed many times, whatever the provider. A repeated try that is not about an
+   emergency or its end is refused, so that its fallback is notified where the policy has one; the others are
+   sent, and their retries are spaced (`may_be_refused`).
 
 Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
 since the time is looked at right before the call.
@@ -24,16 +25,29 @@ from typing import Any, Final
 
 import msgspec
 
-from alerts.attempt import Accepted, Channel, Outcome, Permanent, Retryable, Status, StatusReport, Unsure
-from alerts.claims import SOS_URGENCY, urgency
+from alerts.attempt import (
+    Accepted,
+    Channel,
+    Outcome,
+    Permanent,
+    Purpose,
+    Retryable,
+    Status,
+    StatusReport,
+    Unsure,
+)
+from alerts.claims import DRILL_URGENCY, SOS_URGENCY, urgency
+from alerts.delivery.budget import FailedTries
 from alerts.delivery.meter import Found, Meter
 from alerts.delivery.ways import Way
+from alerts.policy import OPERATOR
 from alerts.ports import Job
 
 log = logging.getLogger(__name__)
 
 OPTED_OUT: Final = "opted_out"
 TOO_MANY_TRIES: Final = "too_many_tries"
+_ENDS: Final = frozenset({Purpose.ALL_CLEAR, Purpose.CLOSED})
 SHORTEST_CALL_S: Final = 1.0
 """With less than this left of a lease nothing is begun."""
 
@@ -85,8 +99,8 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
             job = _with(job, repeat=True)
     if job.opted_out:
         return Tried(job, Permanent(OPTED_OUT), is_asked=False)
-    began_s, address = bounds.clock(), address_of(job)
-    if address is not None and not is_first_of_sos(job) and way.unanswered.is_spent(address, began_s):
+    began_s, tenant, address = bounds.clock(), job.attempt.tenant, address_of(job)
+    if address is not None and may_be_refused(job) and way.failed_tries.is_spent(tenant, address, began_s):
         return Tried(job, Permanent(TOO_MANY_TRIES), is_asked=False)
     timeout_s = bounds.left_s()
     if not timeout_s:
@@ -94,10 +108,7 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
         return None
     outcome = await _sent(way, job, timeout_s)
     if address is not None:
-        if isinstance(outcome, Retryable | Unsure):
-            way.unanswered.failed(address, bounds.clock())
-        else:
-            way.unanswered.accepted(address)
+        outcome = _counted(way.failed_tries, job, address, outcome, bounds.clock())
     if job.attempt.repeat and isinstance(outcome, Accepted | Unsure):
         outcome = msgspec.structs.replace(outcome, repeat=True)
     meter.tried(job, outcome, bounds.clock() - began_s)
@@ -118,9 +129,48 @@ def address_of(job: Job) -> str | None:
             return None
 
 
-def is_first_of_sos(job: Job) -> bool:
-    """Whether it is the first try of a message that an SOS consists of."""
-    return job.attempt.number == 1 and urgency(job.attempt, job.alert) == SOS_URGENCY
+def may_be_refused(job: Job) -> bool:
+    """Return whether a try to an address that keeps failing may be refused. There are four cases:
+
+    1. An SOS, the end of an alert, and what the operator is sent: never.
+    2. A drill or a code: at once.
+    3. The first try of anything else: no.
+    4. A further try of anything else: yes.
+    """
+    attempt = job.attempt
+    urgency_ = urgency(attempt, job.alert)
+    if urgency_ == SOS_URGENCY or attempt.contact_id == OPERATOR:
+        return False
+    if urgency_ >= DRILL_URGENCY:
+        return True
+    return attempt.number > 1 and attempt.purpose not in _ENDS
+
+
+def is_of_address(channel: Channel, outcome: Outcome) -> bool:
+    """Return whether ``outcome`` is a failure of the address itself.
+
+    A webhook's receiver is the address: each failure counts. The provider of every other channel serves many
+    addresses; what it cannot do now, for an outage or a rate limit, says nothing about one of them.
+    """
+    if channel is Channel.WEBHOOK:
+        return isinstance(outcome, Retryable | Unsure)
+    return isinstance(outcome, Retryable) and outcome.address_failed
+
+
+def _counted(failed: FailedTries, job: Job, address: str, outcome: Outcome, now_s: float) -> Outcome:
+    """Count ``outcome`` for the address, and return it, with a longer pause when the address is spent.
+
+    The pause of an outcome that opens a breaker stays as it is: the breaker spaces those.
+    """
+    tenant = job.attempt.tenant
+    if is_of_address(job.attempt.channel, outcome):
+        failed.failed(tenant, address, now_s)
+        if isinstance(outcome, Retryable) and not outcome.provider_down:
+            wait_s = max(outcome.retry_after_s or 0.0, failed.reserve_s(tenant, address, now_s))
+            return msgspec.structs.replace(outcome, retry_after_s=wait_s) if wait_s else outcome
+    elif isinstance(outcome, Accepted | Permanent):
+        failed.accepted(tenant, address)
+    return outcome
 
 
 def _with(job: Job, **changes: Any) -> Job:

@@ -13,7 +13,7 @@ from typing import Final
 from alerts.attempt import Accepted, Channel, Outcome, Permanent, Retryable, StatusReport, Unsure
 from alerts.claims import Lane
 from alerts.delivery.breaker import Breaker
-from alerts.delivery.budget import Budget, Unanswered
+from alerts.delivery.budget import Budget, FailedTries
 from alerts.delivery.slots import Slots
 from alerts.ports import Job, Notifier
 
@@ -36,7 +36,9 @@ class Limits:
     """Of one tenant at one host: a thousand SOS at once are within it; a stranger's server gets no more."""
     tries: int = 30
     tries_window_s: float = 600.0
-    """So many tries that were not accepted, and the address is left alone for the rest of the time."""
+    """After so many failures of a tenant's address itself, its further tries are refused or spaced."""
+    spacing_s: float = 1.0
+    """Between two tries of a spent address, where they may not be refused (an SOS, an all-clear)."""
     remembered: int = 10_000
     """Tenants, hosts and addresses of which something is remembered."""
 
@@ -69,8 +71,10 @@ class Way:
     def __init__(self, notifier: Notifier, limits: Limits = LIMITS, breaker: Breaker | None = None) -> None:
         self.notifier: Final = notifier
         self.breaker: Final = breaker or Breaker()
-        self.unanswered: Final = Unanswered(limits.tries, limits.tries_window_s, limits.remembered)
-        """Tries by address."""
+        self.failed_tries: Final = FailedTries(
+            limits.tries, limits.tries_window_s, limits.spacing_s, limits.remembered
+        )
+        """Failures by address; those of the provider are the breaker's."""
         self._limits: Final = limits
         self._slots: Final = Slots(limits.slots, limits.slots // RESERVED_SHARE)
         self._budgets: Final[dict[str, Budget]] = {}

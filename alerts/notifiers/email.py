@@ -159,7 +159,7 @@ def _refused(code: int, stage: str) -> Outcome:
     if code == _UNAVAILABLE:
         return Retryable("421", provider_down=True)
     if 400 <= code < 500:
-        return Retryable(f"{stage}_{code}")
+        return Retryable(f"{stage}_{code}", address_failed=stage == "recipient")
     return Permanent(f"{stage}_{code}")
 
 

@@ -91,7 +91,7 @@ async def test_a_code_is_not_urgent_and_has_no_link(server: MailServer) -> None:
     [
         (MailFault.BUSY, Retryable("421", provider_down=True)),
         (MailFault.DROP, Retryable("connection_lost", provider_down=True)),
-        (MailFault.DEFER_RECIPIENT, Retryable("recipient_450")),
+        (MailFault.DEFER_RECIPIENT, Retryable("recipient_450", address_failed=True)),
         (MailFault.REFUSE_RECIPIENT, Permanent("recipient_550")),
         (MailFault.DEFER_DATA, Retryable("data_451")),
         (MailFault.REFUSE_DATA, Permanent("data_554")),

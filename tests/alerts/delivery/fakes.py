@@ -181,7 +181,7 @@ class FakeLedger:
             case Permanent():
                 row = replace(row, status=Status.FAILED, reason=outcome.reason)
             case Retryable():
-                row = replace(row, status=Status.DUE)
+                row = replace(row, status=Status.DUE, number=row.number + 1)
             case Unsure():
                 row = replace(row, status=Status.UNSURE)
         self.rows[attempt_id] = row

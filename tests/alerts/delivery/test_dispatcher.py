@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from alerts.alert import Kind
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status, Unsure
 from alerts.delivery.dispatcher import LEASE_S
 from tests.alerts.delivery.conftest import Start, until
@@ -100,20 +101,44 @@ async def test_a_webhook_that_hangs_holds_back_no_other_webhook(start: Start, le
     hooks.hang.set()
 
 
-async def test_an_address_that_no_try_reaches_is_left_alone_and_its_fallback_is_told(
+async def test_an_address_that_keeps_failing_is_refused_what_is_no_sos(
     start: Start, ledger: FakeLedger, sms: FakeProvider
 ) -> None:
-    ledger.purposes = [Purpose.ALL_CLEAR]
-    sms.always = Retryable("refused")
+    ledger.purposes = [Purpose.REMINDER]
+    sms.always = Retryable("mailbox_full", address_failed=True)
     (attempt,) = ledger.due(Channel.SMS)
     start(sms)
     await until(lambda: ledger.outcomes(attempt)[-1:] == [Permanent("too_many_tries")], "it ends")
     assert sms.begun == 30
     ledger.purposes = [Purpose.ALERT]
     (sos,) = ledger.due(Channel.SMS)
+    await until(lambda: len(ledger.outcomes(sos)) > 3, "further tries of an SOS go all the same")
     sms.always = None
-    await until(lambda: bool(ledger.outcomes(sos)), "the first try of an SOS goes all the same")
-    assert ledger.outcomes(sos) == [Accepted("P1", "queued")]
+    await until(lambda: isinstance(ledger.outcomes(sos)[-1], Accepted), "the SOS is accepted")
+    assert Permanent("too_many_tries") not in ledger.outcomes(sos)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.ALERT, Purpose.ALL_CLEAR, Purpose.REMINDER])
+@pytest.mark.parametrize("kind", [Kind.SOS, Kind.CHECK_IN_MISSED])
+async def test_after_an_outage_of_the_provider_each_message_to_a_shared_number_is_sent(
+    start: Start, ledger: FakeLedger, sms: FakeProvider, clock: Clock, kind: Kind, purpose: Purpose
+) -> None:
+    """24 drivers share one emergency number; the provider answers 503 for 100 s."""
+    ledger.alert = replace(ledger.alert, kind=kind)
+    ledger.purposes = [purpose]
+    sms.always = Retryable("http_503", provider_down=True)
+    due = ledger.due(*[Channel.SMS] * 24)
+    dispatcher = start(sms, lease_s=3_600.0)
+    for n in range(20):
+        begun = sms.begun
+        clock.pass_by(30.0 if n > 4 else 2.0 ** (n + 1))
+        dispatcher.wake()
+        await until(lambda begun=begun: sms.begun > begun, "the breaker lets a probe through")  # type: ignore[misc]
+    assert sms.begun > 30
+    sms.always = None
+    clock.pass_by(30.0)
+    await until(lambda: len(sms.inbox) == 24, "each is sent")
+    assert {type(ledger.outcomes(attempt)[-1]) for attempt in due} == {Accepted}
 
 
 async def test_whoever_has_said_stop_is_sent_nothing_and_the_provider_is_not_asked(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alerts.delivery.budget import Budget, Unanswered
+from alerts.delivery.budget import LONGEST_SPACING_S, Budget, FailedTries
 from alerts.delivery.slots import Slots
 
 
@@ -80,22 +80,40 @@ def test_what_was_not_sent_costs_no_budget() -> None:
     assert budget.is_idle(0.0)
 
 
-def test_an_address_is_left_alone_after_its_tries_until_the_window_is_over() -> None:
-    tries = Unanswered(3, window_s=60.0)
+def test_an_address_is_spent_after_its_failures_until_the_window_is_over() -> None:
+    tries = FailedTries(3, window_s=60.0)
     for at_s in (0.0, 10.0, 20.0):
-        assert not tries.is_spent("a", at_s)
-        tries.failed("a", at_s)
-    assert tries.is_spent("a", 59.0)
-    assert not tries.is_spent("b", 59.0)
-    assert not tries.is_spent("a", 60.0)
-    tries.failed("a", 60.0)
-    assert tries.is_spent("a", 61.0)
-    tries.accepted("a")
-    assert not tries.is_spent("a", 61.0)
+        assert not tries.is_spent("t1", "a", at_s)
+        tries.failed("t1", "a", at_s)
+    assert tries.is_spent("t1", "a", 59.0)
+    assert not tries.is_spent("t1", "b", 59.0)
+    assert not tries.is_spent("t1", "a", 60.0)
+    tries.failed("t1", "a", 60.0)
+    assert tries.is_spent("t1", "a", 61.0)
+    tries.accepted("t1", "a")
+    assert not tries.is_spent("t1", "a", 61.0)
+
+
+def test_an_address_that_fails_for_one_tenant_is_not_spent_for_another() -> None:
+    tries = FailedTries(1, window_s=60.0)
+    tries.failed("t1", "a", 0.0)
+    assert [tries.is_spent(tenant, "a", 1.0) for tenant in ("t1", "t2")] == [True, False]
+    tries.accepted("t2", "a")
+    assert tries.is_spent("t1", "a", 1.0)
+
+
+def test_tries_of_a_spent_address_are_spaced_within_a_bound() -> None:
+    tries = FailedTries(2, window_s=600.0, spacing_s=2.0)
+    tries.failed("t1", "a", 100.0)
+    assert tries.reserve_s("t1", "a", 100.0) == 0.0
+    tries.failed("t1", "a", 100.0)
+    assert [tries.reserve_s("t1", "a", 100.0) for _ in range(3)] == [2.0, 4.0, 6.0]
+    assert tries.reserve_s("t1", "a", 120.0) == 2.0, "what is past is not reserved"
+    assert max(tries.reserve_s("t1", "a", 120.0) for _ in range(100)) == LONGEST_SPACING_S
 
 
 def test_only_so_many_addresses_are_remembered() -> None:
-    tries = Unanswered(1, window_s=60.0, remembered=2)
+    tries = FailedTries(1, window_s=60.0, remembered=2)
     for address in ("a", "b", "c"):
-        tries.failed(address, 0.0)
-    assert [tries.is_spent(address, 1.0) for address in ("a", "b", "c")] == [False, True, True]
+        tries.failed("t1", address, 0.0)
+    assert [tries.is_spent("t1", address, 1.0) for address in ("a", "b", "c")] == [False, True, True]

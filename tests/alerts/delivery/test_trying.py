@@ -7,11 +7,22 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from alerts.attempt import Accepted, Channel, Outcome, Status, StatusReport, Unsure
+from alerts.alert import Kind
+from alerts.attempt import (
+    Accepted,
+    Channel,
+    Outcome,
+    Permanent,
+    Purpose,
+    Retryable,
+    Status,
+    StatusReport,
+    Unsure,
+)
 from alerts.delivery.meter import NoMeter
 from alerts.delivery.trying import Bounds, Tried, tried
-from alerts.delivery.ways import Way
-from alerts.policy import Contact
+from alerts.delivery.ways import Limits, Way
+from alerts.policy import OPERATOR, Contact
 from alerts.ports import Job
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
@@ -58,3 +69,110 @@ async def test_what_a_lookup_does_not_find_is_sent_as_a_repeat(status: Status, h
     assert [job.attempt.repeat for job in provider.sent] == [True]
     assert found is not None
     assert found.outcome == replace(cast(Accepted, provider._answer), repeat=True)
+
+
+# --- an address that keeps failing
+
+TRIES = 3
+REFUSED = Permanent("too_many_tries")
+
+
+class Calls:
+    """One way with an address that may have failed before, and messages to it."""
+
+    def __init__(self, channel: Channel, answer: Outcome) -> None:
+        self.provider = Provider(answer)
+        self.channel = channel
+        self.way = Way(cast(Any, self.provider), Limits(tries=TRIES, spacing_s=2.0))
+
+    async def send(self, kind: Kind = Kind.SOS, drill: bool = False, **changes: Any) -> Outcome:
+        alert = replace(an_alert(), kind=kind, drill=drill)
+        attempt = replace(an_attempt(self.channel, alert), **changes)
+        contact = Contact(
+            attempt.contact_id,
+            "Ana",
+            phone="+41790000001",
+            email="a@example.org",
+            webhook_url="https://a.example/",
+        )
+        job = Job(attempt, alert, contact, cast(Any, None))
+        found = await tried(self.way, job, Bounds(lambda: 0.0, 30.0, 10.0), NoMeter())
+        assert found is not None
+        return found.outcome
+
+    async def fail(self, times: int = TRIES, tenant: str = "t1") -> None:
+        for _ in range(times):
+            await self.send(tenant=tenant)
+
+
+FAILURES_OF_A_PROVIDER = [
+    Retryable("http_503", provider_down=True),
+    Retryable("http_429", 5.0),
+    Unsure("timeout"),
+]
+
+
+@pytest.mark.parametrize("answer", FAILURES_OF_A_PROVIDER)
+@pytest.mark.parametrize("channel", [Channel.SMS, Channel.CALL, Channel.EMAIL])
+async def test_what_a_provider_cannot_do_counts_against_no_address(channel: Channel, answer: Outcome) -> None:
+    calls = Calls(channel, answer)
+    await calls.fail()
+    assert await calls.send(purpose=Purpose.REMINDER, number=2) == answer
+
+
+@pytest.mark.parametrize(
+    ("channel", "answer"),
+    [
+        (Channel.EMAIL, Retryable("recipient_450", address_failed=True)),
+        *((Channel.WEBHOOK, answer) for answer in FAILURES_OF_A_PROVIDER),
+    ],
+)
+async def test_failures_of_an_address_count_for_its_tenant_alone(channel: Channel, answer: Outcome) -> None:
+    calls = Calls(channel, answer)
+    await calls.fail(tenant="t1")
+    assert await calls.send(tenant="t1", purpose=Purpose.REMINDER, number=2) == REFUSED
+    assert await calls.send(tenant="t2", purpose=Purpose.REMINDER, number=2) == answer
+
+
+@pytest.mark.parametrize(
+    ("message", "is_refused"),
+    [
+        ({"number": 2}, False),
+        ({"number": 6}, False),
+        ({"kind": Kind.CHECK_IN_MISSED}, False),
+        ({"kind": Kind.CHECK_IN_MISSED, "number": 2}, True),
+        ({"kind": Kind.CHECK_IN_MISSED, "number": 2, "contact_id": OPERATOR}, False),
+        (
+            {"kind": Kind.CHECK_IN_MISSED, "number": 9, "purpose": Purpose.EXHAUSTED, "contact_id": OPERATOR},
+            False,
+        ),
+        ({"purpose": Purpose.ALL_CLEAR}, False),
+        ({"purpose": Purpose.ALL_CLEAR, "number": 2}, False),
+        ({"purpose": Purpose.CLOSED, "number": 20}, False),
+        ({"purpose": Purpose.ON_IT}, False),
+        ({"purpose": Purpose.ON_IT, "number": 2}, True),
+        ({"drill": True}, True),
+        ({"drill": True, "purpose": Purpose.ALL_CLEAR}, True),
+        ({"purpose": Purpose.CODE}, True),
+    ],
+)
+async def test_what_is_refused_to_an_address_that_keeps_failing(
+    message: dict[str, Any], is_refused: bool
+) -> None:
+    calls = Calls(Channel.WEBHOOK, Unsure("timeout"))
+    await calls.fail()
+    assert await calls.send(**message) == (REFUSED if is_refused else Unsure("timeout"))
+
+
+async def test_retries_of_an_sos_to_an_address_that_keeps_failing_are_spaced() -> None:
+    calls = Calls(Channel.EMAIL, Retryable("recipient_450", address_failed=True))
+    await calls.fail(TRIES - 1)
+    pauses = [cast(Retryable, await calls.send(number=2)).retry_after_s for _ in range(3)]
+    assert pauses == [2.0, 4.0, 6.0]
+
+
+async def test_a_pause_that_would_open_the_breaker_is_not_made_longer() -> None:
+    answer = Retryable("http_503", provider_down=True)
+    calls = Calls(Channel.WEBHOOK, answer)
+    await calls.fail()
+    assert await calls.send() == answer

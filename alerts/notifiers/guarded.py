@@ -94,6 +94,7 @@ class GuardedHttp:
         self._allow_private = allow_private
         self._get_addresses = get_addresses
         self._session: aiohttp.ClientSession | None = None
+        self._names: Names | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """Send once. Raises Forbidden, NotConnected or Lost."""
@@ -125,16 +126,20 @@ class GuardedHttp:
             raise Lost("connection_lost") from error
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections and end the look-ups. Waits for no name server. Is idempotent."""
         session, self._session = self._session, None
+        names, self._names = self._names, None
         if session is not None:
             await session.close()
+        if names is not None:
+            await names.close()  # aiohttp closes only a resolver that it has made
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            self._names = Names(get_addresses=self._get_addresses)
             # Without limits of its own: how many calls are under way, and to which host, its callers bound.
             connector = aiohttp.TCPConnector(
-                resolver=Names(get_addresses=self._get_addresses),
+                resolver=self._names,
                 socket_factory=self._socket,
                 use_dns_cache=False,
                 force_close=True,

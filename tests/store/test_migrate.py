@@ -93,6 +93,37 @@ async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, tm
     await works(settings)
 
 
+TABLES_LOCKED = """SELECT relation FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock' AND relkind IN ('r', 'p')"""
+INDEXES = "SELECT indexrelid, indrelid FROM pg_index"
+TABLES = "SELECT oid FROM pg_class WHERE relkind IN ('r', 'p')"
+RELEASED = 5
+"""Migrations up to this one have run at customers' and stay as they are."""
+
+
+async def test_no_migration_builds_an_index_while_it_locks_out_the_readers_of_the_table(
+    empty_database_url: str,
+) -> None:
+    """An SOS is read and written meanwhile: the table is read for as long as the index is built."""
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        for migration in migrations():
+            tables = {row["oid"] for row in await connection.fetch(TABLES)}
+            indexes = {row["indexrelid"] for row in await connection.fetch(INDEXES)}
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                locked = {row["relation"] for row in await connection.fetch(TABLES_LOCKED)}
+                made = {
+                    row["indrelid"]
+                    for row in await connection.fetch(INDEXES)
+                    if row["indexrelid"] not in indexes
+                }
+            if migration.number > RELEASED:
+                assert not locked & made & tables, migration.name
+    finally:
+        await connection.close()
+
+
 async def test_revocations_of_before_are_kept_for_ever(empty_database_url: str) -> None:
     """Their expiry was claimed: in seconds, it would be over since 1970."""
     settings = Settings(database_url=empty_database_url)

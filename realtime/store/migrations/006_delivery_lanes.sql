@@ -1,4 +1,4 @@
--- A claim asks channel by channel, and passes over the hosts whose share of the slots is in use.
--- Rows of a process of before have no host: whoever claims them writes it.
+-- A claim passes over the hosts of webhooks whose slots are all in use.
+-- Rows that a process of an earlier release writes have no host: the process that claims them adds it.
+-- The lock excludes every reader and writer of the table, but adding a column without a default is immediate.
 ALTER TABLE alert_attempts ADD COLUMN host text;  -- of a webhook: alerts.claims.host_of; null for other channels
-CREATE INDEX alert_attempts_by_channel ON alert_attempts (channel, urgency, claim_ms) WHERE claim_ms IS NOT NULL;

@@ -335,6 +335,7 @@ class Ready(Struct, kw_only=True):
     """The process takes traffic."""
 
     ok: Ok = True
-    checks: dict[str, bool]
-    warnings: dict[str, str] = {}
+    checks: dict[str, bool] | UnsetType = UNSET
+    """Not in the answer to a request that a proxy forwarded; nor are ``warnings``."""
+    warnings: dict[str, str] | UnsetType = UNSET
     """What an operator has to mend although the process takes traffic."""

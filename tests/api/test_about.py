@@ -1,5 +1,6 @@
 """Health, readiness, metrics, and living beside pages on one application."""
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -22,6 +23,23 @@ async def test_ready_names_what_is_away_and_alive_does_not_care(api: Api) -> Non
     assert reply.json["error"]["checks"] == {"postgres": True, "redis": False, "serving": False}
     assert reply.json["error"]["warnings"] == api.fakes.warnings
     assert (await api.get("/healthz", None)).json == {"ok": True}
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "x-forwarded-for", "Forwarded", "X-Real-IP", "Via"])
+async def test_a_request_that_a_proxy_forwarded_is_answered_with_the_status_alone(
+    api: Api, header: str
+) -> None:
+    """Details name migrations, which is the release; warnings count the statements that fail."""
+    forwarded = {header: "203.0.113.7"}
+    api.fakes.warnings = {"alert_store": "postgres failed 3 statements"}
+    reply = await api.get("/readyz", None, headers=forwarded)
+    assert (reply.status, reply.json) == (200, {"ok": True})
+    api.fakes.checks = {"postgres": True, "schema": "schema_older: the database has migration 3"}
+    reply = await api.get("/readyz", None, headers=forwarded)
+    assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "unavailable", "1")
+    assert set(reply.json["error"]) == {"code", "message", "retryable", "retry_after_s"}
+    assert reply.json["error"]["message"] == "not ready"
+    assert "schema" in (await api.get("/readyz", None)).json["error"]["details"], "asked directly"
 
 
 async def test_requests_are_counted_by_template_and_never_by_id(api: Api) -> None:

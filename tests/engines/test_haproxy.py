@@ -1,4 +1,4 @@
-"""The balancer on two tiny instances: who gets which request, and what does not get through."""
+"""The balancer on two tiny instances: which server gets which request, and what is refused."""
 
 import http.client
 import socket
@@ -203,6 +203,15 @@ def test_an_instance_that_is_gone_gets_nothing(balancer: Running, instances: lis
     instances[0].close()
     until(lambda: balancer.states()["w1"] == "DOWN", "w1 is seen to be gone")
     assert {balancer.get("/")[1].split()[0] for _ in range(8)} == {"w2"}
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/%72eadyz"])
+def test_a_question_for_readiness_from_outside_says_that_it_was_forwarded(
+    balancer: Running, path: str
+) -> None:
+    """By that header a process answers it without details; see `realtime.api.about`."""
+    _, body = balancer.get(path)
+    assert body.split()[1] == "127.0.0.1"
 
 
 def test_who_the_client_is_comes_from_its_connection(balancer: Running) -> None:

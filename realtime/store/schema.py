@@ -9,7 +9,6 @@ stays open, as migrations are additive and an older process may finish beside a 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -187,7 +186,16 @@ class SchemaGate:
         self.is_open = self.is_open or finding.fits
 
     async def _poll(self) -> None:
+        """Read until it is open. Each error but Refused is logged by its class, once until another occurs."""
+        logged: type[Exception] | None = None
         while not self.is_open:
-            with suppress(Refused):
+            try:
                 await self._read()
+                logged = None
+            except Refused:
+                pass
+            except Exception as error:  # the gate is shut for good once this task has ended
+                if type(error) is not logged:
+                    logged = type(error)
+                    _log.error("schema read failed: %s", logged.__name__)
             await asyncio.sleep(self._poll_s)

@@ -144,11 +144,10 @@ async def test_a_client_that_disconnects_is_counted_as_499(port: int) -> None:
 async def test_one_byte_now_and_then_gains_no_time(
     port: int, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """It is refused although the whole body comes in the end, with no pause as long as the deadline."""
     caplog.set_level(logging.INFO)
-    drips = [head(path, "Content-Length: 1000"), *[b"x"] * 6]
-    begun_s = asyncio.get_running_loop().time()
+    drips = [head(path, "Content-Length: 6"), *[b"x"] * 6]
     assert await posted(port, *drips, pause_s=DEADLINE_S * 0.6) in (408, -1)
-    assert asyncio.get_running_loop().time() - begun_s < 10.0
     assert "too slowly" in await one_line(caplog, path)
 
 

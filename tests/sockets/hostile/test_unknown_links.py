@@ -16,32 +16,33 @@ from tests.sockets.kit import good, now_ms, serving, until
 
 
 async def test_a_table_of_shares_that_answers_nobody_is_in_no_drivers_way(
-    world: World, shared_url: str
+    settings: Settings, shared_url: str
 ) -> None:
-    server = world.server
-    refused = server.instance.guest_links
+    """A driver's journey is stored while strangers wait still, which they would do for a minute."""
     holder = await asyncpg.connect(shared_url, timeout=20)
-    try:
-        async with holder.transaction():
-            await holder.execute("LOCK TABLE shares IN ACCESS EXCLUSIVE MODE")
-            strangers = [await server.raw() for _ in range(30)]
-            asked = [
-                asyncio.ensure_future(raw.connect("/watch", share=f"none{n}.x"))
-                for n, raw in enumerate(strangers)
-            ]
-            await until(lambda: refused.waiting >= 25, "strangers wait")
-            begun_s = time.monotonic()
-            journey_id = await server.journey(await server.driver("beside"), points=1)
-            assert time.monotonic() - begun_s < 10.0
-            assert server.db.is_up
-            assert server.instance.guests_db.connections()["guests", "used"] <= 2
-        answers = await asyncio.gather(*asked)
-    finally:
-        await holder.close()
-    assert {answer["code"] for answer in answers} <= {"not_found", "overloaded", "unavailable"}
-    assert all(answer["retryable"] for answer in answers if answer["code"] != "not_found")
-    assert UUID(journey_id)
-    await world.others_are_served()
+    async with serving(settings, InstanceTimings(guests=GuestLimits(wait_s=60.0))) as server:
+        links = server.instance.guest_links
+        try:
+            async with holder.transaction():
+                await holder.execute("LOCK TABLE shares IN ACCESS EXCLUSIVE MODE")
+                strangers = [await server.raw() for _ in range(30)]
+                asked = [
+                    asyncio.ensure_future(raw.connect("/watch", share=f"none{n}.x"))
+                    for n, raw in enumerate(strangers)
+                ]
+                await until(lambda: links.waiting >= 25, "strangers wait")
+                driver = await server.driver("beside")
+                journey_id = await server.journey(driver, points=1)
+                assert links.waiting > 0, "no driver waits for them"
+                assert server.db.is_up
+                assert server.instance.guests_db.connections()["guests", "used"] <= 2
+            answers = await asyncio.gather(*asked)
+        finally:
+            await holder.close()
+        assert {answer["code"] for answer in answers} <= {"not_found", "overloaded", "unavailable"}
+        assert all(answer["retryable"] for answer in answers if answer["code"] != "not_found")
+        sent = {"journey_id": journey_id, "points": [good(2)]}
+        assert (await driver.ask("/driver", "positions", sent))["ok"]
 
 
 async def test_a_contact_gets_in_behind_an_address_that_has_tried_too_many_links(
@@ -88,11 +89,10 @@ async def test_a_socket_that_is_refused_again_and_again_is_answered_later_each_t
 
 
 async def test_a_refused_socket_that_asks_for_an_sos_hardly_waits(settings: Settings) -> None:
-    timings = InstanceTimings(sockets=SocketTimings(refusal_pauses_s=(5.0,)))
+    """The pause that its next other credential would have is longer than the test may take."""
+    timings = InstanceTimings(sockets=SocketTimings(refusal_pauses_s=(3600.0,)))
     async with serving(settings, timings) as server:
         raw = await server.raw()
         assert (await raw.connect("/driver", token="x"))["code"] == "unauthenticated"
         token = server.token("driver", driver="d9", ttl_s=-60)
-        begun_s = time.monotonic()
         assert await raw.connect("/driver", token=token, sos=True) == {}
-        assert time.monotonic() - begun_s < 4.0

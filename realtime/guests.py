@@ -1,13 +1,14 @@
 """What a caller may cost before its credential is known to be valid.
 
-There are four bounds, so that callers without a valid credential wait for each other and for nobody else:
-1. a few requests at a time (`Slots`), on database connections of their own (`realtime.store.pools.GUESTS`);
+There are four bounds, so that callers without a valid credential wait only for each other:
+1. a few requests at a time (`GuestGate`), on their own database connections
+   (`realtime.store.pools.GUESTS`);
 2. a budget for each address (`realtime.limits.AddressBudgets`);
 3. ids that were found to be unknown are not asked for again for a moment (`UnknownIds`);
 4. callers that ask for the same id share one answer.
 
-A link that we signed passes 1. by a wider gate and needs no 2.: a contact with a valid link gets in although
-somebody behind the same address of a carrier tries links. Who holds one such link still has 3. and 4.
+A link that we signed has a wider limit in 1. and is exempt from 2.: a contact with a valid link is admitted
+although another client behind the same carrier address tries links. Bounds 3. and 4. apply to it too.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class GuestLimits:
 GUEST_LIMITS: Final = GuestLimits()
 
 
-class Slots:
+class GuestGate:
     """Lets ``at_once`` requests run, ``max_waiting`` more wait for ``wait_s`` each, and refuses the rest."""
 
     def __init__(self, at_once: int, max_waiting: int, wait_s: float) -> None:
@@ -152,7 +153,7 @@ class _Views:
 class GuestLinks:
     """Looks up share links, and records who opened them, within the bounds.
 
-    ``db``: connections that nobody else uses. ``key``: what our links are signed with
+    ``db``: connections for these look-ups alone. ``key``: what our links are signed with
     (`realtime.store.shares.signing_key`).
     """
 
@@ -167,8 +168,8 @@ class GuestLinks:
         self._key = key
         self._limits = limits
         self._now_s = now_s
-        self._signed = Slots(limits.signed_at_once, limits.max_waiting, limits.wait_s)
-        self._unsigned = Slots(limits.unsigned_at_once, limits.max_waiting, limits.wait_s)
+        self._signed = GuestGate(limits.signed_at_once, limits.max_waiting, limits.wait_s)
+        self._unsigned = GuestGate(limits.unsigned_at_once, limits.max_waiting, limits.wait_s)
         self._budgets = AddressBudgets(
             limits.per_address_per_s, limits.per_address_burst, limits.max_addresses
         )
@@ -245,7 +246,7 @@ class GuestLinks:
             metrics.GUEST_LOOKUPS.labels("share", "rate_limited").inc()
             raise Refused(Code.RATE_LIMITED, "too many unknown links", retry_after_s=wait_s)
 
-    async def _look_up(self, share_id: str, slots: Slots) -> Found | None:
+    async def _look_up(self, share_id: str, slots: GuestGate) -> Found | None:
         async def ask() -> Found | None:
             async with slots.one():
                 found = await shares.find(self._db, share_id, self._limits.wait_s)
@@ -268,7 +269,7 @@ class GuestSessions:
         self, limits: GuestLimits = GUEST_LIMITS, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._now_s = now_s
-        self._slots = Slots(limits.sessions_at_once, limits.max_waiting, limits.wait_s)
+        self._slots = GuestGate(limits.sessions_at_once, limits.max_waiting, limits.wait_s)
         self._unknown = UnknownIds(limits.unknown_s, limits.max_unknown)
 
     async def open(self, value: str, is_known: bool, look_up: Callable[[], Awaitable[T]]) -> T:
@@ -296,7 +297,7 @@ class GuestSessions:
 
 
 def _forget(done: "asyncio.Task[Any]") -> None:
-    """What failed was told to every caller that still waited; none may have."""
+    """Retrieve the exception of a task that failed: no caller may be waiting for it any more."""
     if not done.cancelled():
         done.exception()
 

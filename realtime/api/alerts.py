@@ -36,7 +36,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety.answering import Answering
 from realtime.safety.views import view_for
 from realtime.store import alert_reads, identity
-from realtime.store.alert_reads import AttemptCursor, Cursor
+from realtime.store.alert_reads import AlertCursor, AttemptCursor
 
 _CURSOR: Final = "alert"
 _ATTEMPT_CURSOR: Final = "attempt"
@@ -73,12 +73,12 @@ async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
     )
 
 
-def _after(given: str | None) -> Cursor | None:
+def _after(given: str | None) -> AlertCursor | None:
     if given is None:
         return None
     raised_ms, _, alert_id = cursor.unpack(_CURSOR, given).partition(".")
     try:
-        return Cursor(cursor.number(raised_ms), UUID(hex=alert_id))
+        return AlertCursor(cursor.number(raised_ms), UUID(hex=alert_id))
     except ValueError as error:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 

@@ -154,13 +154,13 @@ def _page(call: Call[Any, SharesQuery, NoBody], found: list[shares.ShareRecord])
     )
 
 
-def _after(given: str | None) -> shares.Cursor | None:
+def _after(given: str | None) -> shares.ShareCursor | None:
     if given is None:
         return None
     created_ms, _, share_id = cursor.unpack(_CURSOR, given).partition(".")
     if "\0" in share_id:
         raise Refused(Code.INVALID, "cursor is not valid")
-    return shares.Cursor(cursor.number(created_ms), share_id)
+    return shares.ShareCursor(cursor.number(created_ms), share_id)
 
 
 def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:

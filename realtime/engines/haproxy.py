@@ -24,7 +24,7 @@ REQUESTS_PER_10S = 20_000
 SAFETY_PART: Final = 5
 """One in so many connections is the safety frontend's, where there is one."""
 PRIVATE_CONNECTIONS: Final = 20
-"""For whoever collects the metrics."""
+"""Connections of the frontend that serves metrics."""
 _SAFETY: Final = re.compile(r"^# \[safety\b.*?^# safety\]\n\n?", re.MULTILINE | re.DOTALL)
 
 

@@ -11,7 +11,8 @@ _LENGTH_16: Final = 126
 _LENGTH_64: Final = 127
 _KEY_BYTES: Final = 4
 _KNOWN_SHORT: Final = _MASK_BIT - 2 - _KEY_BYTES
-"""What the second byte of a masked frame of less than 126 bytes exceeds the whole frame's size by."""
+"""In bytes: the second byte of a masked frame (mask bit and payload length in bytes) minus the size of the
+whole frame (header, key and payload), for a payload of less than 126 bytes."""
 
 
 class MaskCheck:

@@ -42,7 +42,7 @@ class Placement(Protocol):
 def placement(url: str, timeout_s: float) -> Placement:
     """For the Redis or the Cluster at ``url``. Raises ValueError."""
     cluster = cluster_url(url)
-    return OneServer(url) if cluster is None else Slots(cluster, timeout_s)
+    return OneServer(url) if cluster is None else ClusterSlots(cluster, timeout_s)
 
 
 class OneServer:
@@ -76,7 +76,7 @@ class View(NamedTuple):
     slots: list[Node | None]
 
 
-class Slots:
+class ClusterSlots:
     """A Cluster's slots and their nodes, as the best informed of the nodes asked last sees them."""
 
     is_sharded = True

@@ -30,7 +30,7 @@ _read_press: Final = msgspec.json.Decoder(Press).decode
 _read_actor: Final = msgspec.json.Decoder(Actor).decode
 
 
-class Cursor(Struct, frozen=True):
+class AlertCursor(Struct, frozen=True):
     """The last alert of a page."""
 
     raised_ms: int
@@ -91,7 +91,7 @@ async def list_(
     driver: str | None = None,
     states: Collection[State] | None = None,
     since_ms: int | None = None,
-    after: Cursor | None = None,
+    after: AlertCursor | None = None,
     limit: int,
 ) -> list[Alert]:
     """Alerts raised from ``since_ms`` on, the newest first; the next page is ``after`` the last one.

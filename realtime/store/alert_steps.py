@@ -248,9 +248,7 @@ def _claimable(slots: Reservation, left_alone: Sequence[UUID]) -> tuple[list[Any
 async def _write_lanes(
     connection: asyncpg.Connection, found: Sequence[asyncpg.Record], jobs: Sequence[Job]
 ) -> None:
-    """Write host and urgency of attempts that a process of before has written, so that they can be passed
-    over.
-    """
+    """Write host and urgency of attempts of an earlier release, so that claims can pass them over."""
     lanes = [
         (job.attempt.attempt_id, host_of(job.attempt, job.contact), urgency(job.attempt, job.alert))
         for job in jobs

@@ -12,7 +12,7 @@ from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.changes import ScopeChanges
-from realtime.store.pools import Lane, PoolBusy, close_pool, make_pool, transaction
+from realtime.store.pools import PoolBusy, PoolLane, close_pool, make_pool, transaction
 from realtime.store.queries import load
 from realtime.store.replica import Replica, begin_reader
 from realtime.store.schema import POLL_S as SCHEMA_POLL_S
@@ -61,7 +61,7 @@ class Database:
         checks_schema: bool = False,
         schema_poll_s: float = SCHEMA_POLL_S,
         gate_of: "Database | None" = None,
-        lane: Lane | None = None,
+        lane: PoolLane | None = None,
     ) -> "Database":
         """Make the pools. An unavailable Postgres is no error here: ``is_up`` says what was found. Raises
         ValueError when DATABASE_URL itself cannot be used.

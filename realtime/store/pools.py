@@ -42,7 +42,7 @@ class PoolBusy(Refused):
     """
 
 
-class Lane(NamedTuple):
+class PoolLane(NamedTuple):
     """Connections that one kind of request has for itself, so that no other kind can keep it waiting.
 
     ``name`` is a label of `realtime.metrics.DB_POOL` and part of the connections' application name.
@@ -52,13 +52,13 @@ class Lane(NamedTuple):
     connections: int
 
 
-PRESSES: Final = Lane("presses", 4)
+PRESSES: Final = PoolLane("presses", 4)
 """For storing an SOS: as many as are asked at once (`realtime.safety.reach.PRESSES_AT_ONCE`)."""
-GUESTS: Final = Lane("guests", 2)
+GUESTS: Final = PoolLane("guests", 2)
 """For share links, which are not known to be valid yet, and for the record of who opened one."""
 
 
-async def make_pool(url: str, settings: Settings, lane: Lane | None = None) -> asyncpg.Pool:
+async def make_pool(url: str, settings: Settings, lane: PoolLane | None = None) -> asyncpg.Pool:
     """Make a pool that connects on first use and works behind a pooler in transaction mode.
 
     ``lane``: how many connections it may have, and for what; None = DB_POOL_SIZE, for everything else.

@@ -60,7 +60,7 @@ class Share(Struct, frozen=True):
     answers_from_ms: int = 0
 
 
-class Cursor(Struct, frozen=True):
+class ShareCursor(Struct, frozen=True):
     """The last share of a page."""
 
     created_ms: int
@@ -222,7 +222,7 @@ async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
 
 
 async def list_of_journey(
-    db: Database, tenant: str, journey_id: UUID, after: Cursor | None = None, limit: int = LISTED
+    db: Database, tenant: str, journey_id: UUID, after: ShareCursor | None = None, limit: int = LISTED
 ) -> list[ShareRecord]:
     """A page of the journey's shares, the newest first, with their views; the next is ``after`` its last.
 
@@ -232,7 +232,7 @@ async def list_of_journey(
 
 
 async def list_of_alert(
-    db: Database, tenant: str, alert_id: UUID, after: Cursor | None = None, limit: int = LISTED
+    db: Database, tenant: str, alert_id: UUID, after: ShareCursor | None = None, limit: int = LISTED
 ) -> list[ShareRecord]:
     """The same of an alert's shares."""
     return await _listed(db, tenant, "of_alert", alert_id, *_page(after, limit))
@@ -284,7 +284,7 @@ async def lasting(db: Database, share_ids: Collection[str]) -> dict[str, int]:
     return {row["share_id"]: row["lasts_ms"] for row in rows}
 
 
-def _page(after: Cursor | None, limit: int) -> tuple[int | None, str | None, int]:
+def _page(after: ShareCursor | None, limit: int) -> tuple[int | None, str | None, int]:
     return (None, None, limit) if after is None else (after.created_ms, after.share_id, limit)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from realtime.fanout.bus import REDIS_FAULTS, BusTimings, Item, Message, RedisBus
-from realtime.fanout.placement import Node, Slots, read_view
+from realtime.fanout.placement import ClusterSlots, Node, read_view
 from realtime.fanout.redisurl import ClusterUrl, cluster_url
 from tests.engines_fixtures import engine_folder
 from tests.fanout.kit import until
@@ -207,4 +207,4 @@ def test_an_answer_that_is_none_is_a_fault_like_any_other(rows: list[object]) ->
 
 async def test_with_no_node_there_it_is_a_fault_and_nothing_hangs() -> None:
     with pytest.raises(REDIS_FAULTS):
-        await Slots(ClusterUrl("redis", "", (Node("127.0.0.1", 1),)), 1.0).look()
+        await ClusterSlots(ClusterUrl("redis", "", (Node("127.0.0.1", 1),)), 1.0).look()

@@ -31,23 +31,11 @@ _TOKEN: Final = re.compile(
     r"|(?P<mark>::|->>|->|<>|<=|>=|\|\||!=|.)",
     re.DOTALL,
 )
-_ENDS_FROM: Final = frozenset(
-    [
-        "where",
-        "group",
-        "order",
-        "limit",
-        "having",
-        "returning",
-        "on_conflict",
-        "set",
-        "window",
-        "for",
-        "offset",
-        "union",
-        "intersect",
-        "except",
-    ]
+_SETS: Final = frozenset(["union", "intersect", "except"])
+_ENDS_FROM: Final = (
+    _SETS
+    | frozenset(["where", "group", "order", "limit", "having", "returning", "on_conflict"])
+    | frozenset(["set", "window", "for", "offset"])
 )
 _JOIN_WORDS: Final = frozenset(["join", "left", "right", "full", "inner", "outer", "cross", "natural"])
 _RESERVED: Final = (
@@ -55,7 +43,6 @@ _RESERVED: Final = (
     | _JOIN_WORDS
     | frozenset(["on", "using", "as", "lateral", "and", "or", "with", "ordinality", "only"])
 )
-_SETS: Final = frozenset(("union", "intersect", "except"))
 _QUERY: Final = frozenset(("select", "insert", "update", "delete", "with"))
 
 Tree: TypeAlias = "list[str | Tree]"

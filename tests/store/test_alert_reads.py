@@ -13,7 +13,7 @@ from alerts.attempt import Accepted, Purpose, Status
 from realtime.safety.told import rows
 from realtime.settings import Settings
 from realtime.store import alert_reads
-from realtime.store.alert_reads import EXPLAINED, ChangedAlerts, Cursor
+from realtime.store.alert_reads import EXPLAINED, AlertCursor, ChangedAlerts
 from realtime.store.alerts import PostgresLedger
 from realtime.store.database import Database
 from tests.alerts.ledger_contract import (
@@ -96,7 +96,7 @@ async def test_a_list_is_filtered_and_paged_without_hole_or_double(world: World)
     seen = [*first]
     while first:
         first = await alert_reads.list_(
-            world.db, "t1", after=Cursor(first[-1].raised_ms, first[-1].alert_id), limit=3
+            world.db, "t1", after=AlertCursor(first[-1].raised_ms, first[-1].alert_id), limit=3
         )
         seen += first
     assert len({a.alert_id for a in seen}) == len(seen) == 7

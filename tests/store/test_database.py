@@ -14,7 +14,7 @@ from realtime.engines.postgres import EmbeddedPostgres
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.database import SLOW_S, Database
-from realtime.store.pools import Lane, PoolBusy
+from realtime.store.pools import PoolBusy, PoolLane
 
 
 @asynccontextmanager
@@ -152,7 +152,7 @@ async def test_a_full_pool_is_unavailable_and_recovers(database_url: str) -> Non
 
 async def test_a_lane_has_connections_of_its_own_when_the_pool_is_full(database_url: str) -> None:
     settings = Settings(database_url=database_url, db_pool_size=2, db_timeout_s=2)  # type: ignore[arg-type]
-    lane = await Database.open(settings, lane=Lane("guests", 1))
+    lane = await Database.open(settings, lane=PoolLane("guests", 1))
     try:
         async with (
             opened(database_url, db_timeout_s=2, db_pool_size=2) as db,

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.guests import GuestLimits, GuestLinks, GuestSessions, Slots, UnknownIds
+from realtime.guests import GuestGate, GuestLimits, GuestLinks, GuestSessions, UnknownIds
 from realtime.limits import AddressBudgets, TokenBucket
 from realtime.protocol import Code, Refused
 from realtime.store import shares
@@ -272,7 +272,7 @@ async def test_unknown_sessions_wait_for_each_other_and_known_ones_do_not() -> N
 
 
 async def test_a_slot_is_free_again_whatever_ends_its_block() -> None:
-    slots = Slots(1, 1, 0.05)
+    slots = GuestGate(1, 1, 0.05)
     for error in (KeyError, asyncio.CancelledError):
         with pytest.raises(error):
             async with slots.one():

@@ -244,7 +244,7 @@ ORDER BY a.urgency, a.claim_ms
 UPDATE alert_attempts SET claim_ms = now_ms() + $2 WHERE attempt_id = ANY ($1::uuid[])
 
 -- name: write_lane
--- Of attempts that a process of before has written.
+-- Of attempts that a process of an earlier release has written.
 UPDATE alert_attempts a
 SET host = given.host, urgency = given.urgency
 FROM unnest($1::uuid[], $2::text[], $3::smallint[]) AS given (attempt_id, host, urgency)

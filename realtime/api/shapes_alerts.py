@@ -56,10 +56,12 @@ class EarlierQuery(Struct, forbid_unknown_fields=True):
 
 
 class TimersQuery(Struct, forbid_unknown_fields=True):
-    """Which timers: those that run, unless `all`."""
+    """Which timers: those that run, unless `all`; all filters narrow."""
 
     driver: Identifier | None = None
     all: bool = False
+    cursor: Cursor | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE, description="timers on a page at most")] = MAX_PAGE
 
 
 # --- bodies
@@ -228,6 +230,14 @@ class Timers(Struct, kw_only=True):
 
     ok: Ok = True
     timers: list[TimerView]
+
+
+class ListedTimers(Struct, kw_only=True):
+    """A page of timers."""
+
+    ok: Ok = True
+    timers: list[TimerView]
+    next_cursor: str | None
 
 
 class OneTimer(Struct, kw_only=True):

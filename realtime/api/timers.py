@@ -1,12 +1,15 @@
 """Safety timers over HTTP: armed, listed, checked in to, ended; a mass silence dismissed."""
 
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from alerts.timers import Spec, Timer
 from realtime import access
+from realtime.api import cursor
 from realtime.api.operation import Call
 from realtime.api.shapes import NoBody, NoPath, NoQuery
 from realtime.api.shapes_alerts import (
+    ListedTimers,
     Nothing,
     OneTimer,
     TimerPath,
@@ -18,6 +21,8 @@ from realtime.api.shapes_alerts import (
 from realtime.protocol import Code, Refused
 from realtime.safety.answering import actor_of
 from realtime.store import identity, timers
+
+_CURSOR: Final = "timer"
 
 
 async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
@@ -44,19 +49,35 @@ async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
     return OneTimer(timer=_view(made))
 
 
-async def list_timers(call: Call[NoPath, TimersQuery, NoBody]) -> Timers:
-    """Those that run, newest first; the caller's own, or of the vendors it looks after."""
+async def list_timers(call: Call[NoPath, TimersQuery, NoBody]) -> ListedTimers:
+    """Those that run, newest first, by page; the caller's own, or of the vendors it looks after."""
     query, principal = call.query, call.principal
     if not access.may_list_journeys(principal, None, query.driver):
         raise Refused(Code.FORBIDDEN, "these timers are not yours to list")
-    found = await timers.list_(
+    page = await timers.page(
         call.context.db,
         principal.tenant,
         vendors=access.listable_vendors(principal),
         driver=access.listable_driver(principal) or query.driver,
         live=not query.all,
+        after=_after(query.cursor),
+        limit=query.limit,
     )
-    return Timers(timers=[_view(timer) for timer in found])
+    last = page.next_after
+    return ListedTimers(
+        timers=[_view(timer) for timer in page.timers],
+        next_cursor=None if last is None else cursor.pack(_CURSOR, f"{last.created_ms}.{last.timer_id.hex}"),
+    )
+
+
+def _after(given: str | None) -> timers.TimerCursor | None:
+    if given is None:
+        return None
+    created_ms, _, timer_id = cursor.unpack(_CURSOR, given).partition(".")
+    try:
+        return timers.TimerCursor(cursor.number(created_ms), UUID(hex=timer_id))
+    except ValueError as error:
+        raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
 async def check_in(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
@@ -74,9 +95,7 @@ async def arrive(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
 async def cancel_timer(call: Call[TimerPath, NoQuery, NoBody]) -> OneTimer:
     """End one timer: the driver's own, or one of a driver the caller looks after."""
     db, principal = call.context.db, call.principal
-    mine = access.listable_driver(principal)
-    found = await timers.list_(db, principal.tenant, vendors=access.listable_vendors(principal), driver=mine)
-    timer = next((t for t in found if t.timer_id == call.path.timer_id), None)
+    timer = await timers.live(db, principal.tenant, call.path.timer_id)
     if timer is None or not access.may_set_timer(principal, timer.vendor, timer.driver):
         raise Refused(Code.NOT_FOUND, "no such timer runs")
     gone = await timers.cancel(db, principal.tenant, timer.driver, timer.timer_id, actor_of(principal))

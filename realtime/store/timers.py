@@ -1,7 +1,7 @@
 """Safety timers in Postgres: armed, answered, ended, listed. What fires them is `realtime.safety.timers`."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -20,8 +20,23 @@ SQL: Final = load("timers")
 MAX_LIVE: Final = 20
 """Timers of one driver that run at once."""
 LISTED: Final = 500
+"""Timers on a page, unless fewer are asked for."""
 
 _read: Final = msgspec.json.Decoder(Timer).decode
+
+
+class TimerCursor(NamedTuple):
+    """The last timer of a page."""
+
+    created_ms: int
+    timer_id: UUID
+
+
+class TimerPage(NamedTuple):
+    """Timers, and what the next page comes after: None on the last one."""
+
+    timers: list[Timer]
+    next_after: TimerCursor | None
 
 
 async def arm(db: Database, tenant: str, vendor: str, driver: str, spec: Spec, by: Actor) -> Timer:
@@ -85,21 +100,41 @@ async def cancel(db: Database, tenant: str, driver: str, timer_id: UUID, by: Act
     return gone[0] if gone else None
 
 
-async def list_(
+async def page(
     db: Database,
     tenant: str,
     *,
     vendors: Collection[str] | None = None,
     driver: str | None = None,
     live: bool = True,
+    after: TimerCursor | None = None,
     limit: int = LISTED,
-) -> list[Timer]:
-    """The tenant's timers, the newest first; ``live``: only those that run. Raises Refused(unavailable)."""
-    states = [state.value for state in LIVE] if live else None
-    wanted = None if vendors is None else list(vendors)
+) -> TimerPage:
+    """A page of the tenant's timers, at most ``limit``, the newest first; the next one is ``after`` its last.
+
+    ``vendors``: only of these, None for any. ``live``: only those that run. Raises Refused(unavailable).
+    """
+    given = (
+        tenant,
+        None if vendors is None else list(vendors),
+        driver,
+        [state.value for state in LIVE] if live else None,
+        None if after is None else after.created_ms,
+        None if after is None else after.timer_id,
+    )
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(SQL["list"], wanted, driver, states, min(limit, LISTED), tenant)
-    return [timer_of(row) for row in rows]
+        rows = await connection.fetch(SQL["page"], *given, limit + 1)
+    found = [timer_of(row) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return TimerPage(found, None)
+    return TimerPage(found, TimerCursor(rows[limit - 1]["created_ms"], found[-1].timer_id))
+
+
+async def live(db: Database, tenant: str, timer_id: UUID) -> Timer | None:
+    """One timer of the tenant; None when there is no such one that runs. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(SQL["live"], tenant, timer_id)
+    return None if row is None else timer_of(row)
 
 
 async def dismiss(db: Database, tenant: str, by: Actor) -> list[Timer]:

@@ -1,9 +1,20 @@
-"""Safety timers over HTTP: whose journey a timer may name."""
+"""Safety timers over HTTP: whose journey a timer may name, and how they are listed."""
 
+import asyncio
+import time
 from typing import Any
 from uuid import uuid4
 
+import msgspec
+import pytest
+
+from alerts.timers import Spec, TimerKind, driver_actor
+from alerts.timers import armed as armed_timer
+from realtime.api.cursor import pack
+from realtime.store import identity, timers
 from tests.api.harness import Api
+
+CURSORS = ["x", pack("alert", f"1.{uuid4().hex}"), pack("timer", "1.x"), pack("timer", f"x.{uuid4().hex}")]
 
 
 async def test_a_journey_that_is_not_the_drivers_is_not_found_whether_it_exists_or_not(api: Api) -> None:
@@ -38,3 +49,59 @@ def timer(role: str, journey_id: object) -> dict[str, Any]:
         "journey_id": str(journey_id),
     }
     return body if role == "driver" else body | {"driver": "d1"}
+
+
+async def armed(api: Api, driver: str, vendor: str, count: int) -> set[str]:
+    """The ids of ``count`` timers of the driver, stored without the bound on what a driver may arm."""
+    await identity.connect_driver(api.db, "t1", vendor, driver)
+    now_ms = time.time_ns() // 1_000_000
+    spec = Spec(TimerKind.CHECK_IN, uuid4(), every_s=600)
+    made = armed_timer(spec, "t1", vendor, driver, driver_actor(driver), None, now_ms)
+    written = [msgspec.structs.replace(made, timer_id=uuid4()) for _ in range(count)]
+    async with api.db.writer() as connection:
+        await timers.put(connection, written)
+    return {str(timer.timer_id) for timer in written}
+
+
+async def test_timers_are_listed_by_page_each_once_however_many_were_armed_at_once(api: Api) -> None:
+    ids = await armed(api, "d1", "north", 25) | await armed(api, "d2", "north", 5)
+    await armed(api, "d3", "south", 3)
+    caller = api.token("dispatcher", ["north"])
+    found: list[str] = []
+    at, pages = "", 0
+    while True:
+        reply = await api.get(f"/api/v1/timers?limit=8{at}", caller)
+        assert reply.status == 200
+        assert len(reply.json["timers"]) <= 8
+        found += [timer["timer_id"] for timer in reply.json["timers"]]
+        pages += 1
+        if reply.json["next_cursor"] is None:
+            break
+        at = f"&cursor={reply.json['next_cursor']}"
+    assert (pages, len(found), set(found)) == (4, 30, ids)
+    whole = await api.get("/api/v1/timers?limit=30", caller)
+    assert [timer["timer_id"] for timer in whole.json["timers"]] == found
+    assert whole.json["next_cursor"] is None
+
+
+@pytest.mark.parametrize("at", CURSORS, ids=["garbage", "of alerts", "no id", "no time"])
+async def test_a_cursor_that_is_none_of_timers_is_invalid(api: Api, at: str) -> None:
+    reply = await api.get(f"/api/v1/timers?cursor={at}")
+    assert (reply.status, reply.code) == (400, "invalid")
+
+
+async def test_more_timers_than_a_page_holds_are_announced_and_the_oldest_can_be_cancelled(api: Api) -> None:
+    (oldest,) = await armed(api, "d1", "north", 1)
+    await asyncio.sleep(0.005)
+    await armed(api, "d1", "north", 500)
+    caller = api.token("dispatcher", ["north"])
+    first = await api.get("/api/v1/timers", caller)
+    assert len(first.json["timers"]) == 500
+    assert oldest not in {timer["timer_id"] for timer in first.json["timers"]}
+    second = await api.get(f"/api/v1/timers?cursor={first.json['next_cursor']}", caller)
+    assert [timer["timer_id"] for timer in second.json["timers"]] == [oldest]
+    others = api.token("dispatcher", ["south"])
+    assert (await api.call("DELETE", f"/api/v1/timers/{oldest}", others)).code == "not_found"
+    reply = await api.call("DELETE", f"/api/v1/timers/{oldest}", caller)
+    assert reply.json["timer"]["state"] == "cancelled"
+    assert (await api.call("DELETE", f"/api/v1/timers/{oldest}", caller)).code == "not_found"

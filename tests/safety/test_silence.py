@@ -191,7 +191,7 @@ async def test_drivers_silent_together_are_held_until_one_moment(world: World) -
 
     worker = SlowToCommit(world.db, world.settings, asked_at_different_times, batch=1)
     assert await worker.round() == 0
-    assert len({t.due_ms for t in await timers.list_(world.db, "t1")}) == 1
+    assert len({t.due_ms for t in (await timers.page(world.db, "t1")).timers}) == 1
 
 
 async def test_a_dismissed_mass_silence_begins_anew(world: World) -> None:

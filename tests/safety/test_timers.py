@@ -36,10 +36,10 @@ async def test_arming_again_with_the_same_id_is_the_same_timer(world: World) -> 
     spec = Spec(TimerKind.CHECK_IN, uuid4(), every_s=600)
     made = await asyncio.gather(*(timers.arm(world.db, "t1", "north", "d1", spec, DRIVER) for _ in range(5)))
     assert len({timer.timer_id for timer in made}) == 1
-    assert await timers.list_(world.db, "t1") == [made[0]]
-    assert await timers.list_(world.db, "t2") == []
-    assert await timers.list_(world.db, "t1", vendors=["south"]) == []
-    assert await timers.list_(world.db, "t1", vendors=["north"], driver="d1") == [made[0]]
+    assert (await timers.page(world.db, "t1")).timers == [made[0]]
+    assert (await timers.page(world.db, "t2")).timers == []
+    assert (await timers.page(world.db, "t1", vendors=["south"])).timers == []
+    assert (await timers.page(world.db, "t1", vendors=["north"], driver="d1")).timers == [made[0]]
 
 
 async def test_what_cannot_be_meant_and_too_many_are_refused(world: World) -> None:
@@ -345,7 +345,7 @@ async def test_a_timer_may_name_only_a_journey_of_its_own_driver(world: World) -
             await world.arm(TimerKind.CHECK_IN, every_s=600, journey_id=journey_id)
         answers.append((refused.value.code, str(refused.value)))
     assert answers == [(Code.NOT_FOUND, "no such journey")] * 3
-    assert await timers.list_(world.db, "t1") == []
+    assert (await timers.page(world.db, "t1")).timers == []
     assert (await world.arm(TimerKind.CHECK_IN, every_s=600, journey_id=own)).journey_id == own
 
 
@@ -365,7 +365,7 @@ async def test_a_timer_that_was_armed_with_anothers_journey_shows_nothing_of_it(
     worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch)
     assert await worker.round() == 2, "nor is it ended with that journey"
     assert {(alert.journey_id, alert.place) for alert in await world.alerts()} == {(None, None)}
-    assert {t.journey_id for t in await timers.list_(world.db, "t1", live=False)} == {None}
+    assert {t.journey_id for t in (await timers.page(world.db, "t1", live=False)).timers} == {None}
 
 
 async def test_what_is_written_of_a_timer_stays_with_its_tenant_and_driver(world: World) -> None:

@@ -66,7 +66,7 @@ class World(DatabaseClock):
         return await alert_reads.list_(self.db, "t1", limit=100)
 
     async def state(self, timer: timers.Timer) -> TimerState:
-        listed = await timers.list_(self.db, "t1", live=False)
+        listed = (await timers.page(self.db, "t1", live=False)).timers
         return next(t.state for t in listed if t.timer_id == timer.timer_id)
 
 

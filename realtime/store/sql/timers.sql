@@ -41,15 +41,19 @@ SELECT timer FROM safety_timers WHERE tenant_id = $1 AND state = 'held' ORDER BY
 -- name: count_live
 SELECT count(*) FROM safety_timers WHERE tenant_id = $1 AND driver_id = $2 AND state IN ('armed', 'held')
 
--- name: list
-SELECT timer
+-- name: page
+SELECT timer, created_ms
 FROM safety_timers
-WHERE tenant_id = $5
-  AND ($1::text[] IS NULL OR vendor_id = ANY ($1))
-  AND ($2::text IS NULL OR driver_id = $2)
-  AND ($3::text[] IS NULL OR state = ANY ($3))
-ORDER BY created_ms DESC, timer_id
-LIMIT $4
+WHERE tenant_id = $1
+  AND ($2::text[] IS NULL OR vendor_id = ANY ($2))
+  AND ($3::text IS NULL OR driver_id = $3)
+  AND ($4::text[] IS NULL OR state = ANY ($4))
+  AND ($5::bigint IS NULL OR (created_ms, timer_id) < ($5, $6::uuid))
+ORDER BY created_ms DESC, timer_id DESC
+LIMIT $7
+
+-- name: live
+SELECT timer FROM safety_timers WHERE tenant_id = $1 AND timer_id = $2 AND state IN ('armed', 'held')
 
 -- name: due
 -- And those that were written in what is now the future.

@@ -82,7 +82,7 @@ class Server:
             *self.options,
         ]
         (self.folder / "redis.conf").write_text("\n".join(lines) + "\n")
-        self.process = subprocess.Popen([self.program, self.folder / "redis.conf"])
+        self.process = subprocess.Popen([self.program, self.folder / "redis.conf"], cwd=self.folder)
         wait(lambda: self.ask("PING"), f"a server on {self.port}")
 
     def signal(self, number: signal.Signals) -> None:

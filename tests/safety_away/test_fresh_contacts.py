@@ -1,7 +1,6 @@
 """What was changed right before an SOS that goes to the journal: Postgres counts in the end."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -227,14 +226,12 @@ async def test_imports_wait_once_for_contacts_that_are_locked(process: Process) 
         raise AssertionError
 
     ledger = PostgresLedger(process.db, circumstances_of=hang, rows_s=0.2)
-    began_s = time.monotonic()
     for number in range(20):
         press = process.press(driver=f"d{number}")
         case = cases.opened(press, process.directory.of("t1", "north", press.driver), now_ms())
         alert = await ledger.import_case(case.case, [press], case.audit, now_ms())
         assert alert.alert_id == case.case.alert.alert_id
-    assert asked == ["d0"]
-    assert time.monotonic() - began_s < 3.0
+    assert asked == ["d0"], "the others are imported without another wait"
 
 
 async def test_a_press_that_postgres_took_after_all_overrules_the_local_copy(process: Process) -> None:

@@ -104,6 +104,7 @@ class Worker:
             is_online=online_in(self._state),
             keep=lambda tried: self._standby.outcomes.keep(tried),
             detail=lambda: self._standby.beat(),
+            is_in_journal=lambda tenant, driver: self._standby.has_press(tenant, driver),
             audit_every_s=audit_every_s,
         )
         self._standby = Standby(

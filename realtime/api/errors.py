@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 from realtime import metrics
 from realtime.bodies import CLIENT_CLOSED_REQUEST, ClientGone, route_of
 from realtime.protocol import HTTP_STATUS, Code, Refused, shown
+from realtime.store.store_errors import is_statement_failure
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         code = Code.TOO_LARGE if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else Code.MALFORMED
         return refusal(Refused(code, error.reason.lower()), error.status)
     except Exception as error:
+        if is_statement_failure(error):
+            log.error("postgres failed a request of %s: %s", route_of(request), type(error).__name__)
+            return refusal(Refused(Code.UNAVAILABLE, "the store failed a request", retry_after_s=2))
         return refusal(internal(error, request))
 
 

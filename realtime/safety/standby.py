@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from alerts.alert import OPEN
 from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.delivery.dispatcher import Dispatcher
@@ -196,6 +197,18 @@ class Standby:
         await self.peers.stop()
         await self.reach.stop()
         await self._disk.close()
+
+    def has_press(self, tenant: str, driver: str) -> bool:
+        """Whether a journal, this one or another, has a press of an open alert of the driver."""
+        ours = (kept for kept in self._disk.local.all() if kept.presses)
+        if any(
+            (kept.case.alert.tenant, kept.case.alert.driver) == (tenant, driver)
+            and kept.case.alert.state in OPEN
+            for kept in ours
+        ):
+            return True
+        copies = (self.peers.open_of(tenant, driver, drill) for drill in (False, True))
+        return any(copy is not None and bool(copy.presses) for copy in copies)
 
     def beat(self) -> BeatDetail:
         """What this process says of itself with each beat."""

@@ -114,7 +114,8 @@ class _Look:
 class SafetyTimers:
     """`round` looks at what is due. ``is_online``: None when only positions are a sign of life.
 
-    ``batch``: timers in one transaction.
+    ``batch``: timers in one transaction. ``is_in_journal``: whether a journal has an open alert of (tenant,
+    driver) that Postgres may not have: firing would open a second one, so the timer waits for its import.
     """
 
     def __init__(
@@ -125,7 +126,9 @@ class SafetyTimers:
         *,
         batch: int = BATCH,
         faults: DeliveryFaults | None = None,
+        is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
     ) -> None:
+        self._is_in_journal: Final = is_in_journal
         self.faults: Final = faults or DeliveryFaults()
         """What cannot be fired although Postgres answers: `realtime.safety.deadlines` fires it."""
         self._db: Final = db
@@ -146,7 +149,9 @@ class SafetyTimers:
         while True:
             async with self._db.writer() as connection:
                 rows = await connection.fetch(stored.SQL["due"], AT_ONCE)
-            due = [_due(row) for row in rows]
+            due = [
+                one for one in map(_due, rows) if not self._is_in_journal(one.whose.tenant, one.whose.driver)
+            ]
             batches = [due[at : at + self._batch] for at in range(0, len(due), self._batch)]
             # Every worker has the same ones, and each begins somewhere else, so that they divide them.
             random.shuffle(batches)

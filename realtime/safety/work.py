@@ -60,6 +60,7 @@ class SafetyWork:
         keep: Keep | None = None,
         detail: Callable[[], BeatDetail] = BeatDetail,
         audit_every_s: float = AUDIT_S,
+        is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
     ) -> None:
         self._db: Final = db
         self._ledger: Final = ledger
@@ -80,7 +81,7 @@ class SafetyWork:
             keep=keep,
             settling_s=SETTLING_S,
         )
-        self._timers: Final = SafetyTimers(db, settings, is_online)
+        self._timers: Final = SafetyTimers(db, settings, is_online, is_in_journal=is_in_journal)
         self._operator: Final = _operator(settings, now_ms)
         self._auditor: Final = Auditor(
             db,

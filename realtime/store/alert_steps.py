@@ -4,7 +4,7 @@ Whoever has a transaction of their own (the safety timers) calls these on its co
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -189,26 +189,59 @@ async def claim(
     """Lease the due attempts that get a slot of ``slots``, none of ``left_alone``'s.
 
     What is stored is ``sending``, what is returned says what was. The second value: the alerts of attempts
-    that cannot be decoded; these are put off, so that they hide no other.
+    that cannot be decoded or leased, which hold up no other.
     """
     if not slots.wanted:
         return [], frozenset()
     rows_found = await connection.fetch(SQL["claimable"], *_claimable(slots, left_alone))
     found, jobs, unread = _decoded(rows_found, by, int(lease_s * 1000))
     if unread:
-        await connection.execute(SQL["put_off_attempts"], list(unread), UNREAD_PUT_OFF_MS)
-    await _write_lanes(connection, found, jobs)
+        put_off = connection.execute(SQL["put_off_attempts"], list(unread), UNREAD_PUT_OFF_MS)
+        await _done(connection, put_off)
+    await _done(connection, _write_lanes(connection, found, jobs))
     jobs = [
         job
         for job in jobs
         if slots.take(job.attempt.attempt_id, lane_of(job.attempt, job.alert, job.contact))
     ]
     jobs = await _with_opt_outs(connection, jobs)
+    leased = await _leased(connection, jobs)
+    failed = {job.alert.alert_id for job in jobs} - {job.alert.alert_id for job in leased}
+    return leased, frozenset(unread.values()) | failed
+
+
+async def _leased(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:
+    """Lease ``jobs`` together, or one by one when that fails; those that are leased."""
+    if not jobs or await _done(connection, _write_leases(connection, jobs)):
+        return jobs
+    return [
+        job for job in jobs if len(jobs) > 1 and await _done(connection, _write_leases(connection, [job]))
+    ]
+
+
+async def _write_leases(connection: asyncpg.Connection, jobs: Sequence[Job]) -> None:
     leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
-    if leased:
-        columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
-        await connection.execute(SQL["lease"], *(list(column) for column in columns))
-    return jobs, frozenset(unread.values())
+    columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
+    await connection.execute(SQL["lease"], *(list(column) for column in columns))
+
+
+async def _done(connection: asyncpg.Connection, write: Coroutine[Any, Any, object]) -> bool:
+    """Whether ``write`` worked; when Postgres failed its statement, the transaction is as before it."""
+    try:
+        await connection.execute("SAVEPOINT one")
+    except BaseException:
+        write.close()
+        raise
+    try:
+        await write
+    except asyncpg.PostgresError as error:
+        if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+            raise  # the whole step is tried again
+        _log.error("a write of a claim failed: %s", type(error).__name__)
+        await connection.execute("ROLLBACK TO SAVEPOINT one")
+        return False
+    await connection.execute("RELEASE SAVEPOINT one")
+    return True
 
 
 def _decoded(

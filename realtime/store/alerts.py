@@ -266,7 +266,7 @@ class PostgresLedger:
 
     async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
         """Lease due attempts, an SOS first. A job's ``status`` is that before the claim."""
-        left_alone = list(self.left_alone())
+        left_alone = [*self.left_alone(), *self.faults.paused]
         try:
             jobs, unread = await self._step(
                 lambda connection: steps.claim(connection, by, slots, lease_s, left_alone)

@@ -19,6 +19,8 @@ REMEMBERED_S: Final = 45.0
 """How long after its last failure an alert is left to the journal: longer than the lease of a message."""
 GAP_S: Final = 10.0
 """Failures further apart than this are not one fault: a failing statement is tried again within seconds."""
+PAUSE_S: Final = 2.0
+"""How long an alert whose claim has failed is left out of claims."""
 MAX_ALERTS: Final = 1_000
 """Beyond it the alerts are not told apart: all count as failing."""
 
@@ -85,6 +87,16 @@ class DeliveryFaults:
         self._alerts.clear()
 
     # --- what follows
+
+    @property
+    def paused(self) -> list[UUID]:
+        """Alerts whose claim has just failed: they are not tried with every claim of the others."""
+        now_s = self._clock()
+        return [
+            alert_id
+            for (alert_id, work), streak in self._alerts.items()
+            if work is Work.CLAIM and now_s - streak.last_s < PAUSE_S
+        ]
 
     @property
     def all_fail(self) -> bool:

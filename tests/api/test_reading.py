@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from xml.etree import ElementTree
 
+import asyncpg
 import pytest
 
 from geo.position import Point, void
@@ -323,3 +324,15 @@ async def served(api: Api) -> float:
         for line in text.splitlines()
         if line.startswith("wayguard_http_requests_total") and route in line
     )
+
+
+async def test_a_statement_that_postgres_fails_is_unavailable_and_no_fault_of_ours(
+    api: Api, database_url: str
+) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("ALTER TABLE alerts RENAME TO alerts_lost")
+    reply = await api.get("/api/v1/alerts")
+    await owner.execute("ALTER TABLE alerts_lost RENAME TO alerts")
+    await owner.close()
+    assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "unavailable", "2")
+    assert (await api.get("/api/v1/alerts")).status == 200

@@ -208,3 +208,21 @@ async def test_a_worker_notes_which_timer_it_cannot_fire(
     assert scene.faults.failing == []
     (alert,) = await process.stored()
     assert alert.sos_id == press_of(timer, None, None, 0).sos_id
+
+
+async def test_a_timer_of_a_driver_whose_sos_is_in_a_journal_waits_for_its_import(
+    scene: Scene, process: Process, database_url: str
+) -> None:
+    """Fired at once it would open a second alert, and contacts would be notified twice."""
+    timer = await scene.arm()
+    await make_due(process, timer, 1)
+    await process.journal.press(process.press(), process.directory.of("t1", "north", "d1"))
+    worker = SafetyTimers(
+        process.db,
+        Settings(database_url=database_url),  # type: ignore[arg-type]
+        is_in_journal=lambda tenant, driver: bool(process.journal.all()),
+    )
+    assert await worker.round() == 0
+    await process.importer.round()
+    assert await worker.round() == 1
+    assert len(await process.stored()) == 1

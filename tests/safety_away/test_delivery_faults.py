@@ -9,6 +9,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from alerts.alert import alert_id_of
 from alerts.attempt import Status
 from alerts.notifiers.webhook import webhook_secret
 from realtime import metrics
@@ -191,6 +192,36 @@ async def test_an_alert_of_before_is_delivered_although_another_press_waits_in_t
         await until(lambda: len(sink.hooks) == 2, "both alerts are delivered", within_s=40)
     await owner.close()
     assert {hook.body["alert"]["id"] for hook in sink.hooks} == {first["alert_id"], second["alert_id"]}
+
+
+async def test_an_attempt_that_cannot_be_leased_holds_up_no_other(
+    running: Running, sink: Sink, db: Database, database_url: str
+) -> None:
+    """A trigger fails the update of one driver's rows, as a damaged page would."""
+    await put_driver(db, "t1", "v1", "d1")
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute(
+        "CREATE FUNCTION fail_row() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'broken by a test' USING ERRCODE = '57014'; END $$"
+    )
+    first = uuid4()
+    bad = alert_id_of("t1", "d1", first)
+    await owner.execute(
+        "CREATE TRIGGER fail_row BEFORE UPDATE ON alert_attempts FOR EACH ROW "
+        f"WHEN (NEW.alert_id = '{bad}') EXECUTE FUNCTION fail_row()"
+    )
+    await running.press(first)
+    others = [(await running.press(uuid4(), driver=f"d{n}"))["alert_id"] for n in range(2, 5)]
+
+    def told() -> list[str]:
+        return [hook.body["alert"]["id"] for hook in sink.hooks]
+
+    await until(lambda: set(others) <= set(told()), "the others")
+    assert running.worker._work._ledger.faults.all_fail is False
+    await until(lambda: str(bad) in told(), "the one that cannot be leased, from the journal", within_s=40)
+    assert sorted(told()) == sorted([*others, str(bad)])
+    await owner.execute("DROP TRIGGER fail_row ON alert_attempts")
+    await owner.close()
 
 
 async def test_an_attempt_that_cannot_be_decoded_hides_no_other(

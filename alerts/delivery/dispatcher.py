@@ -20,7 +20,7 @@ from alerts.attempt import Channel
 from alerts.delivery.meter import Meter, NoMeter
 from alerts.delivery.recorder import TRIES, Keep, Recorder
 from alerts.delivery.reservation import SlotReservation
-from alerts.delivery.trying import Bounds, tried
+from alerts.delivery.trying import Bounds, named, tried
 from alerts.delivery.ways import Permit, Way, down
 from alerts.ports import Away, Job, Ledger
 
@@ -224,7 +224,7 @@ class Dispatcher:
             for job in jobs:
                 permit = slots.hand_over(job.attempt.attempt_id)
                 if permit is None:  # it is left to its lease: nothing is sent without a slot
-                    log.error("a ledger leased an attempt without a slot")
+                    log.error("a ledger leased %s without a slot", named(job))
                     continue
                 self._begin(job, permit, bounds)
             claimed = Counter(job.attempt.channel for job in jobs)
@@ -234,7 +234,7 @@ class Dispatcher:
     def _begin(self, job: Job, permit: Permit, bounds: Bounds) -> None:
         task = asyncio.ensure_future(self._deliver(job, permit, bounds))
         self._sending.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(lambda task: self._done(task, job))
         # A task that is cancelled before it has begun runs none of its own code.
         task.add_done_callback(lambda _: permit.end(None, self._clock()))
 
@@ -248,10 +248,10 @@ class Dispatcher:
         if found is not None:
             await self._recorder.record(found)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[None], job: Job) -> None:
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a delivery failed: %s", type(error).__name__)
+            log.error("the delivery of %s failed: %s", named(job), type(error).__name__)
         self.wake()
 
     def _tell(self, now_s: float) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from alerts.delivery.meter import Meter
-from alerts.delivery.trying import Tried
+from alerts.delivery.trying import Tried, named
 from alerts.ports import Away, Ledger
 
 log = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ KEPT: Final = 10_000
 """Outcomes in memory; beyond it the oldest is forgotten, which costs its look-up."""
 TRIES: Final = 2_000
 """So often one outcome is tried, at ever longer pauses; one that is still not taken then never will be."""
+LISTED: Final = 100
+"""Outcomes that are named in the log when a recorder stops with some unrecorded."""
 RETRY_S: Final = 0.25
 LONGEST_RETRY_S: Final = 5.0
 RECORD_TIMEOUT_S: Final = 15.0
@@ -76,6 +78,8 @@ class Recorder:
                         await asyncio.sleep(RETRY_S)
         if self._waiting:
             log.error("%d outcomes were not recorded; they will be looked up", len(self._waiting))
+            for one, _ in list(self._waiting)[:LISTED]:
+                log.error("the outcome of %s was not recorded", named(one.job))
 
     async def record(self, tried: Tried) -> None:
         """Record ``tried`` now, or keep it to be recorded. Never raises."""
@@ -92,7 +96,7 @@ class Recorder:
         except (Away, TimeoutError):
             return False
         except Exception as error:
-            log.error("an outcome cannot be recorded: %s", type(error).__name__)
+            log.error("the outcome of %s cannot be recorded: %s", named(tried.job), type(error).__name__)
             self._meter.forgotten()
         return True
 
@@ -103,12 +107,13 @@ class Recorder:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
                 return await self._keep(tried)
         except Exception as error:
-            log.error("an outcome cannot be journalled: %s", type(error).__name__)
+            log.error("the outcome of %s cannot be journalled: %s", named(tried.job), type(error).__name__)
             return False
 
     def _remember(self, tried: Tried, tries: int = 1) -> None:
         if len(self._waiting) >= KEPT:
-            self._waiting.popleft()
+            dropped, _ = self._waiting.popleft()
+            log.error("the outcome of %s is dropped; it will be looked up", named(dropped.job))
             self._meter.forgotten()
         self._waiting.append((tried, tries))
         self._meter.unrecorded(len(self._waiting))
@@ -141,7 +146,7 @@ class Recorder:
         if not went and tries < self._max_tries:
             self._remember(tried, tries + 1)
         elif not went:
-            log.error("an outcome is given up; it will be looked up")
+            log.error("the outcome of %s is given up; it will be looked up", named(tried.job))
             self._meter.forgotten()
         self._meter.unrecorded(len(self._waiting))
         return went

@@ -129,6 +129,11 @@ def address_of(job: Job) -> str | None:
             return None
 
 
+def named(job: Job) -> str:
+    """Return the ids of ``job`` for a log line: of its attempt and its alert."""
+    return f"attempt {job.attempt.attempt_id} of alert {job.attempt.alert_id}"
+
+
 def may_be_refused(job: Job) -> bool:
     """Return whether a try to an address that keeps failing may be refused. There are four cases:
 
@@ -192,7 +197,7 @@ async def _looked_up(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Status
         except TimeoutError:
             found = Unsure("timeout")
         except Exception as error:
-            _complain(way, "look-up", error)
+            _complain(way, job, "look-up", error)
             found = Unsure("notifier_failed")
     verdict: Found = "absent" if found is None else "found" if isinstance(found, StatusReport) else "unknown"
     meter.looked_up(job.attempt.channel, verdict)
@@ -206,12 +211,11 @@ async def _sent(way: Way, job: Job, timeout_s: float) -> Outcome:
     except TimeoutError:
         return Unsure("timeout")
     except Exception as error:
-        _complain(way, "send", error)
+        _complain(way, job, "send", error)
         return Unsure("notifier_failed")
 
 
-def _complain(way: Way, what: str, error: Exception) -> None:
-    """A notifier that raises breaks its contract; its error's text may hold an address, so it is not
-    logged.
-    """
-    log.error("%s of %s failed: %s", what, way.notifier.provider, type(error).__name__)
+def _complain(way: Way, job: Job, what: str, error: Exception) -> None:
+    """Log that a notifier raised, against its contract; not its text, which may hold an address."""
+    kind = type(error).__name__
+    log.error("the %s of %s by %s failed: %s", what, named(job), way.notifier.provider, kind)

@@ -1,9 +1,10 @@
 """Fires the safety timers, in batches. Every worker runs this; a timer is locked by the transaction that
-fires it, and its alert is raised in the same transaction. So it fires once, and soon, whichever worker is
-dead.
+fires it, and its alert is raised in the same transaction. So it fires once, and soon, even when another
+worker has terminated.
 
-Silence is counted only while ingest was open (`UptimeKeeper` says when). Many drivers silent at once are held
-back: the auditor tells the operator, and contacts are told when nobody dismisses it in time.
+Silence is counted only while ingest was open (`UptimeKeeper` records when). When many drivers are silent at
+once their timers are held back: the auditor notifies the operator, and the contacts are notified unless the
+operator dismisses it in time.
 """
 
 import asyncio
@@ -38,19 +39,19 @@ from realtime.store.delivery_faults import DeliveryFaults, Work
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
-AT_ONCE: Final = 1_000
-"""Timers that are read at once."""
-BATCH: Final = 50
+READ_TIMERS: Final = 1_000
+"""Due timers that one query reads."""
+BATCH_TIMERS: Final = 50
 """Timers in one transaction. It waits for no lock; a press of one of its drivers waits for it."""
-LANES: Final = 2
-"""Transactions at once in a process: most of its pool is left to presses."""
+TRANSACTIONS_AT_ONCE: Final = 2
+"""Of one process: most of its connections are left to presses."""
 PUT_OFF_MS: Final = 5_000
-HEARD_LISTED: Final = 20_000
-"""Drivers of a tenant that are compared with a silent one."""
+COMPARED_DRIVERS: Final = 20_000
+"""Drivers of a tenant that are compared with a silent one, at most."""
 ONLINE_TIMEOUT_S: Final = 2.0
 BEAT_S: Final = 2.0
 GAP_MS: Final = 10_000
-"""A process that could not commit for longer was closed meanwhile."""
+"""A process that could not commit for longer took no positions meanwhile."""
 UPTIME_KEPT_MS: Final = 3 * 86_400_000
 
 IsOnline = Callable[[str, str, str], Awaitable[bool]]
@@ -66,26 +67,26 @@ class _Due(Struct, frozen=True):
 
 
 class _Firing(Struct, frozen=True):
-    """A timer that is to raise its alert, and the last that is known of its driver."""
+    """A timer that is to raise its alert, and its driver's last sign of life."""
 
     timer: Timer
     sign: Sign | None
 
     def press(self, now_ms: int) -> Press:
-        """The press that firing is."""
+        """Return the press that raises the alert."""
         place, journey_id = (None, None) if self.sign is None else (self.sign.place, self.sign.journey_id)
         return timers.press_of(self.timer, place, journey_id, now_ms)
 
 
 class _Done(Struct, frozen=True):
-    """What became of a batch. ``left``: timers that are to be looked at alone."""
+    """Result of a batch. ``left``: timers that are to be processed alone."""
 
-    looked: int = 0
+    processed: int = 0
     fired: int = 0
     left: Sequence[_Due] = ()
 
 
-class _Look:
+class _Snapshot:
     """What one transaction reads once for all of its timers. ``now_ms`` by Postgres' clock."""
 
     def __init__(self, connection: asyncpg.Connection, now_ms: int) -> None:
@@ -93,26 +94,26 @@ class _Look:
         self.now_ms: Final = now_ms
         self.holds: Final[dict[str, int]] = {}
         """The end of each tenant's hold."""
-        self._heard: Final[dict[str, tuple[dict[str, int], list[int]]]] = {}
+        self._last_seen: Final[dict[str, tuple[dict[str, int], list[int]]]] = {}
         self._uptime: tuple[int, list[tuple[int, int]]] | None = None
 
-    async def last_heard(self, tenant: str) -> tuple[dict[str, int], list[int]]:
-        """When the drivers of ``tenant`` on active journeys were last heard of: by driver, and ascending."""
-        if tenant not in self._heard:
-            rows = await self.connection.fetch(stored.SQL["last_heard"], tenant, HEARD_LISTED)
+    async def last_seen(self, tenant: str) -> tuple[dict[str, int], list[int]]:
+        """Return when the drivers of ``tenant`` on active journeys last sent: by driver, and ascending."""
+        if tenant not in self._last_seen:
+            rows = await self.connection.fetch(stored.SQL["last_heard"], tenant, COMPARED_DRIVERS)
             by_driver = {row["driver_id"]: row["heard_ms"] for row in rows}
-            self._heard[tenant] = by_driver, sorted(by_driver.values())
-        return self._heard[tenant]
+            self._last_seen[tenant] = by_driver, sorted(by_driver.values())
+        return self._last_seen[tenant]
 
     async def uptime(self, since_ms: int) -> list[tuple[int, int]]:
-        """When each process could take positions, from ``since_ms`` on or from earlier."""
+        """Return when each process could store positions, from ``since_ms`` on or from earlier."""
         if self._uptime is None or self._uptime[0] > since_ms:
             self._uptime = since_ms, await stored.uptime(self.connection, since_ms)
         return self._uptime[1]
 
 
 class SafetyTimers:
-    """`round` looks at what is due. ``is_online``: None when only positions are a sign of life.
+    """`round` fires what is due. ``is_online``: None when only positions are a sign of life.
 
     ``batch``: timers in one transaction. ``is_in_journal``: whether a journal has an open alert of (tenant,
     driver) that Postgres may not have: firing would open a second one, so the timer waits for its import.
@@ -124,20 +125,20 @@ class SafetyTimers:
         settings: Settings,
         is_online: IsOnline | None = None,
         *,
-        batch: int = BATCH,
+        batch: int = BATCH_TIMERS,
         faults: DeliveryFaults | None = None,
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
     ) -> None:
         self._is_in_journal: Final = is_in_journal
         self.faults: Final = faults or DeliveryFaults()
-        """What cannot be fired although Postgres answers: `realtime.safety.deadlines` fires it."""
+        """Timers that cannot be fired although Postgres answers: `realtime.safety.deadlines` fires them."""
         self._db: Final = db
         self._batch: Final = batch
         self._settings: Final = settings
         self._is_online: Final = is_online
 
     async def round(self) -> int:
-        """Look at everything that is due; how many fired. Raises Refused(unavailable)."""
+        """Process each timer that is due; return how many fired. Raises Refused(unavailable)."""
         try:
             return await self._round()
         except Exception:
@@ -148,48 +149,49 @@ class SafetyTimers:
         fired = 0
         while True:
             async with self._db.writer() as connection:
-                rows = await connection.fetch(stored.SQL["due"], AT_ONCE)
+                rows = await connection.fetch(stored.SQL["due"], READ_TIMERS)
             due = [
                 one for one in map(_due, rows) if not self._is_in_journal(one.whose.tenant, one.whose.driver)
             ]
             batches = [due[at : at + self._batch] for at in range(0, len(due), self._batch)]
-            # Every worker has the same ones, and each begins somewhere else, so that they divide them.
+            # Every worker reads the same ones; a random order lets them share the work.
             random.shuffle(batches)
-            looked, fired_now = await self._look_at(batches)
-            self.faults.claims_worked(looked)
+            processed, fired_now = await self._process_all(batches)
+            self.faults.claims_worked(processed)
             fired += fired_now
-            if len(rows) < AT_ONCE or not looked:
+            if len(rows) < READ_TIMERS or not processed:
                 return fired
 
-    async def _look_at(self, batches: list[list[_Due]]) -> tuple[int, int]:
-        """Look at every batch, some at a time; how many timers were looked at, and how many of them fired."""
-        lanes = await asyncio.gather(*(self._lane(batches) for _ in range(LANES)), return_exceptions=True)
-        looked = fired = 0
-        for lane in lanes:
-            if isinstance(lane, BaseException):
-                raise lane
-            looked, fired = looked + lane[0], fired + lane[1]
-        return looked, fired
+    async def _process_all(self, batches: list[list[_Due]]) -> tuple[int, int]:
+        """Process the batches, `TRANSACTIONS_AT_ONCE`; return the numbers of timers processed and fired."""
+        tasks = [self._process_until_none(batches) for _ in range(TRANSACTIONS_AT_ONCE)]
+        processed = fired = 0
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+            processed, fired = processed + result[0], fired + result[1]
+        return processed, fired
 
-    async def _lane(self, batches: list[list[_Due]]) -> tuple[int, int]:
-        """Look at batches until none waits; what a batch leaves is looked at alone, after all of them."""
-        looked = fired = 0
+    async def _process_until_none(self, batches: list[list[_Due]]) -> tuple[int, int]:
+        """Process batches until none waits; a timer that a batch leaves is processed alone, after them."""
+        processed = fired = 0
         while batches:
-            done = await self._look_or_put_off(batches.pop())
-            looked, fired = looked + done.looked, fired + done.fired
+            done = await self._process_or_put_off(batches.pop())
+            processed, fired = processed + done.processed, fired + done.fired
             for one in done.left:
                 batches.insert(0, [one])
-        return looked, fired
+        return processed, fired
 
-    async def _look_or_put_off(self, batch: list[_Due]) -> _Done:
-        """Look at a batch. When that fails it is left to be looked at one by one; one alone is put off."""
+    async def _process_or_put_off(self, batch: list[_Due]) -> _Done:
+        """Process a batch. One that fails is left to be processed one by one; a single timer is put off."""
         try:
-            done = await self._look(batch)
+            done = await self._process(batch)
         except Refused:
             raise
         except Exception as error:
             if len(batch) > 1:
-                log.warning("a batch of timers is looked at one by one: %s", type(error).__name__)
+                ids = " ".join(str(due.timer_id) for due in batch)
+                log.warning("timers are processed one by one: %s: %s", type(error).__name__, ids)
                 return _Done(left=batch)
             log.error("timer %s cannot be fired: %s", batch[0].timer_id, type(error).__name__)
             self.faults.alert_failed(batch[0].timer_id, Work.FIRE)
@@ -202,8 +204,8 @@ class SafetyTimers:
             await connection.execute(stored.SQL["put_off"], [batch[0].timer_id], PUT_OFF_MS)
         return _Done()
 
-    async def _look(self, batch: list[_Due]) -> _Done:
-        """Look at those of ``batch`` that no other transaction has."""
+    async def _process(self, batch: list[_Due]) -> _Done:
+        """Process those of ``batch`` that no other transaction has locked."""
         asked = [due for due in batch if due.is_silence]
         online = dict(zip(asked, await asyncio.gather(*(self._online(due) for due in asked)), strict=True))
         known = await circumstances_of(
@@ -214,61 +216,69 @@ class SafetyTimers:
             rows = await connection.fetch(stored.SQL["lock_due"], list(by_id))
             if not rows:
                 return _Done()
-            look = _Look(connection, rows[0]["now_ms"])
-            before = [timers.settled_into(stored.timer_of(row), look.now_ms) for row in rows]
-            due = [timer for timer in before if timer.due_ms <= look.now_ms]
+            snapshot = _Snapshot(connection, rows[0]["now_ms"])
+            before = [timers.settled_into(stored.timer_of(row), snapshot.now_ms) for row in rows]
+            due = [timer for timer in before if timer.due_ms <= snapshot.now_ms]
             is_online = {timer.timer_id: online.get(by_id[timer.timer_id], False) for timer in due}
-            found = await self._looked(look, due, is_online)
+            found = await self._decide(snapshot, due, is_online)
             of = {timer.timer_id: known[by_id[timer.timer_id].whose] for timer in due}
-            after = await (_fire_many if len(batch) > 1 else _fire_one)(look, found, of)
-            # The others were only to be moved to a clock that was set back.
-            moved = [timer for timer in before if timer.due_ms > look.now_ms]
+            after = await (_fire_many if len(batch) > 1 else _fire_one)(snapshot, found, of)
+            # The clock was set back: the others are moved with it, and not due any more.
+            moved = [timer for timer in before if timer.due_ms > snapshot.now_ms]
             await stored.put(connection, [*moved, *(timer for timer in after if timer is not None)])
         left = [by_id[was.timer_id] for was, now in zip(due, after, strict=True) if now is None]
-        return _Done(len(rows) - len(left), _counted(due, after, look.now_ms), left)
+        return _Done(len(rows) - len(left), _counted(due, after, snapshot.now_ms), left)
 
-    async def _looked(self, look: _Look, due: list[Timer], online: dict[UUID, bool]) -> list[Timer | _Firing]:
-        """How each timer stands after this look, or that it is to fire."""
+    async def _decide(
+        self, snapshot: _Snapshot, due: list[Timer], online: dict[UUID, bool]
+    ) -> list[Timer | _Firing]:
+        """Return the next state of each timer, or that it is to fire."""
         named = [(t.tenant, t.driver, t.journey_id) for t in due if t.journey_id is not None]
-        theirs = await stored.journeys_of(look.connection, named)
-        # One that names a journey that is not its driver's is as one that names none.
+        theirs = await stored.journeys_of(snapshot.connection, named)
+        # A timer that names a journey of another driver is processed as one that names none.
         due = [
             timer
             if timer.journey_id is None or (timer.tenant, timer.driver, timer.journey_id) in theirs
             else replace(timer, journey_id=None)
             for timer in due
         ]
-        signs = await stored.signs_of(look.connection, [(t.tenant, t.driver, t.journey_id) for t in due])
+        signs = await stored.signs_of(snapshot.connection, [(t.tenant, t.driver, t.journey_id) for t in due])
         found: list[Timer | _Firing] = []
         for timer, sign in zip(due, signs, strict=True):
             journey_id = timer.journey_id
             if journey_id is not None and theirs[timer.tenant, timer.driver, journey_id]:
-                found.append(timers.ended(timer, TimerState.DONE, _SYSTEM, look.now_ms) or timer)
+                found.append(timers.ended(timer, TimerState.DONE, _SYSTEM, snapshot.now_ms) or timer)
             elif timer.kind is TimerKind.SIGNAL_LOST:
-                found.append(await self._listened(look, timer, sign, online[timer.timer_id]))
+                found.append(await self._decide_silence(snapshot, timer, sign, online[timer.timer_id]))
             else:
                 found.append(_Firing(timer, sign))
         return found
 
-    async def _listened(self, look: _Look, timer: Timer, sign: Sign | None, online: bool) -> Timer | _Firing:
-        timer = timers.looked(timer, sign, online, look.now_ms)
+    async def _decide_silence(
+        self, snapshot: _Snapshot, timer: Timer, sign: Sign | None, online: bool
+    ) -> Timer | _Firing:
+        """Return the next state of a timer that fires on silence, or that it is to fire."""
+        timer = timers.looked(timer, sign, online, snapshot.now_ms)
         heard_ms = timer.heard_ms or timer.armed_ms
-        silent_ms = timers.silence_ms(heard_ms, look.now_ms, await look.uptime(heard_ms))
+        silent_ms = timers.silence_ms(heard_ms, snapshot.now_ms, await snapshot.uptime(heard_ms))
         if silent_ms < timers.allowed_ms(timer):
-            return timers.look_again(timer, silent_ms, look.now_ms)
-        if timer.state is TimerState.ARMED and await self._is_mass(look, timer):
-            if timer.tenant not in look.holds:
-                look.holds[timer.tenant] = await self._hold_ends(look.connection, timer.tenant, look.now_ms)
-            return timers.held(timer, look.holds[timer.tenant], look.now_ms)
+            return timers.look_again(timer, silent_ms, snapshot.now_ms)
+        if timer.state is TimerState.ARMED and await self._is_mass(snapshot, timer):
+            if timer.tenant not in snapshot.holds:
+                snapshot.holds[timer.tenant] = await self._hold_ends(
+                    snapshot.connection, timer.tenant, snapshot.now_ms
+                )
+            return timers.held(timer, snapshot.holds[timer.tenant], snapshot.now_ms)
         return _Firing(timer, sign)
 
-    async def _is_mass(self, look: _Look, timer: Timer) -> bool:
-        by_driver, heard = await look.last_heard(timer.tenant)
+    async def _is_mass(self, snapshot: _Snapshot, timer: Timer) -> bool:
+        """Return whether so many drivers fell silent with this one that the cause is probably ours."""
+        by_driver, last_seen = await snapshot.last_seen(timer.tenant)
         heard_ms = timer.heard_ms or timer.armed_ms
-        silent = timers.fell_silent_with(heard_ms, heard, look.now_ms)
-        active = len(heard)
+        silent = timers.fell_silent_with(heard_ms, last_seen, snapshot.now_ms)
+        active = len(last_seen)
         if (own_ms := by_driver.get(timer.driver)) is not None:
-            silent -= timers.fell_silent_with(heard_ms, [own_ms], look.now_ms)
+            silent -= timers.fell_silent_with(heard_ms, [own_ms], snapshot.now_ms)
             active -= 1
         settings = self._settings
         least, share = settings.mass_silence_drivers, settings.mass_silence_share
@@ -290,12 +300,12 @@ class SafetyTimers:
             async with asyncio.timeout(ONLINE_TIMEOUT_S):
                 return await self._is_online(*due.whose)
         except Exception as error:
-            log.debug("presence cannot be asked: %s", type(error).__name__)
+            log.debug("presence for timer %s is unknown: %s", due.timer_id, type(error).__name__)
             return False
 
 
 def online_in(state: LiveState) -> IsOnline:
-    """Whether an app is connected and was heard lately, by the presence that instances keep in Redis."""
+    """Return the query whether an app is connected, by the presence that instances store in Redis."""
 
     async def is_online(tenant: str, vendor: str, driver: str) -> bool:
         found = await state.read_one(tenant, vendor, PRESENCE, driver)
@@ -308,9 +318,9 @@ def online_in(state: LiveState) -> IsOnline:
 
 
 class UptimeKeeper:
-    """Says that this process can take positions, while it can commit. `start` begins, `stop` ends it.
+    """Records that this process can store positions, while it can commit. `start` begins, `stop` ends it.
 
-    ``process``: a name that no other process has, nor had.
+    ``process``: a name that no other process has or had.
     """
 
     def __init__(self, db: Database, process: str) -> None:
@@ -319,17 +329,17 @@ class UptimeKeeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Say it every `BEAT_S` from now on."""
+        """Record it every `BEAT_S` seconds from now on."""
         self._task = asyncio.create_task(self._run(), name="uptime")
 
     async def stop(self) -> None:
-        """Say it no more. Is idempotent."""
+        """Record it no more. Is idempotent."""
         if self._task is not None:
             await end([self._task])
             self._task = None
 
     async def beat(self) -> None:
-        """Say it once. Raises Refused(unavailable)."""
+        """Record it once. Raises Refused(unavailable)."""
         await stored.beat(self._db, self._process, GAP_MS)
 
     async def _run(self) -> None:
@@ -337,14 +347,14 @@ class UptimeKeeper:
             try:
                 await self.beat()
             except Refused:
-                log.debug("positions cannot be kept now: this is no uptime")
+                log.debug("positions cannot be stored now: this is no uptime")
             except Exception as error:
-                log.error("uptime cannot be kept: %s", type(error).__name__)
+                log.error("uptime cannot be stored: %s", type(error).__name__)
             await asyncio.sleep(BEAT_S)
 
 
 async def forget_uptime(db: Database) -> None:
-    """Forget uptime that no silence is counted in any more. Raises Refused(unavailable)."""
+    """Delete uptime in which no silence is counted any more. Raises Refused(unavailable)."""
     await stored.forget_uptime(db, UPTIME_KEPT_MS)
 
 
@@ -354,46 +364,48 @@ def _due(row: asyncpg.Record) -> _Due:
 
 
 async def _fire_many(
-    look: _Look, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
+    snapshot: _Snapshot, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
 ) -> list[Timer | None]:
-    """Raise the alerts of those that are to fire and open one; None for those that are to be fired alone."""
+    """Raise the alerts of the timers that fire and open one; return the next states, None for a timer that
+    is to be fired alone.
+    """
     firing = [one for one in found if isinstance(one, _Firing)]
-    presses = [(one.press(look.now_ms), known[one.timer.timer_id]) for one in firing]
-    taken = iter(await alert_steps.open_many(look.connection, presses))
+    presses = [(one.press(snapshot.now_ms), known[one.timer.timer_id]) for one in firing]
+    opened_alerts = iter(await alert_steps.open_many(snapshot.connection, presses))
     after: list[Timer | None] = []
     for one in found:
         if not isinstance(one, _Firing):
             after.append(one)
-        elif (opened := next(taken)) is None:
+        elif (opened := next(opened_alerts)) is None:
             after.append(None)
         else:
-            after.append(timers.fired(one.timer, opened.alert.alert_id, look.now_ms))
+            after.append(timers.fired(one.timer, opened.alert.alert_id, snapshot.now_ms))
     return after
 
 
 async def _fire_one(
-    look: _Look, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
+    snapshot: _Snapshot, found: Sequence[Timer | _Firing], known: dict[UUID, Circumstances]
 ) -> list[Timer | None]:
-    """The same of one timer, which may join its driver's open alert and wait for its driver's lock."""
+    """The same for one timer, which may join its driver's open alert and wait for its driver's lock."""
     after: list[Timer | None] = []
     for one in found:
         if isinstance(one, _Firing):
-            press = one.press(look.now_ms)
-            taken = await alert_steps.press(look.connection, press, known[one.timer.timer_id])
-            after.append(timers.fired(one.timer, taken.alert.alert_id, look.now_ms))
+            press = one.press(snapshot.now_ms)
+            taken = await alert_steps.press(snapshot.connection, press, known[one.timer.timer_id])
+            after.append(timers.fired(one.timer, taken.alert.alert_id, snapshot.now_ms))
         else:
             after.append(one)
     return after
 
 
 def _counted(before: Sequence[Timer], after: Sequence[Timer | None], now_ms: int) -> int:
-    """Count what became of the timers; how many fired."""
+    """Count the timers that were held back or fired; return how many fired."""
     fired = 0
     for was, now in zip(before, after, strict=True):
         if now is None:
             continue
         if now.state is TimerState.HELD and was.state is not TimerState.HELD:
-            log.warning("a timer is held back: many are silent")
+            log.warning("timer %s is held back: many drivers are silent", now.timer_id)
         if now.state is TimerState.FIRED:
             fired += 1
             metrics.TIMERS_FIRED.labels(now.kind.value).inc()

@@ -163,10 +163,13 @@ async def silence_of_many(world: World, count: int) -> list[timers.Timer]:
     return made
 
 
-async def test_many_silent_at_once_are_held_back_and_fire_when_nobody_dismisses_it(world: World) -> None:
+async def test_many_silent_at_once_are_held_back_and_fire_when_nobody_dismisses_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     held = await silence_of_many(world, 5)
     assert await world.worker.round() == 0
     assert {await world.state(timer) for timer in held} == {TimerState.HELD}
+    assert all(f"timer {timer.timer_id} is held back" in caplog.text for timer in held)
     assert await world.worker.round() == 0
     await world.later(world.settings.mass_silence_hold_s * 1_000 + 1_000)
     assert await world.worker.round() == 5

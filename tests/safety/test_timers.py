@@ -176,7 +176,9 @@ async def test_a_worker_that_is_cut_off_while_firing_leaves_the_timer_to_another
     assert await other.round() == 1
 
 
-async def test_a_timer_that_cannot_be_fired_is_in_no_others_way(world: World) -> None:
+async def test_a_timer_that_cannot_be_fired_is_in_no_others_way(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     broken = await world.arm(TimerKind.CHECK_IN, driver="d1", every_s=60)
     await world.arm(TimerKind.CHECK_IN, driver="d2", every_s=90)
     async with world.db.writer() as connection:
@@ -185,6 +187,8 @@ async def test_a_timer_that_cannot_be_fired_is_in_no_others_way(world: World) ->
     assert await world.worker.round() == 1
     assert [alert.driver for alert in await world.alerts()] == ["d2"]
     assert await world.worker.round() == 0
+    logged = [message for message in caplog.messages if str(broken.timer_id) in message]
+    assert len(logged) == 2, "that its batch is processed one by one, and that it cannot be fired"
 
 
 async def test_a_clock_set_back_makes_no_timer_an_hour_late(world: World) -> None:

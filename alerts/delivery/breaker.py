@@ -1,9 +1,9 @@
-"""A circuit breaker of one way out. Pure: the clock is passed in, in seconds that never go back.
+"""A circuit breaker of one provider. Pure: the caller passes the time, in seconds of a monotonic clock.
 
-Closed: everything goes. Three strikes in a row open it: nothing goes, and the escalation is told that the
-channel is down. When the pause is over, one call may go to see (half-open): its success closes the breaker,
-its failure opens it again for twice as long. A provider that names a time (``Retry-After``) opens it at
-once, for that time.
+Closed: every call may begin. Three strikes in a row open it: no call may begin, and the escalation counts the
+channel as down. When the pause is over, one call may begin as a probe (half-open): its success closes the
+breaker, its failure opens it again for twice as long. A provider that names a time (``Retry-After``) opens it
+at once, for that time.
 """
 
 from enum import StrEnum
@@ -15,16 +15,16 @@ LONGEST_PAUSE_S: Final = 30.0
 
 
 class BreakerState(StrEnum):
-    """Whether calls go through."""
+    """Whether calls may begin."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
-    """The pause is over: one call may go, or is under way."""
+    """The pause is over: one call may begin, or is under way."""
 
 
 class Breaker:
-    """``repr`` shows its state. Every method is given ``now_s`` of the same monotonic clock."""
+    """Counts strikes of one provider. Every method takes ``now_s`` of the same monotonic clock."""
 
     def __init__(
         self, strikes: int = STRIKES, pause_s: float = PAUSE_S, longest_pause_s: float = LONGEST_PAUSE_S
@@ -42,21 +42,21 @@ class Breaker:
         return f"Breaker(strikes={self._strikes}, until_s={self._until_s}, probing={self._probing})"
 
     def state(self, now_s: float) -> BreakerState:
-        """Where it is."""
+        """Return the state at ``now_s``."""
         if self._until_s is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now_s < self._until_s else BreakerState.HALF_OPEN
 
     def is_down(self, now_s: float) -> bool:
-        """Whether the channel is to be counted as down.
+        """Return whether the channel counts as down.
 
-        Not while half-open with nobody asking: nothing would be sent its way then, and nobody would ever
-        find out that it is well again.
+        It does not while half-open without a probe: no message would be sent by it then, and no probe would
+        ever find that it has recovered.
         """
         return self.state(now_s) is BreakerState.OPEN or self._probing
 
     def room(self, now_s: float, wanted: int) -> int:
-        """How many of ``wanted`` calls may begin now."""
+        """Return how many of ``wanted`` calls may begin now."""
         state = self.state(now_s)
         if state is BreakerState.CLOSED:
             return wanted
@@ -64,29 +64,29 @@ class Breaker:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is closed and has counted no strike."""
+        """Whether the breaker is closed and has counted no strike."""
         return self._until_s is None and not self._strikes
 
     def began(self, now_s: float) -> bool:
-        """A call begins; there was room for it. Whether it is the one that probes a half-open breaker."""
+        """Begin a call, for which there was room; return whether it probes a half-open breaker."""
         is_probe = self.state(now_s) is BreakerState.HALF_OPEN
         self._probing = self._probing or is_probe
         return is_probe
 
     def abandoned(self, is_probe: bool = True) -> None:
-        """A call that had begun said nothing about the provider, since none was made."""
+        """End a call that was not made, and says nothing about the provider."""
         if is_probe:
             self._probing = False
 
     def well(self) -> None:
-        """The provider answered as one that works."""
+        """End a call that the provider answered as one that works."""
         self._strikes = 0
         self._pause_s = self._first_pause_s
         self._until_s = None
         self._probing = False
 
     def struck(self, now_s: float, retry_after_s: float | None = None, *, is_probe: bool = True) -> None:
-        """The provider failed; ``retry_after_s`` when it said for how long it will.
+        """End a call in which the provider failed; ``retry_after_s``: for how long it says that it will.
 
         ``is_probe``: False for a call that began before the breaker opened: another may be probing now.
         """

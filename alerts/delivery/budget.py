@@ -15,7 +15,7 @@ LONGEST_SPACING_S: Final = 30.0
 class Budget:
     """A token bucket: ``burst`` messages at once, then ``per_s`` a second.
 
-    Messages that are no SOS may use the upper half alone: they never spend what an SOS would need.
+    Messages that are no SOS may use only the upper half: the lower half is reserved for SOS.
     """
 
     def __init__(self, burst: int, per_s: float) -> None:
@@ -28,21 +28,21 @@ class Budget:
         return f"Budget({self._left:.1f} of {self._burst})"
 
     def has(self, now_s: float, is_sos: bool) -> bool:
-        """Whether one more message may go."""
+        """Return whether one more message may be sent."""
         floor = 0.0 if is_sos else self._burst / 2
         return self._refilled(now_s) - floor >= 1.0
 
     def spend(self, now_s: float) -> None:
-        """One message goes."""
+        """Count one message that is sent."""
         self._left = self._refilled(now_s) - 1.0
         self._at_s = now_s
 
     def refund(self) -> None:
-        """A message for which `spend` was called did not go."""
+        """Give back what `spend` took for a message that was not sent."""
         self._left = min(float(self._burst), self._left + 1.0)
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether it is as a new one."""
+        """Return whether the budget is as a new one."""
         return self._refilled(now_s) >= self._burst
 
     def _refilled(self, now_s: float) -> float:

@@ -1,10 +1,10 @@
-"""The loop that delivers: escalate what is due, claim what there is room for, send it, record what became
-of it.
+"""The loop that delivers: escalate what is due, claim as many attempts as there are slots, send them, and
+record the outcomes.
 
 Each round: `Ledger.advance` begins, unless the one before is under way, then `Ledger.claim` for the channels
 that have free slots and whose breaker lets calls through. The slots are taken while the ledger picks
 (`alerts.delivery.reservation`): dispatchers that share them never count on the same ones. A round follows at
-once when there was more than it could take, when `wake` is called (a press in this process, an outcome
+once when there was more than it could claim, when `wake` is called (a press in this process, an outcome
 recorded, a slot given back), and otherwise after at most ``poll_s``.
 """
 
@@ -30,26 +30,26 @@ POLL_S: Final = 0.25
 AWAY_POLL_S: Final = 1.0
 LEASE_S: Final = 30.0
 MARGIN_S: Final = 5.0
-"""A call is over this long before its lease is: what recording takes, and how far two clocks drift apart."""
+"""A call ends this long before its lease: the time to record it, and the drift between two clocks."""
 ADVANCE_LIMIT: Final = 50
 ESCALATE_PAUSE_S: Final = 0.05
 """After an escalation that changed nothing: each outcome asks for another one."""
 LEDGER_TIMEOUT_S: Final = 20.0
 STOP_GRACE_S: Final = 12.0
 LAST_WORDS_S: Final = 2.0
-"""What is left for outcomes that are still in memory when a dispatcher stops."""
+"""For recording the outcomes that are in memory when a dispatcher stops."""
 
 
 class Dispatcher:
     """Delivers what is due in ``ledger`` by ``ways`` (`ways_of` the notifiers). `start` begins, `stop` ends
     it.
 
-    Dispatchers of several ledgers in one process share their ways: what one finds out of a provider, all
-    know. ``by``: a name no other process has. ``timeout_s``: one call to a provider at most. ``clock``:
-    monotonic seconds, which go on while the process is frozen. ``keep``: where outcomes go when the
-    ledger is away. ``settling_s``: for how long nothing is done when the ledger is back, so that what was
-    done without it can be brought in. ``max_record_tries``: how often one outcome is recorded at most.
-    ``away_poll_s``: from one round to the next while the ledger is unavailable.
+    Dispatchers of several ledgers in one process share their ways, with slots, breakers and budgets.
+    ``by``: a name that no other process has. ``timeout_s``: of one call to a provider. ``clock``: monotonic
+    seconds, which go on while the process is frozen. ``keep``: stores outcomes while the ledger is
+    unavailable. ``settling_s``: the pause after the ledger has recovered, in which what was done without it
+    is imported. ``max_record_tries``: how often one outcome is recorded at most. ``away_poll_s``: from one
+    round to the next while the ledger is unavailable.
     """
 
     def __init__(
@@ -93,17 +93,17 @@ class Dispatcher:
 
     @property
     def is_running(self) -> bool:
-        """Whether the loop goes round."""
+        """Whether the loop runs."""
         return self._loop is not None and not self._loop.done()
 
     @property
     def sending(self) -> int:
-        """How many messages are on their way."""
+        """How many messages are under way."""
         return len(self._sending)
 
     @property
     def unrecorded(self) -> int:
-        """How many outcomes are kept in memory alone."""
+        """How many outcomes are in memory only."""
         return self._recorder.waiting
 
     def start(self) -> None:
@@ -112,19 +112,19 @@ class Dispatcher:
         self._loop = asyncio.ensure_future(self._run())
 
     def wake(self) -> None:
-        """Something may be due: look now instead of at the next poll. Costs nothing when called often."""
+        """Begin a round now instead of at the next poll. Costs nothing when called often."""
         self._awake.set()
 
     async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
-        """Claim no more; let what is on its way arrive and be recorded, for ``grace_s`` at most.
+        """Claim no more; let the messages under way be sent and recorded, for ``grace_s`` seconds at most.
 
-        What is cut off then is looked up by whoever takes it over. Is idempotent.
+        What is cancelled then is looked up by the process that takes it over. Is idempotent.
         """
         if self._loop is None:
             return
         self._stopping = True
         self.wake()
-        # A round under way is let end: what it has claimed nobody else could send before its lease is over.
+        # Wait for a round under way: what it claims no other process can send before its lease is over.
         running = {self._loop} if self._escalation is None else {self._loop, self._escalation}
         await asyncio.wait(running, timeout=grace_s / 3)
         for task in running:
@@ -174,17 +174,17 @@ class Dispatcher:
             pass
 
     async def _round(self) -> bool:
-        """One round; whether there may be more to do at once."""
+        """Do one round; return whether there may be more to do at once."""
         now_s = self._clock()
-        self._tell(now_s)
+        self._measure(now_s)
         await self._begin_escalation(now_s)
         return not self._stopping and await self._claim()
 
     async def _begin_escalation(self, now_s: float) -> None:
         """Begin to escalate what is due, unless the escalation before is under way. Raises what that raised.
 
-        Messages that are due do not wait for it: when a thousand alerts are to be escalated it takes seconds.
-        Only while it is not known whether the ledger answers it is waited for.
+        Messages that are due do not wait for it: to escalate a thousand alerts takes seconds. The escalation
+        is waited for only while it is not known whether the ledger answers.
         """
         task, self._escalation = self._escalation, None
         if task is not None and task.done():
@@ -213,7 +213,7 @@ class Dispatcher:
             self.wake()
 
     async def _claim(self) -> bool:
-        """Claim and begin; whether there may be more."""
+        """Claim attempts and begin to send them; return whether there may be more."""
         with SlotReservation(self._ways, self._clock) as slots:
             if not slots.wanted:
                 return False
@@ -235,7 +235,7 @@ class Dispatcher:
         task = asyncio.ensure_future(self._deliver(job, permit, bounds))
         self._sending.add(task)
         task.add_done_callback(lambda task: self._done(task, job))
-        # A task that is cancelled before it has begun runs none of its own code.
+        # A task that is cancelled before it begins runs none of its own code.
         task.add_done_callback(lambda _: permit.end(None, self._clock()))
 
     async def _deliver(self, job: Job, permit: Permit, bounds: Bounds) -> None:
@@ -254,7 +254,7 @@ class Dispatcher:
             log.error("the delivery of %s failed: %s", named(job), type(error).__name__)
         self.wake()
 
-    def _tell(self, now_s: float) -> None:
+    def _measure(self, now_s: float) -> None:
         for channel, way in self._ways.items():
             self._meter.breaker(channel, way.notifier.provider, way.breaker.state(now_s))
             self._meter.busy(channel, way.taken)

@@ -1,4 +1,4 @@
-"""What delivery tells of itself; `realtime.safety.meter` makes metrics of it."""
+"""What delivery measures; `realtime.safety.meter` makes metrics of it."""
 
 from typing import Literal, Protocol
 
@@ -7,14 +7,14 @@ from alerts.delivery.breaker import BreakerState
 from alerts.ports import Job
 
 Found = Literal["found", "absent", "unknown"]
-"""What a look-up at the provider came to."""
+"""Result of a look-up at the provider."""
 
 
 class Meter(Protocol):
     """Counts; never raises, never waits."""
 
     def tried(self, job: Job, outcome: Outcome, took_s: float) -> None:
-        """A provider was asked to take a message, and said ``outcome``."""
+        """A message was sent to a provider, with ``outcome``."""
 
     def looked_up(self, channel: Channel, found: Found) -> None:
         """A provider was asked about an earlier try."""
@@ -23,24 +23,24 @@ class Meter(Protocol):
         """A claimed attempt was not sent, since its lease might have been over before the answer came."""
 
     def unrecorded(self, waiting: int) -> None:
-        """So many outcomes are kept in memory, the ledger being away."""
+        """``waiting`` outcomes are in memory, since the ledger is unavailable."""
 
     def forgotten(self) -> None:
-        """An outcome could not be recorded at all; whoever takes the attempt over looks it up at the
-        provider.
+        """An outcome could not be recorded at all; the process that takes over the attempt looks it up at
+        the provider.
         """
 
     def breaker(self, channel: Channel, provider: str, state: BreakerState) -> None:
-        """How the breaker stands."""
+        """The breaker of ``channel`` is in ``state``."""
 
     def busy(self, channel: Channel, taken: int) -> None:
-        """So many messages of the channel are on their way out."""
+        """``taken`` messages of the channel are under way."""
 
     def hosts_down(self, channel: Channel, hosts: int) -> None:
-        """For so many tenants' hosts of webhooks the breaker is open."""
+        """The breaker is open for ``hosts`` hosts of webhooks, counted tenant by tenant."""
 
     def turned(self, away: bool) -> None:
-        """The loop went round once; ``away``: it could not ask the ledger."""
+        """One round of the loop ended; ``away``: the ledger was unavailable."""
 
 
 class NoMeter:

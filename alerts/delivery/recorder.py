@@ -1,8 +1,8 @@
-"""Outcomes on their way into the ledger. One that cannot be recorded now is kept, and never sent again for
-it.
+"""Records outcomes in the ledger. A message is never sent again because its outcome cannot be recorded now.
 
-With the ledger away an outcome is handed to a journal when there is one; it is kept in memory and tried again
-otherwise. When even that fails for too long, whoever takes the attempt over looks it up at the provider.
+If the ledger is unavailable an outcome is stored in the journal, where there is one; otherwise it stays in
+memory and is recorded later. If that fails for too long too, the process that takes over the attempt looks it
+up at the provider.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from alerts.ports import Away, Ledger
 log = logging.getLogger(__name__)
 
 KEPT: Final = 10_000
-"""Outcomes in memory; beyond it the oldest is forgotten, which costs its look-up."""
+"""Outcomes in memory at most; beyond it the oldest is dropped, and its attempt is looked up."""
 TRIES: Final = 2_000
-"""So often one outcome is tried, at ever longer pauses; one that is still not taken then never will be."""
+"""How often one outcome is recorded at most, at ever longer pauses; after that it is given up."""
 LISTED: Final = 100
 """Outcomes that are named in the log when a recorder stops with some unrecorded."""
 RETRY_S: Final = 0.25
@@ -30,11 +30,11 @@ RECORD_TIMEOUT_S: Final = 15.0
 
 
 Keep = Callable[[Tried], Awaitable[bool]]
-"""Keeps an outcome on disk until the ledger is back, in a journal; whether it is safe there."""
+"""Stores an outcome in a journal until the ledger has recovered; whether it is stored."""
 
 
 class Recorder:
-    """Records; `start` begins to try again what could not be."""
+    """Records outcomes; `start` begins to retry those that could not be recorded."""
 
     def __init__(
         self,
@@ -51,22 +51,22 @@ class Recorder:
         self._keep: Final = keep
         self._max_tries: Final = max_tries
         self._waiting: deque[tuple[Tried, int]] = deque()
-        """With how often each was tried."""
+        """Each with the number of its tries."""
         self._trying: tuple[Tried, int] | None = None
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
-        """How many outcomes are in memory alone."""
+        """How many outcomes are in memory only."""
         return len(self._waiting) + (self._trying is not None)
 
     def start(self) -> None:
-        """Begin to try again what could not be recorded."""
+        """Begin to retry what could not be recorded."""
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self, grace_s: float) -> None:
-        """Try for ``grace_s`` to get rid of what waits, then stop."""
+        """Record what waits for ``grace_s`` seconds at most, then stop."""
         if self._task is None:
             return
         self._task.cancel()
@@ -82,12 +82,12 @@ class Recorder:
                 log.error("the outcome of %s was not recorded", named(one.job))
 
     async def record(self, tried: Tried) -> None:
-        """Record ``tried`` now, or keep it to be recorded. Never raises."""
+        """Record ``tried`` now, or store it to be recorded later. Never raises."""
         if not await self._recorded(tried) and not await self._journalled(tried):
             self._remember(tried)
 
     async def _recorded(self, tried: Tried) -> bool:
-        """False when the ledger is away. What it cannot take for any other reason it never will."""
+        """Return False when the ledger is unavailable. What it refuses for another reason is given up."""
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
                 await self._ledger.settle(tried.job, tried.outcome)
@@ -130,7 +130,7 @@ class Recorder:
             pause_s = min(pause_s * 2, LONGEST_RETRY_S)
 
     async def _again(self) -> bool:
-        """Try the one that waits longest; whether it went. One that did not goes behind the others."""
+        """Retry the outcome that waits longest; return whether it was recorded. If not it waits again, last."""
         if not self._waiting:
             self._more.clear()
             return True

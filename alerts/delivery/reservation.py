@@ -19,7 +19,7 @@ from alerts.ports import FullLanes, Wanted
 
 class SlotReservation:
     """`alerts.ports.Reservation` on the ways of a process. Leaving its block gives back what was not handed
-    over, whatever ended the block.
+    over, however the block ended.
     """
 
     def __init__(self, ways: Mapping[Channel, Way], clock: Callable[[], float]) -> None:
@@ -31,7 +31,7 @@ class SlotReservation:
         self._left: Final = {one.channel: one.most for one in self.wanted}
         self._held: Final[dict[UUID, Permit]] = {}
         self.refused = 0
-        """How often a lane had no slot although its channel had."""
+        """How often a lane had no slot although its channel had one."""
 
     def __enter__(self) -> "SlotReservation":
         return self
@@ -59,7 +59,7 @@ class SlotReservation:
         return True
 
     def hand_over(self, attempt_id: UUID) -> Permit | None:
-        """The slot of a job that was claimed: from now on the caller ends it. None: it was never taken."""
+        """Return the slot of a claimed job, which the caller ends from now on. None: it was never taken."""
         return self._held.pop(attempt_id, None)
 
 

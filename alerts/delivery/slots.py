@@ -16,7 +16,7 @@ TENANT_FACTOR: Final = 3
 
 
 class Slots:
-    """``size`` slots, ``reserved`` of them for SOS. What is taken is given back by the same names."""
+    """``size`` slots, ``reserved`` of them for SOS. A slot is given back with the arguments of its `take`."""
 
     def __init__(self, size: int, reserved: int) -> None:
         if not 0 <= reserved < size:
@@ -52,7 +52,7 @@ class Slots:
         return frozenset(self._sos) | frozenset(self._others)
 
     def has_room(self, tenant: str, is_sos: bool) -> bool:
-        """Whether a message of ``tenant`` may begin."""
+        """Return whether a message of ``tenant`` may begin."""
         free = self.free if is_sos else self.free_for_others
         used = self._sos if is_sos else self._others
         return free > 0 and used[tenant] < TENANT_FACTOR * free
@@ -67,7 +67,7 @@ class Slots:
             self._others[tenant] += 1
 
     def give_back(self, tenant: str, is_sos: bool) -> None:
-        """Give back a slot that was taken by the same names."""
+        """Give back a slot that was taken with the same arguments."""
         used = self._sos if is_sos else self._others
         if is_sos:
             self.taken_by_sos -= 1
@@ -78,6 +78,6 @@ class Slots:
             del used[tenant]
 
     def full_tenants(self, is_sos: bool) -> list[str]:
-        """The tenants that have messages under way and may not begin another one."""
+        """Return the tenants that have messages under way and may not begin another one."""
         used = self._sos if is_sos else self._others
         return [tenant for tenant in used if not self.has_room(tenant, is_sos)]

@@ -1,20 +1,20 @@
-"""One claimed attempt: what the provider knows of it, and, if that leaves it to be sent, sending it.
+"""One claimed attempt: look it up at the provider where it may have been sent, and send it where it was not.
 
 There are six cases:
 
 1. It was never tried. Send it.
 2. It was being sent, or its reply was lost, and the provider has it. Record what the provider says.
-3. The same, and the provider has not, or cannot be asked. Send it as a repeat: a message that comes twice
-   is better than one that never comes.
-4. It was never tried here, but another process that cannot be seen may have. Look it up: if it is there,
-   record that; else send it, as a repeat unless the provider is sure that it has none.
-5. Its number has said STOP meanwhile. It is not sent, however it was tried before.
+3. The same, and the provider does not have it, or cannot be asked. Send it as a repeat: a message that
+   arrives twice is better than one that never arrives.
+4. It was never tried here, but a process that cannot be reached may have tried it. Look it up: if the
+   provider has it, record that; else send it, as a repeat unless the provider is sure that it has none.
+5. Its number has replied STOP meanwhile. It is not sent, however it was tried before.
 6. Its address itself has failed many times, whatever the provider. A repeated try that is not about an
    emergency or its end is refused, so that its fallback is notified where the policy has one; the others are
    sent, and their retries are spaced (`may_be_refused`).
 
-Nothing is sent without a lease that outlasts the call: a process that was frozen meanwhile finds it gone,
-since the time is looked at right before the call.
+Nothing is sent without a lease that outlasts the call. The clock is read right before the call, so a process
+that was frozen meanwhile finds that its lease is over.
 """
 
 import asyncio
@@ -49,23 +49,23 @@ OPTED_OUT: Final = "opted_out"
 TOO_MANY_TRIES: Final = "too_many_tries"
 _ENDS: Final = frozenset({Purpose.ALL_CLEAR, Purpose.CLOSED})
 SHORTEST_CALL_S: Final = 1.0
-"""With less than this left of a lease nothing is begun."""
+"""With less than this left of a lease no call begins."""
 
 OVERTIME_S: Final = 1.0
-"""What a notifier that does not keep to its time is given beyond it."""
+"""How long a notifier that exceeds its timeout may go on before it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of a claimed attempt: the provider's answer, or what it said of an earlier try."""
+    """Result of a claimed attempt: the provider's answer, or its report of an earlier try."""
 
     job: Job
     """Its attempt says which provider that is, and whether it was a repeat."""
     outcome: Outcome
     report: StatusReport | None = None
-    """Of the earlier try that ``outcome`` stands for."""
+    """Report of the earlier try, where ``outcome`` is made from one."""
     is_asked: bool = True
-    """Whether the outcome is the provider's word."""
+    """Whether the provider was asked for this outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +77,18 @@ class Bounds:
     timeout_s: float
 
     def left_s(self) -> float:
-        """How long a call that begins now may take; 0 when none may begin."""
+        """Return how long a call that begins now may take; 0 when none may begin."""
         left_s = self.deadline_s - self.clock()
         return min(self.timeout_s, left_s) if left_s >= SHORTEST_CALL_S else 0.0
 
     def half(self) -> "Bounds":
-        """For a call that another may have to follow."""
+        """Return the bounds of a call after which another one may be needed."""
         now_s = self.clock()
         return replace(self, deadline_s=now_s + (self.deadline_s - now_s) / 2)
 
 
 async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | None:
-    """Does what is to be done for ``job``. None: it was too late to send; another will have taken it over."""
+    """Look ``job`` up or send it. None: it was too late to send, and another process takes it over."""
     job = _with(job, provider=way.notifier.provider)
     was_tried = job.attempt.status is not Status.DUE
     if was_tried or job.elsewhere:
@@ -116,7 +116,7 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
 
 
 def address_of(job: Job) -> str | None:
-    """The one address that a message goes to; None where there are several, or none."""
+    """Return the address that a message is sent to; None where there are several, or none."""
     contact = job.contact
     match job.attempt.channel:
         case Channel.SMS | Channel.CALL:

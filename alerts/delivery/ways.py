@@ -1,9 +1,8 @@
 """The notifiers of one process, each with what bounds it: slots, breakers and budgets. Pure but for a clock.
 
-A `Way` is one channel of one provider: when a provider's messages hang, its calls neither wait for their
-slots nor count as down with them. A webhook is a provider of its own: its channel has a breaker and slots per
-host. `Way.take` gives a `Permit`, the slot of one message; whatever becomes of the message, the permit ends
-once.
+A `Way` is one channel of one provider: when the texts of a provider hang, its calls neither wait for slots of
+the texts nor count as down. Each host of webhooks counts as a provider: it has a breaker and slots of its
+own. `Way.take` gives a `Permit`, the slot of one message, which ends once, however the message ends.
 """
 
 from collections.abc import Mapping
@@ -31,16 +30,16 @@ class Limits:
     tenant_budget: tuple[int, float] = (6_000, 100.0)
     """Of one tenant: a thousand drivers who press at once, with six contacts each, are within it."""
     host_slots: int = 8
-    """Of one host of webhooks, whoever names it: a host that never answers holds a quarter of the channel."""
+    """Of one host of webhooks for all tenants: a host that never answers holds a quarter of the channel."""
     host_budget: tuple[int, float] = (2_400, 20.0)
-    """Of one tenant at one host: a thousand SOS at once are within it; a stranger's server gets no more."""
+    """Of one tenant at one host: a thousand SOS at once are within it; it bounds what a host is sent."""
     tries: int = 30
     tries_window_s: float = 600.0
     """After so many failures of a tenant's address itself, its further tries are refused or spaced."""
     spacing_s: float = 1.0
     """Between two tries of a spent address, where they may not be refused (an SOS, an all-clear)."""
     remembered: int = 10_000
-    """Tenants, hosts and addresses of which something is remembered."""
+    """Tenants, hosts and addresses that are remembered at most."""
 
 
 LIMITS: Final = Limits()
@@ -59,7 +58,7 @@ class Permit:
         self._is_over = False
 
     def end(self, outcome: Outcome | None, now_s: float) -> None:
-        """Give the slot back. ``outcome``: what the provider said, None when it was not asked."""
+        """Give the slot back. ``outcome``: of the call; None when none was made."""
         if not self._is_over:
             self._is_over = True
             self._way._end(self.lane, self._host, self._is_probe, outcome, now_s)
@@ -90,15 +89,15 @@ class Way:
         return self._slots.taken
 
     def room(self, now_s: float) -> int:
-        """How many messages may begin now. Never negative."""
+        """Return how many messages may begin now. Never negative."""
         return self.breaker.room(now_s, self._slots.free)
 
     def room_for_others(self, now_s: float) -> int:
-        """How many messages that are no SOS may begin now. Never negative."""
+        """Return how many messages that are no SOS may begin now. Never negative."""
         return self.breaker.room(now_s, self._slots.free_for_others)
 
     def hosts_down(self, now_s: float) -> int:
-        """Of webhooks: for how many tenants' hosts the breaker is open."""
+        """Return for how many hosts of webhooks the breaker is open, counted tenant by tenant."""
         return sum(host.breaker.is_down(now_s) for host in self._of_host.values())
 
     def take(self, lane: Lane, now_s: float) -> Permit | None:
@@ -128,12 +127,12 @@ class Way:
         return Permit(self, lane, host, is_probe)
 
     def full_tenants(self, now_s: float, is_sos: bool) -> set[str]:
-        """Tenants whose next message may not begin, of those that are known here."""
+        """Return the known tenants whose next message may not begin."""
         spent = {tenant for tenant, budget in self._budgets.items() if not budget.has(now_s, is_sos)}
         return spent.union(self._slots.full_tenants(is_sos))
 
     def full_hosts(self, now_s: float, is_sos: bool) -> set[tuple[str, str]]:
-        """(tenant, host) of webhooks that may not begin; the tenant is empty when it holds for all."""
+        """Return (tenant, host) of webhooks that may not begin; an empty tenant stands for all."""
         full = {
             key
             for key, host in self._of_host.items()
@@ -176,7 +175,7 @@ class Way:
         return self._budgets.get(tenant) or Budget(*self._limits.tenant_budget)
 
     def _forget(self, now_s: float) -> None:
-        """Keep what is remembered within its bound: first what says nothing, then what is oldest."""
+        """Forget beyond the bound: first what is as new, then what is oldest."""
         most = self._limits.remembered
         if len(self._of_host) > most:
             for key in [key for key, host in self._of_host.items() if host.is_idle(now_s)]:
@@ -205,7 +204,7 @@ class _Host:
     under_way: int = 0
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether it is as a new one."""
+        """Return whether breaker and budget are as new ones."""
         return not self.under_way and self.breaker.is_fresh and self.budget.is_idle(now_s)
 
 
@@ -222,7 +221,7 @@ def _learn(breaker: Breaker, outcome: Outcome | None, is_probe: bool, now_s: flo
 
 
 class Unconfigured:
-    """The notifier of a channel that nothing is set up for: says so, so that the fallback is notified."""
+    """The notifier of a channel without a provider: each message fails, so that a fallback is notified."""
 
     provider = "none"
 
@@ -230,22 +229,22 @@ class Unconfigured:
         self.channel = channel
 
     async def send(self, job: Job, timeout_s: float) -> Outcome:
-        """It will never arrive this way."""
+        """Return Permanent: there is no provider."""
         return Permanent("not_configured")
 
     async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
-        """It was not sent; unless it was by a process that has the channel."""
+        """Return Unsure: a process that has a provider may have sent it."""
         return Unsure("not_configured")
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def ways_of(notifiers: Mapping[Channel, Notifier], limits: Limits = LIMITS) -> dict[Channel, Way]:
-    """A way for every channel there is."""
+    """Return a way for each channel."""
     return {channel: Way(notifiers.get(channel) or Unconfigured(channel), limits) for channel in Channel}
 
 
 def down(ways: Mapping[Channel, Way], now_s: float) -> frozenset[Channel]:
-    """The channels that nothing goes through now. A host of webhooks that is down is none of them."""
+    """Return the channels whose breaker is open. Those of single hosts of webhooks do not count."""
     return frozenset(channel for channel, way in ways.items() if way.breaker.is_down(now_s))

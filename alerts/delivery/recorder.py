@@ -130,7 +130,7 @@ class Recorder:
             pause_s = min(pause_s * 2, LONGEST_RETRY_S)
 
     async def _again(self) -> bool:
-        """Retry the outcome that waits longest; return whether it was recorded. If not it waits again, last."""
+        """Retry the outcome that waits longest; return whether it was recorded. Else it waits again, last."""
         if not self._waiting:
             self._more.clear()
             return True

@@ -52,7 +52,7 @@ class Arrow(StrEnum):
     """Stays, closed too: a note."""
     CONTACTS_FOUND = "W"
     """Stays active: the policy was exhausted with the contacts of a local copy, and Postgres has others.
-    Escalation begins afresh.
+    Escalation begins again.
     """
 
 

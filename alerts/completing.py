@@ -23,7 +23,7 @@ _SOURCES: Final = tuple(Source)
 class CatchUp(Struct, frozen=True):
     """What the completed snapshot asks for beyond what was planned.
 
-    ``afresh``: the escalation was exhausted and has to begin afresh; ``planned`` are of that round.
+    ``afresh``: the escalation was exhausted and has to begin again; ``planned`` are of that round.
     """
 
     planned: tuple[Planned, ...] = ()
@@ -92,7 +92,7 @@ def oldest_ms(a: PolicyCopy, b: PolicyCopy) -> int | None:
 
 def is_withdrawn(attempt: Attempt, copy: PolicyCopy) -> bool:
     """Whether a message that is due is for a contact, or an address, of a local copy that Postgres does not
-    have. Ends are none: they are for everybody who was notified.
+    have. A message of an alert's end is never withdrawn: it is for all who were notified.
     """
     if not copy.former or attempt.purpose in _ENDS or attempt.status is not Status.DUE:
         return False
@@ -106,11 +106,11 @@ def is_withdrawn(attempt: Attempt, copy: PolicyCopy) -> bool:
 def catch_up(
     alert: Alert, attempts: Iterable[Attempt], copy: PolicyCopy, down: frozenset[Channel] = frozenset()
 ) -> CatchUp:
-    """The messages of the steps begun so far that nobody planned. There are four cases:
+    """The messages of the steps begun so far that were not planned. There are four cases:
 
     1. The alert is not active. Nothing: a snapshot that is used later is complete then.
     2. Nothing was tried in this escalation. Nothing: it begins with the first step of the new policy.
-    3. It is exhausted. It begins afresh when the policy has a contact by a channel that was not tried, with
+    3. It is exhausted. It begins again when the policy has a contact by a channel that was not tried, with
        the first step that has one.
     4. It is under way. Of all steps of this round up to the one under way: each contact by each channel that
        was not tried in this escalation.

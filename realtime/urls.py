@@ -92,7 +92,7 @@ def origin(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether ``url`` is an HTTP address of this machine that cannot be anybody else's."""
+    """Whether ``url`` is an HTTP address of this machine that no other machine has."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.username is not None or not parts.hostname:

@@ -2,7 +2,7 @@
 
 Each question goes the same way: the cases that wait here, Postgres while it is up, the copies that the other
 processes have shown, and what was last read from Postgres. An event on another's copy is applied to a copy of
-our own; copies merge, and whoever acts on the alert takes it from there.
+our own; copies merge, and the process that acts on the alert learns the event from there.
 
 A press of a driver whose alert waits in a journal goes into that journal's copy and not to Postgres: Postgres
 does not have the alert and would open a second one.

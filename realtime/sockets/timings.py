@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 REFUSAL_PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Two attempts at once, then fewer: a socket that nobody let in lives ten seconds, in which it has seven."""
+"""Two attempts at once, then fewer: a socket that is not let in lives ten seconds, in which it has seven."""
 LINK_LATE_MS: Final = 6_000
 """How long after its end a link is waited for: an SOS raised at the last moment is received by then."""
 

@@ -10,7 +10,7 @@ does not have the alert and would open a second one.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -22,18 +22,17 @@ from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
-from alerts.press import TOKEN_EXPIRED
-from realtime import metrics
 from realtime.protocol import Code, Refused
-from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Copies, Kept, Local
+from realtime.safety.press_committer import CommittedPress, PressCommitter
 from realtime.safety.reach import Reach
+from realtime.safety.whereabouts import LOOK_S as LOCATE_S
 from realtime.safety.whereabouts import LastSeen
-from realtime.store import alert_reads, identity
+from realtime.store import alert_reads
 from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger
 from realtime.store.circumstances import circumstances
@@ -62,7 +61,7 @@ class IntakeTimes:
     """One question to Postgres at most; then the journal is used."""
     unsure_s: float = UNSURE_S
     """How long a press that Postgres may have waits for its import, before it is acted on."""
-    locate_s: float = whereabouts.LOOK_S
+    locate_s: float = LOCATE_S
     """How much of ``ask_s`` the driver's last position may take; a press without it is still taken."""
     last_try_s: float = LAST_TRY_S
     """How long Postgres may take for a press that the journal failed."""
@@ -91,16 +90,13 @@ class SafeIntake:
         *,
         is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
         on_journalled: Callable[[], None] = lambda: None,
-        press_db: Database | None = None,
-        press_ledger: PostgresLedger | None = None,
+        committer: PressCommitter,
         last_seen: LastSeen | None = None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
         self._ledger: Final = ledger
-        # Connections that only a press uses: nothing else keeps it waiting.
-        self._press_db: Final = press_db or db
-        self._press_ledger: Final = press_ledger or ledger
+        self._committer: Final = committer
         self._local: Final = local
         self._copies: Final = copies
         self._directory: Final = directory
@@ -122,19 +118,17 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
-        wait_s = await self._wait_in_journal_s(press)
+        wait_s, located = await asyncio.gather(self._wait_in_journal_s(press), self._located(press))
         if wait_s is None:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
-                taken = await self._turns.take(
-                    press, lambda: self._reach.ask_for_press(lambda: self._commit(press), self._times.ask_s)
-                )
+                taken = await self._turns.take(press, lambda: self._commit(press, located))
             except Away:
                 wait_s = self._unsure_for_s()
             else:
                 self._announcer.changed(taken.alert)
                 return taken
-        return await self._journal(press, wait_s)
+        return await self._journal(press, located, wait_s)
 
     async def _wait_in_journal_s(self, press: Press) -> float | None:
         """How long ``press`` waits to be acted on in the journal, because a journal has the alert that it
@@ -161,28 +155,18 @@ class SafeIntake:
         """
         return self._times.unsure_s - (0.0 if self._reach.is_up else self._reach.lost_for_s)
 
-    async def _commit(self, press: Press) -> Taken:
-        """Store a press in Postgres, with what Postgres knows of its driver.
+    async def _commit(self, press: Press, located: Press) -> Taken:
+        """Store a press in Postgres, with what Postgres knows of its driver. Raises Away."""
+        return self._noted(await self._committer.commit(press, located))
 
-        What cannot be read is taken from the local copy: an unreadable contact must not keep a press out.
-        """
-        tenant, vendor, driver = press.tenant, press.vendor, press.driver
-        if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
-            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._press_db, tenant, driver))
-            press = replace(press, vendor=known_vendor or vendor)
-        known = await _read_or(
-            None,
-            lambda: circumstances(self._press_db, tenant, press.vendor, driver, self._operator_of(tenant)),
-        ) or self._directory.of(tenant, press.vendor, driver)
-        press = await self._located(await whereabouts.located(self._press_db, press, self._times.locate_s))
-        taken = await self._press_ledger.press(press, known)
+    def _noted(self, stored: CommittedPress) -> Taken:
         try:
-            self._earlier.committed(press, known, taken)
+            self._earlier.committed(*stored)
         except Exception:  # it is committed: to answer anything else would have it notified twice
             log.exception("a committed press could not be noted")
-        return taken
+        return stored.taken
 
-    async def _journal(self, press: Press, wait_s: float) -> Taken:
+    async def _journal(self, press: Press, located: Press, wait_s: float) -> Taken:
         """Store a press in the journal, and act on it at once unless Postgres may have it (``wait_s`` > 0).
 
         Once the journal has it, nothing that fails afterwards refuses it. Raises Refused(unavailable) when
@@ -192,12 +176,11 @@ class SafeIntake:
             await self._earlier.adopt(press)
         except Away:
             log.error("the journal failed the replica of an open alert: the press may open another one")
-        press = await self._located(press)
         known = self._directory.of(press.tenant, press.vendor, press.driver)
         try:
-            taken = await self._local.press(press, known, acting=False)
+            taken = await self._local.press(located, known, acting=False)
         except Away:
-            return await self._commit_without_journal(press)
+            return await self._commit_without_journal(press, located)
         alert_id = taken.alert.alert_id
         if self._reach.is_up:
             self._on_journalled()
@@ -220,14 +203,14 @@ class SafeIntake:
         except Away:
             log.error("the journal cannot record that alert %s is acted upon", alert_id)
 
-    async def _commit_without_journal(self, press: Press) -> Taken:
+    async def _commit_without_journal(self, press: Press, located: Press) -> Taken:
         """Store in Postgres a press that the journal failed, although Postgres may be slow or just lost.
 
         Raises Refused(unavailable).
         """
         try:
             async with asyncio.timeout(self._times.last_try_s):
-                taken = await self._commit(press)
+                taken = self._noted(await self._committer.commit_alone(press, located))
         except Exception as error:
             log.error("a press was stored neither in the journal nor in postgres: %s", type(error).__name__)
             raise _away() from error
@@ -449,18 +432,6 @@ class SafeIntake:
     async def _share(self, alert_id: UUID) -> bool:
         kept = self._local.get(alert_id)
         return kept is not None and await self._copies.share(kept)
-
-
-async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:
-    """Return what ``read`` reads, or ``fallback`` when Postgres fails it. Raises Refused(unavailable)."""
-    try:
-        return await read()
-    except Refused:
-        raise
-    except Exception as error:
-        log.error("postgres failed a read for a press: %s", type(error).__name__)
-        metrics.ALERT_STORE_FAULTS.inc()
-        return fallback
 
 
 def _may_join(press: Press, alert: Alert) -> bool:

@@ -25,12 +25,13 @@ from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.folder import Folder
 from realtime.safety.importer import Importer
-from realtime.safety.intake import SafeIntake
+from realtime.safety.intake import INTAKE_TIMES, SafeIntake
 from realtime.safety.meter import DeliveryMetrics
 from realtime.safety.news import AlertNews
 from realtime.safety.outcomes import Outcomes
 from realtime.safety.peers import Peers
 from realtime.safety.ports import Kept
+from realtime.safety.press_committer import PressCommitter
 from realtime.safety.reach import Reach
 from realtime.safety.sealed import JOURNAL, local_key
 from realtime.safety.shadow import Shadow
@@ -142,8 +143,15 @@ class Standby:
             earlier,
             is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
             on_journalled=lambda: self.importer.wake(),
-            press_db=press_db,
-            press_ledger=None if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
+            committer=PressCommitter(
+                self.reach,
+                press_db or db,
+                ledger if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
+                directory,
+                operator,
+                ask_s=INTAKE_TIMES.ask_s,
+                locate_s=INTAKE_TIMES.locate_s,
+            ),
             last_seen=last_seen,
         )
         self._completer: Final = Completer(

@@ -7,6 +7,8 @@ nothing, the live position counts: that which this process took itself, or that 
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -15,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from alerts.alert import Place, Press
+from alerts.timers import Sign
 from geo.position import has_fix
 from realtime import metrics
 from realtime.fanout.bus import Item
@@ -30,6 +33,8 @@ LOOK_S: Final = 0.3
 """Of the time in which Postgres has to take a press; beyond it the press goes as it is."""
 LIVE_S: Final = 0.2
 """How long a press waits for Redis; beyond it the position that this process knows counts."""
+PAUSE_S: Final = 1.0
+"""How long Redis is not asked after it failed: of many presses one waits for it."""
 JOURNEY_MS: Final = 900_000
 """A journey whose last position is older may be over: the press is not said to be on it."""
 
@@ -37,23 +42,20 @@ TakenHere = Callable[[str, str, str], Item | None]
 """The newest position of (tenant, vendor, driver) that this process took, as it is shown live."""
 
 
-async def located(db: Database, press: Press, within_s: float = LOOK_S) -> Press:
-    """``press`` with the journey that its driver is on and the last position of it, where it has none; as it
-    is when Postgres does not answer in ``within_s``.
+async def sign_of(db: Database, press: Press, within_s: float = LOOK_S) -> Sign | None:
+    """Return the last sign of life of the driver of ``press`` from Postgres, if the press lacks place or
+    journey; None when Postgres does not answer in ``within_s``.
     """
     if press.place is not None and press.journey_id is not None:
-        return press
+        return None
     try:
         async with asyncio.timeout(within_s), db.reader(press.tenant) as connection:
-            sign = await timers.sign_of(connection, press.tenant, press.driver, press.journey_id)
+            return await timers.sign_of(connection, press.tenant, press.driver, press.journey_id)
     except Exception as error:  # whatever it is, the press itself may be stored
         log.warning("a press goes without what is known of its driver: %s", type(error).__name__)
         if not isinstance(error, TimeoutError | Refused):
             metrics.ALERT_STORE_FAULTS.inc()
-        return press
-    if sign is None:
-        return press
-    return replace(press, journey_id=press.journey_id or sign.journey_id, place=press.place or sign.place)
+        return None
 
 
 class LastSeen:
@@ -70,6 +72,7 @@ class LastSeen:
         self._taken_here: Final = taken_here
         self._now_ms: Final = now_ms
         self._within_s: Final = within_s
+        self._paused_until_s = -math.inf
 
     async def located(self, press: Press) -> Press:
         """``press`` with the newest position of its driver, where it has none. Never raises for a Redis that
@@ -89,10 +92,13 @@ class LastSeen:
         return press
 
     async def _of_redis(self, tenant: str, vendor: str, driver: str) -> Item | None:
+        if time.monotonic() < self._paused_until_s:
+            return None
         try:
             async with asyncio.timeout(self._within_s):
                 stored = await self._state.read_one(tenant, vendor, POSITIONS, driver)
         except (TimeoutError, Refused):
+            self._paused_until_s = time.monotonic() + PAUSE_S
             return None
         except Exception as error:  # its own text may hold a coordinate
             log.warning("a live position cannot be read: %s", type(error).__name__)

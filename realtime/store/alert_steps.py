@@ -4,7 +4,7 @@ Whoever has a transaction of their own (the safety timers) calls these on its co
 """
 
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -64,22 +64,39 @@ async def press(connection: asyncpg.Connection, press: Press, circumstances: Cir
 async def open_many(
     connection: asyncpg.Connection, presses: Sequence[tuple[Press, Circumstances]]
 ) -> list[Taken | None]:
+    """Lock the drivers of ``presses`` and take those that open an alert, as `open_locked` does."""
+    if not presses:
+        return []
+    drivers = [one.tenant for one, _ in presses], [one.driver for one, _ in presses]
+    locked = {row["place"] for row in await connection.fetch(SQL["lock_free_drivers"], *drivers)}
+    return await open_locked(connection, presses, locked)
+
+
+async def open_locked(
+    connection: asyncpg.Connection, presses: Sequence[tuple[Press, Circumstances]], locked: Collection[int]
+) -> list[Taken | None]:
     """Take the presses that open an alert, with one statement a table; None for each that is not taken.
 
     That is a press of a driver who has an open alert, or whom another transaction has, and all but the first
     of one driver: `press` takes those one by one. So nothing is waited for while the drivers' locks are held.
+    ``locked``: the places, from 1, of the presses whose drivers an earlier statement of this transaction has
+    locked.
     """
-    if not presses:
-        return []
+    if not locked:
+        return [None] * len(presses)
     given = [one for one, _ in presses]
-    tenants, drivers = [one.tenant for one in given], [one.driver for one in given]
-    locked = {row["place"] for row in await connection.fetch(SQL["lock_free_drivers"], tenants, drivers)}
     own_ids = [alert_id_of(one.tenant, one.driver, one.sos_id) for one in given]
     found = await connection.fetch(
-        SQL["situations"], tenants, drivers, [p.sos_id for p in given], own_ids, [p.drill for p in given]
+        SQL["situations"],
+        [one.tenant for one in given],
+        [one.driver for one in given],
+        [one.sos_id for one in given],
+        own_ids,
+        [one.drill for one in given],
     )
     taken: list[Taken | None] = [None] * len(presses)
     opened: list[tuple[Press, Changes]] = []
+    unknown: list[Press] = []
     seen = set[tuple[str, str]]()
     for row in sorted(found, key=lambda row: row["place"]):
         one, circumstances = presses[row["place"] - 1]
@@ -88,10 +105,13 @@ async def open_many(
             continue
         seen.add(key)
         if not row["is_driver_known"]:
-            await connection.execute(SQL["ensure_driver"], one.tenant, one.vendor, one.driver)
+            unknown.append(one)
         changes = cases.opened(one, circumstances, row["now_ms"])
         opened.append((one, changes))
         taken[row["place"] - 1] = Taken(changes.case.alert, "committed", created=True, joined=False)
+    # In one order everywhere: two transactions that add drivers of one vendor wait for each other's rows.
+    for one in sorted(unknown, key=lambda one: (one.tenant, one.vendor, one.driver)):
+        await connection.execute(SQL["ensure_driver"], one.tenant, one.vendor, one.driver)
     if opened:
         await rows.keep_new(connection, opened)
     return taken

@@ -21,17 +21,19 @@ from alerts.alert import Alert, Press
 from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.claims import may_settle, of_provider, without_held
-from alerts.policy import Circumstances
+from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Job, Reservation, Taken
 from realtime import metrics
 from realtime.protocol import Code, Refused
 from realtime.store import alert_rows as rows
 from realtime.store import alert_steps as steps
+from realtime.store import press_groups
 from realtime.store.alert_rows import SQL, Held
 from realtime.store.alert_turns import Turns
 from realtime.store.database import Database
 from realtime.store.delivery_faults import DeliveryFaults, Work
 from realtime.store.pools import PoolBusy
+from realtime.store.press_groups import GroupedPress
 from realtime.store.store_errors import is_statement_failure
 
 T = TypeVar("T")
@@ -101,6 +103,21 @@ class PostgresLedger:
                 raise Rejected from error
 
         return await self._turns.take(press, keep)
+
+    async def press_group(
+        self,
+        presses: Sequence[Press],
+        operator_of: Callable[[str], Contact | None],
+        complete: press_groups.Complete,
+    ) -> list[GroupedPress]:
+        """Store presses in one transaction, with what Postgres knows of their drivers, in their order.
+
+        Raises Away, and `Rejected` when one of them or a row that it needs cannot be stored or read.
+        """
+        return await self._step(
+            lambda connection: press_groups.store(connection, presses, operator_of, complete),
+            lock_timeout_s=press_groups.LOCK_TIMEOUT_S,
+        )
 
     async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
         """One event. ``alert_id`` may be what a press promised before it joined another alert."""
@@ -356,11 +373,16 @@ class PostgresLedger:
 
     # --- transactions
 
-    async def _step(self, step: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    async def _step(
+        self,
+        step: Callable[[asyncpg.Connection], Awaitable[T]],
+        *,
+        lock_timeout_s: float | None = None,
+    ) -> T:
         """``step`` in a transaction, again when another was in its way. Raises Away."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                async with self._db.writer() as connection:
+                async with self._db.writer(lock_timeout_s=lock_timeout_s) as connection:
                     return await step(connection)
             except Refused as refused:
                 if refused.code is not Code.UNAVAILABLE:

@@ -5,9 +5,8 @@ does from its copy while Postgres is away is what it would have done with it.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Final, NamedTuple, TypeVar
-from uuid import UUID
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import asyncpg
 import msgspec
@@ -35,6 +34,10 @@ _SQL: Final = load("circumstances")
 _TABLES: Final = {"contacts": "contacts", "policies": "alert_policies"}
 _log = logging.getLogger(__name__)
 _policy = msgspec.json.Decoder(Policy)
+
+
+Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
+"""A row by column: as Postgres' driver has it, or decoded from JSON."""
 
 
 class Ranked(Struct, frozen=True):
@@ -109,14 +112,14 @@ async def circumstances(
     """
     async with db.reader(tenant) as connection:
         scoped = (tenant, vendor, driver)
-        contacts = await connection.fetch(_query("contacts", "of_scope"), *scoped)
-        policies = await connection.fetch(_query("policies", "of_scope"), *scoped)
-        drivers = await connection.fetch(_query("drivers", "of_driver"), tenant, driver)
+        contacts = await connection.fetch(query("contacts", "of_scope"), *scoped)
+        policies = await connection.fetch(query("policies", "of_scope"), *scoped)
+        drivers = await connection.fetch(query("drivers", "of_driver"), tenant, driver)
         subjects = [row["subject"] for row in contacts if row["subject"] is not None]
         devices = await connection.fetch(
-            _query("devices", "of_tenant"), DEVICE_SEEN_MS, tenant, subjects, vendor
+            query("devices", "of_tenant"), DEVICE_SEEN_MS, tenant, subjects, vendor
         )
-    return _known(contacts, policies, drivers, devices).of(tenant, vendor, driver, operator)
+    return known_from(contacts, policies, drivers, devices).of(tenant, vendor, driver, operator)
 
 
 class Whose(NamedTuple):
@@ -134,19 +137,19 @@ async def circumstances_of(
     wanted = list(dict.fromkeys(drivers))
     tenants, vendors, names = ([one[at] for one in wanted] for at in range(3))
     async with db.writer() as connection:  # across tenants
-        contacts = await connection.fetch(_query("contacts", "of_many"), tenants, vendors, names)
-        policies = await connection.fetch(_query("policies", "of_many"), tenants, vendors, names)
-        safety = await connection.fetch(_query("drivers", "of_drivers"), tenants, names)
+        contacts = await connection.fetch(query("contacts", "of_many"), tenants, vendors, names)
+        policies = await connection.fetch(query("policies", "of_many"), tenants, vendors, names)
+        safety = await connection.fetch(query("drivers", "of_drivers"), tenants, names)
         subjects = [(row["tenant_id"], row["subject"]) for row in contacts if row["subject"] is not None]
         devices = await connection.fetch(
-            _query("devices", "of_tenants"),
+            query("devices", "of_tenants"),
             DEVICE_SEEN_MS,
             [tenant for tenant, _ in subjects],
             [subject for _, subject in subjects],
             tenants,
             vendors,
         )
-    known = _known(contacts, policies, safety, devices)
+    known = known_from(contacts, policies, safety, devices)
     operators = {tenant: operator_of_tenant(tenant) for tenant in set(tenants)}
     return {one: known.of(*one, operators[one.tenant]) for one in wanted}
 
@@ -155,13 +158,13 @@ async def all_circumstances(db: Database) -> Known:
     """The same of every driver of every tenant, for the local copy. Raises Refused(unavailable)."""
     async with db.writer() as connection:  # across tenants
         contacts, policies, drivers = [
-            await connection.fetch(_query(name, "of_everybody"), timeout=_ALL_TIMEOUT_S)
+            await connection.fetch(query(name, "of_everybody"), timeout=_ALL_TIMEOUT_S)
             for name in ("contacts", "policies", "drivers")
         ]
         devices = await connection.fetch(
-            _query("devices", "of_everybody"), DEVICE_SEEN_MS, timeout=_ALL_TIMEOUT_S
+            query("devices", "of_everybody"), DEVICE_SEEN_MS, timeout=_ALL_TIMEOUT_S
         )
-    return _known(contacts, policies, drivers, devices)
+    return known_from(contacts, policies, drivers, devices)
 
 
 async def scopes_circumstances(db: Database, scopes: Collection[str]) -> Known:
@@ -174,14 +177,14 @@ async def scopes_circumstances(db: Database, scopes: Collection[str]) -> Known:
     tenants = [p.tenant for p in parts if p.vendor is None and p.driver is None]
     async with db.writer() as connection:  # across tenants
         scoped = (*drivers, *vendors, tenants)
-        contacts = await connection.fetch(_query("contacts", "of_scopes"), *scoped)
-        policies = await connection.fetch(_query("policies", "of_scopes"), *scoped)
-        safety = await connection.fetch(_query("drivers", "of_drivers"), *drivers)
+        contacts = await connection.fetch(query("contacts", "of_scopes"), *scoped)
+        policies = await connection.fetch(query("policies", "of_scopes"), *scoped)
+        safety = await connection.fetch(query("drivers", "of_drivers"), *drivers)
         subjects = {(row["tenant_id"], row["subject"]) for row in contacts if row["subject"] is not None}
         devices = await connection.fetch(
-            _query("devices", "of_subjects"), DEVICE_SEEN_MS, *_columns(sorted(subjects)), *vendors, tenants
+            query("devices", "of_subjects"), DEVICE_SEEN_MS, *_columns(sorted(subjects)), *vendors, tenants
         )
-    known = _known(contacts, policies, safety, devices)
+    known = known_from(contacts, policies, safety, devices)
     wanted = set(scopes)
     mine = {scope: tokens for scope, tokens in known.dispatchers.items() if scope in wanted}
     return replace(known, dispatchers=mine)
@@ -211,8 +214,8 @@ def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
-def _query(name: str, scope: str) -> str:
-    """The statement ``name`` for ``scope``: rows of a table that has scopes, or a condition."""
+def query(name: str, scope: str) -> str:
+    """Return the statement ``name`` for ``scope``: rows of a table that has scopes, or a condition."""
     table = _TABLES.get(name)
     if table is None:
         return _SQL[name].format(scope=_SQL[scope])
@@ -225,12 +228,13 @@ def _in_order(contacts: dict[str, list[Ranked]], scopes: Iterable[str]) -> list[
     return [one.contact for _, one in found]
 
 
-def _known(
-    contacts: list[asyncpg.Record],
-    policies: list[asyncpg.Record],
-    drivers: list[asyncpg.Record],
-    devices: list[asyncpg.Record],
+def known_from(
+    contacts: Sequence[Row],
+    policies: Sequence[Row],
+    drivers: Sequence[Row],
+    devices: Sequence[Row],
 ) -> Known:
+    """Return what these rows of the four statements say."""
     tokens, dispatchers = _tokens(devices)
     known = Known({}, {}, {}, dispatchers)
     for row in contacts:
@@ -252,7 +256,7 @@ def _known(
 
 
 def _tokens(
-    devices: list[asyncpg.Record],
+    devices: Sequence[Row],
 ) -> tuple[dict[tuple[str, str], list[str]], dict[str, list[str]]]:
     """Push tokens by (tenant, subject), and those of dispatchers by tenant or vendor."""
     subjects: dict[tuple[str, str], list[str]] = {}
@@ -266,9 +270,9 @@ def _tokens(
     return subjects, dispatchers
 
 
-def _contact(row: asyncpg.Record, push_tokens: tuple[str, ...]) -> Contact:
+def _contact(row: Row, push_tokens: tuple[str, ...]) -> Contact:
     return Contact(
-        contact_id=str(UUID(int=row["contact_id"].int)),
+        contact_id=str(row["contact_id"]),
         name=row["name"],
         language=row["language"],
         phone=row["phone"],
@@ -279,5 +283,5 @@ def _contact(row: asyncpg.Record, push_tokens: tuple[str, ...]) -> Contact:
     )
 
 
-def _scope(row: asyncpg.Record) -> str:
+def _scope(row: Row) -> str:
     return scope_of(row["tenant_id"], row["vendor_id"], row["driver_id"])

@@ -145,14 +145,21 @@ class Database:
         """Whether there is a replica that has everything older than 60 s."""
         return self._replica is not None and self._replica.is_fresh
 
-    def writer(self, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
+    def writer(
+        self, timeout_s: float | None = None, *, lock_timeout_s: float | None = None
+    ) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A transaction that may read and write every tenant's rows; it commits when the block ends well.
 
+        ``lock_timeout_s``: a statement that waits longer for a lock, a table's included, fails with
+        asyncpg.LockNotAvailableError; None = it waits until its own timeout.
         ``timeout_s`` bounds the wait for a connection and that for the commit, default DB_TIMEOUT_S; a
         statement takes DB_TIMEOUT_S at most unless given a ``timeout`` of its own.
         A commit not answered in time raises Refused(unavailable) and may have happened.
         """
-        return self._primary(_SQL["begin_writer"], timeout_s=timeout_s or self._timeout_s, readonly=False)
+        begin = _SQL["begin_writer"]
+        if lock_timeout_s is not None:
+            begin += _SQL["and_lock_timeout"].format(ms=round(lock_timeout_s * 1000))
+        return self._primary(begin, timeout_s=timeout_s or self._timeout_s, readonly=False)
 
     def lookup(self, timeout_s: float | None = None) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """A read-only transaction on the primary that sees every tenant's rows: for a credential, whose

@@ -1,7 +1,7 @@
 """Safety timers in Postgres: armed, answered, ended, listed. What fires them is `realtime.safety.timers`."""
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -192,7 +192,7 @@ async def signs_of(connection: asyncpg.Connection, asked: Sequence[Asked]) -> li
     if asked:
         rows = await connection.fetch(SQL["signs"], *(list(column) for column in zip(*asked, strict=True)))
         for row in rows:
-            found[row["place"] - 1] = _sign(row)
+            found[row["place"] - 1] = sign_from(row)
     return found
 
 
@@ -204,11 +204,12 @@ async def sign_of(
     return sign
 
 
-def _sign(row: asyncpg.Record) -> Sign:
+def sign_from(row: Mapping[str, Any] | asyncpg.Record) -> Sign:
+    """Return the sign of life in a row of the statement ``signs``."""
     place = None
     if row["lat"] is not None:
         place = Place(row["lat"], row["lon"], row["accuracy_m"], row["t_ms"], row["battery_pct"])
-    return Sign(UUID(int=row["journey_id"].int), row["seq"] or 0, row["received_ms"], place)
+    return Sign(UUID(str(row["journey_id"])), row["seq"] or 0, row["received_ms"], place)
 
 
 async def _each(

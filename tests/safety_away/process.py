@@ -19,6 +19,7 @@ from realtime.safety.earlier import Earlier
 from realtime.safety.importer import Importer
 from realtime.safety.intake import INTAKE_TIMES, IntakeTimes, SafeIntake
 from realtime.safety.news import AlertNews
+from realtime.safety.press_committer import PressCommitter
 from realtime.safety.reach import PRESS_TURN_S, Reach
 from realtime.safety.shadow import AT_ONCE, AWAY_S, Shadow
 from realtime.safety.whereabouts import LastSeen
@@ -79,6 +80,7 @@ class Process:
     shadow: Shadow
     news: AlertNews
     state: "Positions"
+    committer: PressCommitter
     journalled: int = 0
     """How often the importer was woken for a press."""
 
@@ -136,6 +138,16 @@ async def a_process(
         batch_size=bounds.batch_size,
     )
     earlier = Earlier(journal, others, shadow, directory, news, now_ms)
+    committer = PressCommitter(
+        reach,
+        db,
+        ledger,
+        directory,
+        lambda tenant: None,
+        ask_s=bounds.times.ask_s,
+        locate_s=bounds.times.locate_s,
+        wait_s=bounds.press_slot_timeout_s,
+    )
     intake = SafeIntake(
         reach,
         db,
@@ -150,6 +162,7 @@ async def a_process(
         bounds.times,
         is_import_rejected=lambda alert_id: importer.is_rejected(alert_id),
         on_journalled=lambda: made.wake(),
+        committer=committer,
         last_seen=LastSeen(state, lambda *whom: None, now_ms),  # type: ignore[arg-type]
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
@@ -158,7 +171,21 @@ async def a_process(
     )
     await directory.refresh()
     made = Process(
-        line, db, ledger, journal, others, reach, intake, importer, book, directory, told, shadow, news, state
+        line,
+        db,
+        ledger,
+        journal,
+        others,
+        reach,
+        intake,
+        importer,
+        book,
+        directory,
+        told,
+        shadow,
+        news,
+        state,
+        committer,
     )
     yield made
     await announcer.stop()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from geo.position import Point
 from realtime.protocol import Code, Refused
 from realtime.safety.intake import IntakeTimes
 from realtime.settings import Settings
-from realtime.store import alert_reads, journeys, timers, upkeep
+from realtime.store import alert_reads, journeys, upkeep
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.store.conftest import put
@@ -64,17 +65,16 @@ async def test_what_the_phone_says_of_the_place_counts_and_of_anothers_journey_d
 
 
 @pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, locate_s=0.1))], ids=["impatient"])
-async def test_a_press_does_not_wait_for_where_its_driver_was(
-    process: Process, monkeypatch: pytest.MonkeyPatch
+async def test_a_press_is_stored_while_the_table_of_points_is_locked(
+    process: Process, database_url: str
 ) -> None:
     await on_the_way(process, "d1")
-
-    async def hang(*_: object) -> None:
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(timers, "sign_of", hang)
-    taken = await process.intake.press(process.press(place=None))
+    owner = await asyncpg.connect(database_url, timeout=20)
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE journey_points IN ACCESS EXCLUSIVE MODE")
+        taken = await process.intake.press(process.press(place=None))
     assert (taken.durability, taken.alert.place) == ("committed", None)
+    await owner.close()
 
 
 @pytest.mark.parametrize(("redis_away", "durability"), [(False, "replicated"), (True, "local")])

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from realtime.store import circumstances, erasure, queries
+from realtime.store import circumstances, erasure, press_groups, queries
 
 from .sqlscope import Finding, TenantScope, UnreadableError, functions_of, tables_of
 
@@ -101,6 +101,7 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
     ("circumstances.devices of_everybody", "devices", "unrestricted"): ALL,
     ("circumstances.devices of_tenants", "devices", "unjoined by driver_id"): SUBJECT,
     ("circumstances.devices of_tenant", "devices", "unjoined by driver_id"): SUBJECT,
+    ("circumstances.for_presses", "devices", "unjoined by driver_id"): SUBJECT,
     ("changes.of_address", "contacts", "unrestricted"): ADDRESS,
     ("circumstances.devices of_subjects", "devices", "unjoined by driver_id"): COPIED,
     ("codes.spent", "code_sends", "unrestricted"): ADDRESS,
@@ -143,9 +144,10 @@ EXCEPTIONS: Final[dict[tuple[str, str, str], str]] = {
 FRAGMENTS: Final = frozenset(
     {
         "contacts.columns",
+        "database.and_lock_timeout",
         *(f"circumstances.rows_{name}" for name in ("of_everybody", "of_scope", "of_many")),
         *(f"circumstances.of_{name}" for name in ("everybody", "driver", "drivers", "tenant", "tenants")),
-        *(f"circumstances.{name}" for name in ("rows_of_scopes", "of_subjects")),
+        *(f"circumstances.{name}" for name in ("rows_of_scopes", "of_subjects", "of_found_contacts")),
     }
 )
 """Parts of statements: they are read in the statements that they are put into."""
@@ -181,7 +183,8 @@ def _statements() -> Iterator[tuple[str, str]]:
         "devices": ("of_tenant", "of_tenants", "of_subjects", "of_everybody"),
     }.items():
         for scope in scopes:
-            yield f"circumstances.{query} {scope}", circumstances._query(query, scope)
+            yield f"circumstances.{query} {scope}", circumstances.query(query, scope)
+    yield "circumstances.for_presses", press_groups.READ
     yield from erasures()
     for name, function in dict(functions_of(MIGRATIONS)).items():
         yield f"function {name}", function.body

@@ -15,7 +15,7 @@ SELECT c.tenant_id, c.vendor_id, c.driver_id, c.contact_id, c.name, c.language, 
 FROM {rows} c
 
 -- name: policies
-SELECT tenant_id, vendor_id, driver_id, kind, policy
+SELECT tenant_id, vendor_id, driver_id, kind, policy::text AS policy
 FROM {rows} p
 
 -- name: drivers
@@ -120,3 +120,31 @@ tenant_id = $2 AND push_token IN (
     FROM devices x JOIN unnest($6::text[]) AS w (tenant_id) USING (tenant_id)
     WHERE x.role <> 'driver' AND x.vendor_ids IS NULL
 )
+
+-- name: of_found_contacts
+-- Of the contacts that the same statement has found, and the dispatchers of the vendors ($1 tenant, $2 vendor).
+(tenant_id, push_token) IN (
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN (SELECT DISTINCT tenant_id, subject FROM found_contacts) AS w USING (tenant_id, subject)
+    UNION ALL
+    SELECT x.tenant_id, x.push_token
+    FROM devices x JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS w (tenant_id, vendor_id)
+        USING (tenant_id)
+    WHERE x.role <> 'driver' AND (x.vendor_ids IS NULL OR w.vendor_id = ANY (x.vendor_ids))
+)
+
+-- name: for_presses
+-- All that presses of drivers need ($1 tenant, $2 vendor, $3 driver, $4 how recently a device was seen, $5 journey or
+-- null): a row a part, its rows as JSON. One statement, because each one is two round trips. `locked` locks, too.
+WITH found_contacts AS ({contacts})
+SELECT 'contacts' AS part, json_agg(to_json(found))::text AS found FROM found_contacts found
+UNION ALL
+SELECT 'policies', json_agg(to_json(found))::text FROM ({policies}) found
+UNION ALL
+SELECT 'drivers', json_agg(to_json(found))::text FROM ({drivers}) found
+UNION ALL
+SELECT 'devices', json_agg(to_json(found))::text FROM ({devices}) found
+UNION ALL
+SELECT 'signs', json_agg(to_json(found))::text FROM ({signs}) found
+UNION ALL
+SELECT 'locked', json_agg(to_json(found))::text FROM ({locked}) found

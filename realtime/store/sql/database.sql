@@ -7,6 +7,10 @@ BEGIN READ WRITE;
 SELECT set_config('role', 'wayguard_writer', true), set_config('idle_in_transaction_session_timeout', '3s', true),
        set_config('enable_bitmapscan', 'off', true)
 
+-- name: and_lock_timeout
+-- The end of `begin_writer` where a statement must not wait long for a lock.
+, set_config('lock_timeout', '{ms}ms', true)
+
 -- name: begin_lookup
 -- A credential's tenant is found with the credential, so the reader's role, which sees one tenant, does not do.
 BEGIN READ ONLY;

@@ -21,6 +21,7 @@ import asyncpg
 from geo.position import VoidReason, void
 from realtime import metrics
 from realtime.journey_log import JourneyLog
+from realtime.precedence import Precedence
 from realtime.protocol import Code, Refused
 from realtime.store import faults
 from realtime.store.commit import Disagreement, PointBatch
@@ -47,11 +48,21 @@ class Committer:
 
     ``window_s`` is the least time from the start of one transaction to that of the next, unless
     ``max_points`` have gathered: what keeps Postgres from paying for a transaction a point.
+    ``precedence``: the presses of this process, which a transaction that has not begun gives way to.
     ``store`` is `realtime.store.commit.store` bound to a database, or what a test puts in its place.
     """
 
-    def __init__(self, store: Store, *, window_s: float, max_points: int, queue_points: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        window_s: float,
+        max_points: int,
+        queue_points: int,
+        precedence: Precedence | None = None,
+    ) -> None:
         self._store = store
+        self._precedence = precedence or Precedence()
         self._window_s = window_s
         self._max_points = max_points
         self._queue_limit = queue_points
@@ -131,6 +142,7 @@ class Committer:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left_s):
                         await self._full.wait()
+            await self._precedence.give_way()
             self._wake.clear()
             if len(self._commits) < COMMITS_AT_ONCE and (group := self._gather()):
                 started_s = loop.time()

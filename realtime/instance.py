@@ -26,6 +26,7 @@ from realtime.live.limiter import RedisLimiter
 from realtime.live.picture import LivePicture
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
+from realtime.precedence import Precedence
 from realtime.safety import announcer, scopenews
 from realtime.safety.engine import AlertEngine
 from realtime.safety.people import People
@@ -138,11 +139,13 @@ class Instance:
             on_stalled=self.gateway.stalled,
             now_ms=wall_clock_ms,
         )
+        precedence = Precedence()
         self.committer = Committer(
             functools.partial(commit.store, db, timeout_s=settings.commit_timeout_s),
             window_s=settings.commit_window_ms / 1000,
             max_points=settings.commit_max_points,
             queue_points=settings.commit_queue_points,
+            precedence=precedence,
         )
         self.positions = PositionService(
             db,
@@ -153,7 +156,16 @@ class Instance:
         )
         last_seen = LastSeen(self.live.state, self.live.publisher.latest_of, wall_clock_ms)
         self.alerts = AlertEngine(
-            settings, db, alerts_db, client, disk, self.live.bus, wall_clock_ms, press_db, last_seen
+            settings,
+            db,
+            alerts_db,
+            client,
+            disk,
+            self.live.bus,
+            wall_clock_ms,
+            press_db,
+            last_seen,
+            precedence,
         )
         self.live.hub.wire(announcer.CHANNEL, self.alerts.news.on_items)
         scopes = self.alerts.scopes

@@ -22,6 +22,7 @@ from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
+from realtime.precedence import Precedence
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
@@ -92,6 +93,7 @@ class SafeIntake:
         on_journalled: Callable[[], None] = lambda: None,
         committer: PressCommitter,
         last_seen: LastSeen | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -108,6 +110,7 @@ class SafeIntake:
         self._is_import_rejected: Final = is_import_rejected
         self._on_journalled: Final = on_journalled
         self._last_seen: Final = last_seen
+        self._precedence: Final = precedence or Precedence()
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
@@ -118,6 +121,10 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
+        with self._precedence.press():
+            return await self._press(press)
+
+    async def _press(self, press: Press) -> Taken:
         wait_s, located = await asyncio.gather(self._wait_in_journal_s(press), self._located(press))
         if wait_s is None:
             try:

@@ -23,6 +23,7 @@ from alerts.ports import Away, Taken
 from alerts.press import TOKEN_EXPIRED
 from alerts.timers import Sign
 from realtime import metrics
+from realtime.fanout.endings import end
 from realtime.protocol import Refused
 from realtime.safety import whereabouts
 from realtime.safety.directory import Directory
@@ -92,6 +93,29 @@ class PressCommitter:
         self._wait_s: Final = wait_s
         self._waiting: Final[deque[_Waiting]] = deque()
         self._groups: Final[set[asyncio.Task[None]]] = set()
+        self._warming: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Open the connections of groups, so that the first press finds them."""
+        self.warm_up()
+
+    async def stop(self) -> None:
+        """End what `start` has begun. Is idempotent."""
+        if self._warming is not None:
+            await end([self._warming])
+
+    def warm_up(self) -> None:
+        """Open and prepare the connections of groups, in the background: after a start, and when Postgres
+        has recovered.
+        """
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.ensure_future(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        try:
+            await self._ledger.warm_up(GROUPS_AT_ONCE)
+        except Exception as error:  # the first presses do without
+            log.info("connections for presses are not prepared: %s", type(error).__name__)
 
     async def commit(self, press: Press, located: Press) -> CommittedPress:
         """Store ``press``; ``located`` is the same with the live position of its driver, if it has no place.

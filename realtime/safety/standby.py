@@ -16,6 +16,7 @@ from alerts.delivery.ways import Way
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
 from realtime.fanout.redisurl import Client
+from realtime.precedence import Precedence
 from realtime.protocol import Code, Refused
 from realtime.safety import directory as directories
 from realtime.safety.announcer import Announcer
@@ -104,6 +105,7 @@ class Standby:
         last_seen: LastSeen | None = None,
         delivers: bool = False,
         press_db: Database | None = None,
+        precedence: Precedence | None = None,
     ) -> None:
         self._disk: Final = disk
         self._announcer: Final = announcer
@@ -130,6 +132,15 @@ class Standby:
         )
         self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults, now_ms)
         earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
+        self._committer: Final = PressCommitter(
+            self.reach,
+            press_db or db,
+            ledger if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
+            directory,
+            operator,
+            ask_s=INTAKE_TIMES.ask_s,
+            locate_s=INTAKE_TIMES.locate_s,
+        )
         self.intake: Final = SafeIntake(
             self.reach,
             db,
@@ -143,16 +154,9 @@ class Standby:
             earlier,
             is_import_rejected=lambda alert_id: self.importer.is_rejected(alert_id),
             on_journalled=lambda: self.importer.wake(),
-            committer=PressCommitter(
-                self.reach,
-                press_db or db,
-                ledger if press_db is None else PostgresLedger(press_db, faults=ledger.faults),
-                directory,
-                operator,
-                ask_s=INTAKE_TIMES.ask_s,
-                locate_s=INTAKE_TIMES.locate_s,
-            ),
+            committer=self._committer,
             last_seen=last_seen,
+            precedence=precedence,
         )
         self._completer: Final = Completer(
             self.reach, open_cases, ledger, local, announcer.changed, delivers=delivers
@@ -186,6 +190,7 @@ class Standby:
         self._disk.changed = self._changed
         self._disk.directory.start()
         self.reach.start()
+        self._committer.start()
         self.importer.start()
         self._completer.start()
         self.peers.start()
@@ -199,6 +204,7 @@ class Standby:
     async def close(self) -> None:
         """Stop at once; what waits stays on the disk."""
         await self._shadow.stop()
+        await self._committer.stop()
         await self._completer.stop()
         await self.importer.stop()
         await self._dispatcher.stop(0.0)
@@ -226,6 +232,7 @@ class Standby:
         """Postgres answers again. A short loss was an answer that came late: what fails goes on failing."""
         if self.reach.lost_for_s >= RESET_AFTER_S:
             self._faults.reset()
+        self._committer.warm_up()
         self.importer.wake()
 
     def _changed(self, kept: Kept) -> None:

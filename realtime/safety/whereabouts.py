@@ -59,7 +59,10 @@ async def sign_of(db: Database, press: Press, within_s: float = LOOK_S) -> Sign 
 
 
 class LastSeen:
-    """Where a driver was last seen, by this process and by Redis. ``within_s``: how long Redis may take."""
+    """Where a driver was last seen, by this process and by Redis.
+
+    ``within_s``: how long Redis may take; ``pause_s``: how long it is not asked after it failed.
+    """
 
     def __init__(
         self,
@@ -67,11 +70,13 @@ class LastSeen:
         taken_here: TakenHere,
         now_ms: Callable[[], int],
         within_s: float = LIVE_S,
+        pause_s: float = PAUSE_S,
     ) -> None:
         self._state: Final = state
         self._taken_here: Final = taken_here
         self._now_ms: Final = now_ms
         self._within_s: Final = within_s
+        self._pause_s: Final = pause_s
         self._paused_until_s = -math.inf
 
     async def located(self, press: Press) -> Press:
@@ -98,7 +103,7 @@ class LastSeen:
             async with asyncio.timeout(self._within_s):
                 stored = await self._state.read_one(tenant, vendor, POSITIONS, driver)
         except (TimeoutError, Refused):
-            self._paused_until_s = time.monotonic() + PAUSE_S
+            self._paused_until_s = time.monotonic() + self._pause_s
             return None
         except Exception as error:  # its own text may hold a coordinate
             log.warning("a live position cannot be read: %s", type(error).__name__)

@@ -14,7 +14,7 @@ from alerts.case import Case
 from alerts.ports import Taken
 from realtime.safety import press_committer
 from realtime.store.alerts import PostgresLedger
-from tests.safety_away.process import Process
+from tests.safety_away.process import Process, settled
 from tests.safety_away.test_intake import on_the_way
 from tests.safety_away.test_postgres_faults import FAIL, broken
 from tests.store.people import put_contact, put_driver
@@ -203,3 +203,22 @@ async def test_a_press_whose_caller_is_cancelled_does_not_end_its_group(
     done = [one for one in results if isinstance(one, Taken)]
     assert len(done) == len(DRIVERS) - 1
     assert {one.durability for one in done} == {"committed"}
+
+
+async def test_connections_for_groups_are_prepared_and_nothing_is_stored(process: Process) -> None:
+    """After a start, and again after Postgres was unavailable."""
+    for _ in range(2):
+        process.line.cut()
+        process.committer.warm_up()
+        await asyncio.sleep(0.1)
+        process.line.mend()
+        process.committer.start()
+
+        async def prepared() -> bool:
+            return process.db.connections()["primary", "idle"] >= press_committer.GROUPS_AT_ONCE
+
+        assert await settled(prepared)
+        await process.committer.stop()
+    async with process.db.writer() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM alerts") == 0
+        assert await connection.fetchval("SELECT count(*) FROM alert_presses") == 0

@@ -87,6 +87,19 @@ async def test_with_redis_unavailable_what_the_process_knows_counts_and_the_wait
     assert found.place is not None and found.place.lat == 1.0, "after the wait it would be the newer one"
 
 
+async def test_of_many_presses_one_waits_for_a_redis_that_fails() -> None:
+    state = State(seen(2.0, 1_000), away=True)
+    known = LastSeen(state, lambda *whom: seen(1.0, 5_000), now_ms, pause_s=0.05)  # type: ignore[arg-type]
+    for _ in range(3):
+        found = await known.located(silent())
+        assert found.place is not None and found.place.lat == 1.0
+    assert len(state.asked) == 1
+    await asyncio.sleep(0.06)
+    state.away = False
+    found = await known.located(silent())
+    assert found.place is not None and found.place.lat == 2.0
+
+
 async def test_what_is_no_position_of_the_driver_is_passed_over() -> None:
     for wrong in (
         seen(1.0, 0, driver="d2"),

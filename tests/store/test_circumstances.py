@@ -10,8 +10,8 @@ from alerts.alert import Kind
 from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from realtime.settings import Settings
-from realtime.store import revocations
-from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, _query, circumstances_of
+from realtime.store import press_groups, revocations
+from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, circumstances_of, query
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
@@ -191,12 +191,30 @@ async def test_a_press_reads_what_is_the_drivers_and_not_all_that_the_tenant_has
             await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
     scope = ("t1", "north", "c77")
     queries = (
-        (_query("contacts", "of_scope"), scope),
-        (_query("policies", "of_scope"), scope),
-        (_query("drivers", "of_driver"), ("t1", "c77")),
-        (_query("devices", "of_tenant"), (DEVICE_SEEN_MS, "t1", ["c77"], "north")),
+        (query("contacts", "of_scope"), scope),
+        (query("policies", "of_scope"), scope),
+        (query("drivers", "of_driver"), ("t1", "c77")),
+        (query("devices", "of_tenant"), (DEVICE_SEEN_MS, "t1", ["c77"], "north")),
     )
     async with db.reader("t1") as connection:
-        for query, args in queries:
-            text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {query}", *args)
-            assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 8, query
+        for statement, args in queries:
+            text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {statement}", *args)
+            assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 8, statement
+
+
+@pytest.mark.parametrize(("how_many", "is_analysed"), [(10_000, True), (10_000, False), (1_000, False)])
+@pytest.mark.parametrize("presses", [1, 25])
+async def test_a_group_of_presses_reads_what_is_its_drivers_and_not_all_that_the_tenant_has(
+    db: Database, how_many: int, is_analysed: bool, presses: int
+) -> None:
+    async with db.writer() as connection:
+        for statement in CROWD:
+            await connection.execute(statement.replace("10000", str(how_many)))
+    if is_analysed:
+        async with db._pool.acquire() as connection:
+            await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
+    drivers = [f"c{number}" for number in range(1, presses + 1)]
+    given = (["t1"] * presses, ["north"] * presses, drivers, DEVICE_SEEN_MS, [None] * presses)
+    async with db.writer() as connection:
+        text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {press_groups.READ}", *given)
+    assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 20 * presses

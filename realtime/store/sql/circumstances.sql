@@ -60,19 +60,27 @@ tenant_id = $2 AND push_token IN (
 )
 
 -- name: rows_of_many
--- The same for each of the drivers ($1 tenant, $2 vendor, $3 driver).
+-- The same for each of the drivers ($1 tenant, $2 vendor, $3 driver). OFFSET 0: by an index for each of them, where
+-- the planner may read the whole table for 25.
 (
     SELECT t.*
     FROM unnest($1::text[], $3::text[]) AS w (tenant_id, driver_id)
-    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id = w.driver_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM {table} WHERE tenant_id = w.tenant_id AND driver_id = w.driver_id OFFSET 0
+    ) t
     UNION ALL
     SELECT t.*
     FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS w (tenant_id, vendor_id)
-    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id = w.vendor_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM {table}
+        WHERE tenant_id = w.tenant_id AND driver_id IS NULL AND vendor_id = w.vendor_id OFFSET 0
+    ) t
     UNION ALL
     SELECT t.*
     FROM (SELECT DISTINCT unnest($1::text[])) AS w (tenant_id)
-    JOIN {table} t ON t.tenant_id = w.tenant_id AND t.driver_id IS NULL AND t.vendor_id IS NULL
+    CROSS JOIN LATERAL (
+        SELECT * FROM {table} WHERE tenant_id = w.tenant_id AND driver_id IS NULL AND vendor_id IS NULL OFFSET 0
+    ) t
 )
 
 -- name: rows_of_scopes

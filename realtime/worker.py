@@ -95,6 +95,7 @@ class Worker:
         self._scopes = ScopeAnnouncer(self._bus, wall_clock_ms, disk.directory.changed)
         db.changes.listen(self._scopes.changed)
         ledger = PostgresLedger(db, faults=delivery_faults, circumstances_of=disk.directory.read)
+        last_seen = LastSeen(self._state, self._publisher.latest_of, wall_clock_ms)
         self._work = SafetyWork(
             settings,
             db,
@@ -106,6 +107,7 @@ class Worker:
             detail=lambda: self._standby.beat(),
             is_in_journal=lambda tenant, driver: self._standby.has_press(tenant, driver),
             audit_every_s=audit_every_s,
+            live_of=last_seen.of_redis,
         )
         self._standby = Standby(
             settings,
@@ -119,7 +121,7 @@ class Worker:
             by=self._work.process,
             clock=boot_clock,
             now_ms=wall_clock_ms,
-            last_seen=LastSeen(self._state, self._publisher.latest_of, wall_clock_ms),
+            last_seen=last_seen,
             delivers=True,
             press_db=press_db,
         )

@@ -23,7 +23,7 @@ from alerts.case import Case
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
 from alerts.who import is_responding
-from alerts.words.facts import age, clock_time
+from alerts.words.facts import age, clock_time, position_of
 from alerts.words.language import words_of
 from realtime.answers.words import primary_of, texts_of
 from realtime.auth import Principal, ShareGrant
@@ -185,10 +185,6 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
     closed = alert.state not in OPEN
     ago = age(words, now_ms - alert.pressed_ms)
     place = alert.place
-    accuracy = ""
-    if place is not None and place.accuracy_m is not None:
-        since = alert.pressed_ms if place.t_ms is None else place.t_ms
-        accuracy = words.position_of.format(accuracy=round(place.accuracy_m), age=age(words, now_ms - since))
     return Shown(
         language=primary_of(contact.language),
         state=alert.state,
@@ -203,7 +199,7 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
         do_not_call=words.do_not_call if (alert.silent or alert.duress) and not closed else "",
         message=alert.message,
         coordinates="" if place is None else f"{place.lat:.5f}, {place.lon:.5f}",
-        accuracy=accuracy,
+        accuracy=words.no_position if place is None else position_of(words, place, now_ms),
         map_url="" if place is None else map_url(place.lat, place.lon),
         status=_status(alert, mine, texts),
         button=_button(alert, mine, texts),

@@ -17,9 +17,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from alerts.alert import OPEN, Alert, Press, alert_id_of
+from alerts.alert import OPEN, Alert, Place, Press, alert_id_of
 from alerts.attempt import StatusReport
 from alerts.case import Case
+from alerts.location import as_earlier, is_well_known
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from alerts.press import TOKEN_EXPIRED
@@ -36,7 +37,7 @@ from realtime.safety.whereabouts import LastSeen
 from realtime.store import alert_reads, identity
 from realtime.store.alert_turns import Turns
 from realtime.store.alerts import PostgresLedger
-from realtime.store.circumstances import circumstances
+from realtime.store.circumstances import Asked, circumstances, situation
 from realtime.store.database import Database
 
 T = TypeVar("T")
@@ -170,17 +171,47 @@ class SafeIntake:
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
             known_vendor = await _read_or(None, lambda: identity.vendor_of(self._press_db, tenant, driver))
             press = replace(press, vendor=known_vendor or vendor)
-        known = await _read_or(
-            None,
-            lambda: circumstances(self._press_db, tenant, press.vendor, driver, self._operator_of(tenant)),
-        ) or self._directory.of(tenant, press.vendor, driver)
-        press = await self._located(await whereabouts.located(self._press_db, press, self._times.locate_s))
+        press, known = await self._with_situation(press)
         taken = await self._press_ledger.press(press, known)
         try:
             self._earlier.committed(press, known, taken)
         except Exception:  # it is committed: to answer anything else would have it notified twice
             log.exception("a committed press could not be noted")
         return taken
+
+    async def _with_situation(self, press: Press) -> tuple[Press, Circumstances]:
+        """``press`` with the place and the journey that count, and what is known of its driver.
+
+        Redis is asked beside Postgres, and not waited for once the place is well known.
+        """
+        tenant, vendor, driver = press.tenant, press.vendor, press.driver
+        asked, operator = Asked(tenant, driver, press.journey_id), self._operator_of(tenant)
+        now_ms = press.received_ms
+        live = asyncio.ensure_future(self._live_places(press))
+        try:
+            found = await _read_or(
+                None,
+                lambda: situation(
+                    self._press_db, vendor, asked, operator, now_ms=now_ms, seen_s=self._times.locate_s
+                ),
+            )
+            known, seen = found or (self._directory.of(tenant, vendor, driver), None)
+            without_live = whereabouts.placed(press, seen, (), now_ms)
+            if not live.done() and is_well_known(without_live.place, now_ms):
+                return without_live, known
+            placed = whereabouts.placed(press, seen, await live, now_ms)
+        finally:
+            live.cancel()
+        if placed.place is None:
+            far = await whereabouts.last_seen_of(self._press_db, press, now_ms, self._times.locate_s)
+            placed = placed if far is None else whereabouts.placed(press, far, (), now_ms)
+        return placed, known
+
+    async def _live_places(self, press: Press) -> list[Place]:
+        """The live positions of the driver, and the places of their open alerts that this process knows."""
+        alerts = self._news.open_of_driver(press.tenant, press.driver)
+        earlier = [as_earlier(alert.place) for alert in alerts if alert.place is not None]
+        return earlier if self._last_seen is None else [*earlier, *await self._last_seen.places(press)]
 
     async def _journal(self, press: Press, wait_s: float) -> Taken:
         """Store a press in the journal, and act on it at once unless Postgres may have it (``wait_s`` > 0).
@@ -210,8 +241,8 @@ class SafeIntake:
         return replace(taken, durability="replicated" if shared else "local")
 
     async def _located(self, press: Press) -> Press:
-        """``press`` with the live position of its driver, where it has none."""
-        return press if self._last_seen is None else await self._last_seen.located(press)
+        """``press`` with the place that counts of those that are known without Postgres."""
+        return whereabouts.placed(press, None, await self._live_places(press), press.received_ms)
 
     async def _act(self, alert_id: UUID) -> None:
         """Escalate and deliver an alert of the journal here, unless another process does."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -15,7 +16,7 @@ from geo.position import Point
 from realtime.protocol import Code, Refused
 from realtime.safety.intake import IntakeTimes
 from realtime.settings import Settings
-from realtime.store import alert_reads, journeys, timers, upkeep
+from realtime.store import alert_reads, journeys, upkeep
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.store.conftest import put
@@ -56,25 +57,27 @@ async def test_what_the_phone_says_of_the_place_counts_and_of_anothers_journey_d
 ) -> None:
     await on_the_way(process, "d1")
     theirs = await on_the_way(process, "d2")
-    said = Place(1.0, 2.0)
+    said = Place(1.0, 2.0, 5.0, now_ms())
     alert = (await process.intake.press(process.press(place=said))).alert
-    assert alert.place == said
+    assert alert.place == replace(said, source="press")
     named = process.press(driver="d3", place=None, journey_id=theirs)
-    assert (await process.intake.press(named)).alert.place is None
+    alert = (await process.intake.press(named)).alert
+    assert (alert.place, alert.journey_id) == (None, None)
 
 
 @pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, locate_s=0.1))], ids=["impatient"])
-async def test_a_press_does_not_wait_for_where_its_driver_was(
-    process: Process, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_press_does_not_wait_for_where_its_driver_was(process: Process, database_url: str) -> None:
     await on_the_way(process, "d1")
-
-    async def hang(*_: object) -> None:
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(timers, "sign_of", hang)
-    taken = await process.intake.press(process.press(place=None))
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("LOCK TABLE journey_points IN ACCESS EXCLUSIVE MODE")
+        taken = await process.intake.press(process.press(place=None))
+    await other.close()
     assert (taken.durability, taken.alert.place) == ("committed", None)
+    case = await process.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    assert PHONE in [contact.phone for contact in case.copy.contacts]
+    assert case.copy.is_complete, "the contacts are those of postgres all the same"
 
 
 @pytest.mark.parametrize(("redis_away", "durability"), [(False, "replicated"), (True, "local")])

@@ -183,6 +183,8 @@ class Depth(NamedTuple):
     entries: int
 
 
+AHEAD_MS: Final = 3_600_000
+"""How far the clock of the process that made a journey's id may be ahead of ours."""
 RECENT: Final = Depth(LATEST_WITHIN_MS, 6, 50)
 """For every press: reads the partitions of three days."""
 FAR: Final = Depth(None, 20, 5_000)
@@ -233,10 +235,14 @@ async def seen_of(
 async def _seen_rows(
     connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth
 ) -> list[asyncpg.Record]:
-    since = ids.floor_of(0 if depth.within_ms is None else now_ms - depth.within_ms)
-    columns = (list(column) for column in zip(*asked, strict=True))
-    rows = await connection.fetch(_SQL["drivers_seen"], *columns, since, depth.journeys, depth.entries)
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    rows = await connection.fetch(_SQL["drivers_seen"], *columns, *_bounds(now_ms, depth))
     return list(rows)
+
+
+def _bounds(now_ms: int, depth: Depth) -> tuple[UUID, UUID, int, int]:
+    since_ms = 0 if depth.within_ms is None else now_ms - depth.within_ms
+    return ids.floor_of(since_ms), ids.floor_of(now_ms + AHEAD_MS), depth.journeys, depth.entries
 
 
 def _seen(rows: Sequence[asyncpg.Record]) -> Seen:
@@ -244,8 +250,8 @@ def _seen(rows: Sequence[asyncpg.Record]) -> Seen:
     earlier = None if first["earlier_place"] is None else _read_place(first["earlier_place"])
     return Seen(
         journeys=tuple(_journey_seen(row) for row in rows if row["journey_id"] is not None),
-        named=None if first["named_id"] is None else UUID(int=first["named_id"].int),
-        is_named_open=first["named_id"] is not None and first["is_named_open"],
+        named=next((UUID(int=row["journey_id"].int) for row in rows if row["is_named"]), None),
+        is_named_open=any(row["is_named"] and row["is_open"] for row in rows),
         earlier=None if earlier is None else as_earlier(earlier),
     )
 

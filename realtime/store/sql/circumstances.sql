@@ -24,54 +24,55 @@ FROM driver_safety
 WHERE {scope}
 
 -- name: drivers_seen
--- The settings of each driver ($1 tenant, $2 driver), and what is known of where they are; one row for each of their
--- journeys that are newer than $4, at most $5, open ones first, with the last position among its last $6 entries; one
--- row for a driver without any. The named journey ($3) is found by its own id and by that of the app.
--- The bound on journey_id is for the planner: it leaves out the partitions of all other days.
+-- The settings of each driver ($1 tenant, $2 driver), the place of their last alert, and one row for each of their
+-- journeys from $4 to $5, at most $6 of them: the one that is named ($3, its id or the app's), then open ones, then the
+-- newest; with the last position among its last $7 entries. One row for a driver without any.
+-- The bounds on journey_id are for the planner too: it leaves out the partitions of all other days. Each LIMIT keeps a
+-- read to its index, whatever the statistics say.
 SELECT asked.place, asked.tenant_id, asked.driver_id,
        s.name, s.language, s.cancel_pin, s.duress_pin,
-       coalesce(own.journey_id, client.journey_id) AS named_id,
-       coalesce(own.ended_ms, client.ended_ms) IS NULL AS is_named_open,
-       earlier.place::text AS earlier_place, earlier.raised_ms AS earlier_ms,
-       j.journey_id, j.is_open, q.seq, q.t_ms, q.received_ms, q.lat, q.lon,
+       earlier.place::text AS earlier_place,
+       j.journey_id, j.is_open, j.is_named, q.seq, q.t_ms, q.received_ms, q.lat, q.lon,
        q.accuracy_m::text::float8 AS accuracy_m, q.battery_pct::text::float8 AS battery_pct
 FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
-LEFT JOIN driver_safety s ON s.tenant_id = asked.tenant_id AND s.driver_id = asked.driver_id
-LEFT JOIN journeys own ON own.tenant_id = asked.tenant_id AND own.driver_id = asked.driver_id
-                      AND own.journey_id = asked.journey_id
-LEFT JOIN journeys client ON client.tenant_id = asked.tenant_id AND client.driver_id = asked.driver_id
-                         AND client.client_journey_id = asked.journey_id
 LEFT JOIN LATERAL (
-    SELECT alert -> 'place' AS place, raised_ms
+    SELECT name, language, cancel_pin, duress_pin
+    FROM driver_safety
+    WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
+    LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT alert -> 'place' AS place
     FROM alerts
     WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
     ORDER BY raised_ms DESC
     LIMIT 1
 ) earlier ON true
 LEFT JOIN LATERAL (
-    SELECT tenant_id, journey_id, is_open
+    SELECT tenant_id, journey_id, is_open,
+           coalesce(asked.journey_id IN (journey_id, client_journey_id), false) AS is_named
     FROM (
-        SELECT tenant_id, journey_id, ended_ms IS NULL AS is_open
+        SELECT tenant_id, journey_id, client_journey_id, ended_ms IS NULL AS is_open
         FROM journeys
-        WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id AND journey_id >= $4::uuid
+        WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
+          AND journey_id >= $4::uuid AND journey_id < $5::uuid
         ORDER BY journey_id DESC
         LIMIT 30
     ) newest
-    ORDER BY is_open DESC, journey_id DESC
-    LIMIT $5
+    ORDER BY is_named DESC, is_open DESC, journey_id DESC
+    LIMIT $6
 ) j ON true
 LEFT JOIN LATERAL (
-    SELECT seq
-    FROM journey_points
-    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id AND journey_id >= $4::uuid
-    ORDER BY seq DESC
-    LIMIT 1
-) p ON true
-LEFT JOIN LATERAL (
     SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
-    FROM journey_points
-    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id AND journey_id >= $4::uuid
-      AND seq > p.seq - $6::int AND lat IS NOT NULL
+    FROM (
+        SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
+        FROM journey_points
+        WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+          AND journey_id >= $4::uuid AND journey_id < $5::uuid
+        ORDER BY seq DESC
+        LIMIT $7
+    ) entries
+    WHERE lat IS NOT NULL
     ORDER BY seq DESC
     LIMIT 1
 ) q ON true

@@ -144,7 +144,7 @@ class Worker:
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
         require_https(self.app, settings.public_url)
-        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms))
+        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen))
         add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
 
     @classmethod

@@ -5,6 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from alerts.alert import (
     OPEN,
@@ -20,6 +21,7 @@ from alerts.alert import (
 )
 from alerts.answer import Answer, read_token
 from alerts.case import Case
+from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
 from alerts.who import is_responding
@@ -31,6 +33,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety.answering import MAX_TEXT_CHARS, clean
 from realtime.safety.ports import Intake
 from realtime.safety.told import persons, rows
+from realtime.safety.whereabouts import LastSeen
 
 LINK: Final = "link"
 CANNOT: Final = "cannot help"
@@ -68,15 +71,18 @@ class Shown(Struct, frozen=True, kw_only=True):
 class AnswerDesk:
     """Reads links, shows alerts, takes answers."""
 
-    def __init__(self, key: str, intake: Intake, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, key: str, intake: Intake, now_ms: Callable[[], int], last_seen: LastSeen | None = None
+    ) -> None:
         self._key = key
         self._intake = intake
         self._now_ms = now_ms
+        self._last_seen = last_seen
 
     async def view(self, token: object) -> Shown:
         """What the holder sees. Raises Refused: not_found, unavailable. Changes nothing."""
         answer, case = await self._read(token)
-        return _shown(answer, case, self._now_ms())
+        return await self._shown(answer, case)
 
     async def act(self, token: object, act: str, text: str = "") -> Shown:
         """The holder did something: ``ack``, ``cannot``, ``false_alarm`` or ``note``. What they see then.
@@ -96,7 +102,7 @@ class AnswerDesk:
             case = await self._intake.case(case.alert.alert_id) or case
             if case.alert.version < applied.alert.version:
                 case = Case(applied.alert, case.copy, case.attempts)
-        return _shown(answer, case, self._now_ms())
+        return await self._shown(answer, case)
 
     async def principal(self, token: object) -> Principal:
         """The holder as a viewer of ``/watch``: of this alert, and of its journey from the press on.
@@ -123,6 +129,14 @@ class AnswerDesk:
             expires_ms=answer.expires_ms,
             share=grant,
         )
+
+    async def _shown(self, answer: Answer, case: Case) -> Shown:
+        """The page, with the live position where that is newer than the place of an alert that is open."""
+        alert = case.alert
+        if self._last_seen is not None and alert.state in OPEN:
+            live = await self._last_seen.of(alert.tenant, alert.vendor, alert.driver)
+            case = Case(replace(alert, place=better(alert.place, live)), case.copy, case.attempts)
+        return _shown(answer, case, self._now_ms())
 
     async def _stepped_back(self, applied: Applied, contact_id: str) -> Applied:
         """Who was on it and cannot after all is silent from now on: others are looked for again."""

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from alerts.alert import Place, Press
-from alerts.location import PlaceSource, choose, is_well_known, of_press, order_ms, place_of
+from alerts.location import PlaceSource, better, choose, is_well_known, of_press, order_ms, place_of
 from realtime.fanout.bus import Item
 from realtime.live.channels import POSITIONS, parse_position
 from realtime.live.state import LiveState
@@ -129,6 +129,10 @@ class LastSeen:
         is_known = is_well_known(of_press(press), self._now_ms())
         found = [self.here(*whom), None if is_known else await self.of_redis(*whom)]
         return [place for place in found if place is not None]
+
+    async def of(self, tenant: str, vendor: str, driver: str) -> Place | None:
+        """The live position of a driver: the newest of this process and Redis."""
+        return better(self.here(tenant, vendor, driver), await self.of_redis(tenant, vendor, driver))
 
     def here(self, tenant: str, vendor: str, driver: str) -> Place | None:
         """The newest position of the driver that this process took."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
+from alerts import location
 from alerts.arrows import Arrow, Refusal
 from alerts.cancelling import MAX_WRONG_PINS, cancel_asked, lifted
 from alerts.events import (
@@ -120,7 +121,7 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
         presses=alert.presses + 1,
         pressed_ms=min(alert.pressed_ms, press.pressed_ms),
         journey_id=press.journey_id or alert.journey_id,
-        place=_newest(alert.place, press.place),
+        place=_joined_place(alert.place, press),
         message=press.message or alert.message,
         silent=alert.silent or press.silent,
         severity=max(alert.severity, severity_of(press.kind)),
@@ -134,13 +135,10 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
     return changed(joined, Arrow.PRESSED)
 
 
-def _newest(ours: Place | None, theirs: Place | None) -> Place | None:
-    """A press that was long on its way does not move the driver back."""
-    if ours is None or theirs is None:
-        return theirs or ours
-    if ours.t_ms is not None and theirs.t_ms is not None and theirs.t_ms < ours.t_ms:
-        return ours
-    return theirs
+def _joined_place(ours: Place | None, press: Press) -> Place | None:
+    """A press that was long on its way, or knows the place less well, does not move the driver."""
+    theirs = location.of_press(press)
+    return press.place if theirs is not None and location.better(ours, theirs) is theirs else ours
 
 
 def _countdown_over(alert: Alert, event: CountdownOver, now_ms: int) -> Transition:

@@ -46,7 +46,7 @@ def _duress(alert: Alert, now_ms: int) -> Transition:
         duress=True,
         silent=True,
         severity=Severity.CRITICAL,
-        veil=Veil(now_ms, alert.version + 1, alert.silent),
+        veil=Veil(now_ms, alert.version + 1, alert.silent, place=alert.place),
     )
     return changed(afresh(told, now_ms), Arrow.DURESS)
 
@@ -54,7 +54,8 @@ def _duress(alert: Alert, now_ms: int) -> Transition:
 def _veiled(alert: Alert, now_ms: int) -> Transition:
     if alert.veil is not None and alert.veil.lifted_ms is None:
         return refused(alert, Refusal.ALREADY)
-    return changed(replace(alert, veil=Veil(now_ms, alert.version + 1, alert.silent)), Arrow.VEILED)
+    veil = Veil(now_ms, alert.version + 1, alert.silent, place=alert.place)
+    return changed(replace(alert, veil=veil), Arrow.VEILED)
 
 
 def lifted(veil: Veil | None, now_ms: int) -> Veil | None:

@@ -7,22 +7,24 @@ Both ledgers are this module around a storage: they load a `Case`, call one of t
 from collections.abc import Callable
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from alerts.alert import opened_alert
+from alerts.arrows import Refusal
 from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank
 from alerts.completing import succeeding
 from alerts.course import Audit, Course
-from alerts.events import Event, Pressed, Reached
+from alerts.events import Event, Moved, Pressed, Reached
+from alerts.location import is_worth_following
 from alerts.merging import both
 from alerts.policy import Circumstances, PolicyCopy, copy_of
 from alerts.retry import settle
-from alerts.values import Alert, Press, State, worse
+from alerts.values import OPEN, Alert, Place, Press, State, worse
 
 __all__ = [
-    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "completed", "has_news",
-    "joined", "merged", "opened", "reported", "settled",
+    "Audit", "Case", "Changes", "Jitter", "advanced", "answered", "applied", "completed", "followed",
+    "has_news", "joined", "merged", "opened", "reported", "settled",
 ]  # fmt: skip
 
 
@@ -61,11 +63,13 @@ def opened(press: Press, circumstances: Circumstances, now_ms: int) -> Changes:
     return _done(course, now_ms)
 
 
-def applied(case: Case, event: Event, now_ms: int) -> Changes:
+def applied(case: Case, event: Event | Moved, now_ms: int) -> Changes:
     """``event`` happened. Attempts that it calls for (an all-clear, a new round) are among the changes.
 
     A press comes by `joined` instead where its circumstances are known.
     """
+    if isinstance(event, Moved):
+        return followed(case, event.place, now_ms)
     course = _course(case)
     refused = course.apply(event, now_ms)
     return replace(_done(course, now_ms), refused=refused)
@@ -90,6 +94,22 @@ def completed(case: Case, rows: Circumstances, now_ms: int, down: Down = frozens
     course = _course(case)
     course.complete(rows, now_ms, down)
     return _done(course, now_ms, down)
+
+
+def followed(case: Case, place: Place, now_ms: int) -> Changes:
+    """The driver was seen at ``place``: an open alert follows there, if that counts (`alerts.location`)."""
+    alert = case.alert
+    if alert.state not in OPEN:
+        return Changes(case, refused=Refusal.CLOSED.value)
+    if not is_worth_following(alert.place, place):
+        return Changes(case, refused=Refusal.ALREADY.value)
+    journey_id, veil = alert.journey_id, alert.veil
+    if veil is None:
+        journey_id = journey_id or place.journey_id
+    elif veil.place is UNSET:
+        veil = replace(veil, place=alert.place)
+    moved = replace(alert, place=place, journey_id=journey_id, veil=veil, version=alert.version + 1)
+    return _done(_course(replace(case, alert=moved)), now_ms)
 
 
 def advanced(case: Case, now_ms: int, down: Down = frozenset()) -> Changes:

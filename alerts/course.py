@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from alerts import location
 from alerts.alert import Transition, transition
 from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
 from alerts.completing import catch_up, completed_copy, is_withdrawn
@@ -30,7 +31,7 @@ from alerts.events import (
     tag_of,
 )
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, PolicyCopy, Source, address_of, addressee
-from alerts.values import Actor, ActorKind, Alert, Press, State
+from alerts.values import Actor, ActorKind, Alert, Place, Press, State
 
 Detail = dict[str, str | int | float | bool | None]
 
@@ -95,17 +96,18 @@ class Course:
         tag = event.asked if isinstance(event, Denied) else tag_of(event)
         if done.refused is None:
             if not isinstance(event, Heard):
-                self._note(_actor_of(event, self.alert), tag, done, _detail(event), now_ms)
+                detail = _detail(event, self.alert.place)
+                self._note(_actor_of(event, self.alert), tag, done, detail, now_ms)
             return None
         if not isinstance(event, Heard):
-            detail = {"event": tag, "reason": done.refused.value, **_detail(event)}
+            detail = {"event": tag, "reason": done.refused.value, **_detail(event, None)}
             self._note(_actor_of(event, self.alert), "refused", done, detail, now_ms)
         return done.refused.value
 
     def note_raised(self, press: Press, done: Transition, now_ms: int) -> None:
         """Write down how it began."""
         event = Pressed(press)
-        detail = _detail(event) | _origin(self.copy)
+        detail = _detail(event, self.alert.place) | _origin(self.copy)
         self._note(_actor_of(event, self.alert), "raised", done, detail, now_ms)
 
     def note_merged(self, theirs: Alert, now_ms: int) -> None:
@@ -335,12 +337,26 @@ def _origin(copy: PolicyCopy) -> Detail:
     return {"contacts_from": copy.source.value, "copy_age_ms": copy.age_ms}
 
 
-def _detail(event: Event) -> Detail:
-    """What an audit line says of an event. No message and no place: the alert and its presses have them."""
+def _noted(press: Press, place: Place | None) -> str:
+    """What was dropped of ``press``, its place too where ``place`` counts for the alert that it joined."""
+    pressed = location.of_press(press)
+    why = None
+    if pressed is not None and pressed.source == location.PlaceSource.PRESS:
+        why = location.set_aside(pressed, place)
+    return ", ".join(press.noted if why is None else (*press.noted, why.value))
+
+
+def _detail(event: Event, place: Place | None) -> Detail:
+    """What an audit line says of an event. No message and no coordinate: the alert and its presses have them.
+
+    ``place``: that of the alert after it.
+    """
     match event:
         case Pressed(press=p):
             said: Detail = {"sos_id": str(p.sos_id), "kind": p.kind.value, "source": p.source}
-            return said | {"pressed_ms": p.pressed_ms, "silent": p.silent, "noted": ", ".join(p.noted)}
+            if place is not None and place.source:
+                said["place_from"] = place.source
+            return said | {"pressed_ms": p.pressed_ms, "silent": p.silent, "noted": _noted(p, place)}
         case CancelAsked(pin=pin):
             return {"pin": pin.value}
         case Acknowledged(how=how):

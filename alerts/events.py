@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from alerts.values import Actor, Press, Responder
+from alerts.values import Actor, Place, Press, Responder
 
 
 class Pressed(Struct, frozen=True, tag="pressed"):
@@ -98,6 +98,14 @@ class GaveUp(Struct, frozen=True, tag="gave_up"):
 
 class ContactsFound(Struct, frozen=True, tag="contacts_found"):
     """Postgres has contacts that an exhausted escalation did not know."""
+
+
+class Moved(Struct, frozen=True):
+    """The driver was seen at another place. No event of the state machine: `alerts.case.applied` decides it,
+    no arrow leads anywhere, and the history does not have it.
+    """
+
+    place: Place
 
 
 Event = (

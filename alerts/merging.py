@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from alerts.alert import MAX_RESPONDERS, alert_id_of
 from alerts.attempt import Attempt, Status, moved_on, rank
 from alerts.completing import former_of, furthest_source, oldest_ms
+from alerts.location import better
 from alerts.policy import Contact, PolicyCopy
 from alerts.values import MAX_LOOPS, OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
 
@@ -46,7 +47,6 @@ def _alert(a: Alert, b: Alert) -> Alert:
     first, second = sorted((a, b), key=_encoded)
     worst = second if worse(second.kind, first.kind) else first
     course = _course(a, b)
-    newest = max((a, b), key=lambda x: (_place_ms(x), _encoded(x)))
     named = [x for x in (first, second) if alert_id_of(x.tenant, x.driver, x.sos_id) == x.alert_id]
     joined = replace(
         course,
@@ -57,7 +57,7 @@ def _alert(a: Alert, b: Alert) -> Alert:
         pressed_ms=min(a.pressed_ms, b.pressed_ms),
         raised_ms=min(a.raised_ms, b.raised_ms),
         journey_id=_largest(a.journey_id, b.journey_id),
-        place=newest.place,
+        place=better(a.place, b.place),
         message=max(a.message, b.message, key=lambda m: (len(m), m)),
         silent=a.silent or b.silent,
         duress=a.duress or b.duress,
@@ -157,14 +157,8 @@ def _veil(a: Veil | None, b: Veil | None) -> Veil | None:
     return max((v for v in (a, b) if v is not None), key=_veil_key, default=None)
 
 
-def _veil_key(v: Veil) -> tuple[int, int, int, bool]:
-    return max(v.drawn_ms, v.lifted_ms or 0), v.drawn_ms, v.version, v.silent
-
-
-def _place_ms(x: Alert) -> int:
-    if x.place is None:
-        return -2
-    return -1 if x.place.t_ms is None else x.place.t_ms
+def _veil_key(v: Veil) -> tuple[int, int, int, bool, bytes]:
+    return max(v.drawn_ms, v.lifted_ms or 0), v.drawn_ms, v.version, v.silent, _encoded(v)
 
 
 # --- the copy of the policy

@@ -13,18 +13,29 @@ from uuid import UUID
 
 from msgspec import Raw
 
+from alerts.location import (
+    ANCIENT_MS,
+    FUTURE_MS,
+    MAX_ACCURACY_M,
+    POINT,
+    POINT_ACCURACY,
+    POINT_ANCIENT,
+    POINT_TIME,
+    accuracy_of,
+    credible_ms,
+    is_usable,
+)
 from alerts.values import Alert, Kind, Place, Press
 
 MESSAGE_CHARS: Final = 500
-FUTURE_MS: Final = 60_000
-"""A phone whose clock is further ahead than this has no clock."""
-ANCIENT_MS: Final = 30 * 86_400_000
 MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 """Beyond this only the ``sos_id`` is looked for."""
 
 TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105  a word, not a secret
 """What is noted of a press that was let in by an old token."""
 MAX_DIGITS: Final = 100
+MAX_T_MS: Final = 1e15
+"""No clock of a phone shows a time that is further from 1970: the number is no time."""
 _BOM: Final = "\ufeff"
 """Some encoders put it before what they write, and no JSON begins with it."""
 
@@ -133,12 +144,28 @@ class _Reader:
             return None
         point = [*value[:9]] if isinstance(value, list | tuple) else []
         point += [None] * (9 - len(point))
-        lat, lon = _within(point[2], -90, 90), _within(point[3], -180, 180)
-        if lat is None or lon is None:
-            self._noted.append("point")
+        _, t_ms, lat, lon, _, _, metres, _, battery = point
+        if not is_usable(lat, lon) or _is_beyond(metres, MAX_ACCURACY_M):
+            self._noted.append(POINT)
             return None
-        accuracy, battery = _within(point[6], 0, 1e7), _within(point[8], 0, 100)
-        return Place(lat, lon, accuracy, self._time_ms(point[1]), battery)
+        if metres is not None and _within(metres, -MAX_ACCURACY_M, MAX_ACCURACY_M) is None:
+            self._noted.append(POINT_ACCURACY)
+        return Place(
+            lat=float(lat),
+            lon=float(lon),
+            accuracy_m=accuracy_of(metres),  # phones say 0 and -1 of one that they do not know
+            t_ms=self._fix_ms(t_ms),
+            battery_pct=_within(battery, 0, 100),
+        )
+
+    def _fix_ms(self, value: object) -> int | None:
+        """When the fix was taken; None and noted where the phone says none that can be."""
+        t_ms = _within(value, -MAX_T_MS, MAX_T_MS)
+        found = credible_ms(None if t_ms is None else int(t_ms), self._received_ms)
+        if found is None:
+            is_ancient = t_ms is not None and t_ms < self._received_ms
+            self._noted.append(POINT_ANCIENT if is_ancient else POINT_TIME)
+        return found
 
     def message(self) -> str:
         """One harmless line."""
@@ -202,6 +229,11 @@ def _sos_id(value: object) -> UUID:
     if not found.int:
         raise ValueError("sos_id is the nil uuid")  # every press of such an app would be one and the same
     return found
+
+
+def _is_beyond(value: object, most: float) -> bool:
+    """Whether ``value`` is a number greater than ``most``; an infinite one too."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > most
 
 
 def _within(value: object, low: float, high: float) -> float | None:

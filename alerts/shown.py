@@ -1,5 +1,6 @@
 """What the driver's own phone may see of an alert: after a duress PIN what is seen after the right. Pure."""
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from alerts.values import Actor, ActorKind, Alert, State, severity_of
@@ -21,7 +22,8 @@ def as_shown_to_driver(alert: Alert) -> Alert:
             return _cancelled(alert, alert.closed_ms, alert.version, alert.silent)
         return alert
     if veil.lifted_ms is None:
-        return _cancelled(alert, veil.drawn_ms, veil.version, veil.silent)
+        was = alert if veil.place is UNSET else replace(alert, place=veil.place)
+        return _cancelled(was, veil.drawn_ms, veil.version, veil.silent)
     since_ms = veil.lifted_ms
     shown = replace(_bare(alert), state=State.ACTIVE, active_since_ms=since_ms)
     shown = replace(shown, responders=tuple(r for r in alert.responders if r.at_ms >= since_ms))

@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 from typing import Final
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 MAX_LOOPS: Final = 20
 """How often a policy may go through its steps, so that rounds of two escalations never have one number."""
@@ -64,13 +64,23 @@ class Actor(Struct, frozen=True):
 
 
 class Place(Struct, frozen=True):
-    """Where: WGS84 degrees, metres, milliseconds since the epoch."""
+    """Where: WGS84 degrees, metres, milliseconds since the epoch. `alerts.location` says which place counts.
+
+    ``accuracy_m`` None: unknown. ``t_ms`` None: the time of the fix is unknown or not credible.
+    """
 
     lat: float
     lon: float
     accuracy_m: float | None = None
     t_ms: int | None = None
     battery_pct: float | None = None
+    source: str = ""
+    """`alerts.location.PlaceSource`; empty in records of earlier releases."""
+    order_ms: int | None = None
+    """Without ``t_ms``: the time that it counts as when places are compared."""
+    journey_id: UUID | None = None
+    seq: int | None = None
+    """Of a position of a journey: which one."""
 
 
 class Press(Struct, frozen=True):
@@ -95,6 +105,8 @@ class Press(Struct, frozen=True):
     silent: bool = False
     drill: bool = False
     noted: tuple[str, ...] = ()
+    said_place: Place | None = None
+    """The place that the phone sent, where another one counts."""
 
 
 class Responder(Struct, frozen=True):
@@ -117,6 +129,10 @@ class Veil(Struct, frozen=True):
     silent: bool = False
     """Whether it was silent before."""
     lifted_ms: int | None = None
+    place: Place | UnsetType | None = UNSET
+    """The place when it was drawn: what the phone is shown does not follow the driver. Unset in records of
+    earlier releases.
+    """
 
 
 class Alert(Struct, frozen=True):

@@ -154,7 +154,7 @@ class Instance:
             journey_max_ms=settings.journey_max_h * 3_600_000,
             now_ms=wall_clock_ms,
         )
-        last_seen = LastSeen(self.live.state, self.live.publisher.latest_of, wall_clock_ms)
+        self._last_seen = LastSeen(self.live.state, self.live.publisher.latest_of, wall_clock_ms)
         self.alerts = AlertEngine(
             settings,
             db,
@@ -164,7 +164,7 @@ class Instance:
             self.live.bus,
             wall_clock_ms,
             press_db,
-            last_seen,
+            self._last_seen,
             precedence,
         )
         self.live.hub.wire(announcer.CHANNEL, self.alerts.news.on_items)
@@ -243,7 +243,7 @@ class Instance:
         add_api(app, context)
         require_https(app, self.settings.public_url)
         add_pages(app, self.settings)
-        answers = AnswerDesk(self.settings.alerts_key, engine.intake, wall_clock_ms)
+        answers = AnswerDesk(self.settings.alerts_key, engine.intake, wall_clock_ms, self._last_seen)
         self.gateway.door.open_answer = answers.principal
         self.gateway.links.news = engine.news
         add_answers(app, answers)

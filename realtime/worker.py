@@ -95,6 +95,7 @@ class Worker:
         self._scopes = ScopeAnnouncer(self._bus, wall_clock_ms, disk.directory.changed)
         db.changes.listen(self._scopes.changed)
         ledger = PostgresLedger(db, faults=delivery_faults, circumstances_of=disk.directory.read)
+        last_seen = LastSeen(self._state, self._publisher.latest_of, wall_clock_ms)
         self._work = SafetyWork(
             settings,
             db,
@@ -106,6 +107,7 @@ class Worker:
             detail=lambda: self._standby.beat(),
             is_in_journal=lambda tenant, driver: self._standby.has_press(tenant, driver),
             audit_every_s=audit_every_s,
+            live_of=last_seen.of_redis,
         )
         self._standby = Standby(
             settings,
@@ -119,7 +121,7 @@ class Worker:
             by=self._work.process,
             clock=boot_clock,
             now_ms=wall_clock_ms,
-            last_seen=LastSeen(self._state, self._publisher.latest_of, wall_clock_ms),
+            last_seen=last_seen,
             delivers=True,
             press_db=press_db,
         )
@@ -142,7 +144,7 @@ class Worker:
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
         require_https(self.app, settings.public_url)
-        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms))
+        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen))
         add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
 
     @classmethod

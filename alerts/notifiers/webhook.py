@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from alerts.alert import Place
 from alerts.attempt import Accepted, Channel, Outcome, Permanent, Purpose, Retryable, StatusReport, Unsure
 from alerts.notifiers.guarded import Answer, Forbidden, GuardedHttp, Lost, NotConnected
 from alerts.notifiers.writer import Writer, Written
@@ -132,6 +133,13 @@ def retry_after_s(header: str | None, now_ms: int) -> float | None:
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
 
 
+def _place(place: Place | None) -> dict[str, Any] | None:
+    if place is None:
+        return None
+    names = ("lat", "lon", "accuracy_m", "t_ms", "battery_pct", "source")
+    return {name: getattr(place, name) for name in names}
+
+
 def body_of(job: Job, written: Written) -> dict[str, Any]:
     """The JSON of a webhook. Duress is not in it, nor any other contact."""
     alert, attempt = job.alert, job.attempt
@@ -162,7 +170,7 @@ def body_of(job: Job, written: Written) -> dict[str, Any]:
         "raised_ms": alert.raised_ms,
         "journey_id": None if alert.journey_id is None else str(alert.journey_id),
         "message": alert.message,
-        "place": alert.place,
+        "place": _place(alert.place),
         "exhausted_reason": alert.exhausted_reason,
     }
     return what

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from alerts.alert import Alert
+from alerts.alert import Alert, Place
+from alerts.location import is_inexact, is_old
 from alerts.ports import Job
 from alerts.words.clean import clean
 from alerts.words.language import Words, words_of
@@ -35,7 +36,11 @@ class Facts(Struct, frozen=True):
     address: str
     coordinates: str
     position_of: str
+    """How old and how exact the position is."""
+    position_notice: str
+    """The same where a text has to say it: older than a minute, of unknown age, worse than 100 m."""
     spoken_position: str
+    spoken_notice: str
     message: str
     by: str
     silent: bool
@@ -69,14 +74,64 @@ def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
 def _position(words: Words, alert: Alert, now_ms: int) -> dict[str, str]:
     place = alert.place
     if place is None:
-        return {"coordinates": "", "position_of": "", "spoken_position": ""}
-    how_good = "?" if place.accuracy_m is None else str(round(place.accuracy_m))
-    since = alert.pressed_ms if place.t_ms is None else place.t_ms
+        names = ("coordinates", "position_of", "position_notice", "spoken_position", "spoken_notice")
+        return dict.fromkeys(names, "")
     return {
         "coordinates": f"{place.lat:.5f}, {place.lon:.5f}",
-        "position_of": words.position_of.format(accuracy=how_good, age=age(words, now_ms - since)),
+        "position_of": position_of(words, place, now_ms),
+        "position_notice": position_notice(words, place, now_ms),
         "spoken_position": words.spoken_position.format(lat=f"{place.lat:.3f}", lon=f"{place.lon:.3f}"),
+        "spoken_notice": _spoken_notice(words, place, now_ms),
     }
+
+
+def position_of(words: Words, place: Place, now_ms: int) -> str:
+    """How old and how exact ``place`` is: ``10 min ago, ± 300 m``."""
+    known = place.accuracy_m is not None
+    return (
+        f"{position_age(words, place, now_ms)}, {accuracy(words, place) if known else words.unknown_accuracy}"
+    )
+
+
+def position_notice(words: Words, place: Place, now_ms: int) -> str:
+    """What of that a text has to say; empty for a place of the last minute that is as exact as 100 m."""
+    parts = [
+        position_age(words, place, now_ms) if is_old(place, now_ms) else "",
+        accuracy(words, place) if is_inexact(place) else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def position_age(words: Words, place: Place, now_ms: int) -> str:
+    """How old ``place`` is; never "just now" without a credible time."""
+    return words.unknown_age if place.t_ms is None else age(words, now_ms - place.t_ms)
+
+
+def accuracy(words: Words, place: Place) -> str:
+    """How exact ``place`` is; empty where that is unknown."""
+    return _metres(place, words.metres, words.kilometres)
+
+
+def _spoken_notice(words: Words, place: Place, now_ms: int) -> str:
+    parts = []
+    if place.t_ms is None:
+        parts.append(words.unknown_age)
+    elif is_old(place, now_ms):
+        parts.append(spoken_age(words, now_ms - place.t_ms))
+    if is_inexact(place):
+        parts.append(_metres(place, words.spoken_metres, words.spoken_kilometres))
+    return words.push_position.format(how=", ".join(parts)) if parts else ""
+
+
+def _metres(place: Place, metres: str, kilometres: str) -> str:
+    if place.accuracy_m is None:
+        return ""
+    whole = max(1, round(place.accuracy_m))
+    return (
+        metres.format(n=whole)
+        if whole < 1_000
+        else kilometres.format(n=f"{whole / 1000:.1f}".removesuffix(".0"))
+    )
 
 
 def age(words: Words, age_ms: int) -> str:

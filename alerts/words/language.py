@@ -45,8 +45,12 @@ class Words(Struct, frozen=True, kw_only=True):
     """``{address}``, in mail."""
     position: str
     """``{coordinates}``, in mail."""
-    position_of: str
-    """How good and how old a position is: ``{accuracy}`` metres, ``{age}``."""
+    unknown_age: str
+    """Instead of an age, where the time of a position is not credible."""
+    unknown_accuracy: str
+    metres: str
+    kilometres: str
+    """How exact a position is: ``{n}``."""
     no_position: str
     message: str
     """What the driver wrote: ``{message}``."""
@@ -64,6 +68,9 @@ class Words(Struct, frozen=True, kw_only=True):
     """``{address}``."""
     spoken_position: str
     """``{lat}`` ``{lon}``."""
+    spoken_metres: str
+    spoken_kilometres: str
+    """How exact a position is, in a call: ``{n}``."""
     all_clear: str
     closed: str
     """``{driver}``."""
@@ -77,6 +84,8 @@ class Words(Struct, frozen=True, kw_only=True):
     exhausted: str
     exhausted_act: str
     """To the operator: ``{driver}``; nobody was reached."""
+    push_position: str
+    """In a push, of a position that is old or inexact: ``{how}``. No coordinate."""
     push_act: str
     """The last line of a push: open it."""
     footer: str

@@ -112,7 +112,8 @@ def _message(job: Job, facts: Facts) -> _Message:
             return _Message(title, lead, (), words.details, words.details, asks=False)
         case Purpose.REMINDER:
             lead = words.reminder.format(driver=driver)
-            return _Message(title, lead, (), words.reminder_act, words.reminder_act, asks=True)
+            where = (_position(facts),)
+            return _Message(title, lead, where, words.reminder_act, words.reminder_act, asks=True)
         case Purpose.EXHAUSTED:
             lead = words.exhausted.format(driver=driver)
             happened = (words.happened[job.alert.kind].format(driver=driver), *_circumstances(facts))
@@ -128,13 +129,16 @@ def _circumstances(facts: Facts) -> tuple[str, ...]:
     lines = [facts.when, facts.late, words.do_not_call if facts.silent else ""]
     if facts.address:
         lines.append(words.place.format(address=facts.address))
-    if facts.coordinates:
-        lines.append(words.position.format(coordinates=f"{facts.coordinates} ({facts.position_of})"))
-    else:
-        lines.append(words.no_position)
+    lines.append(_position(facts))
     if facts.message:
         lines.append(words.message.format(message=facts.message))
     return tuple(line for line in lines if line)
+
+
+def _position(facts: Facts) -> str:
+    if not facts.coordinates:
+        return facts.words.no_position
+    return facts.words.position.format(coordinates=f"{facts.coordinates} ({facts.position_of})")
 
 
 # --- a text message: the richest variant that fits
@@ -159,7 +163,7 @@ def _variants(facts: Facts, message: _Message) -> Iterator[str]:
         return
     lead = message.lead
     quiet = words.do_not_call if facts.silent else ""
-    where = facts.coordinates or words.no_position
+    where = ", ".join(filter(None, (facts.coordinates, facts.position_notice))) or words.no_position
     for parts in (
         (lead, facts.when, facts.late, quiet, facts.address, f"({where})", facts.message),
         (lead, facts.when, facts.late, quiet, facts.address, f"({where})", shortened(facts.message, 60)),
@@ -244,16 +248,30 @@ def _spoken(facts: Facts, message: _Message) -> Iterator[str]:
             yield words.spoken_place.format(address=shortened(facts.address, 100))
         else:
             yield facts.spoken_position or words.no_position
+        if facts.spoken_notice:
+            yield facts.spoken_notice
         yield words.press
     if facts.drill:
         yield words.drill_note
+
+
+def _push_position(facts: Facts) -> str:
+    """That the position is old, inexact or unknown; never where it is."""
+    if not facts.coordinates:
+        return facts.words.no_position
+    return facts.words.push_position.format(how=facts.position_notice) if facts.position_notice else ""
 
 
 def _push_body(facts: Facts, message: _Message) -> str:
     words = facts.words
     parts = [message.lead]
     if message.asks:
-        parts += [facts.when, words.do_not_call if facts.silent else "", words.push_act]
+        parts += [
+            facts.when,
+            words.do_not_call if facts.silent else "",
+            _push_position(facts),
+            words.push_act,
+        ]
     if facts.drill:
         parts.insert(0, words.drill_note)
     return shortened(" ".join(part for part in parts if part), PUSH_BODY_CHARS)

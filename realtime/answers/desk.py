@@ -5,6 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from alerts.alert import (
     OPEN,
@@ -20,10 +21,11 @@ from alerts.alert import (
 )
 from alerts.answer import Answer, read_token
 from alerts.case import Case
+from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
 from alerts.who import is_responding
-from alerts.words.facts import age, clock_time
+from alerts.words.facts import age, clock_time, position_of
 from alerts.words.language import words_of
 from realtime.answers.words import primary_of, texts_of
 from realtime.auth import Principal, ShareGrant
@@ -31,6 +33,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety.answering import MAX_TEXT_CHARS, clean
 from realtime.safety.ports import Intake
 from realtime.safety.told import persons, rows
+from realtime.safety.whereabouts import LastSeen
 
 LINK: Final = "link"
 CANNOT: Final = "cannot help"
@@ -68,15 +71,18 @@ class Shown(Struct, frozen=True, kw_only=True):
 class AnswerDesk:
     """Reads links, shows alerts, takes answers."""
 
-    def __init__(self, key: str, intake: Intake, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, key: str, intake: Intake, now_ms: Callable[[], int], last_seen: LastSeen | None = None
+    ) -> None:
         self._key = key
         self._intake = intake
         self._now_ms = now_ms
+        self._last_seen = last_seen
 
     async def view(self, token: object) -> Shown:
         """What the holder sees. Raises Refused: not_found, unavailable. Changes nothing."""
         answer, case = await self._read(token)
-        return _shown(answer, case, self._now_ms())
+        return await self._shown(answer, case)
 
     async def act(self, token: object, act: str, text: str = "") -> Shown:
         """The holder did something: ``ack``, ``cannot``, ``false_alarm`` or ``note``. What they see then.
@@ -96,7 +102,7 @@ class AnswerDesk:
             case = await self._intake.case(case.alert.alert_id) or case
             if case.alert.version < applied.alert.version:
                 case = Case(applied.alert, case.copy, case.attempts)
-        return _shown(answer, case, self._now_ms())
+        return await self._shown(answer, case)
 
     async def principal(self, token: object) -> Principal:
         """The holder as a viewer of ``/watch``: of this alert, and of its journey from the press on.
@@ -123,6 +129,14 @@ class AnswerDesk:
             expires_ms=answer.expires_ms,
             share=grant,
         )
+
+    async def _shown(self, answer: Answer, case: Case) -> Shown:
+        """The page, with the live position where that is newer than the place of an alert that is open."""
+        alert = case.alert
+        if self._last_seen is not None and alert.state in OPEN:
+            live = await self._last_seen.of(alert.tenant, alert.vendor, alert.driver)
+            case = Case(replace(alert, place=better(alert.place, live)), case.copy, case.attempts)
+        return _shown(answer, case, self._now_ms())
 
     async def _stepped_back(self, applied: Applied, contact_id: str) -> Applied:
         """Who was on it and cannot after all is silent from now on: others are looked for again."""
@@ -185,10 +199,6 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
     closed = alert.state not in OPEN
     ago = age(words, now_ms - alert.pressed_ms)
     place = alert.place
-    accuracy = ""
-    if place is not None and place.accuracy_m is not None:
-        since = alert.pressed_ms if place.t_ms is None else place.t_ms
-        accuracy = words.position_of.format(accuracy=round(place.accuracy_m), age=age(words, now_ms - since))
     return Shown(
         language=primary_of(contact.language),
         state=alert.state,
@@ -203,7 +213,7 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
         do_not_call=words.do_not_call if (alert.silent or alert.duress) and not closed else "",
         message=alert.message,
         coordinates="" if place is None else f"{place.lat:.5f}, {place.lon:.5f}",
-        accuracy=accuracy,
+        accuracy=words.no_position if place is None else position_of(words, place, now_ms),
         map_url="" if place is None else map_url(place.lat, place.lon),
         status=_status(alert, mine, texts),
         button=_button(alert, mine, texts),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from alerts.alert import ActorKind, Alert, State
+from alerts.alert import ActorKind, Alert, Place, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
 from alerts.policy import Contact, PolicyCopy, Source, addressee, everyone
@@ -67,7 +67,7 @@ def raised(explanation: Explanation) -> list[str]:
     if alert.presses > 1:
         lines.append(f"pressed {alert.presses} times")
     if alert.place is not None:
-        lines.append(f"at {alert.place.lat:.5f}, {alert.place.lon:.5f}")
+        lines.append(_where(alert.place))
     if alert.journey_id is not None:
         lines.append(f"on journey {alert.journey_id}")
     if alert.message:
@@ -76,6 +76,16 @@ def raised(explanation: Explanation) -> list[str]:
     if noted:
         lines.append(f"noted of the presses: {', '.join(noted)}")
     return lines
+
+
+def _where(place: Place) -> str:
+    parts = [
+        f"at {place.lat:.5f}, {place.lon:.5f}",
+        "" if place.accuracy_m is None else f"± {place.accuracy_m:.0f} m",
+        "of unknown age" if place.t_ms is None else f"seen {moment(place.t_ms)}",
+        f"from {place.source}" if place.source else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def plan(copy: PolicyCopy) -> list[str]:

@@ -10,20 +10,22 @@ does not have the alert and would open a second one.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from alerts.alert import OPEN, Alert, Press, alert_id_of
+from alerts.alert import OPEN, Alert, Place, Press, alert_id_of
 from alerts.attempt import StatusReport
 from alerts.case import Case
+from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from realtime.precedence import Precedence
 from realtime.protocol import Code, Refused
+from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
@@ -125,17 +127,17 @@ class SafeIntake:
             return await self._press(press)
 
     async def _press(self, press: Press) -> Taken:
-        wait_s, located = await asyncio.gather(self._wait_in_journal_s(press), self._located(press))
+        wait_s, live = await asyncio.gather(self._wait_in_journal_s(press), self._live_places(press))
         if wait_s is None:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
-                taken = await self._turns.take(press, lambda: self._commit(press, located))
+                taken = await self._turns.take(press, lambda: self._commit(press, live))
             except Away:
                 wait_s = self._unsure_for_s()
             else:
                 self._announcer.changed(taken.alert)
                 return taken
-        return await self._journal(press, located, wait_s)
+        return await self._journal(press, live, wait_s)
 
     async def _wait_in_journal_s(self, press: Press) -> float | None:
         """How long ``press`` waits to be acted on in the journal, because a journal has the alert that it
@@ -162,9 +164,9 @@ class SafeIntake:
         """
         return self._times.unsure_s - (0.0 if self._reach.is_up else self._reach.lost_for_s)
 
-    async def _commit(self, press: Press, located: Press) -> Taken:
+    async def _commit(self, press: Press, live: Sequence[Place]) -> Taken:
         """Store a press in Postgres, with what Postgres knows of its driver. Raises Away."""
-        return self._noted(await self._committer.commit(press, located))
+        return self._noted(await self._committer.commit(press, live))
 
     def _noted(self, stored: CommittedPress) -> Taken:
         try:
@@ -173,7 +175,13 @@ class SafeIntake:
             log.exception("a committed press could not be noted")
         return stored.taken
 
-    async def _journal(self, press: Press, located: Press, wait_s: float) -> Taken:
+    async def _live_places(self, press: Press) -> list[Place]:
+        """The live positions of the driver, and the places of their open alerts that this process knows."""
+        alerts = self._news.open_of_driver(press.tenant, press.driver)
+        earlier = [as_earlier(alert.place) for alert in alerts if alert.place is not None]
+        return earlier if self._last_seen is None else [*earlier, *await self._last_seen.places(press)]
+
+    async def _journal(self, press: Press, live: Sequence[Place], wait_s: float) -> Taken:
         """Store a press in the journal, and act on it at once unless Postgres may have it (``wait_s`` > 0).
 
         Once the journal has it, nothing that fails afterwards refuses it. Raises Refused(unavailable) when
@@ -185,9 +193,10 @@ class SafeIntake:
             log.error("the journal failed the replica of an open alert: the press may open another one")
         known = self._directory.of(press.tenant, press.vendor, press.driver)
         try:
+            located = whereabouts.placed(press, None, live, press.received_ms)
             taken = await self._local.press(located, known, acting=False)
         except Away:
-            return await self._commit_without_journal(press, located)
+            return await self._commit_without_journal(press, live)
         alert_id = taken.alert.alert_id
         if self._reach.is_up:
             self._on_journalled()
@@ -199,10 +208,6 @@ class SafeIntake:
         self._announcer.changed(taken.alert)
         return replace(taken, durability="replicated" if shared else "local")
 
-    async def _located(self, press: Press) -> Press:
-        """``press`` with the live position of its driver, where it has none."""
-        return press if self._last_seen is None else await self._last_seen.located(press)
-
     async def _act(self, alert_id: UUID) -> None:
         """Escalate and deliver an alert of the journal here, unless another process does."""
         try:
@@ -210,14 +215,14 @@ class SafeIntake:
         except Away:
             log.error("the journal cannot record that alert %s is acted upon", alert_id)
 
-    async def _commit_without_journal(self, press: Press, located: Press) -> Taken:
+    async def _commit_without_journal(self, press: Press, live: Sequence[Place]) -> Taken:
         """Store in Postgres a press that the journal failed, although Postgres may be slow or just lost.
 
         Raises Refused(unavailable).
         """
         try:
             async with asyncio.timeout(self._times.last_try_s):
-                taken = self._noted(await self._committer.commit_alone(press, located))
+                taken = self._noted(await self._committer.commit_alone(press, live))
         except Exception as error:
             log.error("a press was stored neither in the journal nor in postgres: %s", type(error).__name__)
             raise _away() from error

@@ -17,11 +17,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from alerts.alert import Press
+from alerts.alert import Place, Press
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Away, Taken
 from alerts.press import TOKEN_EXPIRED
-from alerts.timers import Sign
 from realtime import metrics
 from realtime.fanout.endings import end
 from realtime.protocol import Refused
@@ -30,7 +29,7 @@ from realtime.safety.directory import Directory
 from realtime.safety.reach import Reach
 from realtime.store import identity
 from realtime.store.alerts import PostgresLedger, Rejected
-from realtime.store.circumstances import circumstances
+from realtime.store.circumstances import Asked, situation
 from realtime.store.database import Database
 from realtime.store.press_groups import GroupedPress
 
@@ -54,13 +53,13 @@ class CommittedPress(NamedTuple):
 
 
 class _Waiting:
-    """A press that waits for a group. ``located``: the press with the live position of its driver.
+    """A press that waits for a group. ``live``: the places of its driver that are known without Postgres.
     ``stored``: is set to None when the press is to be stored alone.
     """
 
-    def __init__(self, press: Press, located: Press) -> None:
+    def __init__(self, press: Press, live: Sequence[Place]) -> None:
         self.press: Final = press
-        self.located: Final = located
+        self.live: Final = live
         self.stored: Final = asyncio.get_running_loop().create_future()
 
 
@@ -117,19 +116,19 @@ class PressCommitter:
         except Exception as error:  # the first presses do without
             log.info("connections for presses are not prepared: %s", type(error).__name__)
 
-    async def commit(self, press: Press, located: Press) -> CommittedPress:
-        """Store ``press``; ``located`` is the same with the live position of its driver, if it has no place.
+    async def commit(self, press: Press, live: Sequence[Place]) -> CommittedPress:
+        """Store ``press``; ``live``: the places of its driver that are known without Postgres.
 
         Raises Away: at once when Postgres is unavailable, else after the times of the constructor. A press
         that was not answered in time may be stored all the same.
         """
         if TOKEN_EXPIRED not in press.noted:
-            stored = await self._in_group(_Waiting(press, located))
+            stored = await self._in_group(_Waiting(press, live))
             if stored is not None:
                 return stored
-        return await self._reach.ask_for_press(lambda: self.commit_alone(press, located), self._ask_s)
+        return await self._reach.ask_for_press(lambda: self.commit_alone(press, live), self._ask_s)
 
-    async def commit_alone(self, press: Press, located: Press) -> CommittedPress:
+    async def commit_alone(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press`` with what Postgres knows of its driver, else with what the local copy knows.
 
         Raises Away and Refused(unavailable).
@@ -138,12 +137,22 @@ class PressCommitter:
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
             known_vendor = await _read_or(None, lambda: identity.vendor_of(self._db, tenant, driver))
             press = replace(press, vendor=known_vendor or vendor)
-        known = await _read_or(
-            None, lambda: circumstances(self._db, tenant, press.vendor, driver, self._operator_of(tenant))
-        ) or self._directory.of(tenant, press.vendor, driver)
-        sign = await whereabouts.sign_of(self._db, press, self._locate_s)
-        press = _completed(press, sign, located)
+        press, known = await self._with_situation(press, live)
         return CommittedPress(press, known, await self._ledger.press(press, known))
+
+    async def _with_situation(self, press: Press, live: Sequence[Place]) -> tuple[Press, Circumstances]:
+        """Return ``press`` with the place and the journey that count, and what is known of its driver."""
+        tenant, vendor, driver, now_ms = press.tenant, press.vendor, press.driver, press.received_ms
+        asked, operator = Asked(tenant, driver, press.journey_id), self._operator_of(tenant)
+        found = await _read_or(
+            None, lambda: situation(self._db, vendor, asked, operator, now_ms=now_ms, seen_s=self._locate_s)
+        )
+        known, seen = found or (self._directory.of(tenant, vendor, driver), None)
+        located = whereabouts.placed(press, seen, live, now_ms)
+        if located.place is None:
+            far = await whereabouts.last_seen_of(self._db, press, now_ms, self._locate_s)
+            located = located if far is None else whereabouts.placed(press, far, (), now_ms)
+        return located, known
 
     # --- groups
 
@@ -175,14 +184,14 @@ class PressCommitter:
         self._begin_groups()
 
     async def _store(self, group: Sequence[_Waiting]) -> None:
-        located = {id(one.press): one.located for one in group}
+        live = {id(one.press): one.live for one in group}
         presses = [one.press for one in group]
         try:
             stored = await self._reach.ask_for_press(
                 lambda: self._ledger.press_group(
                     presses,
                     self._operator_of,
-                    lambda press, sign: _completed(press, sign, located[id(press)]),
+                    lambda press, seen: whereabouts.placed(press, seen, live[id(press)], press.received_ms),
                 ),
                 self._ask_s,
             )
@@ -203,17 +212,6 @@ def _set(group: Sequence[_Waiting], results: Sequence[GroupedPress | None]) -> N
     for one, result in zip(group, results, strict=True):
         if not one.stored.done():
             one.stored.set_result(result)
-
-
-def _completed(press: Press, sign: Sign | None, located: Press) -> Press:
-    """Return ``press`` with the journey and the last committed position of its driver, else the live one."""
-    if sign is not None:
-        press = replace(
-            press, journey_id=press.journey_id or sign.journey_id, place=press.place or sign.place
-        )
-    if press.place is None and located.place is not None:
-        return replace(press, journey_id=press.journey_id or located.journey_id, place=located.place)
-    return press
 
 
 async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:

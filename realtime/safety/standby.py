@@ -25,6 +25,7 @@ from realtime.safety.completer import Completer
 from realtime.safety.directory import Directory
 from realtime.safety.earlier import Earlier
 from realtime.safety.folder import Folder
+from realtime.safety.follower import Follower
 from realtime.safety.importer import Importer
 from realtime.safety.intake import INTAKE_TIMES, SafeIntake
 from realtime.safety.meter import DeliveryMetrics
@@ -158,6 +159,11 @@ class Standby:
             last_seen=last_seen,
             precedence=precedence,
         )
+        self._follower: Final = (
+            None
+            if last_seen is None
+            else Follower(self.reach, ledger, local, copies, announcer, news, last_seen)
+        )
         self._completer: Final = Completer(
             self.reach, open_cases, ledger, local, announcer.changed, delivers=delivers
         )
@@ -193,6 +199,8 @@ class Standby:
         self._committer.start()
         self.importer.start()
         self._completer.start()
+        if self._follower is not None:
+            self._follower.start()
         self.peers.start()
         self._shadow.start()
         self._dispatcher.start()
@@ -203,6 +211,8 @@ class Standby:
 
     async def close(self) -> None:
         """Stop at once; what waits stays on the disk."""
+        if self._follower is not None:
+            await self._follower.stop()
         await self._shadow.stop()
         await self._committer.stop()
         await self._completer.stop()

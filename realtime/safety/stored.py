@@ -9,11 +9,12 @@ from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from realtime.protocol import Code, Refused
+from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
 from realtime.safety.news import AlertNews
 from realtime.store import alert_reads
 from realtime.store.alerts import PostgresLedger
-from realtime.store.circumstances import circumstances
+from realtime.store.circumstances import Asked, circumstances, situation
 from realtime.store.database import Database
 
 RETRY_S: Final = 2.0
@@ -38,7 +39,15 @@ class StoredIntake:
 
     async def press(self, press: Press) -> Taken:
         """Keep a press."""
-        known = await self.circumstances(press.tenant, press.vendor, press.driver)
+        known, seen = await situation(
+            self._db,
+            press.vendor,
+            Asked(press.tenant, press.driver, press.journey_id),
+            self._operator_of(press.tenant),
+            now_ms=press.received_ms,
+            seen_s=whereabouts.LOOK_S,
+        )
+        press = whereabouts.placed(press, seen, (), press.received_ms)
         try:
             taken = await self._ledger.press(press, known)
         except Away as error:

@@ -10,7 +10,7 @@ operator dismisses it in time.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts import timers
-from alerts.alert import Actor, ActorKind, Press
+from alerts.alert import Actor, ActorKind, Place, Press
 from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime import metrics
@@ -29,10 +29,11 @@ from realtime.live.channels import PRESENCE
 from realtime.live.presence import State
 from realtime.live.state import LiveState
 from realtime.protocol import Refused
+from realtime.safety.whereabouts import placed
 from realtime.settings import Settings
 from realtime.store import alert_steps
 from realtime.store import timers as stored
-from realtime.store.circumstances import Whose, circumstances_of, operator_of
+from realtime.store.circumstances import FAR, Asked, Seen, Whose, circumstances_of, operator_of, seen_of
 from realtime.store.database import Database
 from realtime.store.delivery_faults import DeliveryFaults, Work
 
@@ -57,7 +58,15 @@ UPTIME_KEPT_MS: Final = 3 * 86_400_000
 IsOnline = Callable[[str, str, str], Awaitable[bool]]
 """Whether the app of (tenant, vendor, driver) is connected."""
 
+LiveOf = Callable[[str, str, str], Awaitable[Place | None]]
+"""The live position of (tenant, vendor, driver), None where it is not known. Bounded, never raises."""
+
 _SYSTEM: Final = Actor(ActorKind.SYSTEM, "timers")
+
+
+async def no_position(tenant: str, vendor: str, driver: str) -> Place | None:
+    """No live position is known of any driver."""
+    return None
 
 
 class _Due(Struct, frozen=True):
@@ -67,15 +76,16 @@ class _Due(Struct, frozen=True):
 
 
 class _Firing(Struct, frozen=True):
-    """A timer that is to raise its alert, and its driver's last sign of life."""
+    """A timer that is to raise its alert, and where its driver was last seen."""
 
     timer: Timer
-    sign: Sign | None
+    seen: Seen = Seen()
+    live: Place | None = None
 
     def press(self, now_ms: int) -> Press:
         """Return the press that raises the alert."""
-        place, journey_id = (None, None) if self.sign is None else (self.sign.place, self.sign.journey_id)
-        return timers.press_of(self.timer, place, journey_id, now_ms)
+        press = timers.press_of(self.timer, None, None, now_ms)
+        return placed(press, self.seen, [] if self.live is None else [self.live], now_ms)
 
 
 class _Done(Struct, frozen=True):
@@ -89,9 +99,13 @@ class _Done(Struct, frozen=True):
 class _Snapshot:
     """What one transaction reads once for all of its timers. ``now_ms`` by Postgres' clock."""
 
-    def __init__(self, connection: asyncpg.Connection, now_ms: int) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, now_ms: int, live: Mapping[UUID, Place | None]
+    ) -> None:
         self.connection: Final = connection
         self.now_ms: Final = now_ms
+        self.live: Final = live
+        """The live position of the driver of each timer."""
         self.holds: Final[dict[str, int]] = {}
         """The end of each tenant's hold."""
         self._last_seen: Final[dict[str, tuple[dict[str, int], list[int]]]] = {}
@@ -115,8 +129,9 @@ class _Snapshot:
 class SafetyTimers:
     """`round` fires what is due. ``is_online``: None when only positions are a sign of life.
 
-    ``batch``: timers in one transaction. ``is_in_journal``: whether a journal has an open alert of (tenant,
-    driver) that Postgres may not have: firing would open a second one, so the timer waits for its import.
+    ``batch``: timers in one transaction. ``live_of``: where a driver was last seen live. ``is_in_journal``:
+    whether a journal has an open alert of (tenant, driver) that Postgres may not have: firing would open a
+    second one, so the timer waits for its import.
     """
 
     def __init__(
@@ -128,7 +143,9 @@ class SafetyTimers:
         batch: int = BATCH_TIMERS,
         faults: DeliveryFaults | None = None,
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
+        live_of: LiveOf = no_position,
     ) -> None:
+        self._live_of: Final = live_of
         self._is_in_journal: Final = is_in_journal
         self.faults: Final = faults or DeliveryFaults()
         """Timers that cannot be fired although Postgres answers: `realtime.safety.deadlines` fires them."""
@@ -208,6 +225,8 @@ class SafetyTimers:
         """Process those of ``batch`` that no other transaction has locked."""
         asked = [due for due in batch if due.is_silence]
         online = dict(zip(asked, await asyncio.gather(*(self._online(due) for due in asked)), strict=True))
+        positions = await asyncio.gather(*(self._live_of(*due.whose) for due in batch))
+        live = dict(zip((due.timer_id for due in batch), positions, strict=True))
         known = await circumstances_of(
             self._db, [due.whose for due in batch], lambda tenant: operator_of(self._settings, tenant)
         )
@@ -216,7 +235,7 @@ class SafetyTimers:
             rows = await connection.fetch(stored.SQL["lock_due"], list(by_id))
             if not rows:
                 return _Done()
-            snapshot = _Snapshot(connection, rows[0]["now_ms"])
+            snapshot = _Snapshot(connection, rows[0]["now_ms"], live)
             before = [timers.settled_into(stored.timer_of(row), snapshot.now_ms) for row in rows]
             due = [timer for timer in before if timer.due_ms <= snapshot.now_ms]
             is_online = {timer.timer_id: online.get(by_id[timer.timer_id], False) for timer in due}
@@ -251,8 +270,25 @@ class SafetyTimers:
             elif timer.kind is TimerKind.SIGNAL_LOST:
                 found.append(await self._decide_silence(snapshot, timer, sign, online[timer.timer_id]))
             else:
-                found.append(_Firing(timer, sign))
-        return found
+                found.append(_Firing(timer))
+        return await self._located(snapshot, found)
+
+    async def _located(self, snapshot: _Snapshot, found: list[Timer | _Firing]) -> list[Timer | _Firing]:
+        """Add to each that is to fire where its driver was last seen."""
+        firing = [one.timer for one in found if isinstance(one, _Firing)]
+        asked = [Asked(timer.tenant, timer.driver, timer.journey_id) for timer in firing]
+        seen = await seen_of(snapshot.connection, asked, snapshot.now_ms)
+        located = [
+            _Firing(timer, one, snapshot.live.get(timer.timer_id))
+            for timer, one in zip(firing, seen, strict=True)
+        ]
+        lost = [one.timer.timer_id for one in located if one.press(snapshot.now_ms).place is None]
+        asked = [Asked(t.tenant, t.driver, t.journey_id) for t in firing if t.timer_id in lost]
+        far = dict(zip(lost, await seen_of(snapshot.connection, asked, snapshot.now_ms, FAR), strict=True))
+        known = {
+            one.timer.timer_id: replace(one, seen=far.get(one.timer.timer_id, one.seen)) for one in located
+        }
+        return [known[one.timer.timer_id] if isinstance(one, _Firing) else one for one in found]
 
     async def _decide_silence(
         self, snapshot: _Snapshot, timer: Timer, sign: Sign | None, online: bool
@@ -269,7 +305,7 @@ class SafetyTimers:
                     snapshot.connection, timer.tenant, snapshot.now_ms
                 )
             return timers.held(timer, snapshot.holds[timer.tenant], snapshot.now_ms)
-        return _Firing(timer, sign)
+        return _Firing(timer)
 
     async def _is_mass(self, snapshot: _Snapshot, timer: Timer) -> bool:
         """Return whether so many drivers fell silent with this one that the cause is probably ours."""

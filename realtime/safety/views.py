@@ -45,13 +45,18 @@ class Coming(Struct, frozen=True):
 
 
 class Where(Struct, frozen=True):
-    """Where it was pressed, or where the driver was last seen before."""
+    """Where the driver was last seen. An open alert follows them.
+
+    ``t_ms`` None: of unknown age. ``source``: ``press``, ``journey``, ``live`` or ``earlier``, empty in an
+    alert of an earlier release.
+    """
 
     lat: float
     lon: float
     accuracy_m: float | None
     t_ms: int | None
     battery_pct: float | None
+    source: str = ""
 
 
 class AlertView(Struct, frozen=True):
@@ -264,7 +269,7 @@ def is_open(alert: Alert) -> bool:
 def _where(place: Place | None) -> Where | None:
     if place is None:
         return None
-    return Where(place.lat, place.lon, place.accuracy_m, place.t_ms, place.battery_pct)
+    return Where(place.lat, place.lon, place.accuracy_m, place.t_ms, place.battery_pct, place.source)
 
 
 def _person(actor: Actor | None) -> Person | None:

@@ -19,7 +19,7 @@ from realtime.safety.auditor import AUDIT_S, BEAT_S, Auditor, Pulse
 from realtime.safety.meter import DeliveryMetrics
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.operator import Operator
-from realtime.safety.timers import IsOnline, SafetyTimers
+from realtime.safety.timers import IsOnline, LiveOf, SafetyTimers, no_position
 from realtime.settings import Settings
 from realtime.store import codes, devices, hooks
 from realtime.store.alerts import PostgresLedger
@@ -61,6 +61,7 @@ class SafetyWork:
         detail: Callable[[], BeatDetail] = BeatDetail,
         audit_every_s: float = AUDIT_S,
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
+        live_of: LiveOf = no_position,
     ) -> None:
         self._db: Final = db
         self._ledger: Final = ledger
@@ -81,7 +82,9 @@ class SafetyWork:
             keep=keep,
             settling_s=SETTLING_S,
         )
-        self._timers: Final = SafetyTimers(db, settings, is_online, is_in_journal=is_in_journal)
+        self._timers: Final = SafetyTimers(
+            db, settings, is_online, is_in_journal=is_in_journal, live_of=live_of
+        )
         self._operator: Final = _operator(settings, now_ms)
         self._auditor: Final = Auditor(
             db,

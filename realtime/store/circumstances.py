@@ -4,20 +4,26 @@ Both go the same way: rows into `Known`, and `Known.of` puts one driver's togeth
 does from its copy while Postgres is away is what it would have done with it.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from alerts.alert import Kind
+from alerts.alert import Kind, Place
+from alerts.location import PlaceSource, as_earlier, place_of
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
+from realtime import metrics
 from realtime.settings import Settings
+from realtime.store import ids
 from realtime.store.changes import parts_of, scope_of
 from realtime.store.database import Database
+from realtime.store.points import LATEST_WITHIN_MS
 from realtime.store.queries import load
 
 T = TypeVar("T")
@@ -34,6 +40,7 @@ _SQL: Final = load("circumstances")
 _TABLES: Final = {"contacts": "contacts", "policies": "alert_policies"}
 _log = logging.getLogger(__name__)
 _policy = msgspec.json.Decoder(Policy)
+_read_place = msgspec.json.Decoder(Place | None).decode
 
 
 Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
@@ -111,15 +118,20 @@ async def circumstances(
     built-in policy of `alerts.policy`.
     """
     async with db.reader(tenant) as connection:
-        scoped = (tenant, vendor, driver)
-        contacts = await connection.fetch(query("contacts", "of_scope"), *scoped)
-        policies = await connection.fetch(query("policies", "of_scope"), *scoped)
         drivers = await connection.fetch(query("drivers", "of_driver"), tenant, driver)
-        subjects = [row["subject"] for row in contacts if row["subject"] is not None]
-        devices = await connection.fetch(
-            query("devices", "of_tenant"), DEVICE_SEEN_MS, tenant, subjects, vendor
-        )
-    return known_from(contacts, policies, drivers, devices).of(tenant, vendor, driver, operator)
+        known = await _known_of_scope(connection, tenant, vendor, driver, drivers)
+    return known.of(tenant, vendor, driver, operator)
+
+
+async def _known_of_scope(
+    connection: asyncpg.Connection, tenant: str, vendor: str, driver: str, drivers: Sequence[Row]
+) -> Known:
+    scoped = (tenant, vendor, driver)
+    contacts = await connection.fetch(query("contacts", "of_scope"), *scoped)
+    policies = await connection.fetch(query("policies", "of_scope"), *scoped)
+    subjects = [row["subject"] for row in contacts if row["subject"] is not None]
+    devices = await connection.fetch(query("devices", "of_tenant"), DEVICE_SEEN_MS, tenant, subjects, vendor)
+    return known_from(contacts, policies, drivers, devices)
 
 
 class Whose(NamedTuple):
@@ -128,6 +140,155 @@ class Whose(NamedTuple):
     tenant: str
     vendor: str
     driver: str
+
+
+class JourneySeen(NamedTuple):
+    """A journey, and the last position of it that is stored; None when there is none."""
+
+    journey_id: UUID
+    is_open: bool
+    place: Place | None
+
+
+class Seen(NamedTuple):
+    """Where a driver is, as far as Postgres knows.
+
+    ``journeys``: the newest first. ``named``: the journey asked for, None where it is not the driver's.
+    ``earlier``: the place of the driver's last alert. ``has_journeys``: whether there are any at all.
+    """
+
+    journeys: tuple[JourneySeen, ...] = ()
+    named: UUID | None = None
+    is_named_open: bool = False
+    earlier: Place | None = None
+    has_journeys: bool = False
+
+    @property
+    def places(self) -> list[Place]:
+        """All of them, in no order."""
+        places = [journey.place for journey in self.journeys] + [self.earlier]
+        return [place for place in places if place is not None]
+
+
+class Asked(NamedTuple):
+    """A driver, and the journey that is said to be theirs."""
+
+    tenant: str
+    driver: str
+    journey_id: UUID | None = None
+
+
+class Depth(NamedTuple):
+    """How far back positions are looked for: journeys created within ``within_ms`` (None: any), at most
+    ``journeys`` of them, and the last ``entries`` of each.
+    """
+
+    within_ms: int | None
+    journeys: int
+    entries: int
+
+
+AHEAD_MS: Final = 3_600_000
+"""How far the clock of the process that made a journey's id may be ahead of ours."""
+RECENT: Final = Depth(LATEST_WITHIN_MS, 6, 50)
+"""For every press: reads the partitions of three days."""
+FAR: Final = Depth(None, 20, 5_000)
+"""For a driver of whom nothing else is known: reads every partition."""
+
+
+async def situation(
+    db: Database,
+    vendor: str,
+    asked: Asked,
+    operator: Contact | None = None,
+    *,
+    now_ms: int,
+    seen_s: float,
+) -> tuple[Circumstances, Seen | None]:
+    """`circumstances` of a driver, and in the same statements where that driver was last seen.
+
+    Positions that cannot be read, or not within ``seen_s``, cost neither contacts nor PINs: those are read
+    again without them, and the second value is None. Raises Refused(unavailable).
+    """
+    tenant, driver, _ = asked
+    try:
+        async with asyncio.timeout(seen_s) as patience, db.reader(tenant) as connection:
+            rows = await _seen_rows(connection, [asked], now_ms, RECENT)
+            patience.reschedule(None)
+            known = await _known_of_scope(connection, tenant, vendor, driver, settings_in(rows))
+    except (TimeoutError, asyncpg.PostgresError) as error:
+        _log.warning("a press goes without the committed positions of its driver: %s", type(error).__name__)
+        if not isinstance(error, TimeoutError):
+            metrics.ALERT_STORE_FAULTS.inc()
+        return await circumstances(db, tenant, vendor, driver, operator), None
+    return known.of(tenant, vendor, driver, operator), _seen(rows)
+
+
+async def seen_of(
+    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth = RECENT
+) -> list[Seen]:
+    """Where each driver was last seen, in the order asked."""
+    if not asked:
+        return []
+    return seen_from(await _seen_rows(connection, asked, now_ms, depth))
+
+
+def seen_from(rows: Sequence[Row]) -> list[Seen]:
+    """Return where each driver was last seen, from the rows of the statement ``drivers_seen``."""
+    rows_of: dict[int, list[Row]] = {}
+    for row in rows:
+        rows_of.setdefault(row["place"], []).append(row)
+    return [_seen(rows_of[place]) for place in sorted(rows_of)]
+
+
+def settings_in(rows: Sequence[Row]) -> list[Row]:
+    """Return, of the rows of ``drivers_seen``, one of each driver that has settings."""
+    first = {row["place"]: row for row in reversed(rows) if row["language"] is not None}
+    return list(first.values())
+
+
+async def _seen_rows(
+    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth
+) -> list[asyncpg.Record]:
+    columns = [list(column) for column in zip(*asked, strict=True)]
+    rows = await connection.fetch(_SQL["drivers_seen"], *columns, *seen_bounds(now_ms, depth))
+    return list(rows)
+
+
+def seen_bounds(now_ms: int, depth: Depth = RECENT) -> tuple[UUID, UUID, int, int]:
+    """Return the last four parameters of ``drivers_seen``."""
+    since_ms = 0 if depth.within_ms is None else now_ms - depth.within_ms
+    return ids.floor_of(since_ms), ids.floor_of(now_ms + AHEAD_MS), depth.journeys, depth.entries
+
+
+def _seen(rows: Sequence[Row]) -> Seen:
+    first = rows[0]
+    earlier = None if first["earlier_place"] is None else _read_place(first["earlier_place"])
+    return Seen(
+        journeys=tuple(_journey_seen(row) for row in rows if row["journey_id"] is not None),
+        named=next((UUID(str(row["journey_id"])) for row in rows if row["is_named"]), None),
+        is_named_open=any(row["is_named"] and row["is_open"] for row in rows),
+        earlier=None if earlier is None else as_earlier(earlier),
+        has_journeys=first["has_journeys"],
+    )
+
+
+def _journey_seen(row: Row) -> JourneySeen:
+    journey_id = UUID(str(row["journey_id"]))
+    place = None
+    if row["seq"] is not None:
+        place = place_of(
+            row["lat"],
+            row["lon"],
+            row["accuracy_m"],
+            row["t_ms"],
+            row["battery_pct"],
+            source=PlaceSource.JOURNEY,
+            arrived_ms=row["received_ms"],
+            journey_id=journey_id,
+            seq=row["seq"],
+        )
+    return JourneySeen(journey_id, row["is_open"], place)
 
 
 async def circumstances_of(

@@ -13,10 +13,17 @@ import msgspec
 from alerts.alert import Press
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Taken
-from alerts.timers import Sign
-from realtime.store import alert_steps, timers
+from realtime.store import alert_steps
 from realtime.store.alert_rows import SQL as ALERT_SQL
-from realtime.store.circumstances import DEVICE_SEEN_MS, known_from, query
+from realtime.store.circumstances import (
+    DEVICE_SEEN_MS,
+    Seen,
+    known_from,
+    query,
+    seen_bounds,
+    seen_from,
+    settings_in,
+)
 from realtime.store.queries import load
 
 LOCK_TIMEOUT_S: Final = 0.3
@@ -25,18 +32,20 @@ alone; the time of `realtime.safety.intake.ASK_S` is for both.
 """
 
 
+SQL: Final = load("circumstances")
+
+
 def _renumbered(sql: str, numbers: Mapping[int, int]) -> str:
     """Return ``sql`` with its parameters numbered as ``numbers`` says."""
     return re.sub(r"\$(\d+)", lambda found: f"${numbers[int(found[1])]}", sql)
 
 
-READ: Final = load("circumstances")["for_presses"].format(
+READ: Final = SQL["for_presses"].format(
     contacts=query("contacts", "of_many"),
     policies=query("policies", "of_many"),
-    drivers=_renumbered(query("drivers", "of_drivers"), {1: 1, 2: 3}),
     # The first parameter of this statement is its fourth here; the others are not renumbered.
     devices=re.sub(r"now_ms\(\) - \$1\b", "now_ms() - $4", query("devices", "of_found_contacts")),
-    signs=_renumbered(timers.SQL["signs"], {1: 1, 2: 3, 3: 5}),
+    seen=_renumbered(SQL["drivers_seen"], {1: 1, 2: 3, 3: 5, 4: 6, 5: 7, 6: 8, 7: 9}),
     locked=_renumbered(ALERT_SQL["lock_free_drivers"], {1: 1, 2: 3}),
 )
 """The statement that reads what presses need, and locks their drivers."""
@@ -48,7 +57,8 @@ class GroupedPress(NamedTuple):
     """A press with what Postgres knows of its driver.
 
     ``taken``: None = it is to be stored alone, because its driver has an open alert or is locked by another
-    transaction, or it is not the first of its driver in the group.
+    transaction, because it is not the first of its driver in the group, or because its place is to be found
+    among positions of long ago.
     """
 
     press: Press
@@ -56,8 +66,8 @@ class GroupedPress(NamedTuple):
     taken: Taken | None
 
 
-Complete = Callable[[Press, Sign | None], Press]
-"""Returns a press with what it lacks, given the last sign of life of its driver."""
+Complete = Callable[[Press, Seen], Press]
+"""Returns a press with the place and the journey that count, given where its driver was seen."""
 
 
 async def store(
@@ -75,19 +85,25 @@ async def store(
     vendors = [press.vendor for press in presses]
     drivers = [press.driver for press in presses]
     journeys = [press.journey_id for press in presses]
-    found = await connection.fetch(READ, tenants, vendors, drivers, DEVICE_SEEN_MS, journeys)
+    bounds = seen_bounds(max(press.received_ms for press in presses))
+    found = await connection.fetch(READ, tenants, vendors, drivers, DEVICE_SEEN_MS, journeys, *bounds)
     part = {row["part"]: [] if row["found"] is None else _rows(row["found"]) for row in found}
-    known = known_from(part["contacts"], part["policies"], part["drivers"], part["devices"])
-    signs = {row["place"]: timers.sign_from(row) for row in part["signs"]}
+    known = known_from(part["contacts"], part["policies"], settings_in(part["seen"]), part["devices"])
+    seen = seen_from(part["seen"])
     locked = {row["place"] for row in part["locked"]}
     operators = {tenant: operator_of(tenant) for tenant in set(tenants)}
     given = [
         (
-            complete(press, signs.get(place)),
+            complete(press, one),
             known.of(press.tenant, press.vendor, press.driver, operators[press.tenant]),
         )
-        for place, press in enumerate(presses, start=1)
+        for press, one in zip(presses, seen, strict=True)
     ]
+    locked -= {
+        place
+        for place, ((press, _), one) in enumerate(zip(given, seen, strict=True), start=1)
+        if press.place is None and one.has_journeys
+    }
     taken = await alert_steps.open_locked(connection, given, locked)
     if len(given) == 1 and taken[0] is None and locked:
         taken = [await alert_steps.press(connection, *given[0])]
@@ -99,7 +115,7 @@ async def warm_up(connection: asyncpg.Connection) -> None:
     Postgres reads its catalogue. Raises asyncpg.PostgresError.
     """
     none: list[Any] = []
-    await connection.fetch(READ, none, none, none, DEVICE_SEEN_MS, none)
+    await connection.fetch(READ, none, none, none, DEVICE_SEEN_MS, none, *seen_bounds(0))
     for statement in ("situations", "insert_cases"):
         sql = ALERT_SQL[statement]
         count = max(int(number) for number in re.findall(r"\$(\d+)", sql))

@@ -291,7 +291,7 @@ def test_arrow_m_another_press_joins() -> None:
 
 def test_a_press_that_was_long_on_its_way_does_not_move_the_driver_back() -> None:
     earlier, later, untimed = (Place(1.0, 2.0, t_ms=at_ms) for at_ms in (T0 - S, T0 + S, None))
-    for place, found in ((earlier, press().place), (later, later), (untimed, untimed)):
+    for place, found in ((earlier, press().place), (later, later), (untimed, press().place)):
         joined = transition(alert(), Pressed(press(2, place=place)), NOW).alert
         assert joined.place == found
 

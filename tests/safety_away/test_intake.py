@@ -57,11 +57,12 @@ async def test_what_the_phone_says_of_the_place_counts_and_of_anothers_journey_d
 ) -> None:
     await on_the_way(process, "d1")
     theirs = await on_the_way(process, "d2")
-    said = Place(1.0, 2.0)
+    said = Place(1.0, 2.0, 5.0, now_ms())
     alert = (await process.intake.press(process.press(place=said))).alert
-    assert alert.place == said
+    assert alert.place == replace(said, source="press")
     named = process.press(driver="d3", place=None, journey_id=theirs)
-    assert (await process.intake.press(named)).alert.place is None
+    alert = (await process.intake.press(named)).alert
+    assert (alert.place, alert.journey_id) == (None, None)
 
 
 @pytest.mark.parametrize("bounds", [Bounds(IntakeTimes(ask_s=10.0, locate_s=0.1))], ids=["impatient"])
@@ -69,12 +70,16 @@ async def test_a_press_is_stored_while_the_table_of_points_is_locked(
     process: Process, database_url: str
 ) -> None:
     await on_the_way(process, "d1")
-    owner = await asyncpg.connect(database_url, timeout=20)
-    async with owner.transaction():
-        await owner.execute("LOCK TABLE journey_points IN ACCESS EXCLUSIVE MODE")
+    other = await asyncpg.connect(database_url)
+    async with other.transaction():
+        await other.execute("LOCK TABLE journey_points IN ACCESS EXCLUSIVE MODE")
         taken = await process.intake.press(process.press(place=None))
+    await other.close()
     assert (taken.durability, taken.alert.place) == ("committed", None)
-    await owner.close()
+    case = await process.ledger.look(taken.alert.alert_id)
+    assert case is not None
+    assert PHONE in [contact.phone for contact in case.copy.contacts]
+    assert case.copy.is_complete, "the contacts are those of postgres all the same"
 
 
 @pytest.mark.parametrize(("redis_away", "durability"), [(False, "replicated"), (True, "local")])

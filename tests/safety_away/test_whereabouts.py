@@ -113,11 +113,27 @@ async def test_what_is_no_position_of_the_driver_is_passed_over() -> None:
         assert found.place is not None and found.place.lat == 1.0
 
 
-async def test_what_the_phone_says_counts_and_nobody_is_asked() -> None:
+async def test_what_the_phone_knows_well_counts_and_redis_is_not_asked() -> None:
     state = State(seen(2.0, 0))
-    press = a_press(now_ms(), place=Place(5.0, 6.0))
-    assert await last_seen(state).located(press) == press
+    press = a_press(now_ms(), place=Place(5.0, 6.0, 5.0, now_ms()))
+    found = await last_seen(state).located(press)
+    assert found.place is not None
+    assert (found.place.lat, found.place.source, found.noted) == (5.0, "press", ())
     assert state.asked == []
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "metres", "noted"),
+    [(None, 5.0, "point_unknown_age"), (5 * 3_600_000, 5.0, "point_older"), (0, 3_000.0, "point_inexact")],
+)
+async def test_a_place_of_the_phone_that_is_old_or_inexact_gives_way_to_the_live_one(
+    ago_ms: int | None, metres: float, noted: str
+) -> None:
+    place = Place(5.0, 6.0, metres, None if ago_ms is None else now_ms() - ago_ms)
+    found = await last_seen(State(seen(2.0, 500))).located(a_press(now_ms(), place=place))
+    assert found.place is not None
+    assert (found.place.lat, found.place.source, found.noted) == (2.0, "live", (noted,))
+    assert found.said_place == place, "what the phone said is stored with the press"
 
 
 async def test_a_position_of_long_ago_has_its_age_and_no_journey() -> None:

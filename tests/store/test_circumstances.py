@@ -11,7 +11,7 @@ from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from realtime.settings import Settings
 from realtime.store import press_groups, revocations
-from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, circumstances_of, query
+from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, circumstances_of, query, seen_bounds
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
@@ -214,7 +214,8 @@ async def test_a_group_of_presses_reads_what_is_its_drivers_and_not_all_that_the
         async with db._pool.acquire() as connection:
             await connection.execute("ANALYZE contacts, alert_policies, devices, driver_safety")
     drivers = [f"c{number}" for number in range(1, presses + 1)]
-    given = (["t1"] * presses, ["north"] * presses, drivers, DEVICE_SEEN_MS, [None] * presses)
+    bounds = seen_bounds(time.time_ns() // 1_000_000)
+    given = (["t1"] * presses, ["north"] * presses, drivers, DEVICE_SEEN_MS, [None] * presses, *bounds)
     async with db.writer() as connection:
         text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {press_groups.READ}", *given)
     assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 20 * presses

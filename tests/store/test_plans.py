@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from realtime.settings import Settings
-from realtime.store import identity, ids, journeys, partitions, points, upkeep
+from realtime.store import circumstances, identity, ids, journeys, partitions, points, upkeep
 from realtime.store.database import Database
 
 NOW = time.time_ns() // 1_000_000
@@ -105,3 +105,12 @@ async def test_a_reader_s_tenant_is_looked_up_by_index(month: Database, database
 def index_conditions(plan: dict[str, Any]) -> list[str]:
     mine = [plan["Index Cond"]] if "Index Cond" in plan else []
     return mine + [c for child in plan.get("Plans", []) for c in index_conditions(child)]
+
+
+async def test_where_a_driver_was_seen_plans_three_days(month: Database) -> None:
+    args = (["t1"], ["d1"], [JOURNEY], *circumstances._bounds(NOW, circumstances.RECENT))
+    async with month.reader("t1") as connection:
+        plan = await explained(connection, circumstances._SQL["drivers_seen"], *args)
+    partitions_ = {table for table in tables_planned(plan) if table.startswith("journey_points")}
+    days = {partitions.name_of(ids.day_of(NOW - n * DAY_MS)) for n in (-1, 0, 1, 2)}
+    assert partitions_ <= days, "each partition costs every press time"

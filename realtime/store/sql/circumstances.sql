@@ -23,6 +23,62 @@ SELECT tenant_id, driver_id, name, language, cancel_pin, duress_pin
 FROM driver_safety
 WHERE {scope}
 
+-- name: drivers_seen
+-- The settings of each driver ($1 tenant, $2 driver), the place of their last alert, and one row for each of their
+-- journeys from $4 to $5, at most $6 of them: the one that is named ($3, its id or the app's), then open ones, then the
+-- newest; with the last position among its last $7 entries. One row for a driver without any.
+-- The bounds on journey_id are for the planner too: it leaves out the partitions of all other days. Each LIMIT keeps a
+-- read to its index, whatever the statistics say.
+SELECT asked.place, asked.tenant_id, asked.driver_id,
+       s.name, s.language, s.cancel_pin, s.duress_pin,
+       EXISTS (SELECT FROM journeys a WHERE a.tenant_id = asked.tenant_id AND a.driver_id = asked.driver_id) AS has_journeys,
+       earlier.place::text AS earlier_place,
+       j.journey_id, j.is_open, j.is_named, q.seq, q.t_ms, q.received_ms, q.lat, q.lon,
+       q.accuracy_m::text::float8 AS accuracy_m, q.battery_pct::text::float8 AS battery_pct
+FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
+LEFT JOIN LATERAL (
+    SELECT name, language, cancel_pin, duress_pin
+    FROM driver_safety
+    WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
+    LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT alert -> 'place' AS place
+    FROM alerts
+    WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
+    ORDER BY raised_ms DESC
+    LIMIT 1
+) earlier ON true
+LEFT JOIN LATERAL (
+    SELECT tenant_id, journey_id, is_open,
+           coalesce(asked.journey_id IN (journey_id, client_journey_id), false) AS is_named
+    FROM (
+        SELECT tenant_id, journey_id, client_journey_id, ended_ms IS NULL AS is_open
+        FROM journeys
+        WHERE tenant_id = asked.tenant_id AND driver_id = asked.driver_id
+          AND journey_id >= $4::uuid AND journey_id < $5::uuid
+        ORDER BY journey_id DESC
+        LIMIT 30
+    ) newest
+    ORDER BY is_named DESC, is_open DESC, journey_id DESC
+    LIMIT $6
+) j ON true
+LEFT JOIN LATERAL (
+    SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
+    FROM (
+        SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
+        FROM journey_points
+        WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+          AND journey_id >= $4::uuid AND journey_id < $5::uuid
+        ORDER BY seq DESC
+        LIMIT $7
+    ) entries
+    WHERE lat IS NOT NULL
+    ORDER BY seq DESC
+    LIMIT 1
+) q ON true
+ORDER BY asked.place, j.journey_id DESC
+
 -- name: devices
 -- Those that were seen lately and whose token is not revoked; the newest first.
 SELECT tenant_id, push_token, subject, role, vendor_ids
@@ -143,16 +199,15 @@ tenant_id = $2 AND push_token IN (
 
 -- name: for_presses
 -- All that presses of drivers need ($1 tenant, $2 vendor, $3 driver, $4 how recently a device was seen, $5 journey or
--- null): a row a part, its rows as JSON. One statement, because each one is two round trips. `locked` locks, too.
+-- null, $6 to $9 the bounds of `drivers_seen`): a row a part, its rows as JSON. One statement, because each one is two
+-- round trips. `locked` locks, too.
 WITH found_contacts AS ({contacts})
 SELECT 'contacts' AS part, json_agg(to_json(found))::text AS found FROM found_contacts found
 UNION ALL
 SELECT 'policies', json_agg(to_json(found))::text FROM ({policies}) found
 UNION ALL
-SELECT 'drivers', json_agg(to_json(found))::text FROM ({drivers}) found
-UNION ALL
 SELECT 'devices', json_agg(to_json(found))::text FROM ({devices}) found
 UNION ALL
-SELECT 'signs', json_agg(to_json(found))::text FROM ({signs}) found
+SELECT 'seen', json_agg(to_json(found))::text FROM ({seen}) found
 UNION ALL
 SELECT 'locked', json_agg(to_json(found))::text FROM ({locked}) found

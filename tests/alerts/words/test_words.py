@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.alert import Actor, ActorKind, Kind, State
+from alerts.alert import Actor, ActorKind, Kind, Place, State
 from alerts.attempt import Purpose
 from alerts.words import Rendered, render
 from alerts.words.clean import clean
@@ -163,6 +163,97 @@ def test_without_a_position_that_is_said() -> None:
     rendered = render(job(of=alert(place=None)), LINK, None, NOW_MS)
     for text in (rendered.short, rendered.long, rendered.html, rendered.spoken):
         assert "Position unknown." in text
+
+
+def at(ago_ms: int | None, accuracy_m: float | None = 5.0) -> Place:
+    """A place of ``ago_ms`` ago; None: of unknown age."""
+    return Place(52.52, 13.405, accuracy_m, None if ago_ms is None else NOW_MS - ago_ms)
+
+
+@languages
+@pytest.mark.parametrize(
+    ("place", "age", "accuracy"),
+    [
+        (at(600_000, 300.0), 10, "300"),
+        (at(600_000), 10, None),
+        (at(60_000), 1, None),
+        (at(5_000, 101.0), None, "101"),
+        (at(5_000, 2_300.0), None, "2.3"),
+        (at(5_000, 150_000.0), None, "150"),
+    ],
+)
+def test_a_place_that_is_old_or_inexact_is_said_to_be(
+    language: str, place: Place, age: int | None, accuracy: str | None
+) -> None:
+    words = words_of(language)
+    unit = words.kilometres if accuracy in ("2.3", "150") else words.metres
+    expected = ", ".join(
+        part
+        for part in (
+            "" if age is None else words.minutes_ago.format(n=age),
+            "" if accuracy is None else unit.format(n=accuracy),
+        )
+        if part
+    )
+    rendered = render(job(of=alert(place=place), to=contact(language=language)), LINK, None, NOW_MS)
+    said = f"52.52000, 13.40500, {expected}"
+    assert said in rendered.short or folded(said) in rendered.short
+    for text in (rendered.long, rendered.html, rendered.push_body):
+        assert expected in text
+    if age is not None:
+        assert words.spoken_minutes[age > 1].format(n=age) in rendered.spoken
+    if accuracy is not None:
+        spoken = words.spoken_kilometres if accuracy in ("2.3", "150") else words.spoken_metres
+        assert spoken.format(n=accuracy) in rendered.spoken
+    assert "52.52" not in rendered.push_body
+
+
+@languages
+def test_a_new_and_exact_place_is_given_as_it_is(language: str) -> None:
+    words = words_of(language)
+    for place in (at(59_000), at(0, 100.0), at(59_000, None), at(-30_000)):
+        rendered = render(job(of=alert(place=place), to=contact(language=language)), LINK, None, NOW_MS)
+        assert "(52.52000, 13.40500)" in rendered.short
+        assert words.push_position.format(how="")[:6] not in rendered.push_body
+        assert words.just_now in rendered.long, "a mail says it always"
+
+
+@languages
+def test_a_place_without_a_time_is_of_unknown_age_and_never_just_now(language: str) -> None:
+    words = words_of(language)
+    what = alert(place=at(None, 5.0), pressed_ms=NOW_MS - 120_000)
+    rendered = render(job(of=what, to=contact(language=language)), LINK, None, NOW_MS)
+    assert folded(words.unknown_age) in rendered.short or words.unknown_age in rendered.short
+    for text in (rendered.long, rendered.html, rendered.spoken, rendered.push_body):
+        assert words.unknown_age in text
+    assert all(words.just_now not in text for text in texts_of(rendered))
+
+
+@languages
+def test_an_unknown_accuracy_is_said_in_a_mail(language: str) -> None:
+    what = alert(place=at(5_000, None))
+    rendered = render(job(of=what, to=contact(language=language)), LINK, None, NOW_MS)
+    assert words_of(language).unknown_accuracy in rendered.long
+
+
+@languages
+def test_a_reminder_says_where_the_driver_is_now(language: str) -> None:
+    what = alert(state=State.ACKNOWLEDGED, place=at(600_000, 300.0))
+    told = contact(language=language)
+    rendered = render(job(of=what, to=told, purpose=Purpose.REMINDER), LINK, None, NOW_MS)
+    for text in (rendered.short, rendered.long):
+        assert "52.52000, 13.40500" in text
+        assert words_of(language).minutes_ago.format(n=10) in text or is_gsm(text)
+
+
+@languages
+def test_the_age_of_the_place_stays_when_there_is_room_for_little_else(language: str) -> None:
+    what = alert(place=at(600_000, 300.0), message="x" * 500, silent=True)
+    rendered = render(
+        job(of=what, driver_name="N" * 60, to=contact(language=language)), LINK, "A" * 140, NOW_MS
+    )
+    assert "52.52000, 13.40500, " in rendered.short
+    assert "300" in rendered.short
 
 
 def test_a_call_without_an_address_speaks_the_coordinates() -> None:

@@ -18,6 +18,7 @@ from realtime.settings import Settings
 from realtime.store.durability import UnsafeDatabase
 from realtime.tuning import (
     BACKLOG,
+    Collector,
     listening_socket,
     raise_open_files_limit,
     settle_memory,
@@ -97,14 +98,17 @@ async def _serving(app: web.Application, settings: Settings) -> Any:
         **SERVER_LIMITS,  # type: ignore[arg-type]  # aiohttp hands them on to its protocol, untyped
     )
     await runner.setup()
+    collector = Collector()
     try:
         listener = listening_socket(settings.bind_host, settings.port)
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
         settle_memory()
+        collector.start()
         host, port = runner.addresses[0][:2]
         log.info("listening on %s:%d", host, port)
         yield
     finally:
+        collector.stop()
         await runner.cleanup()
 
 

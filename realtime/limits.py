@@ -3,7 +3,11 @@
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final
+
+SUBSCRIBERS_CACHED: Final = 4_096
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class AddressBudgets:
         return bucket
 
 
+@lru_cache(maxsize=SUBSCRIBERS_CACHED)
 def network_of_subscriber(address: str) -> str:
     """Return ``address``, or the /64 that one subscriber has of IPv6.
 

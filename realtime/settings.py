@@ -103,7 +103,9 @@ class Settings(BaseSettings):
 
     # --- limits
     max_frame_bytes: int = Field(256 * 1024, ge=1024)
-    connect_timeout_s: float = Field(10.0, gt=0, description="from connect to authenticated at most")
+    connect_timeout_s: float = Field(
+        10.0, gt=0, description="from connect to authenticated; closed after 1.5 times at most"
+    )
     ping_interval_s: float = Field(20.0, gt=0)
     ping_timeout_s: float = Field(15.0, gt=0)
     driver_points_per_s: float = Field(500.0, gt=0, description="points a second a connection, sustained")

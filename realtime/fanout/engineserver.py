@@ -15,6 +15,7 @@ from realtime.fanout import polling
 from realtime.fanout.delayline import DelayLine
 from realtime.fanout.engine import HARD_LIMIT_FACTOR, UPGRADE_POLL_S, EngineSocket
 from realtime.fanout.frames import NOOP, Frame, json_bytes
+from realtime.fanout.pacing import NewcomerPacer
 from realtime.fanout.polling import BodyError
 from realtime.fanout.requests import BadRequest, Fault, environ_of, refusal
 from realtime.fanout.upgrade import Probe
@@ -34,7 +35,8 @@ class EngineServer(engineio.AsyncServer):
     """``engineio.AsyncServer`` with direct sockets, sids that name their server, and one background set.
 
     ``server_name`` begins every sid, so that a load balancer can route by it. ``buffer_limit_bytes`` is the
-    soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address.
+    soft limit of unread bytes a client. ``remote_address`` maps an aiohttp request to the client's address,
+    ``subscriber`` that address to the subscriber who has it: the handshakes of one wait for each other.
     ``receiver``, when set, takes every message instead of the ``message`` handler. From ``max_sessions`` on,
     newcomers are answered 503. ``close_grace_s`` is how long a client may take to end its half.
     """
@@ -45,6 +47,7 @@ class EngineServer(engineio.AsyncServer):
         server_name: str = "w1",
         buffer_limit_bytes: int = 256 * 1024,
         remote_address: Callable[[web.Request], str] | None = None,
+        subscriber: Callable[[str], str] = str,
         max_sessions: int = MAX_SESSIONS,
         close_grace_s: float = CLOSE_GRACE_S,
         **options: Any,
@@ -55,6 +58,8 @@ class EngineServer(engineio.AsyncServer):
         self.max_sessions = max_sessions
         self.receiver: Receiver | None = None
         self._remote_address = remote_address or _peer
+        self.subscriber = subscriber
+        self.newcomers = NewcomerPacer()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.quiet: DelayLine[EngineSocket] = DelayLine(self.ping_interval, EngineSocket.ping)
         self.unanswered: DelayLine[EngineSocket] = DelayLine(self.ping_timeout, EngineSocket.no_pong)
@@ -143,6 +148,7 @@ class EngineServer(engineio.AsyncServer):
                 raise BadRequest(Fault.VERSION)
             if len(self.sockets) >= self.max_sessions:
                 return refusal(Fault.REQUEST, headers, status=503)
+            await self.newcomers.admit(self.subscriber(environ["REMOTE_ADDR"]))
             if transport == "websocket":
                 return await self._open_websocket(request, environ, headers)
             return await self._open_polling(environ, headers)

@@ -5,8 +5,10 @@ How it differs from stock, what it costs and where its bounds are: docs/FANOUT.m
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, NamedTuple
 
 import socketio
 from aiohttp import web
@@ -28,14 +30,32 @@ __all__ = ["FanoutServer", "Reply", "Router", "parse_header"]
 
 log = logging.getLogger(__name__)
 
+TIMEOUT_SPREAD: Final = 0.5
+"""A session that joins no namespace is closed up to this share of its time later, at random: sessions that
+were opened together, and come back when they are closed, do not come back together.
+"""
+
+
+class Refusals(NamedTuple):
+    """How often connects were refused before this one."""
+
+    session: int
+    """Refused connects of this session."""
+    sessions_beside: int
+    """Other open sessions of the same subscriber that had a connect refused."""
+
 
 class FanoutServer(socketio.AsyncServer):
     """``socketio.AsyncServer`` on EngineServer. Options are the stock ones, those of EngineServer, and:
 
     ``router`` takes every event of every namespace, raw and at once, instead of handlers; it refuses binary.
-    ``connect_timeout_s`` closes a session that is in no namespace for that long.
+    ``connect_timeout_s`` closes a session that is in no namespace for that long, or up to half as long again.
     ``refusal_pause_s``: the seconds that a session which was refused waits until its next connect is checked,
-    by the number of refusals, the namespace and the connect payload. Its other packets wait too.
+    by `Refusals`, the namespace and the connect payload. Its other packets wait too.
+    ``is_urgent``: whether a connect, by its namespace and payload, does not wait behind others of the same
+    subscriber. Handshakes and connects wait for each other when more come than `NewcomerPacer` admits.
+    ``kept_environ``: the names in a handshake's environ that connect handlers get; None: all of them. The
+    whole holds the request and what aiohttp made for it, for as long as the session lasts.
     ``max_attachments`` and ``max_binary_bytes`` bound one binary packet of a client; the latter is four
     times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager; ``redis_url`` is short
     for a BusManager on that Redis: rooms then span every process with the same one.
@@ -53,7 +73,9 @@ class FanoutServer(socketio.AsyncServer):
         *,
         router: Router | None = None,
         connect_timeout_s: float = 10.0,
-        refusal_pause_s: Callable[[int, str, Any], float] | None = None,
+        refusal_pause_s: Callable[[Refusals, str, Any], float] | None = None,
+        is_urgent: Callable[[str, Any], bool] | None = None,
+        kept_environ: Collection[str] | None = None,
         max_attachments: int = 64,
         max_binary_bytes: int | None = None,
         redis_url: str | None = None,
@@ -83,7 +105,10 @@ class FanoutServer(socketio.AsyncServer):
         self._connect_timeout_s = connect_timeout_s
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._refusal_pause_s = refusal_pause_s or (lambda refusals, namespace, data: 0.0)
+        self._kept_environ = kept_environ
+        self._is_urgent = is_urgent or (lambda namespace, data: False)
         self._refusals: dict[str, int] = {}
+        self._refused_sessions: Counter[str] = Counter()
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -114,6 +139,8 @@ class FanoutServer(socketio.AsyncServer):
     # --- sessions
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        if (kept := self._kept_environ) is not None:
+            environ = {name: environ[name] for name in kept if name in environ}
         await super()._handle_eio_connect(eio_sid, environ)
         self.expect(eio_sid)
 
@@ -128,7 +155,8 @@ class FanoutServer(socketio.AsyncServer):
         for member in self.manager.members_of(eio_sid):
             await self._handle_disconnect(eio_sid, member.namespace, reason)
         self._inbox.forget(eio_sid)
-        self._refusals.pop(eio_sid, None)
+        if self._refusals.pop(eio_sid, 0):
+            self._forget_refused(self._subscriber(eio_sid))
         self.environ.pop(eio_sid, None)
 
     def expect(self, eio_sid: str) -> None:
@@ -141,7 +169,8 @@ class FanoutServer(socketio.AsyncServer):
         session = self.socket_of(eio_sid)
         if session is not None and not session.is_leaving:
             loop = asyncio.get_running_loop()
-            self._deadlines[eio_sid] = loop.call_later(self._connect_timeout_s, self._too_quiet, eio_sid)
+            timeout_s = self._connect_timeout_s * random.uniform(1.0, 1.0 + TIMEOUT_SPREAD)  # noqa: S311
+            self._deadlines[eio_sid] = loop.call_later(timeout_s, self._too_quiet, eio_sid)
 
     def _too_quiet(self, eio_sid: str) -> None:
         self._deadlines.pop(eio_sid, None)
@@ -157,8 +186,11 @@ class FanoutServer(socketio.AsyncServer):
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         namespace = namespace or "/"
-        if refusals := self._refusals.get(eio_sid, 0):
+        subscriber = self._subscriber(eio_sid)
+        if refused := self._refusals.get(eio_sid, 0):
+            refusals = Refusals(refused, self._refused_sessions[subscriber] - 1)
             await asyncio.sleep(self._refusal_pause_s(refusals, namespace, data))
+        await self.eio.newcomers.admit((subscriber, namespace, self._is_urgent(namespace, data)))
         session = self.socket_of(eio_sid)
         if session is None:
             return
@@ -199,14 +231,29 @@ class FanoutServer(socketio.AsyncServer):
             elif member.farewell is not None:  # it went while the handler ran, which has let it in
                 await self._said_goodbye(member, member.farewell)
             return
-        if not member.session.closed:
-            eio_sid = member.session.sid
-            self._refusals[eio_sid] = self._refusals.get(eio_sid, 0) + 1
+        if not member.session.is_leaving:
+            self._note_refused(member.session.sid)
         if self.always_connect:
             member.write(self.codec.encode(packets.DISCONNECT, member.namespace))
         elif member.state is State.PENDING:
             _write(member.session, self.codec.encode(packets.CONNECT_ERROR, member.namespace, refusal))
         member.state = State.LEAVING
+
+    def _subscriber(self, eio_sid: str) -> str:
+        environ = self.environ.get(eio_sid, {})
+        subscriber: str = self.eio.subscriber(environ.get("REMOTE_ADDR", ""))
+        return subscriber
+
+    def _note_refused(self, eio_sid: str) -> None:
+        before = self._refusals.get(eio_sid, 0)
+        self._refusals[eio_sid] = before + 1
+        if not before:
+            self._refused_sessions[self._subscriber(eio_sid)] += 1
+
+    def _forget_refused(self, subscriber: str) -> None:
+        self._refused_sessions[subscriber] -= 1
+        if not self._refused_sessions[subscriber]:
+            del self._refused_sessions[subscriber]
 
     def _let_in(self, member: Member) -> None:
         eio_sid = member.session.sid

@@ -17,8 +17,8 @@ from realtime.admission import Admission
 from realtime.auth import Principal
 from realtime.fanout import frames
 from realtime.fanout.engine import EngineSocket
-from realtime.fanout.server import FanoutServer, Reply
-from realtime.limits import TokenBucket
+from realtime.fanout.server import FanoutServer, Refusals, Reply
+from realtime.limits import TokenBucket, network_of_subscriber
 from realtime.live.presence import Reason
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
@@ -41,6 +41,15 @@ SOS_PAUSE_S: Final = 0.25
 _SOS_FRAME: Final = '["sos"'
 _KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
 """What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
+_CHECKED: Final = (
+    *_KEPT,
+    "HTTP_ORIGIN",
+    "HTTP_COOKIE",
+    "HTTP_HOST",
+    "HTTP_X_FORWARDED_PROTO",
+    "wsgi.url_scheme",
+)
+"""What the check of credentials needs besides."""
 
 
 class Gateway:
@@ -74,7 +83,10 @@ class Gateway:
             refusal_pause_s=functools.partial(_refusal_pause_s, timings),
             server_name=settings.instance_name,
             buffer_limit_bytes=settings.viewer_buffer_bytes,
+            is_urgent=_wants_sos,
+            kept_environ=_CHECKED,
             remote_address=self._addresses.of,
+            subscriber=network_of_subscriber,
             max_http_buffer_size=settings.max_frame_bytes,
             ping_interval=settings.ping_interval_s,
             ping_timeout=settings.ping_timeout_s,
@@ -265,12 +277,16 @@ class Gateway:
             await socket.close(wait=False)
 
 
-def _refusal_pause_s(timings: SocketTimings, refusals: int, namespace: str, auth: Any) -> float:
+def _refusal_pause_s(timings: SocketTimings, refusals: Refusals, namespace: str, auth: Any) -> float:
     """How long a socket waits for its next attempt; one that asks for an SOS waits briefly."""
     pauses_s = timings.refusal_pauses_s
-    pause_s = pauses_s[min(refusals, len(pauses_s)) - 1]
-    wants_sos = namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
-    return min(pause_s, SOS_PAUSE_S) if wants_sos else pause_s
+    pause_s = pauses_s[min(refusals.session, len(pauses_s)) - 1]
+    pause_s += min(refusals.sessions_beside * timings.crowd_pause_s, timings.max_crowd_pause_s)
+    return min(pause_s, SOS_PAUSE_S) if _wants_sos(namespace, auth) else pause_s
+
+
+def _wants_sos(namespace: str, auth: Any) -> bool:
+    return namespace == driver.NAMESPACE and isinstance(auth, dict) and auth.get("sos") is True
 
 
 def _transport(socket: EngineSocket) -> str:

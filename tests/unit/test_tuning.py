@@ -1,8 +1,10 @@
 """What a process asks of the kernel holds for the connections it accepts."""
 
 import asyncio
+import gc
 import resource
 import socket
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -90,3 +92,42 @@ def test_the_limit_on_open_files_is_lifted_to_what_the_machine_allows(low_limit:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     allowed = tuning.OPEN_FILES if low_limit == resource.RLIM_INFINITY else min(low_limit, tuning.OPEN_FILES)
     assert soft == allowed
+
+
+class Cycle:
+    """An object that only a collection frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_new_cycles_are_freed_in_short_collections(runner: asyncio.Runner) -> None:
+    """The automatic ones examine what has gathered, and have not come when few objects were made."""
+    generations: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            generations.append(info["generation"])
+
+    async def collect() -> None:
+        made = weakref.ref(Cycle())
+        collector = tuning.Collector(every_s=0.001, middle_every=3)
+        collector.start()
+        while made() is not None or 1 not in generations:
+            await asyncio.sleep(0.001)
+        collector.stop()
+        seen = len(generations)
+        await asyncio.sleep(0.01)
+        assert len(generations) == seen
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(note)
+    try:
+        tuning.tune_garbage_collector()
+        with runner:
+            runner.run(asyncio.wait_for(collect(), 20))
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*thresholds)
+    assert set(generations) == {0, 1}, "none examines every connection"
+    assert generations[:3] == [0, 0, 1]

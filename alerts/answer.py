@@ -13,12 +13,18 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from alerts.tokens import is_linkable
+
 _VERSION_UUID: Final = 1
 _VERSION_NAME: Final = 2
 _MAC_BYTES: Final = 16
 _HEAD_BYTES: Final = 1 + 16 + 5
 _MAX_CHARS: Final = 200
 _LINKS: Final = "answer-link"
+_END: Final = "0"
+"""Behind a token that would end in - or _. Such a token is whole groups of four characters, so that one more
+cannot be taken for a part of it.
+"""
 
 
 class Answer(Struct, frozen=True):
@@ -50,7 +56,7 @@ def derive(secret: str | bytes, purpose: str) -> bytes:
 
 
 def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms: int) -> str:
-    """The token of a link: 72 characters for a contact with a UUID, of A–Z, a–z, 0–9, - and _."""
+    """The token of a link: 72 or 73 characters for a contact with a UUID, linkable (`alerts.tokens`)."""
     head = alert_id.bytes + (expires_ms // 1000).to_bytes(5)
     try:
         body = bytes([_VERSION_UUID]) + head + UUID(contact_id).bytes
@@ -58,11 +64,15 @@ def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms:
             raise ValueError
     except ValueError:
         body = bytes([_VERSION_NAME]) + head + contact_id.encode()
-    return base64.urlsafe_b64encode(body + _mac(secret, body)).rstrip(b"=").decode()
+    token = base64.urlsafe_b64encode(body + _mac(secret, body)).rstrip(b"=").decode()
+    return token if is_linkable(token) else token + _END
 
 
 def read_token(secret: str | bytes, text: object, now_ms: int) -> Answer | None:
-    """What a token says; None when it is not ours, is changed, or is over."""
+    """What a token says; None when it is not ours, is changed, or is over.
+
+    A token that was made before `_END` was and ends in - or _ counts as well.
+    """
     raw = _decoded(text)
     if raw is None or len(raw) <= _HEAD_BYTES + _MAC_BYTES:
         return None
@@ -81,9 +91,11 @@ def _mac(secret: str | bytes, body: bytes) -> bytes:
 
 
 def _decoded(text: object) -> bytes | None:
-    """The bytes of a token that is written as we write it: there is one way to write each."""
+    """The bytes of a token that is written as we write it, or wrote it before there was `_END`."""
     if not isinstance(text, str) or len(text) > _MAX_CHARS or not text.isascii():
         return None
+    if len(text) % 4 == 1 and text.endswith(_END) and not is_linkable(text[:-1]):
+        text = text[:-1]
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from uuid import UUID
 
+from alerts.tokens import cut
 from realtime.auth import Authenticator, Principal, ShareGrant
 from realtime.guests import GuestLinks, GuestSessions
 from realtime.protocol import Code, Refused
@@ -151,6 +152,7 @@ class Admission:
         if not isinstance(credentials, str) or len(credentials) > MAX_SHARE_CHARS:
             raise _no_share()
         share_id, _, secret = credentials.partition(".")
+        secret = cut(secret)
         share = None if self._links is None else await self._links.open(share_id, secret, address)
         if share is None:
             raise _no_share()

@@ -24,6 +24,7 @@ from alerts.case import Case
 from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
+from alerts.tokens import cut
 from alerts.who import is_responding
 from alerts.words.facts import age, clock_time, position_of
 from alerts.words.language import words_of
@@ -159,7 +160,8 @@ class AnswerDesk:
         raise Refused(Code.INVALID, "act is not known, or its text is empty")
 
     async def _read(self, token: object) -> tuple[Answer, Case]:
-        answer = read_token(self._key, token, self._now_ms())
+        given = cut(token) if isinstance(token, str) else token
+        answer = read_token(self._key, given, self._now_ms())
         if answer is None:
             raise _no_link()
         case = await self._intake.case(answer.alert_id)

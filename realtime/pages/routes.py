@@ -3,6 +3,10 @@
 A page is a file that `npm run build` wrote to `static/`; nothing is rendered here, so no id or secret of a
 request can end up in one. Headers say the rest: what a page may load, who may frame it, how long a file stays
 good.
+
+A page is served at every address that begins with its path and goes on with a character that no token has:
+programs that pass a link on encode its ``#`` or put something behind it, and the page's script knows what to
+make of that (`web/src/common/link.ts`). Every other address is answered by `realtime.pages.wrong`.
 """
 
 import mimetypes
@@ -14,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from realtime.pages.wrong import helpful
 from realtime.settings import Settings
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -48,13 +53,21 @@ def add_pages(app: web.Application, settings: Settings, static: Path = STATIC) -
     """
     pages = _Pages(settings, static)
     app.router.add_get("/", pages.front)
-    app.router.add_get("/console", pages.console)
-    app.router.add_get("/drive", pages.drive)
     app.router.add_get("/drive/sw.js", pages.service_worker)
     app.router.add_get("/drive/manifest.webmanifest", pages.manifest)
-    app.router.add_get("/s/{share_id}", pages.share)
     app.router.add_get("/pages/config.json", pages.config)
     app.router.add_get("/pages/{name:.+}", pages.file)
+    app.router.add_get(at("console"), pages.console)
+    app.router.add_get(at("drive"), pages.drive)
+    app.router.add_get(at("s"), pages.share)
+    app.middlewares.append(helpful)
+
+
+def at(name: str) -> str:
+    """The route of the page at ``/name``: that path, in letters of any case, and whatever stands behind it as
+    long as that does not begin with a character of a token.
+    """
+    return f"/{{page:/*(?i:{name})(?:[^A-Za-z0-9_-][\\s\\S]*)?}}"
 
 
 def content_security_policy(settings: Settings) -> str:

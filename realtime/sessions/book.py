@@ -11,7 +11,6 @@ restarts.
 import contextlib
 import hmac
 import re
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
@@ -26,6 +25,7 @@ from realtime.fanout.redisurl import Client
 from realtime.protocol import Code, Refused
 from realtime.sessions.calls import bounded
 from realtime.sessions.keys import digest, session_key, subject_index, tenant_index
+from realtime.tokens import new_token
 
 PER_SUBJECT: Final = 20
 """Sessions of one subject; one more ends the oldest."""
@@ -111,9 +111,9 @@ class SessionBook:
 
     async def begin(self, principal: Principal, address: str, user_agent: str) -> tuple[Session, str]:
         """A new session of ``principal`` and what its cookie holds. It ends no later than the token."""
-        secret, now_ms = secrets.token_urlsafe(32), self._now_ms()
+        secret, now_ms = new_token(32), self._now_ms()
         session = Session(
-            session_id=secrets.token_urlsafe(16),
+            session_id=new_token(16),
             secret=digest(secret),
             sub=principal.sub,
             role=principal.role,

@@ -1,15 +1,16 @@
 """Codes that pair a driver's phone: kept hashed in Redis for ten minutes, good for one use."""
 
 import re
-import secrets
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from alerts.tokens import cut
 from realtime.fanout.redisurl import Client
 from realtime.sessions.calls import bounded
 from realtime.sessions.keys import pairing_key
+from realtime.tokens import new_token
 
 TTL_S: Final = 600
 _CODE_BYTES: Final = 24
@@ -36,19 +37,21 @@ class Pairings:
 
     async def offer(self, pairing: Pairing) -> str:
         """A new code that is good for ``pairing``."""
-        code = secrets.token_urlsafe(_CODE_BYTES)
+        code = new_token(_CODE_BYTES)
         encoded = msgspec.json.encode(pairing)
         await bounded(lambda: self._client.set(pairing_key(code), encoded, ex=TTL_S), self._timeout_s)
         return code
 
     async def look(self, code: str) -> Pairing | None:
-        """What ``code`` is good for; it stays so."""
+        """What ``code`` is good for; it stays so. What stands behind a code is cut."""
+        code = cut(code)
         if not _CODE.fullmatch(code):
             return None
         return _pairing(await bounded(lambda: self._client.get(pairing_key(code)), self._timeout_s))
 
     async def take(self, code: str) -> Pairing | None:
         """What ``code`` is good for, and from now on is not: of any number who come at once one has it."""
+        code = cut(code)
         if not _CODE.fullmatch(code):
             return None
         return _pairing(await bounded(lambda: self._client.getdel(pairing_key(code)), self._timeout_s))

@@ -4,9 +4,9 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from alerts.answer import derive
 from realtime.protocol import Code, Refused
 from realtime.store.database import Database
 from realtime.store.queries import load
+from realtime.tokens import new_token
 
 Scope = Literal["live", "journey"]
 """``live``: from now on only; ``journey``: all of it, of an alert's journey from the press on."""
@@ -156,9 +157,8 @@ async def _create(
     *more: str | bool,
     key: bytes | None,
 ) -> tuple[str, str]:
-    share_id, secret = secrets.token_urlsafe(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
-    if key is not None:
-        secret += _signature(key, share_id, secret)
+    share_id = new_token(_ID_BYTES)
+    secret = new_token(_SECRET_BYTES, None if key is None else partial(_signature, key, share_id))
     given = (tenant, of, share_id, scope, _hashed(secret), expires_ms, holder != "", holder, *more)
     async with db.writer() as connection:
         made = await connection.fetchval(_SQL[query], *given)

@@ -6,9 +6,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
+from typing import IO
 from urllib.parse import quote
 
 import pytest
@@ -74,6 +76,7 @@ class Running:
         binds: Sequence[str] = (),
         *,
         safety: bool = False,
+        log: int | IO[bytes] = subprocess.DEVNULL,
         **options: int,
     ) -> None:
         self.port, self.metrics_port, self.safety_port = free_port(), free_port(), free_port()
@@ -90,7 +93,11 @@ class Running:
         self.public_maxconn = balancer.public_maxconn
         file = folder / "haproxy.cfg"
         balancer.write(file)
-        self.process = processes.start(balancer.command(file), subprocess.DEVNULL)
+        command = balancer.command(file)
+        if log != subprocess.DEVNULL:  # each request that fails, too
+            file.write_text(file.read_text().replace("raw daemon notice", "raw daemon info"))
+            command = replace(command, argv=[word for word in command.argv if word != "-q"])
+        self.process = processes.start(command, log)
         until(lambda: self.get("/healthz")[0] == 200, "haproxy answers")
         until(lambda: self.states() == {instance.name: "UP" for instance in instances}, "both are up")
         alive = {worker.name for worker in workers}
@@ -332,6 +339,7 @@ def asked_from(address: str, port: int) -> int:
         return int(connection.makefile("rb").readline().split()[1])
 
 
+SECRET = "q8Zt1bC4dE6fG8hI0jK2lM4nO6pQ8rS0"
 SAFETY_PATHS = ("/api/v1/sos", "/hooks/twilio/status", "/a", "/answers/abc")
 
 
@@ -512,6 +520,71 @@ def test_the_safety_frontend_has_nothing_else(
         assert body.split()[1:] == ["127.0.0.1", "None"]
     finally:
         running.close()
+
+
+LINKS = (
+    "/a%23{}",
+    "/a%2523{}",
+    "/a/",
+    "/a/{}",
+    "/A%23{}",
+    "/a*{}",
+    "/a&num;{}",
+    "/a.",
+    "//a%23{}",
+    "/%61%23{}",
+)
+
+
+def test_an_answer_link_that_was_changed_on_the_way_goes_where_its_page_is(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    running = Running(empty, instances, workers, safety=True)
+    try:
+        for link in LINKS:
+            path = link.format(SECRET)
+            assert running.names(path, 2) <= {"worker1", "worker2"}, path
+            assert running.get(path, running.safety_port)[0] == 200, path
+        for path in (
+            "/aa",
+            "/a-b",
+            "/a_b",
+            "/answer",
+            "/api",
+            f"/s/id%23{SECRET}",
+            f"/drive%23pair={SECRET}",
+        ):
+            assert running.names(path, 2) <= {"w1", "w2"}, path
+    finally:
+        running.close()
+
+
+def test_no_log_line_has_what_follows_the_path_of_a_page(
+    empty: Path, instances: list[Instance], workers: list[Instance]
+) -> None:
+    with (empty / "log").open("wb") as log:
+        running = Running(empty, instances, workers, safety=True, log=log)
+        try:
+            for server in (*instances, *workers):
+                server.close()
+            until(lambda: running.get("/a")[0] == 503, "nothing is up")
+            links = [link.format(SECRET) for link in LINKS]
+            links += [
+                f"/{page}{mark}{SECRET}"
+                for page in ("s/id", "drive", "console")
+                for mark in ("%23", "/", "*")
+            ]
+            for path in (*links, f"/s/{SECRET}", f"/x%2F{SECRET}", f"/a/../{SECRET}", f"/a?{SECRET}"):
+                for port in (running.port, running.safety_port, running.metrics_port):
+                    running.get(path, port)
+            running.get("/api/v1/alerts")
+        finally:
+            running.close()
+    text = (empty / "log").read_text()
+    assert "GET /a 503" in text and "GET /s 503" in text and "GET /drive 503" in text
+    assert "GET /api/v1/alerts 503" in text
+    assert SECRET not in text
+    assert SECRET[:12] not in text
 
 
 def test_the_drivers_page_may_send_an_sos_to_the_safety_frontend(

@@ -389,12 +389,14 @@ async def test_a_code_pairs_once_and_a_pin_stops_a_countdown(
     asked: list[str] = []
     phone.page.on("request", lambda request: asked.append(request.url))
     await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.page.get_by_role("button", name="Pair", exact=True).click()
     await phone.until("s.screen === 'home' && s.driver === 'd1' && s.line === 'live'")
     assert phone.page.url == f"{driver_server.url}/drive"
     assert not [url for url in asked if "CODE-123" in url]
     await phone.page.reload()
     await phone.until("s.screen === 'home' && s.line === 'live'")
     await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.page.get_by_role("button", name="Pair", exact=True).click()
     await phone.page.get_by_text("This code does not work.").wait_for()
     await phone.page.get_by_role("button", name="Back").click()
     await phone.until("s.screen === 'home'")
@@ -452,6 +454,36 @@ async def test_expired_access_keeps_points_and_lets_an_sos_through(
     await phone.page.get_by_role("button", name="Forget everything").click()
     await phone.until("s.screen === 'pair' && s.driver === null")
     assert await phone.page.evaluate(ENTRIES_LEFT) == 0
+
+
+CODE = "k3J_d8sL-2mN4bV6cX8zA0qW2eR4tY6u"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"#pair={CODE}", f"%23pair={CODE}", f"/#pair={CODE}", f"#pair={CODE}.", f"#pair={CODE}&utm_source=x"],
+)
+async def test_a_link_pairs_by_a_tap_and_not_by_being_opened(
+    phone: Tab, driver_server: FakeDriverServer, address: str
+) -> None:
+    driver_server.pairings[CODE] = token()
+    await phone.page.goto(f"{driver_server.url}/drive{address}")
+    await phone.page.get_by_role("heading", name="Pair this phone?").wait_for()
+    assert phone.page.url == f"{driver_server.url}/drive"
+    await phone.page.wait_for_timeout(300)
+    assert CODE in driver_server.pairings
+    assert (await phone.state())["driver"] is None
+    await phone.page.get_by_role("button", name="Pair", exact=True).click()
+    await phone.until("s.screen === 'home' && s.driver === 'd1'")
+    assert driver_server.pairings == {}
+
+
+async def test_a_pairing_link_that_is_not_whole_says_so_and_leaves_a_field(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await phone.page.goto(f"{driver_server.url}/drive#pair=")
+    await phone.page.get_by_text("This link is not complete.").wait_for()
+    await phone.page.get_by_label("Link or code").wait_for()
 
 
 @pytest.mark.parametrize(("locale", "schemes"), [("en-GB", ("light", "dark")), ("ar-EG", ("light",))])

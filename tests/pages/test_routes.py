@@ -272,3 +272,72 @@ async def test_without_a_build_pages_say_what_to_run_and_work_once_it_is_there(
         (static / "assets").mkdir()
         (static / "assets" / "app-AbCd_123.js").write_text("1;")
         assert (await site.get("/pages/assets/app-AbCd_123.js"))[0] == 200, "a new build is seen"
+
+
+OF_A_PAGE = {
+    "/console": b"fleet", "/console/": b"fleet", "/Console": b"fleet", "/console%23token=a.b.c": b"fleet",
+    "/drive/": b"drive", "/Drive": b"drive", "/drive%23pair=k3J": b"drive", "/drive%2523pair=k3J": b"drive",
+    "/drive*pair=k3J": b"drive", "/drive&": b"drive", "/drive.": b"drive", "/DRIVE%23pair=k3J": b"drive",
+    "/s": b"share", "/s/": b"share", "/s/abc": b"share", "/s/abc/": b"share", "/s/abc%23q8Z": b"share",
+    "/s/abc%2523q8Z": b"share", "/s/abc/%23q8Z": b"share", "/s/abc/q8Z": b"share", "/S/abc": b"share",
+    "/s/abc).": b"share", "/s/abc%20": b"share", "/s/abc%0D%0A": b"share", "//s/abc": b"share",
+    "/s%2Fabc%23q8Z": b"share", "/s/abc%E2%80%8B": b"share", "/s/abc%E2": b"share",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "title"), OF_A_PAGE.items())
+async def test_a_page_is_served_at_a_link_that_was_changed_on_the_way(
+    site: Site, path: str, title: bytes
+) -> None:
+    status, _, body = await site.get(path)
+    assert (status, title in body) == (200, True)
+
+
+WRONG = (
+    "/consoles",
+    "/drives",
+    "/share/abc",
+    "/sos",
+    "/x",
+    "/index.html",
+    "/drive-now",
+    "/aa",
+    "/.env",
+    "/s-1",
+)
+
+
+@pytest.mark.parametrize("path", WRONG)
+async def test_a_wrong_address_is_a_page_that_helps(site: Site, path: str) -> None:
+    status, headers, body = await site.get(path)
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b"There is nothing at this address" in body
+    assert b'href="tel:112"' in body
+    assert path.encode() not in body
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "language"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.8", "de"), ("fr", "fr"), ("ar-EG", "ar"), ("pt_BR", "pt"), ("hi", "hi"),
+        ("es-419;q=0.4, en;q=0.3", "es"), ("nl, de;q=0.5", "de"), ("nl", "en"), ("", "en"), ("*", "en"),
+        ("en;q=0.2,de;q=0.9", "de"), ("de;q=0", "en"), ("de;q=x", "en"), ("<b>", "en"), ("x" * 5_000, "en"),
+    ],
+)  # fmt: skip
+async def test_the_page_that_helps_speaks_the_readers_language(
+    site: Site, wishes: str, language: str
+) -> None:
+    _, headers, body = await site.get("/nothing", **{"Accept-Language": wishes})
+    assert f'<html lang="{language}"'.encode() in body
+    assert headers["Vary"] == "Accept-Language"
+
+
+@pytest.mark.parametrize(
+    "path", ["/pages/nothing.js", "/api/nothing", "/hooks/x", "/answers/x", "/socket.io/x"]
+)
+async def test_programs_are_not_answered_by_a_page(site: Site, path: str) -> None:
+    status, headers, _ = await site.get(path)
+    assert status == 404
+    assert "html" not in headers["Content-Type"]

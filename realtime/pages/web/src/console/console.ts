@@ -7,7 +7,7 @@ import { isOpen } from "../common/alertwire";
 import { loadConfig } from "../common/config";
 import { Formats } from "../common/format";
 import { usesMiles } from "../common/language";
-import { tokenOf, vendorOf } from "../common/link";
+import { addressOf, tokenOf, vendorOf } from "../common/link";
 import { expose } from "../common/probe";
 import { Session, type Handlers } from "../common/session";
 import { onTheme } from "../common/theme";
@@ -146,14 +146,14 @@ class Console {
 }
 
 async function main(): Promise<void> {
-  const { hash } = location;
-  const token = tokenOf(hash);
-  const clean = (): void => history.replaceState(null, "", location.pathname);
-  if (hash) clean(); // before anything else: no bookmark, screenshot or shared address may hold it
+  const address = addressOf(location);
+  const token = tokenOf(address);
+  const clean = (): void => history.replaceState(null, "", "/console");
+  if (address !== "/console") clean(); // before anything else: no bookmark, screenshot or shared address may hold it
   onTheme(() => undefined);
   const [words, config] = await Promise.all([loadWords({ en, ar: () => import("../../messages/console.ar.json") }), loadConfig()]);
   document.title = `${words.say("title")} · ${words.say("brand")}`;
-  const vendor = vendorOf(hash);
+  const vendor = vendorOf(address);
   const begin = (me: Me): void => new Console(words, config, me, vendor).start();
   const signIn = new SignIn(words, begin);
   const ask = (why: string): void => {

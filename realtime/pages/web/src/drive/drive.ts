@@ -3,6 +3,7 @@ import { brand } from "../common/chrome";
 import { icon, make, say, show } from "../common/dom";
 import { Formats } from "../common/format";
 import { usesMiles } from "../common/language";
+import { addressOf } from "../common/link";
 import { expose } from "../common/probe";
 import { onTheme } from "../common/theme";
 import { loadWords } from "../common/words";
@@ -17,9 +18,10 @@ import { HomeView } from "./homeview";
 import { Installed } from "./install";
 import { TabLock } from "./lock";
 import { Menu } from "./menu";
-import { invitationOf, type Pairing } from "./pairing";
+import { invitationOf, isInviting, type Pairing } from "./pairing";
 import { PairView } from "./pairview";
 import { isOver, shownOf, type Press } from "./press";
+import { PAGE } from "./shell";
 import { Signs } from "./signs";
 import { SosView } from "./sosview";
 import type { Fix } from "./outbox";
@@ -71,14 +73,16 @@ class Face {
     this.build();
   }
 
-  async start(hash: string): Promise<void> {
+  /** `address`: what the page was opened with. */
+  async start(address: string): Promise<void> {
     window.setInterval(() => this.render(), 1_000);
     expose(() => this.probe(), () => null);
     this.render();
     void this.installed.start();
-    const invitation = invitationOf(hash);
-    if (invitation) await this.pairView.use(invitation);
-    else if (hash.includes("pair=") || hash.includes("token=")) await this.pairView.use({ token: "" });
+    const invitation = invitationOf(address);
+    if (invitation && "token" in invitation) await this.pairView.use(invitation); // while developing
+    else if (invitation || isInviting(address)) this.pairView.offer(invitation);
+    this.render();
     if (this.pairing && !this.app) this.lock.wait();
   }
 
@@ -206,7 +210,7 @@ class Face {
   }
 
   private screenNow(press: Press | null): Screen {
-    if (!this.pairing || this.pairView.troubled) return "pair";
+    if (!this.pairing || this.pairView.wanted) return "pair";
     if (!this.app) return "other";
     if (press && (!press.silent || this.looking)) return "sos";
     return this.app.outbox.current ? "going" : "home";
@@ -278,8 +282,8 @@ class Face {
 
 async function main(): Promise<void> {
   // What came in the address is taken out of it before anything else.
-  const { hash } = location;
-  if (hash) history.replaceState(null, "", location.pathname);
+  const address = addressOf(location);
+  if (address !== PAGE) history.replaceState(null, "", PAGE);
   onTheme(() => undefined);
   window.addEventListener("hashchange", () => location.reload());
   const words = await loadWords({ en, ar: () => import("../../messages/drive.ar.json") });
@@ -287,7 +291,7 @@ async function main(): Promise<void> {
   const speech = { words, formats: new Formats({ locale: words.locale, miles: usesMiles(navigator.languages) }) };
   const db = await openDb();
   const pairing = (await db.get("pairing", "me")) ?? null;
-  await new Face(speech, db, pairing, readHelp(await db.get("settings", "help"))).start(hash);
+  await new Face(speech, db, pairing, readHelp(await db.get("settings", "help"))).start(address);
 }
 
 void main();

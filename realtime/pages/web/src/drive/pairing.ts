@@ -1,6 +1,6 @@
 /** Who this phone is: from a link or a code, once, and then from its own storage. */
 import { isObject, number, text, type Json } from "../common/read";
-import { tokenOf } from "../common/link";
+import { codeOf, restored, tokenOf } from "../common/link";
 
 export interface Pairing {
   token: string;
@@ -14,22 +14,28 @@ export type Invitation = { code: string } | { token: string };
 /** Within this of its end, the end of the access is spoken of. */
 export const NEAR_MS = 3 * 86_400_000;
 
-const CODE = /^[A-Za-z0-9_-]{6,128}$/;
+/** A code alone, and what was pasted with it. */
+const CODE = /^[^A-Za-z0-9_-]*([A-Za-z0-9_-]{6,128})[^A-Za-z0-9_-]*$/;
 
-/** What a fragment invites to: `#pair=CODE`, or `#token=…` while developing. */
-export function invitationOf(hash: string): Invitation | null {
-  const code = new URLSearchParams(hash.replace(/^#/, "")).get("pair");
-  if (code !== null && CODE.test(code)) return { code };
-  const token = tokenOf(hash);
+/** What an address invites to: `#pair=CODE`, or `#token=…` while developing. */
+export function invitationOf(address: string): Invitation | null {
+  const code = codeOf(address);
+  if (code !== null) return { code };
+  const token = tokenOf(address);
   return token === null ? null : { token };
 }
 
-/** What was typed or pasted by hand: a whole link, or the code alone. */
+/** Whether an address was meant to invite, whole or not. */
+export function isInviting(address: string): boolean {
+  return /[^A-Za-z0-9_-](pair|token)\b/.test(restored(address));
+}
+
+/** What a person typed or pasted: a text with the link in it, or the code alone. */
 export function typedInvitation(typed: string): Invitation | null {
-  const word = typed.trim();
-  const hash = word.indexOf("#");
-  if (hash >= 0) return invitationOf(word.slice(hash));
-  return CODE.test(word) ? { code: word } : null;
+  const invitation = invitationOf(typed);
+  if (invitation) return invitation;
+  const code = CODE.exec(restored(typed))?.[1];
+  return code === undefined ? null : { code };
 }
 
 /** The pairing that the server's answer to a code makes; null when it is none. */

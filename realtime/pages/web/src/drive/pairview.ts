@@ -38,11 +38,16 @@ export class PairView {
   readonly element: HTMLFormElement;
   private readonly link = make("input", "", [], { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
   private readonly complaint = make("p", "answer", "", { role: "alert" });
+  private readonly title = make("h1");
+  private readonly how = make("p", "why");
+  private readonly entry: HTMLElement;
   private readonly go: HTMLButtonElement;
   private readonly back: HTMLButtonElement;
   private busy = false;
-  /** An invitation did not work, and nobody has looked away from that yet. */
-  troubled = false;
+  /** What the address invited to. A preview of a messenger opens links too, so it is used by a tap only. */
+  private offered: Invitation | null = null;
+  /** An invitation did not work, and the reader has not left the view since. */
+  private troubled = false;
 
   constructor(
     private readonly speech: Speech,
@@ -52,23 +57,47 @@ export class PairView {
     const { words } = speech;
     this.back = bigButton(words.say("back"), () => {
       this.troubled = false;
+      this.offered = null;
+      this.describe();
       left();
     }, "big quiet");
     this.go = make("button", "big", words.say("pair.go"), { type: "submit" });
+    this.entry = field(words.say("pair.field"), this.link);
     this.element = make("form", "start", [
-      make("h1", "", words.say("pair.title")),
-      make("p", "why", words.say("pair.how")),
-      field(words.say("pair.field"), this.link),
+      this.title,
+      this.how,
+      this.entry,
       this.complaint,
       this.go,
       this.back,
     ]);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      const invitation = typedInvitation(this.link.value);
+      const invitation = this.offered ?? typedInvitation(this.link.value);
       if (invitation) void this.use(invitation);
       else this.complain("pair.wrong");
     });
+    this.describe();
+  }
+
+  /** Whether the view is to be shown although the phone is paired. */
+  get wanted(): boolean {
+    return this.troubled || this.offered !== null;
+  }
+
+  /** Asks whether to pair by the link that was opened; `null`: the link is not whole. */
+  offer(invitation: Invitation | null): void {
+    this.offered = invitation;
+    this.troubled = invitation === null;
+    this.describe();
+    if (invitation === null) this.complain("pair.broken");
+  }
+
+  private describe(): void {
+    const { words } = this.speech;
+    say(this.title, words.say(this.offered ? "pair.offer" : "pair.title"));
+    say(this.how, words.say(this.offered ? "pair.offer.how" : "pair.how"));
+    show(this.entry, this.offered === null);
   }
 
   /** `belongs`: the phone is somebody's already, and goes on as that. */
@@ -87,10 +116,14 @@ export class PairView {
     this.troubled = !("pairing" in redeemed);
     if ("pairing" in redeemed) {
       this.link.value = "";
+      this.offered = null;
+      this.describe();
       say(this.complaint, "");
       return this.paired(redeemed.pairing);
     }
     if (redeemed.trouble === "network" && "code" in invitation) this.link.value = invitation.code;
+    if (redeemed.trouble === "wrong") this.offered = null;
+    this.describe();
     this.complain(`pair.${redeemed.trouble}`);
   }
 

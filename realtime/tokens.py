@@ -1,0 +1,19 @@
+"""The maker of random tokens that people get in links. What such a token may be is in `alerts.tokens`."""
+
+import secrets
+from collections.abc import Callable
+
+from alerts.tokens import is_linkable
+
+
+def new_token(size_bytes: int, sign: Callable[[str], str] | None = None) -> str:
+    """A token of ``size_bytes`` random bytes, and behind them what ``sign`` makes of these characters.
+
+    Drawn again while it ends in ``-`` or ``_``: 32 draws give one such on the average.
+    """
+    while True:
+        token = secrets.token_urlsafe(size_bytes)
+        if sign is not None:
+            token += sign(token)
+        if is_linkable(token):
+            return token

@@ -46,7 +46,7 @@ export class PairView {
 
   constructor(
     private readonly speech: Speech,
-    private readonly paired: (pairing: Pairing) => Promise<void>,
+    private readonly paired: (pairing: Pairing, byCode: boolean) => Promise<void>,
     left: () => void,
   ) {
     const { words } = speech;
@@ -88,7 +88,7 @@ export class PairView {
     if ("pairing" in redeemed) {
       this.link.value = "";
       say(this.complaint, "");
-      return this.paired(redeemed.pairing);
+      return this.paired(redeemed.pairing, "code" in invitation);
     }
     if (redeemed.trouble === "network" && "code" in invitation) this.link.value = invitation.code;
     this.complain(`pair.${redeemed.trouble}`);

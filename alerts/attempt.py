@@ -39,6 +39,12 @@ class Purpose(StrEnum):
     """To the operator: nobody could be reached."""
     CODE = "code"
     """The code that verifies a contact's address. Never touches the budget of an SOS."""
+    TEST = "test"
+    """A test message: it shows a person that messages reach a contact. No alert is behind it."""
+
+
+OF_NO_ALERT = frozenset({Purpose.CODE, Purpose.TEST})
+"""Messages without an alert: they have no link, no callback and no row in a ledger."""
 
 
 class Status(StrEnum):

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts.alert import Alert, Kind
-from alerts.attempt import Accepted, Attempt, Channel, Outcome, Purpose, Status
+from alerts.attempt import OF_NO_ALERT, Accepted, Attempt, Channel, Outcome, Purpose, Status
 from alerts.case import Case
 from alerts.policy import OPERATOR, Contact, PolicyCopy, addressee
 
@@ -74,9 +74,9 @@ def urgency(attempt: Attempt, alert: Alert) -> int:
     1. the same of a timer's alert;
     2. everything else that is said about a real alert;
     3. a drill;
-    4. a code that verifies an address.
+    4. a code that verifies an address, or a test message.
     """
-    if attempt.purpose is Purpose.CODE:
+    if attempt.purpose in OF_NO_ALERT:
         return 4
     if alert.drill:
         return DRILL_URGENCY

@@ -13,7 +13,9 @@ from alerts.policy import Pins
 
 SALT_BYTES: Final = 16
 _PIN: Final = re.compile(r"[0-9]{4,8}", re.ASCII)
-_NOBODY: Final = "00" * SALT_BYTES + "$" + "00" * 32
+_NO_HASH: Final = "00" * SALT_BYTES + "$" + "00" * 32
+_SHOWN_UNSET: Final = "-"
+"""Last among the parts of a duress hash: the driver's screens show that no PIN is set."""
 
 
 def pins_of(cancel: str | None, duress: str | None, salts: tuple[bytes, bytes]) -> Pins:
@@ -40,28 +42,52 @@ def hashed(pin: str, salt: bytes) -> str:
     return f"{salt.hex()}${_scrypt(pin, salt).hex()}"
 
 
-def checked(typed: object, pins: Pins) -> PinResult:
-    """What ``typed`` is. Takes as long for a wrong PIN as for either right one.
+def masked_pins(known: Pins, cancel: str | None, duress: str | None, salt: bytes) -> Pins:
+    """Return the PINs after the duress PIN was given to change them to ``cancel`` and ``duress``.
 
-    Without a cancel PIN nothing has to be typed: whoever sets none lets anybody with the phone cancel.
+    The driver's own PIN stays. Each PIN that was chosen now is a duress PIN: it seems to end an alert, as it
+    would after a change. Where none was chosen that is the empty PIN, and `is_set_as_shown` is False.
+    ``salt``: 16 random bytes. Raises ValueError as `pins_of` does.
+    """
+    pins_of(cancel, duress, (salt, salt))
+    chosen = [cancel or ""] if duress is None else [cancel or "", duress]
+    parts = [salt.hex(), *(_scrypt(one, salt).hex() for one in chosen)]
+    if cancel is None:
+        parts.append(_SHOWN_UNSET)
+    return Pins(known.cancel, "$".join(parts))
+
+
+def is_set_as_shown(pins: Pins) -> bool:
+    """Whether the driver's screens show that a PIN is set. After `masked_pins` it is what was chosen then."""
+    if pins.cancel is None:
+        return False
+    return pins.duress is None or not pins.duress.endswith("$" + _SHOWN_UNSET)
+
+
+def checked(typed: object, pins: Pins) -> PinResult:
+    """What ``typed`` is. Takes as long for a wrong PIN as for either right one, and as long without PINs.
+
+    Without a cancel PIN nothing has to be typed: a driver who sets none lets everyone with the phone cancel.
     """
     text = typed if isinstance(typed, str) else ""
+    is_cancel = _matches(text, pins.cancel or _NO_HASH)
+    is_duress = _matches(text, pins.duress or _NO_HASH) and pins.duress is not None
     if pins.cancel is None:
         return PinResult.RIGHT if not text else PinResult.WRONG
-    is_cancel = _matches(text, pins.cancel)
-    is_duress = _matches(text, pins.duress or _NOBODY) and pins.duress is not None
     if is_duress:
         return PinResult.DURESS
     return PinResult.RIGHT if is_cancel else PinResult.WRONG
 
 
 def _matches(typed: str, kept: str) -> bool:
-    salt, _, digest = kept.partition("$")
+    """Whether ``typed`` is one of the PINs of ``kept``: a salt, then hashes. One scrypt, however many."""
+    salt, *digests = kept.removesuffix("$" + _SHOWN_UNSET).split("$")
     try:
-        expected, seed = bytes.fromhex(digest), bytes.fromhex(salt)
+        expected, seed = [bytes.fromhex(digest) for digest in digests], bytes.fromhex(salt)
     except ValueError:
         return False
-    return hmac.compare_digest(_scrypt(typed[:64], seed), expected)
+    found = _scrypt(typed[:64], seed)
+    return any(hmac.compare_digest(found, one) for one in expected)
 
 
 def _scrypt(pin: str, salt: bytes) -> bytes:

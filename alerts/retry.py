@@ -27,6 +27,7 @@ MAX_TRIES: Final = {
     Purpose.REMINDER: 3,
     Purpose.EXHAUSTED: 10,
     Purpose.CODE: 2,
+    Purpose.TEST: 2,
 }
 """So often one message is tried by one channel; the loops of a policy begin anew."""
 FIRST_RETRY_S: Final = 1.0

@@ -8,6 +8,7 @@ from twilio.rest import Client
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from alerts.attempt import (
+    OF_NO_ALERT,
     Accepted,
     Channel,
     Outcome,
@@ -100,7 +101,7 @@ def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
         "timeout": RING_S,
         "time_limit": LONGEST_S,
     }
-    if account.hooks_url and job.attempt.purpose is not Purpose.CODE:
+    if account.hooks_url and job.attempt.purpose not in OF_NO_ALERT:
         fields["status_callback"] = status_url(account.hooks_url, job.attempt)
         fields["status_callback_event"] = EVENTS
     return fields

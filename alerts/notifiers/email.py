@@ -19,7 +19,7 @@ from typing import Final, Literal
 import aiosmtplib
 from msgspec import Struct
 
-from alerts.attempt import Accepted, Channel, Outcome, Permanent, Purpose, Retryable, StatusReport, Unsure
+from alerts.attempt import OF_NO_ALERT, Accepted, Channel, Outcome, Permanent, Retryable, StatusReport, Unsure
 from alerts.notifiers.writer import Writer, Written
 from alerts.ports import Job
 from alerts.words.clean import clean
@@ -125,7 +125,7 @@ class EmailNotifier:
         message["Message-ID"] = f"<{job.attempt.attempt_id}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"
         message["Content-Language"] = words.voice
-        if job.attempt.purpose is not Purpose.CODE:
+        if job.attempt.purpose not in OF_NO_ALERT:
             message["References"] = f"<{job.alert.alert_id}@{domain}>"
             message["Importance"] = "high"
             message["X-Priority"] = "1"

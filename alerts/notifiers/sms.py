@@ -7,6 +7,7 @@ from typing import Any, Final
 from twilio.rest import Client
 
 from alerts.attempt import (
+    OF_NO_ALERT,
     Accepted,
     Channel,
     Outcome,
@@ -91,7 +92,7 @@ def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
     }
     of_service = account.sender.startswith("MG")
     fields["messaging_service_sid" if of_service else "from_"] = account.sender
-    if account.hooks_url and job.attempt.purpose is not Purpose.CODE:
+    if account.hooks_url and job.attempt.purpose not in OF_NO_ALERT:
         fields["status_callback"] = status_url(account.hooks_url, job.attempt)
     return fields
 

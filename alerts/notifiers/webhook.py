@@ -15,7 +15,17 @@ from typing import Any, Final
 import msgspec
 
 from alerts.alert import Place
-from alerts.attempt import Accepted, Channel, Outcome, Permanent, Purpose, Retryable, StatusReport, Unsure
+from alerts.attempt import (
+    OF_NO_ALERT,
+    Accepted,
+    Channel,
+    Outcome,
+    Permanent,
+    Purpose,
+    Retryable,
+    StatusReport,
+    Unsure,
+)
 from alerts.notifiers.guarded import Answer, Forbidden, GuardedHttp, Lost, NotConnected
 from alerts.notifiers.writer import Writer, Written
 from alerts.policy import OPERATOR
@@ -152,7 +162,7 @@ def body_of(job: Job, written: Written) -> dict[str, Any]:
         "text": written.words.long,
         "link": written.link,
     }
-    if attempt.purpose is Purpose.CODE:
+    if attempt.purpose in OF_NO_ALERT:
         return what
     what["alert"] = {
         "id": str(alert.alert_id),

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from alerts.attempt import Purpose
+from alerts.attempt import OF_NO_ALERT, Purpose
 from alerts.ports import Job
 from alerts.words import Rendered, render
 
@@ -33,7 +33,7 @@ class LinkMaker(Protocol):
 
 
 class Written(Struct, frozen=True):
-    """A message in all its forms, and the link that is in it (empty for a code)."""
+    """A message in all its forms, and the link that is in it (empty for a code or a test)."""
 
     words: Rendered
     link: str
@@ -62,12 +62,12 @@ class Writer:
 
     def is_of(self, job: Job, text: str) -> bool:
         """Whether ``text`` is the message of ``job``, whichever process wrote it: a code is a code."""
-        if job.attempt.purpose is Purpose.CODE:
+        if job.attempt.purpose in OF_NO_ALERT:
             return job.alert.message in text
         return self._links.is_in(job, text)
 
     def _link(self, job: Job) -> str:
-        return "" if job.attempt.purpose is Purpose.CODE else self._links.of(job)
+        return "" if job.attempt.purpose in OF_NO_ALERT else self._links.of(job)
 
     async def _address_of(self, job: Job) -> str | None:
         place = job.alert.place

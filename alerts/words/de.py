@@ -65,4 +65,7 @@ WORDS: Final = Words(
     code_title="Ihr Code",
     code="{code} ist Ihr Code. Er bestätigt, dass man Sie verständigen darf, wenn jemand Hilfe braucht.",
     code_note="Unerwartet? Dann ignorieren. Mit STOP erhalten Sie nichts mehr.",
+    test_title="Testnachricht: Alles ist gut",
+    test="TEST. {driver} hat Sie als Notfallkontakt und prüft, ob Nachrichten ankommen. Alles ist gut.",
+    test_note="Sie müssen nicht antworten. Mit STOP erhalten Sie nichts mehr.",
 )

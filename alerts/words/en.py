@@ -65,4 +65,7 @@ WORDS: Final = Words(
     code_title="Your code",
     code="{code} is your code. It confirms that you may be told when somebody needs help.",
     code_note="If you did not expect it, ignore it. Reply STOP to get nothing more.",
+    test_title="Test message: nothing is wrong",
+    test="TEST. {driver} has you as an emergency contact and checks that messages arrive. Nothing is wrong.",
+    test_note="You need not answer. Reply STOP to get nothing more.",
 )

@@ -65,4 +65,7 @@ WORDS: Final = Words(
     code_title="Su código",
     code="{code} es su código. Confirma que se le puede avisar cuando alguien necesite ayuda.",
     code_note="Si no lo esperaba, ignórelo. Responda STOP para no recibir nada más.",
+    test_title="Mensaje de prueba: no ocurre nada",
+    test="PRUEBA. {driver} le tiene como contacto de emergencia y prueba los mensajes. No ocurre nada.",
+    test_note="No tiene que responder. Responda STOP para no recibir nada más.",
 )

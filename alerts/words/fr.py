@@ -65,4 +65,7 @@ WORDS: Final = Words(
     code_title="Votre code",
     code="{code} est votre code. Il confirme que l’on peut vous prévenir si quelqu’un a besoin d’aide.",
     code_note="Inattendu ? Ignorez-le. Répondez STOP pour ne plus rien recevoir.",
+    test_title="Message de test : tout va bien",
+    test="TEST. {driver} vous a comme contact d’urgence et vérifie que les messages arrivent. Tout va bien.",
+    test_note="Pas besoin de répondre. Répondez STOP pour ne plus rien recevoir.",
 )

@@ -95,6 +95,11 @@ class Words(Struct, frozen=True, kw_only=True):
     """``{code}``."""
     code_note: str
     """Nobody asked for it? Ignore it."""
+    test_title: str
+    test: str
+    """Marked as a test, without an alarm: ``{driver}``."""
+    test_note: str
+    """No answer is needed."""
 
 
 def words_of(language: str) -> Words:

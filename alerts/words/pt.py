@@ -65,4 +65,7 @@ WORDS: Final = Words(
     code_title="Seu código",
     code="{code} é o seu código. Ele confirma que podemos avisar você quando alguém precisar de ajuda.",
     code_note="Não esperava? Ignore. Responda STOP para não receber mais nada.",
+    test_title="Mensagem de teste: está tudo bem",
+    test="TESTE. {driver} tem você como contato de emergência e testa as mensagens. Está tudo bem.",
+    test_note="Não precisa responder. Responda STOP para não receber mais nada.",
 )

@@ -22,6 +22,8 @@ PUSH_TITLE_CHARS: Final = 60
 PUSH_BODY_CHARS: Final = 180
 SPOKEN_CHARS: Final = 700
 CODE_CHARS: Final = 12
+NAME_CHARS: Final = 40
+"""Of the driver who sends a test message."""
 
 
 class Rendered(Struct, frozen=True):
@@ -59,8 +61,11 @@ ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
 def render(job: Job, link: str, address: str | None, now_ms: int) -> Rendered:
     """The message of ``job`` to its contact. ``link`` is put in as it is; the address is left out when None.
 
-    For `Purpose.CODE` the code is the alert's ``message``, and there is no link.
+    For `Purpose.CODE` the code is the alert's ``message``, for `Purpose.TEST` the name of who tests; neither
+    has a link.
     """
+    if job.attempt.purpose is Purpose.TEST:
+        return render_test(job.contact, job.alert.message)
     if job.attempt.purpose is Purpose.CODE:
         return render_code(job.contact, job.alert.message)
     facts = facts_of(job, address, now_ms)
@@ -91,6 +96,22 @@ def render_code(contact: Contact, code: str) -> Rendered:
         html=_page(words, words.code_title, [_p(text), _p(words.code_note)]),
         spoken=" ".join([words.code.format(code=", ".join(code) + ","), f"{', '.join(code)}."]),
         push_title=words.code_title,
+        push_body=text,
+        voice=words.voice,
+    )
+
+
+def render_test(contact: Contact, driver: str) -> Rendered:
+    """A message to ``contact`` that says that it is a test by ``driver``, and that nothing is wrong."""
+    words = words_of(contact.language)
+    text = words.test.format(driver=shortened(clean(driver, NAME_CHARS * 2), NAME_CHARS))
+    return Rendered(
+        subject=words.test_title,
+        short=_folded(f"{text} {words.test_note}"),
+        long=f"{text}\n\n{words.test_note}\n",
+        html=_page(words, words.test_title, [_p(text), _p(words.test_note)]),
+        spoken=f"{text} {text}",
+        push_title=words.test_title,
         push_body=text,
         voice=words.voice,
     )

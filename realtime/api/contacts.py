@@ -11,7 +11,7 @@ from realtime import access
 from realtime.api import cursor
 from realtime.api.operation import Call
 from realtime.api.ports import CodeService
-from realtime.api.scopes import scope_of
+from realtime.api.scopes import driver_of, scope_of
 from realtime.api.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.shapes_people import (
     AddressView,
@@ -19,10 +19,12 @@ from realtime.api.shapes_people import (
     CodeSent,
     CodeTry,
     ContactChange,
+    ContactOrder,
     ContactPage,
     ContactPath,
     ContactsQuery,
     ContactView,
+    DriverPath,
     NewContact,
     OneContact,
 )
@@ -31,7 +33,7 @@ from realtime.protocol import Code, Refused
 from realtime.safety import addresses
 from realtime.safety.addresses import masked
 from realtime.settings import Settings
-from realtime.store import contacts
+from realtime.store import contacts, safety_settings
 from realtime.store.codes import Verdict
 from realtime.store.contacts import Contact, Draft
 
@@ -116,6 +118,27 @@ async def verify_contact(call: Call[ContactPath, NoQuery, CodeTry]) -> OneContac
     if verdict is Verdict.NONE:
         raise Refused(Code.INVALID, "no code is waiting: ask for a new one")
     return _one(call, await _own(call))
+
+
+async def send_test(call: Call[ContactPath, NoQuery, CodeRequest]) -> Done:
+    """A message that says that it is a test, to an address that counts."""
+    found = await _own(call)
+    tenant, driver = call.principal.tenant, found.scope.driver
+    by = found.scope.vendor or tenant
+    if driver is not None:
+        by = (await safety_settings.profile(call.context.db, tenant, driver)).name or driver
+    await _codes(call).test(tenant, found, call.body.channel, by)
+    return Done()
+
+
+async def order_contacts(call: Call[DriverPath, NoQuery, ContactOrder]) -> Done:
+    """All of the driver's own contacts, the first to be notified first."""
+    scope = await driver_of(call, call.path.driver)
+    assert scope.driver is not None
+    if len(set(call.body.contact_ids)) < len(call.body.contact_ids):
+        raise Refused(Code.INVALID, "a contact is named twice")
+    await contacts.order(call.context.db, call.principal.tenant, scope.driver, call.body.contact_ids)
+    return Done()
 
 
 def _codes(call: Call[Any, Any, Any]) -> CodeService:

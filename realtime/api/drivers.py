@@ -27,7 +27,7 @@ from realtime.store.contacts import Scope
 
 
 async def get_safety(call: Call[DriverPath, NoQuery, NoBody]) -> SafetyView:
-    """Name, language, and whether a PIN cancels. Nobody is told of a duress PIN."""
+    """Name, language, and whether a PIN cancels. A duress PIN is never shown."""
     return await _view(call)
 
 
@@ -68,39 +68,47 @@ def _profile(call: Call[DriverPath, NoQuery, Any], found: safety_settings.Profil
 
 
 async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:
-    """Both PINs at once. A driver who has one types it first; admins only take them away."""
+    """Both PINs at once. A driver who has one types it first; admins only take them away.
+
+    The answer to the duress PIN is that to the right one, and so is all that can be seen afterwards.
+    """
     scope = await _made(call)
     db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
     if access.may_set_pins(call.principal, driver):
-        if await _under_duress(call):
-            return Done()
-    elif not access.may_clear_pins(call.principal, scope.vendor or "", driver):
+        await safety_settings.set_pins(db, tenant, driver, await _changed(call))
+        return Done()
+    if not access.may_clear_pins(call.principal, scope.vendor or "", driver):
         raise Refused(Code.FORBIDDEN, "pins are the driver's alone")
-    elif call.body.cancel is not None or call.body.duress is not None:
+    if call.body.cancel is not None or call.body.duress is not None:
         raise Refused(Code.FORBIDDEN, "pins are chosen by the driver alone")
     await safety_settings.set_pins(db, tenant, driver, await _hashed(call.body))
     return Done()
 
 
-async def _under_duress(call: Call[DriverPath, NoQuery, PinsBody]) -> bool:
-    """Whether the duress PIN was typed for the one in force: then it looks done, and nothing changes.
-
-    Raises Refused(forbidden) when neither was.
-    """
+async def _changed(call: Call[DriverPath, NoQuery, PinsBody]) -> Pins:
+    """The PINs after the driver's change. Raises Refused: forbidden (wrong PIN), invalid, rate_limited."""
     db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
-    known = await safety_settings.get(db, tenant, driver)
-    if known.pins.cancel is None:
-        return False
-    await safety_settings.take_try(db, tenant, driver)
-    typed = await asyncio.to_thread(pin.checked, call.body.current, known.pins)
-    if typed is PinResult.WRONG:
+    known = (await safety_settings.get(db, tenant, driver)).pins
+    shows_pin = pin.is_set_as_shown(known)
+    if shows_pin:
+        await safety_settings.take_try(db, tenant, driver)
+    typed = await asyncio.to_thread(pin.checked, call.body.current, known)
+    if shows_pin and typed is PinResult.WRONG:
         raise Refused(Code.FORBIDDEN, "the current pin is wrong")
-    return typed is PinResult.DURESS
+    if known.cancel is None or typed is PinResult.RIGHT:
+        return await _hashed(call.body)
+    return await _hashed(call.body, known)
 
 
-async def _hashed(body: PinsBody) -> Pins:
+async def _hashed(body: PinsBody, known: Pins | None = None) -> Pins:
+    """The hashes of ``body``; with ``known``, the PINs of a driver under duress, by `alerts.pin.masked_pins`.
+
+    Raises Refused(invalid).
+    """
     salts = (secrets.token_bytes(pin.SALT_BYTES), secrets.token_bytes(pin.SALT_BYTES))
     try:
+        if known is not None:
+            return await asyncio.to_thread(pin.masked_pins, known, body.cancel, body.duress, salts[0])
         return await asyncio.to_thread(pin.pins_of, body.cancel, body.duress, salts)
     except ValueError as error:
         raise Refused(Code.INVALID, str(error)) from error
@@ -140,4 +148,6 @@ async def erase_driver(call: Call[DriverPath, NoQuery, NoBody]) -> ErasureProof:
 async def _view(call: Call[DriverPath, NoQuery, Any]) -> SafetyView:
     await driver_of(call, call.path.driver)
     found = await safety_settings.get(call.context.db, call.principal.tenant, call.path.driver)
-    return SafetyView(name=found.name, language=found.language, cancel_pin_set=found.pins.cancel is not None)
+    return SafetyView(
+        name=found.name, language=found.language, cancel_pin_set=pin.is_set_as_shown(found.pins)
+    )

@@ -56,6 +56,11 @@ class CodeService(Protocol):
         unavailable.
         """
 
+    async def test(self, tenant: str, contact: Contact, channel: CodeChannel, by: str) -> None:
+        """Send a message marked as a test, in the name of ``by``. Raises Refused: invalid, rate_limited,
+        overloaded, unavailable.
+        """
+
     async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
         """Count a try; the right one verifies the address. Raises Refused(unavailable)."""
 

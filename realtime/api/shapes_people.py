@@ -9,6 +9,7 @@ from alerts.alert import Kind
 from alerts.attempt import Channel
 from realtime.api.shapes import Cursor, Identifier, Ok
 from realtime.store.codes import CodeChannel
+from realtime.store.contacts import PER_DRIVER
 
 MAX_STEPS: Final = 20
 Text = Annotated[str, Meta(max_length=1_000)]
@@ -108,6 +109,12 @@ class CodeTry(Struct, forbid_unknown_fields=True):
 
     channel: CodeChannel
     code: Annotated[str, Meta(pattern=r"^[0-9]{6}$(?!\n)")]
+
+
+class ContactOrder(Struct, forbid_unknown_fields=True):
+    """All of a driver's own contacts, in the order in which they are to be notified."""
+
+    contact_ids: Annotated[list[UUID], Meta(min_length=1, max_length=PER_DRIVER)]
 
 
 class PolicyStep(Struct, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from alerts.alert import OPEN
-from alerts.attempt import Attempt, Channel, Purpose, Status, rank
+from alerts.attempt import OF_NO_ALERT, Attempt, Channel, Status, rank
 from alerts.case import Case
 from alerts.ports import Away
 from realtime.protocol import Code, Refused
@@ -129,6 +129,6 @@ def _was_sent(attempt: Attempt) -> bool:
     """Whether the person may have it: a message whose reply was lost is one of those."""
     return (
         attempt.channel in _ASKS
-        and attempt.purpose is not Purpose.CODE
+        and attempt.purpose not in OF_NO_ALERT
         and rank(attempt.status) >= rank(Status.SENDING)
     )

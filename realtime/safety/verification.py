@@ -104,6 +104,33 @@ class CodeSender:
             )
         return kept.expires_ms  # taken, or perhaps taken: then it is not sent twice
 
+    async def test(self, tenant: str, contact: Contact, channel: CodeChannel, by: str) -> None:
+        """Send a message that says that it is a test; ``by``: the name of who tests. Counts as a code.
+
+        Raises Refused: invalid when the address is missing, not verified or opted out, rate_limited,
+        overloaded, unavailable.
+        """
+        if Channel(channel) not in self._notifiers:
+            raise Refused(Code.UNAVAILABLE, f"there is no way out for {channel}")
+        address = usable_address_of(contact, channel)
+        if self._under_way[channel] >= SLOTS:
+            raise Refused(Code.OVERLOADED, "too many codes are on their way", retry_after_s=2)
+        self._under_way[channel] += 1
+        try:
+            if not await codes.spend(self._db, tenant, contact.contact_id, address, self._budget):
+                metrics.CONTACT_CODES.labels(channel, "withheld").inc()
+                return
+            outcome = await self._tried(self._job(tenant, contact, channel, by, Purpose.TEST))
+        finally:
+            self._under_way[channel] -= 1
+        metrics.CONTACT_CODES.labels(channel, type(outcome).__name__.lower()).inc()
+        if isinstance(outcome, Permanent):
+            raise Refused(Code.INVALID, "the address does not take messages")
+        if isinstance(outcome, Retryable):
+            raise Refused(
+                Code.UNAVAILABLE, "the message could not be sent", retry_after_s=outcome.retry_after_s or 10
+            )
+
     async def _tried(self, job: Job) -> Outcome:
         """What came of it after a few tries; a provider that names a long wait is not waited for."""
         for _ in range(TRIES - 1):
@@ -140,8 +167,10 @@ class CodeSender:
         text = f"{contact_id}\0{channel}\0{code}".encode(errors="surrogatepass")
         return hmac.digest(self._key, text, hashlib.sha256)
 
-    def _job(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Job:
-        """A message of purpose CODE as a notifier takes it: an alert that nobody raised carries the code."""
+    def _job(
+        self, tenant: str, contact: Contact, channel: CodeChannel, text: str, purpose: Purpose = Purpose.CODE
+    ) -> Job:
+        """A message as a notifier takes it: an alert that was never raised carries ``text``."""
         now_ms, alert_id = self._now_ms(), uuid4()
         draft = contact.draft
         to_tell = ToTell(
@@ -155,10 +184,10 @@ class CodeSender:
         alert = Alert(
             alert_id=alert_id, tenant=tenant, vendor="", driver="", sos_id=alert_id, kind=Kind.SOS,
             severity=Severity.NOTICE, state=State.ACTIVE, version=1, pressed_ms=now_ms, raised_ms=now_ms,
-            message=code,
+            message=text,
         )  # fmt: skip
         attempt = Attempt(
-            attempt_id=uuid4(), alert_id=alert_id, tenant=tenant, purpose=Purpose.CODE, round=1, step=0,
+            attempt_id=uuid4(), alert_id=alert_id, tenant=tenant, purpose=purpose, round=1, step=0,
             contact_id=to_tell.contact_id, channel=Channel(channel), number=1, status=Status.SENDING,
             due_ms=now_ms, created_ms=now_ms,
         )  # fmt: skip
@@ -169,3 +198,16 @@ class CodeSender:
 def address_of(contact: Contact, channel: CodeChannel) -> str | None:
     """Where a code by ``channel`` goes."""
     return contact.draft.email if channel == "email" else contact.draft.phone
+
+
+def usable_address_of(contact: Contact, channel: CodeChannel) -> str:
+    """The address of ``contact`` by ``channel``. Raises Refused(invalid) unless alerts are sent to it."""
+    address = address_of(contact, channel)
+    if address is None:
+        raise Refused(Code.INVALID, f"the contact has no address for {channel}")
+    by_mail = channel == "email"
+    if (contact.email_verified_ms if by_mail else contact.phone_verified_ms) is None:
+        raise Refused(Code.INVALID, "the address is not verified")
+    if (contact.email_opted_out_ms if by_mail else contact.phone_opted_out_ms) is not None:
+        raise Refused(Code.INVALID, "the address has opted out")
+    return address

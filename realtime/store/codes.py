@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Final, Literal
 from uuid import UUID
 
+import asyncpg
 from msgspec import Struct
 
 from realtime.protocol import Code, Refused
@@ -90,18 +91,7 @@ async def keep(
     Raises Refused: rate_limited, unavailable.
     """
     async with db.writer() as connection:
-        await connection.execute(_SQL["lock"], tenant, address)
-        spent = await connection.fetchrow(_SQL["spent"], tenant, address, SHORT_MS, LONG_MS, HOUR_MS)
-        opted_out = await connection.fetchval(_SQL["is_opted_out"], tenant, address)
-        if spent["tenant_short"] >= budget.per_tenant_hour or spent["tenant_long"] >= budget.per_tenant_day:
-            raise Refused(
-                Code.RATE_LIMITED, "the tenant has sent too many codes", retry_after_s=HOUR_MS / 1000
-            )
-        if spent["address_short"] >= ADDRESS_SHORT:
-            raise Refused(Code.RATE_LIMITED, "too many codes to this address", retry_after_s=SHORT_MS / 1000)
-        if spent["address_long"] >= (OPTED_OUT_LONG if opted_out else ADDRESS_LONG):
-            raise Refused(Code.RATE_LIMITED, "too many codes to this address", retry_after_s=LONG_MS / 1000)
-        withheld = spent["address_everywhere"] >= ADDRESS_EVERYWHERE
+        withheld = await _withheld(connection, tenant, address, budget)
         expires_ms = await connection.fetchval(
             _SQL["keep"], tenant, contact_id, channel, address, digest, VALID_MS
         )
@@ -109,6 +99,37 @@ async def keep(
             return None
         await connection.execute(_SQL["spend"], tenant, contact_id, address, withheld)
     return Kept(expires_ms, not withheld)
+
+
+async def spend(
+    db: Database, tenant: str, contact_id: UUID, address: str, budget: CodeBudget = CODE_BUDGET
+) -> bool:
+    """Spend of the same budget for a message without a code; return whether it may go out, withheld else.
+
+    Raises Refused: rate_limited, unavailable.
+    """
+    async with db.writer() as connection:
+        withheld = await _withheld(connection, tenant, address, budget)
+        await connection.execute(_SQL["spend"], tenant, contact_id, address, withheld)
+    return not withheld
+
+
+async def _withheld(connection: asyncpg.Connection, tenant: str, address: str, budget: CodeBudget) -> bool:
+    """Lock the budgets of ``tenant`` and ``address`` and return whether the next message is withheld.
+
+    Raises Refused(rate_limited).
+    """
+    await connection.execute(_SQL["lock"], tenant, address)
+    spent = await connection.fetchrow(_SQL["spent"], tenant, address, SHORT_MS, LONG_MS, HOUR_MS)
+    opted_out = await connection.fetchval(_SQL["is_opted_out"], tenant, address)
+    if spent["tenant_short"] >= budget.per_tenant_hour or spent["tenant_long"] >= budget.per_tenant_day:
+        raise Refused(Code.RATE_LIMITED, "the tenant has sent too many codes", retry_after_s=HOUR_MS / 1000)
+    if spent["address_short"] >= ADDRESS_SHORT:
+        raise Refused(Code.RATE_LIMITED, "too many codes to this address", retry_after_s=SHORT_MS / 1000)
+    if spent["address_long"] >= (OPTED_OUT_LONG if opted_out else ADDRESS_LONG):
+        raise Refused(Code.RATE_LIMITED, "too many codes to this address", retry_after_s=LONG_MS / 1000)
+    everywhere: int = spent["address_everywhere"]
+    return everywhere >= ADDRESS_EVERYWHERE
 
 
 async def try_(db: Database, tenant: str, contact_id: UUID, channel: CodeChannel, digest: bytes) -> Verdict:

@@ -3,7 +3,7 @@
 What comes in here is clean already (`realtime.safety.addresses`) and allowed (`realtime.access`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -33,6 +33,7 @@ __all__ = [
     "operator_of",
     "opt_in",
     "opt_out",
+    "order",
     "reaching",
 ]
 
@@ -167,6 +168,23 @@ async def change(db: Database, tenant: str, contact_id: UUID, fields: Mapping[st
         changed = await _get(connection, tenant, contact_id)
     db.changes.note([scope_of(tenant, *found.scope.stored)])
     return changed
+
+
+async def order(db: Database, tenant: str, driver: str, contact_ids: Sequence[UUID]) -> None:
+    """Set the order of all of ``driver``'s own contacts; a contact that is added later comes after them.
+
+    Raises Refused: conflict when ``contact_ids`` are not exactly theirs, unavailable.
+    """
+    async with db.writer() as connection:
+        scope = scope_of(tenant, None, driver)
+        await connection.execute(_SQL["lock_scope"], scope)
+        known = await connection.fetchval(_SQL["count"], tenant, None, driver)
+        status: str = await connection.execute(
+            _SQL["order"], tenant, driver, list(contact_ids), Draft(name="").position - len(contact_ids)
+        )
+        if known != len(contact_ids) or status != f"UPDATE {known}":
+            raise Refused(Code.CONFLICT, "these are not all contacts of the driver")
+    db.changes.note([scope])
 
 
 async def delete(db: Database, tenant: str, contact_id: UUID) -> bool:

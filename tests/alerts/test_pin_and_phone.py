@@ -6,7 +6,7 @@ import pytest
 
 from alerts.alert import PinResult
 from alerts.phone import country_of, masked, normal
-from alerts.pin import checked, hashed, pins_of
+from alerts.pin import checked, hashed, is_set_as_shown, masked_pins, pins_of
 from alerts.policy import Pins
 
 SALTS = (b"a" * 16, b"b" * 16)
@@ -67,6 +67,50 @@ def test_what_is_no_pin_is_refused(cancel: str | None, duress: str | None, fact:
 def test_a_salt_has_to_be_one() -> None:
     with pytest.raises(ValueError, match="the salt is too short"):
         hashed("1234", b"salt")
+
+
+@pytest.mark.parametrize(
+    ("cancel", "duress", "looks_right"),
+    [
+        ("5555", "6666", ("5555", "6666")),
+        ("5555", None, ("5555",)),
+        (None, None, ("",)),
+        ("99999999", None, ("99999999",)),
+        ("99999999", "5555", ("99999999", "5555")),
+    ],
+)
+def test_a_change_by_the_duress_pin_keeps_the_own_pin_and_others_only_seem_to_end_it(
+    cancel: str | None, duress: str | None, looks_right: tuple[str, ...]
+) -> None:
+    shown = masked_pins(BOTH, cancel, duress, SALTS[0])
+    assert checked("1234", shown) is PinResult.RIGHT
+    for typed in ("5555", "6666", "", "99999999", "0000"):
+        expected = PinResult.DURESS if typed in looks_right else PinResult.WRONG
+        assert checked(typed, shown) is expected, typed
+    assert is_set_as_shown(shown) is (cancel is not None)
+
+
+def test_after_two_changes_by_a_duress_pin_the_last_counts() -> None:
+    once = masked_pins(BOTH, "5555", None, SALTS[0])
+    twice = masked_pins(once, "7777", "8888", SALTS[1])
+    results = {typed: checked(typed, twice) for typed in ("1234", "5555", "7777", "8888")}
+    assert results == {
+        "1234": PinResult.RIGHT,
+        "5555": PinResult.WRONG,
+        "7777": PinResult.DURESS,
+        "8888": PinResult.DURESS,
+    }
+
+
+def test_a_change_by_the_duress_pin_refuses_what_a_change_refuses() -> None:
+    for cancel, duress in (("12", None), ("5555", "5555"), (None, "5555"), ("abcd", None)):
+        with pytest.raises(ValueError, match="pin"):
+            masked_pins(BOTH, cancel, duress, SALTS[0])
+
+
+def test_a_pin_is_shown_as_set_by_the_cancel_pin() -> None:
+    assert is_set_as_shown(BOTH)
+    assert not is_set_as_shown(Pins())
 
 
 # --- phone numbers

@@ -27,13 +27,16 @@ async def people_drives(api: Api) -> list[Drive]:
     driver = api.token("driver", ["north"], driver="d1")
     profile = {"token": driver, "json": {"name": "Ada", "phone": "+442079460958"}}
     pins = {"token": driver, "json": {"cancel": "1234", "duress": None}}
+    order = "/api/v1/drivers/{driver}/contacts/order"
     return [
+        ("put", order, order.format(driver="d1"), {"json": {"contact_ids": [made]}}),
         ("post", base, base, {"json": new | {"name": "Bo"}}),
         ("get", base, f"{base}?driver=d1", {}),
         ("get", one, mine, {}),
         ("patch", one, mine, {"json": {"position": 7}}),
         ("post", one + "/codes", f"{mine}/codes", {"json": {"channel": "email"}}),
         ("post", one + "/verify", f"{mine}/verify", {"json": {"channel": "sms", "code": api.fakes.code}}),
+        ("post", one + "/test", f"{mine}/test", {"json": {"channel": "sms"}}),
         ("put", "/api/v1/policies/{kind}", "/api/v1/policies/sos?vendor=north", {"json": POLICY}),
         ("get", "/api/v1/policies/{kind}", "/api/v1/policies/sos?vendor=north", {}),
         ("get", "/api/v1/drivers/{driver}/escalation", "/api/v1/drivers/d1/escalation?kind=fall", {}),

@@ -15,6 +15,7 @@ from aiohttp import web
 from realtime.pages.routes import STATIC, add_pages
 from realtime.settings import Settings
 from tests.pages.fake import Point, now_ms, refusal, refused
+from tests.pages.fake_own import FakeOwn
 
 Json = dict[str, Any]
 SECRET = "s" * 32
@@ -48,6 +49,8 @@ class FakeDriverServer:
     pairings: dict[str, str] = field(default_factory=dict)
     auths: list[Json] = field(default_factory=list)
     by_http: int = 0
+    own: FakeOwn = field(default_factory=FakeOwn)
+    """PINs, contacts and plans of the driver."""
     build: int = 1
     """Which build the service worker is of."""
     port: int = 0
@@ -98,6 +101,7 @@ class FakeDriverServer:
         app.router.add_post("/api/v1/sos", self._http_sos)
         app.router.add_post("/api/v1/pairings/redeem", self._http_redeem)
         app.router.add_post("/api/v1/timers{rest:.*}", self._http_timer)
+        self.own.add_routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
         await self.restore_network()
@@ -241,7 +245,7 @@ class FakeDriverServer:
     async def _cancel(self, _sid: str, payload: Json) -> Json:
         assert self.alert is not None
         self.cancels.append(payload["pin"])
-        if payload["pin"] != "1234":
+        if payload["pin"] != (self.own.pin or ""):
             return {"ok": False, "error": refusal("forbidden", "pin is wrong")}
         self.alert["state"] = "cancelled"
         self.alert["version"] += 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -77,9 +78,10 @@ async def phone(browser: Browser, driver_server: FakeDriverServer) -> AsyncItera
     assert tab.unexpected() == []
 
 
-async def phone_context(browser: Browser, server: FakeDriverServer, **more: object) -> BrowserContext:
+async def phone_context(browser: Browser, server: FakeDriverServer, **more: Any) -> BrowserContext:
     place = {"latitude": LAT, "longitude": LON, "accuracy": 8}
-    context = await browser.new_context(viewport={"width": 390, "height": 844}, geolocation=place, **more)
+    more = {"viewport": {"width": 390, "height": 844}, "geolocation": place, **more}
+    context = await browser.new_context(**more)
     await context.grant_permissions(["geolocation"], origin=server.url)
     return context
 
@@ -390,7 +392,9 @@ async def test_a_code_pairs_once_and_a_pin_stops_a_countdown(
     phone.page.on("request", lambda request: asked.append(request.url))
     await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
     await phone.page.get_by_role("button", name="Pair", exact=True).click()
-    await phone.until("s.screen === 'home' && s.driver === 'd1' && s.line === 'live'")
+    await phone.until("s.screen === 'settings' && s.driver === 'd1' && s.line === 'live'")
+    await phone.page.get_by_role("button", name="Later").click()
+    await phone.until("s.screen === 'home'")
     assert phone.page.url == f"{driver_server.url}/drive"
     assert not [url for url in asked if "CODE-123" in url]
     await phone.page.reload()

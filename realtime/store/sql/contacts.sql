@@ -47,6 +47,12 @@ UPDATE contacts SET name = $3, language = $4, time_zone = $5, position = $6, pho
     email_verified_ms = CASE WHEN email = $8 THEN email_verified_ms END
 WHERE tenant_id = $1 AND contact_id = $2
 
+-- name: order
+-- $3: the driver's contacts in their new order; $4: the position before the first.
+UPDATE contacts c SET position = $4 + given.place, updated_ms = now_ms()
+FROM unnest($3::uuid[]) WITH ORDINALITY given (contact_id, place)
+WHERE c.tenant_id = $1 AND c.driver_id = $2 AND c.contact_id = given.contact_id
+
 -- name: lock
 SELECT FROM contacts WHERE tenant_id = $1 AND contact_id = $2 FOR UPDATE
 

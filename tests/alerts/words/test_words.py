@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.alert import Actor, ActorKind, Kind, Place, State
-from alerts.attempt import Purpose
+from alerts.attempt import OF_NO_ALERT, Purpose
 from alerts.words import Rendered, render
 from alerts.words.clean import clean
 from alerts.words.gsm import folded, is_gsm, segments
@@ -17,7 +17,7 @@ from tests.alerts.jobs import LINK, NOW_MS, alert, contact, job
 
 ADDRESS = "Alexanderplatz 1, 10178 Berlin"
 languages = pytest.mark.parametrize("language", AVAILABLE)
-linked = pytest.mark.parametrize("purpose", [p for p in Purpose if p is not Purpose.CODE])
+linked = pytest.mark.parametrize("purpose", [p for p in Purpose if p not in OF_NO_ALERT])
 
 
 def fields_of(words: Words) -> dict[str, str]:
@@ -301,6 +301,23 @@ def test_html_of_strangers_is_text() -> None:
     assert "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;&amp;" in page
 
 
+@languages
+@pytest.mark.parametrize("name", ["Ana Lopez", "", "x" * 200, "Ана\r\nЛопес", "{driver}%s", "😀" * 80])
+def test_a_test_message_is_marked_and_says_who_tests_and_has_no_link(language: str, name: str) -> None:
+    words = words_of(language)
+    of = alert(message=name)
+    rendered = render(job(of=of, purpose=Purpose.TEST, to=contact(language=language)), LINK, None, NOW_MS)
+    marked = words.test.split(".")[0].split("।")[0]
+    for text in (rendered.short, rendered.long, rendered.html, rendered.spoken, rendered.push_body):
+        assert folded(marked) in folded(text)
+        assert LINK not in text
+    assert rendered.subject == rendered.push_title == words.test_title
+    assert segments(rendered.short) <= (2 if is_gsm(rendered.short) else 4)
+    assert "\n" not in rendered.short and "\r" not in rendered.short
+    if name == "Ana Lopez":
+        assert name in rendered.short and name in rendered.spoken
+
+
 HOSTILE = st.text(
     st.one_of(st.characters(), st.sampled_from("\r\n\0\u202e\u2028\u0301{}%$<>\x1b\u200b:")), max_size=400
 )
@@ -311,7 +328,7 @@ HOSTILE = st.text(
     message=HOSTILE,
     address=HOSTILE,
     language=st.sampled_from(AVAILABLE),
-    purpose=st.sampled_from([p for p in Purpose if p is not Purpose.CODE]),
+    purpose=st.sampled_from([p for p in Purpose if p not in OF_NO_ALERT]),
     silent=st.booleans(),
     drill=st.booleans(),
 )

@@ -6,6 +6,7 @@ import type { Db } from "./db";
 import { DriverLine } from "./line";
 import { Awake, Locator } from "./locator";
 import { Outbox, type Fix } from "./outbox";
+import { OwnSettings, UNKNOWN, type Own } from "./own";
 import { IdbStore } from "./outboxstore";
 import { accessOf, type Access, type Pairing } from "./pairing";
 import { makePress } from "./press";
@@ -26,6 +27,7 @@ export class App {
   readonly raiser: Raiser;
   readonly timers: Timers;
   readonly locator: Locator;
+  readonly own: OwnSettings;
   /** A fault that keeps points from going up; null when all is well. */
   stuck: string | null = null;
   /** How far the server's clock is ahead of ours: a countdown runs by its. */
@@ -44,6 +46,7 @@ export class App {
     private readonly db: Db,
     readonly pairing: Pairing,
     watch: Watch,
+    own: Own,
     private readonly changed: () => void,
     private readonly sendLater: () => Promise<void>,
   ) {
@@ -68,6 +71,12 @@ export class App {
       changed,
     });
     this.locator = new Locator({ take: (fix) => void this.take(fix), changed, sos: () => this.raiser.open });
+    this.own = new OwnSettings(own, pairing.driver, {
+      ask: (method, path, body) => this.api.ask(method, path, body),
+      save: async (now) => void (await db.put("settings", now, "own")),
+      now: () => Date.now(),
+      changed,
+    });
     this.pump = new Pump(outbox, {
       live: () => this.line.live,
       bySocket: (event, payload) => this.line.ask(event, payload),
@@ -84,7 +93,8 @@ export class App {
   static async open(db: Db, pairing: Pairing, changed: () => void, sendLater: () => Promise<void>): Promise<App> {
     const outbox = await Outbox.open(new IdbStore(db), { uuid, now: () => Date.now() });
     const watch = ((await db.get("settings", "timers")) as Watch | undefined) ?? NOTHING;
-    const app = new App(outbox, db, pairing, watch, changed, sendLater);
+    const own = ((await db.get("settings", "own")) as Own | undefined) ?? UNKNOWN;
+    const app = new App(outbox, db, pairing, watch, own, changed, sendLater);
     app.safetyUrl = safetyUrlOf(await db.get("settings", SAFETY_URL));
     return app;
   }
@@ -140,7 +150,9 @@ export class App {
   }
 
   async cancel(sosId: string, pin: string): Promise<CancelResult> {
-    return this.raiser.cancel(sosId, pin);
+    const result = await this.raiser.cancel(sosId, pin);
+    if (result === "wrong" && pin === "") await this.own.pinIsSet();
+    return result;
   }
 
   /** Where this phone was last, for a text that is sent without us. */
@@ -177,6 +189,7 @@ export class App {
     this.wakeSos();
     void this.raiser.ask();
     void this.timers.settle();
+    void this.own.freshen();
   }
 
   private settled(): void {

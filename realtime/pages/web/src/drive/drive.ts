@@ -23,14 +23,17 @@ import { PairView } from "./pairview";
 import { isOver, shownOf, type Press } from "./press";
 import { PAGE } from "./shell";
 import { Signs } from "./signs";
+import { SettingsView, type Place } from "./settingsview";
 import { SosView } from "./sosview";
 import type { Fix } from "./outbox";
 
 const MENU_ICON = "M4 7h16M4 12h16M4 17h16";
 /** Who has the journey is known by then: another tab, if not we. */
 const LOCK_PATIENCE_MS = 400;
+/** Under which name the settings say that PIN and contacts are still to be offered. */
+const SETUP = "setup";
 
-type Screen = "pair" | "other" | "home" | "going" | "sos";
+type Screen = "pair" | "other" | "home" | "going" | "sos" | "settings";
 
 class Face {
   private readonly main = document.getElementById("page")!;
@@ -46,6 +49,9 @@ class Face {
   private drive: DriveView | null = null;
   private sos: SosView | null = null;
   private home: HomeView | null = null;
+  private settings: SettingsView | null = null;
+  /** The settings are what is looked at; right after pairing they are a step of it. */
+  private setting = false;
   private readonly other: HTMLElement;
   private screen: Screen | null = null;
   private place: Fix | null = null;
@@ -62,7 +68,7 @@ class Face {
   ) {
     const { words } = speech;
     this.signs = new Signs(speech);
-    this.pairView = new PairView(speech, (given) => this.pair(given), () => this.render());
+    this.pairView = new PairView(speech, (given, byCode) => this.pair(given, byCode), () => this.render());
     this.lock = new TabLock({ gained: () => void this.openApp(), lost: () => this.closeApp() });
     this.quiet = bigButton("", () => this.look(), "quiet-sign");
     this.other = make("section", "start", [
@@ -88,9 +94,9 @@ class Face {
 
   private build(): void {
     const { words } = this.speech;
-    const menu = new Menu(this.speech, this.help, (help) => void this.saveHelp(help), () => this.unsafe(), () => void this.unpair());
+    const menu = new Menu(this.speech, this.help, (help) => void this.saveHelp(help), () => this.unsafe(), () => void this.unpair(), (place) => this.set(place));
     const open = make("button", "round", [icon(MENU_ICON)], { type: "button", "aria-label": words.say("menu") });
-    open.addEventListener("click", () => menu.open());
+    open.addEventListener("click", () => menu.open(this.app !== null));
     const head = make("header", "top", [brand(), this.who, this.signs.chip, open]);
     this.update.append(make("span", "", words.say("update.ready")), bigButton(words.say("update.go"), () => this.installed.reload(), "small"));
     const words1 = { label: words.say("sos.label"), title: words.say("sos.hold"), hint: words.say("sos.hold.hint"), holding: words.say("sos.holding") };
@@ -104,7 +110,7 @@ class Face {
 
   // --- who this phone is
 
-  private async pair(given: Pairing): Promise<void> {
+  private async pair(given: Pairing, byCode: boolean): Promise<void> {
     const { words } = this.speech;
     const before = this.pairing;
     if (before && (before.driver !== given.driver || before.vendor !== given.vendor)) {
@@ -116,6 +122,7 @@ class Face {
       await this.db.put("settings", this.help, "help");
     }
     await this.db.put("pairing", given, "me");
+    if (byCode && before?.driver !== given.driver) await this.db.put("settings", true, SETUP);
     this.pairing = given;
     // All tabs begin anew with it.
     this.app?.stop();
@@ -153,7 +160,10 @@ class Face {
     this.app = app;
     this.drive = new DriveView(this.speech, app);
     this.sos = new SosView(this.speech, app, () => void this.leaveSos());
-    this.home = new HomeView(this.speech, ({ destination, by, everyS }) => void app.start(destination, by, everyS));
+    this.home = new HomeView(this.speech, app, ({ destination, by, everyS }) => void app.start(destination, by, everyS), () => this.set("contacts"));
+    this.settings = new SettingsView(this.speech, app, () => void this.leaveSettings());
+    if ((await this.db.get("settings", SETUP)) === true) this.set("index", true);
+    else if (this.setting) this.set("index");
     this.place = await app.lastPlace();
     await app.run();
     this.render();
@@ -164,6 +174,20 @@ class Face {
     this.app = null;
     this.render();
     this.lock.wait();
+  }
+
+  // --- settings
+
+  private set(place: Place, first = false): void {
+    this.setting = true;
+    this.settings?.open(place, first);
+    this.render();
+  }
+
+  private async leaveSettings(): Promise<void> {
+    this.setting = false;
+    await this.db.delete("settings", SETUP);
+    this.render();
   }
 
   // --- SOS
@@ -213,6 +237,7 @@ class Face {
     if (!this.pairing || this.pairView.wanted) return "pair";
     if (!this.app) return "other";
     if (press && (!press.silent || this.looking)) return "sos";
+    if (this.setting) return "settings";
     return this.app.outbox.current ? "going" : "home";
   }
 
@@ -228,6 +253,8 @@ class Face {
     this.pairView.update(this.pairing !== null);
     if (screen !== this.screen) this.become(screen);
     document.documentElement.dataset["screen"] = screen;
+    if (app && screen === "home") this.home!.update();
+    if (app && screen === "settings") this.settings!.update(Date.now());
     if (app && screen === "going") this.drive!.update(Date.now());
     if (app && screen === "sos") this.sos!.update(press!, this.help, app.locator.newest ?? this.place, Date.now() + app.skewMs);
     const quiet = press !== null && press.silent === true && screen !== "sos" && !isOver(press);
@@ -249,9 +276,9 @@ class Face {
     if (screen === "pair") this.put(this.pairView.element);
     else if (screen === "other") this.put(this.other);
     else {
-      const view = { home: this.home!, going: this.drive!, sos: this.sos! }[screen].element;
+      const view = { home: this.home!, going: this.drive!, sos: this.sos!, settings: this.settings! }[screen].element;
       view.hidden = false;
-      this.put(this.signs.notes, this.quiet, view, this.signs.safe);
+      this.put(this.signs.notes, this.quiet, view, ...(screen === "settings" ? [] : [this.signs.safe]));
       if (screen === "sos") this.sos!.focus();
     }
   }
@@ -274,6 +301,9 @@ class Face {
       journeys: app?.outbox.journeys.length ?? 0,
       access: app?.access ?? null,
       sos: press && { shown: shownOf(press), silent: press.silent === true },
+      settings: this.screen === "settings" ? (this.settings?.place ?? null) : null,
+      own: app && { pin: app.own.own.pinSet, contacts: app.own.own.contacts?.length ?? null, reached: app.own.reached },
+      permission: app?.locator.permission ?? null,
       timers_pending: app?.timers.pending ?? null,
       update_ready: this.installed.ready,
     };

@@ -3,6 +3,7 @@ import { make, say, show } from "../common/dom";
 import { fact } from "../common/chrome";
 import type { App } from "./app";
 import { asked, bigButton, type Speech } from "./face";
+import { whoIsNotified } from "./ownwords";
 
 /** The check-in is the first thing to do from this long before it is due. */
 const CHECK_SOON_MS = 300_000;
@@ -18,6 +19,8 @@ export class DriveView {
   private readonly accuracy: HTMLElement;
   private readonly check = make("section", "check");
   private readonly due = make("p", "due");
+  private readonly dueWho = make("p", "who-is");
+  private readonly byWho = make("p", "who-is");
   private readonly checkButton: HTMLButtonElement;
   private readonly endButton: HTMLButtonElement;
 
@@ -31,9 +34,9 @@ export class DriveView {
     this.speed = fact(this.facts, words.say("drive.speed"));
     this.accuracy = fact(this.facts, words.say("drive.accuracy"));
     this.checkButton = bigButton(words.say("check.go"), () => void app.timers.checkIn());
-    this.check.append(this.due, this.checkButton);
+    this.check.append(make("div", "", [this.due, this.dueWho]), this.checkButton);
     this.endButton = bigButton(words.say("drive.end"), () => void this.end());
-    this.element = make("section", "going", [make("div", "headline", [this.going, this.to]), this.facts, this.check, this.endButton]);
+    this.element = make("section", "going", [make("div", "headline", [this.going, this.to]), this.facts, this.byWho, this.check, this.endButton]);
   }
 
   update(nowMs: number): void {
@@ -45,7 +48,11 @@ export class DriveView {
     say(this.to, journey.destination === null ? words.say("drive.nowhere") : words.say("drive.to", { place: journey.destination }));
     say(this.since, formats.clock(journey.startedAtMs, nowMs));
     const { by, everyS, watch } = app.timers;
+    const { plans } = app.own.own;
     show(this.by.parentElement!, by !== null);
+    show(this.byWho, by !== null);
+    if (by !== null) say(this.byWho, whoIsNotified(this.speech, plans.arrive_by_missed, "home.by.who"));
+    if (everyS !== null) say(this.dueWho, whoIsNotified(this.speech, plans.check_in_missed, "home.check.who"));
     if (by !== null) say(this.by, formats.clock(by, nowMs));
     say(this.speed, formats.speed(newest?.[3] ?? null));
     say(this.accuracy, formats.accuracy(newest?.[5] ?? null));

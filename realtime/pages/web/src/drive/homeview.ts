@@ -1,6 +1,8 @@
 /** Before a journey: where to, by when, how often to check in. */
-import { make } from "../common/dom";
-import { field, type Speech } from "./face";
+import { make, say, show } from "../common/dom";
+import type { App } from "./app";
+import { asked, bigButton, field, type Speech } from "./face";
+import { whoIsNotified } from "./ownwords";
 
 export interface Plan {
   destination: string | null;
@@ -26,8 +28,19 @@ export class HomeView {
   private readonly where: HTMLInputElement;
   private readonly by: HTMLInputElement;
   private readonly check: HTMLSelectElement;
+  private readonly byWho = make("p", "who-is");
+  private readonly checkWho = make("p", "who-is");
+  private readonly prompt = make("p", "why");
+  private readonly lacking = make("section", "card lacking");
+  private readonly lacks = make("p");
 
-  constructor({ words, formats }: Speech, start: (plan: Plan) => void) {
+  constructor(
+    private readonly speech: Speech,
+    private readonly app: App,
+    start: (plan: Plan) => void,
+    toContacts: () => void,
+  ) {
+    const { words, formats } = speech;
     this.where = make("input", "", [], { type: "text", maxlength: String(LONGEST_DESTINATION), autocomplete: "off", placeholder: words.say("home.where.hint"), enterkeyhint: "done" });
     this.by = make("input", "", [], { type: "time" });
     this.check = make("select");
@@ -42,13 +55,44 @@ export class HomeView {
         field(words.say("home.by"), this.by, words.say("home.by.hint")),
         field(words.say("home.check"), this.check, words.say("home.check.hint")),
       ]),
+      this.byWho,
+      this.checkWho,
+      this.lacking,
+      this.prompt,
       make("button", "big", words.say("home.start"), { type: "submit" }),
     ]);
+    this.lacking.append(this.lacks, bigButton(words.say("contacts.add"), toContacts, "big quiet"));
+    for (const chosen of [this.by, this.check]) chosen.addEventListener("change", () => this.update());
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      start(this.plan());
+      void this.go(start);
     });
     this.element = form;
+  }
+
+  update(): void {
+    const { words } = this.speech;
+    const { own } = this.app.own;
+    const { permission } = this.app.locator;
+    show(this.byWho, this.by.value !== "");
+    show(this.checkWho, this.check.value !== "");
+    say(this.byWho, whoIsNotified(this.speech, own.plans.arrive_by_missed, "home.by.who"));
+    say(this.checkWho, whoIsNotified(this.speech, own.plans.check_in_missed, "home.check.who"));
+    const plan = own.plans.sos;
+    show(this.lacking, plan !== undefined && !plan.reaches);
+    say(this.lacks, words.say("plan.nobody.why"));
+    show(this.prompt, permission === "prompt");
+    say(this.prompt, words.say("place.prompt"));
+  }
+
+  /** A journey without a place is one that nobody can follow: that is asked first. */
+  private async go(start: (plan: Plan) => void): Promise<void> {
+    const { words } = this.speech;
+    const { permission } = this.app.locator;
+    if (permission === "denied" || permission === "none") {
+      if (!(await asked(words.say("place.start"), words.say(`place.${permission}`), words.say("place.start.yes"), words.say("place.start.no"), true))) return;
+    }
+    start(this.plan());
   }
 
   private plan(): Plan {

@@ -1,8 +1,10 @@
 /** What the device says: where it is, how full its battery is, and that its screen must stay on. */
 import type { Fix } from "./outbox";
-import { consider, everyMs, gaitOf, heldIsDue, type Battery, type Gait, type Pace } from "./rate";
+import { consider, everyMs, gaitOf, heldIsDue, renewed, type Battery, type Gait, type Pace } from "./rate";
 
 export type Trouble = "denied" | "unavailable";
+/** What the browser lets this page know before it is asked; `none`: it has no location at all. */
+export type Permission = "granted" | "prompt" | "denied" | "none" | "unknown";
 
 export interface LocatorEvents {
   /** A point to keep. */
@@ -25,14 +27,18 @@ export class Locator {
   /** The newest fix, taken or not. */
   newest: Fix | null = null;
   trouble: Trouble | null = null;
+  permission: Permission = "geolocation" in navigator && window.isSecureContext ? "unknown" : "none";
   battery: Battery = { pct: null, charging: false };
   private pace: Pace = { last: null, movedMs: null };
   private watchId: number | null = null;
   private timer = 0;
   private askedMs = 0;
+  /** The time of the last fix, as the device gave it. */
+  private deviceMs: number | null = null;
 
   constructor(private readonly events: LocatorEvents) {
     void this.followBattery();
+    void this.followPermission();
   }
 
   get gait(): Gait {
@@ -55,7 +61,9 @@ export class Locator {
   }
 
   private heard(position: GeolocationPosition): void {
-    const fix = fixOf(position, this.battery.pct);
+    const read = fixOf(position, this.battery.pct);
+    const fix = renewed(read, this.deviceMs, Date.now());
+    this.deviceMs = read[0];
     this.newest = fix;
     this.trouble = null;
     const { take, pace } = consider(this.pace, fix, this.battery, this.events.sos());
@@ -88,6 +96,19 @@ export class Locator {
     if (now - Math.max(this.newest?.[0] ?? 0, this.askedMs) < every * PATIENCE) return;
     this.askedMs = now;
     navigator.geolocation.getCurrentPosition((position) => this.heard(position), () => undefined, options);
+  }
+
+  /** Says beforehand that a journey would have no place. Where the browser does not tell, the first fix does. */
+  private async followPermission(): Promise<void> {
+    if (this.permission === "none") return;
+    const status = await navigator.permissions?.query({ name: "geolocation" }).catch(() => null);
+    if (!status) return;
+    const read = (): void => {
+      this.permission = status.state;
+      this.events.changed();
+    };
+    status.addEventListener("change", read);
+    read();
   }
 
   private async followBattery(): Promise<void> {

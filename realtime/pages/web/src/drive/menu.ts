@@ -1,5 +1,5 @@
 /** Settings of this phone: whom to call and text, language, theme, and letting go of it all. */
-import { icon, ICONS, make, say } from "../common/dom";
+import { icon, ICONS, make, say, show } from "../common/dom";
 import { languageSelect, themeButton } from "../common/chrome";
 import { dialable, MOST_HELPERS, type Help } from "./fallback";
 import { asked, bigButton, field, type Speech } from "./face";
@@ -15,6 +15,7 @@ export class Menu {
   private readonly name = make("input", "", [], { type: "text", maxlength: "60", autocomplete: "off" });
   private readonly number = make("input", "", [], { type: "tel", maxlength: "24", autocomplete: "off" });
   private readonly emergency = make("input", "", [], { type: "tel", maxlength: "24", autocomplete: "off" });
+  private readonly own: HTMLElement;
   private readonly complaint = make("p", "answer", "", { role: "alert" });
 
   constructor(
@@ -23,6 +24,8 @@ export class Menu {
     private readonly save: (help: Help) => void,
     private readonly unsafe: () => Unsafe,
     private readonly unpair: () => void,
+    /** To what the server keeps: PIN, contacts, who is notified. */
+    settings: (place: "pin" | "contacts" | "plan") => void,
   ) {
     const { words } = speech;
     const close = make("button", "round", [icon(ICONS.close)], { type: "button", "aria-label": words.say("close") });
@@ -31,6 +34,15 @@ export class Menu {
       make("div", "pair", [field(words.say("menu.name"), this.name), field(words.say("menu.number"), this.number)]),
       make("button", "big quiet", words.say("menu.add"), { type: "submit" }),
     ]);
+    const row = (place: "pin" | "contacts" | "plan"): HTMLElement => {
+      const button = make("button", "row", [make("b", "", words.say(`${place}.title`))], { type: "button" });
+      button.addEventListener("click", () => {
+        this.element.close();
+        settings(place);
+      });
+      return make("li", "", [button]);
+    };
+    this.own = make("ul", "rows", [row("pin"), row("contacts"), row("plan")]);
     add.addEventListener("submit", (event) => {
       event.preventDefault();
       this.add();
@@ -39,6 +51,7 @@ export class Menu {
     this.element = make("dialog", "menu", [
       make("header", "", [make("h2", "", words.say("menu"), { id: "menu-title" }), close]),
       make("div", "tools", [languageSelect(words), themeButton(words)]),
+      this.own,
       make("h3", "", words.say("menu.help")),
       field(words.say("menu.emergency"), this.emergency),
       make("h3", "", words.say("menu.helpers")),
@@ -50,7 +63,9 @@ export class Menu {
     this.render();
   }
 
-  open(): void {
+  /** `paired`: whether this phone is a driver's, so that there is something the server keeps. */
+  open(paired: boolean): void {
+    show(this.own, paired);
     this.element.showModal();
   }
 

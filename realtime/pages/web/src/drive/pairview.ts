@@ -51,7 +51,7 @@ export class PairView {
 
   constructor(
     private readonly speech: Speech,
-    private readonly paired: (pairing: Pairing) => Promise<void>,
+    private readonly paired: (pairing: Pairing, byCode: boolean) => Promise<void>,
     left: () => void,
   ) {
     const { words } = speech;
@@ -119,7 +119,7 @@ export class PairView {
       this.offered = null;
       this.describe();
       say(this.complaint, "");
-      return this.paired(redeemed.pairing);
+      return this.paired(redeemed.pairing, "code" in invitation);
     }
     if (redeemed.trouble === "network" && "code" in invitation) this.link.value = invitation.code;
     if (redeemed.trouble === "wrong") this.offered = null;

@@ -38,7 +38,9 @@ export class Signs {
     const { access, outbox, locator, timers, stuck } = app;
     if (access === "ending") add("access.ending", { when: formats.clock(app.pairing.expiresAtMs ?? 0, nowMs) });
     else if (access !== "good") add(`access.${access}`);
+    const { permission } = locator;
     if (outbox.current && locator.trouble) add(`place.${locator.trouble}`);
+    else if (permission === "denied" || permission === "none") add(`place.${permission}`);
     if (outbox.unwritten > 0) add("safe.unwritten");
     if (outbox.lost > 0) add("safe.lost", { n: outbox.lost });
     if (stuck !== null) add("safe.stuck", { code: stuck });

@@ -3,7 +3,8 @@ import { make, say, show } from "../common/dom";
 import { clean } from "../common/words";
 import type { App } from "./app";
 import { placeText, smsLink, telLink, type Help } from "./fallback";
-import { bigButton, field, type Key, type Speech } from "./face";
+import { asked, bigButton, field, type Key, type Speech } from "./face";
+import { HoldButton } from "./hold";
 import type { Fix } from "./outbox";
 import { isOver, shownOf, type Press } from "./press";
 
@@ -18,6 +19,8 @@ export class SosView {
   private readonly pin = make("input", "", [], { type: "password", inputmode: "numeric", autocomplete: "off" });
   private readonly answer = make("p", "answer", "", { role: "alert" });
   private readonly close: HTMLButtonElement;
+  /** Without a PIN: held, and then asked, so that no slip of a finger ends an SOS. */
+  private readonly hold: HoldButton;
   private press: Press | null = null;
   private made = "";
 
@@ -33,9 +36,11 @@ export class SosView {
       event.preventDefault();
       void this.cancel();
     });
+    const held = { label: words.say("sos.cancel.label"), title: words.say("sos.cancel"), hint: words.say("sos.hold.hint"), holding: words.say("sos.holding") };
+    this.hold = new HoldButton("calm", held, () => void this.askFirst(), () => void this.askFirst());
     this.close = bigButton(words.say("sos.close"), () => this.leave(), "big quiet");
     const head = make("div", "state", [this.title, this.count, this.why], { role: "alert" });
-    this.element = make("section", "sos-view", [head, this.details, this.links, this.form, this.answer, this.close], { hidden: "" });
+    this.element = make("section", "sos-view", [head, this.details, this.links, this.form, this.hold.element, this.answer, this.close], { hidden: "" });
   }
 
   /** Puts the eye, and a screen reader, on it. */
@@ -56,9 +61,14 @@ export class SosView {
     show(this.count, untilMs !== null);
     if (untilMs !== null) say(this.count, this.speech.formats.number(Math.max(0, Math.ceil((untilMs - serverMs) / 1_000))));
     const gaveUp = shown === "active" && view?.exhausted === true;
-    say(this.why, words.say(gaveUp ? "sos.exhausted" : `sos.${shown}.why`));
+    const { pinSet } = this.app.own.own;
+    const why = shown === "pending" && pinSet === false ? "sos.pending.nopin" : (`sos.${shown}.why` as const);
+    say(this.why, words.say(gaveUp ? "sos.exhausted" : why));
     const over = isOver(press);
-    show(this.form, shown !== "unsent" && !over);
+    const open = shown !== "unsent" && !over;
+    // Where it is not known whether there is a PIN, both are there: the server decides.
+    show(this.form, open && pinSet !== false);
+    show(this.hold.element, open && pinSet !== true);
     show(this.links, !over);
     show(this.close, over);
     this.tell(press, over);
@@ -120,12 +130,27 @@ export class SosView {
   }
 
   private async cancel(): Promise<void> {
-    const { press } = this;
-    if (!press) return;
     const pin = this.pin.value;
     this.pin.value = "";
+    if (pin === "") {
+      say(this.answer, this.speech.words.say("sos.cancel.pin"));
+      return this.pin.focus();
+    }
+    await this.send(pin);
+  }
+
+  private async askFirst(): Promise<void> {
+    const { words } = this.speech;
+    const sure = await asked(words.say("sos.cancel.sure"), words.say("sos.cancel.why"), words.say("sos.cancel.yes"), words.say("sos.cancel.no"), true);
+    if (sure) await this.send("");
+  }
+
+  private async send(pin: string): Promise<void> {
+    const { press } = this;
+    if (!press) return;
     say(this.answer, "");
     const result = await this.app.cancel(press.sos_id, pin);
-    if (result !== "done") say(this.answer, this.speech.words.say(`sos.cancel.${result}`));
+    if (result === "wrong" && pin === "") say(this.answer, this.speech.words.say("sos.cancel.pin"));
+    else if (result !== "done") say(this.answer, this.speech.words.say(`sos.cancel.${result}`));
   }
 }

@@ -1,0 +1,79 @@
+import { describe, expect, it } from "vitest";
+
+import { everybody, OwnSettings, pinFault, UNKNOWN, type Own, type OwnWays } from "../src/drive/own";
+import { renewed } from "../src/drive/rate";
+import type { Fix } from "../src/drive/outbox";
+
+describe("a pin", () => {
+  it.each([
+    ["2580", "2580", "", null],
+    ["25801", "25801", "2580", null],
+    ["2580", "2580", "7391", null],
+    ["258", "258", "", "digits"],
+    ["258012345", "258012345", "", "digits"],
+    [" 2580", " 2580", "", "digits"],
+    ["2580\n", "2580\n", "", "digits"],
+    ["0000", "0000", "", "easy"],
+    ["3456", "3456", "", "easy"],
+    ["65432", "65432", "", "easy"],
+    ["2468", "2468", "", null],
+    ["2580", "2508", "", "again"],
+    ["2580", "2580", "2580", "same"],
+    ["2580", "2580", "2581", "close"],
+    ["2580", "2580", "2508", null],
+  ] as const)("%j typed again as %j beside %j: %s", (pin, again, other, fault) => {
+    expect(pinFault(pin, again, other)).toBe(fault);
+  });
+});
+
+describe("what a driver has set", () => {
+  const answers = (plan: unknown, contacts: unknown): OwnWays["ask"] => async (_method, path) =>
+    path.endsWith("/safety") ? { ok: true, cancel_pin_set: true } : path.endsWith("/contacts") ? { contacts } : (plan as Record<string, unknown>);
+  const ways = (ask: OwnWays["ask"], saved: Own[] = []): OwnWays => ({ ask, save: async (own) => void saved.push(own), now: () => 5_000, changed: () => undefined });
+
+  it("is read defensively, whatever comes", async () => {
+    const odd = [null, 7, "x", [], {}, { contact_id: 7 }, { contact_id: "a", phone: "x", email: { address: 5 } }, { contact_id: "b", name: "B", position: "1" }];
+    for (const plan of [{}, { steps: 7 }, { steps: [null, { told: 7 }, { told: [null, { contact_id: 1, channels: [1, "sms"] }] }], untold: {} }]) {
+      const own = new OwnSettings(UNKNOWN, "d1", ways(answers(plan, odd)));
+      expect(await own.read()).toBe(true);
+      expect(own.own.contacts!.map((one) => one.id)).toEqual(["a", "b"]);
+      expect(own.own.contacts![0]).toMatchObject({ phone: null, email: null });
+      expect(own.own.plans.sos!.reaches).toBe(false);
+    }
+  });
+
+  it("stays as it was when it cannot be read", async () => {
+    const before: Own = { ...UNKNOWN, pinSet: true, readMs: 1 };
+    const own = new OwnSettings(before, "d1", ways(() => Promise.reject({ code: "unavailable" })));
+    expect(await own.read()).toBe(false);
+    expect([own.own, own.reached]).toEqual([before, false]);
+  });
+
+  it("asks for a driver whose id is no path", async () => {
+    const asked: string[] = [];
+    const own = new OwnSettings(UNKNOWN, "a/b?c#d", ways(async (_method, path) => {
+      asked.push(path);
+      return {};
+    }));
+    await own.read();
+    expect(asked[0]).toBe("/api/v1/drivers/a%2Fb%3Fc%23d/safety");
+  });
+
+  it("names everybody of a plan once", async () => {
+    const told = (id: string): unknown => ({ contact_id: id, name: id, channels: ["sms"], fallback: [] });
+    const own = new OwnSettings(UNKNOWN, "d1", ways(answers({ steps: [{ told: [told("a"), told("b")] }, { told: [told("b"), told("c")] }] }, [])));
+    await own.read();
+    expect(everybody(own.own.plans.sos)!.map((one) => one.id)).toEqual(["a", "b", "c"]);
+    expect(everybody(undefined)).toBeNull();
+  });
+});
+
+describe("a fix that is dated as the one before", () => {
+  const fix: Fix = [1_000, 53.4, -2.9, null, null, 5, null, null];
+
+  it("is of now", () => {
+    expect(renewed(fix, 1_000, 40_000)).toEqual([40_000, ...fix.slice(1)]);
+    expect(renewed(fix, 999, 40_000)).toBe(fix);
+    expect(renewed(fix, null, 40_000)).toBe(fix);
+  });
+});

@@ -1,0 +1,212 @@
+"""What drivers set for themselves: PINs under duress, the order of their contacts, test messages."""
+
+from typing import Any
+
+import pytest
+
+from alerts import pin
+from alerts.attempt import Channel, Permanent, Purpose, Retryable
+from alerts.events import PinResult
+from realtime.store import safety_settings
+from tests.api.harness import Api, Reply
+from tests.store.people import put_driver
+
+BASE = "/api/v1/contacts"
+PINS = "/api/v1/drivers/d1/pins"
+SAFETY = "/api/v1/drivers/d1/safety"
+ORDER = "/api/v1/drivers/d1/contacts/order"
+PHONE = "+442079460958"
+
+
+@pytest.fixture(autouse=True)
+async def drivers(api: Api) -> None:
+    for tenant, vendor, driver in (("t1", "north", "d1"), ("t1", "north", "d2"), ("t2", "north", "d1")):
+        await put_driver(api.db, tenant, vendor, driver)
+
+
+def driver(api: Api, name: str = "d1", tenant: str = "t1") -> str:
+    return api.token("driver", ["north"], driver=name, tenant=tenant)
+
+
+# --- PINs
+
+
+async def change(api: Api, cancel: str | None, **more: Any) -> Reply:
+    return await api.call("PUT", PINS, driver(api), json={"cancel": cancel} | more)
+
+
+async def seen_after(api: Api, current: str, cancel: str | None, duress: str | None) -> list[Any]:
+    """All that the driver's token shows of a change of PINs by ``current``."""
+    await safety_settings.set_pins(api.db, "t1", "d1", pin.pins_of("1234", "4321", (b"a" * 16, b"b" * 16)))
+    replies = [await change(api, cancel, duress=duress, current=current)]
+    replies.append(await api.get(SAFETY, driver(api)))
+    replies.append(await change(api, "7777", current="4321"))
+    replies.append(await change(api, "7777", current="0000"))
+    replies += [await change(api, "1212", current=typed) for typed in ("5555", "6666")]
+    replies.append(await api.get(SAFETY, driver(api)))
+    return [(reply.status, reply.json) for reply in replies]
+
+
+@pytest.mark.parametrize(
+    ("cancel", "duress"),
+    [("5555", "6666"), ("5555", None), (None, None), ("5555", "5555"), (None, "5555")],
+)
+async def test_a_change_by_the_duress_pin_shows_what_a_change_by_the_right_one_shows(
+    api: Api, cancel: str | None, duress: str | None
+) -> None:
+    assert await seen_after(api, "4321", cancel, duress) == await seen_after(api, "1234", cancel, duress)
+
+
+async def test_the_own_pin_takes_back_what_was_changed_by_the_duress_pin(api: Api) -> None:
+    await change(api, "1234", duress="4321")
+    assert (await change(api, None, current="4321")).status == 200
+    assert (await api.get(SAFETY, driver(api))).json["cancel_pin_set"] is False
+    assert (await change(api, "9999", duress="8888", current="1234")).status == 200
+    kept = (await safety_settings.get(api.db, "t1", "d1")).pins
+    assert pin.checked("9999", kept) is PinResult.RIGHT
+    assert pin.checked("8888", kept) is PinResult.DURESS
+    assert pin.checked("", kept) is PinResult.WRONG
+
+
+async def test_many_changes_by_the_duress_pin_are_limited_as_little_as_by_the_right_one(api: Api) -> None:
+    await change(api, "1234", duress="4321")
+    current = "4321"
+    for number in range(8):
+        new = f"{5000 + number}"
+        assert (await change(api, new, current=current)).status == 200
+        current = new
+
+
+async def test_without_a_pin_as_shown_the_current_pin_is_not_compared(api: Api) -> None:
+    await change(api, "1234", duress="4321")
+    await change(api, None, current="4321")
+    assert (await change(api, "5555", current="0000")).status == 200, "as for a driver without a PIN"
+
+
+# --- order
+
+
+async def made(api: Api, token: str, name: str, **more: Any) -> str:
+    reply = await api.call("POST", BASE, token, json={"name": name} | more)
+    assert reply.status == 201, reply.body
+    return str(reply.json["contact"]["contact_id"])
+
+
+async def names(api: Api, token: str) -> list[str]:
+    found = (await api.get(BASE, token)).json["contacts"]
+    return [one["name"] for one in sorted(found, key=lambda one: (one["position"], one["created_at"]))]
+
+
+async def test_a_driver_orders_all_of_their_contacts_and_a_new_one_comes_last(api: Api) -> None:
+    token = driver(api)
+    ids = [await made(api, token, name) for name in ("Ana", "Bo", "Cy")]
+    order = [ids[2], ids[0], ids[1]]
+    assert (await api.call("PUT", ORDER, token, json={"contact_ids": order})).status == 200
+    assert await names(api, token) == ["Cy", "Ana", "Bo"]
+    await made(api, token, "Di")
+    assert await names(api, token) == ["Cy", "Ana", "Bo", "Di"]
+
+
+async def test_an_order_that_is_not_of_all_own_contacts_is_a_conflict(api: Api) -> None:
+    token, other = driver(api), driver(api, "d2")
+    ids = [await made(api, token, name) for name in ("Ana", "Bo")]
+    theirs = await made(api, other, "Eve")
+    abroad = await made(api, driver(api, tenant="t2"), "Tom")
+    vendors = await made(api, api.token("admin"), "Dispatch", vendor="north")
+    missing = "0199d2c8-0000-4000-8000-000000000009"
+    for given in ([ids[0]], [*ids, theirs], [ids[0], theirs], [*ids, missing], [ids[0], missing],
+                  [ids[0], abroad], [ids[0], vendors]):  # fmt: skip
+        reply = await api.call("PUT", ORDER, token, json={"contact_ids": given})
+        assert (reply.status, reply.code) == (409, "conflict"), given
+    twice = await api.call("PUT", ORDER, token, json={"contact_ids": [ids[0], ids[0]]})
+    assert twice.code == "invalid"
+    assert await names(api, token) == ["Ana", "Bo"]
+
+
+async def test_the_order_of_another_drivers_contacts_looks_like_no_driver(api: Api) -> None:
+    ids = [await made(api, driver(api), "Ana")]
+    strangers = (driver(api, "d2"), driver(api, tenant="t2"), api.token("dispatcher", ["south"]))
+    for token in strangers:
+        reply = await api.call("PUT", ORDER, token, json={"contact_ids": ids})
+        assert (reply.status, reply.code) in ((404, "not_found"), (409, "conflict"))
+    unknown = await api.call(
+        "PUT", "/api/v1/drivers/d9/contacts/order", driver(api), json={"contact_ids": ids}
+    )
+    known = await api.call("PUT", "/api/v1/drivers/d2/contacts/order", driver(api), json={"contact_ids": ids})
+    assert unknown.json == known.json
+    assert unknown.code == "not_found"
+
+
+# --- test messages
+
+
+async def verified(api: Api, token: str, channel: str = "sms", **more: Any) -> str:
+    contact = await made(api, token, "Ana", phone=PHONE, email="ana@example.org", **more)
+    await api.call("POST", f"{BASE}/{contact}/codes", token, json={"channel": channel})
+    code = api.fakes.outboxes[Channel(channel)].sent[-1].alert.message
+    body = {"channel": channel, "code": code}
+    assert (await api.call("POST", f"{BASE}/{contact}/verify", token, json=body)).status == 200
+    return contact
+
+
+async def sent_test(api: Api, token: str, contact: str, channel: str = "sms") -> Reply:
+    return await api.call("POST", f"{BASE}/{contact}/test", token, json={"channel": channel})
+
+
+async def test_a_test_message_names_the_driver_and_has_no_alert_behind_it(api: Api) -> None:
+    token = driver(api)
+    await api.call("PUT", SAFETY, token, json={"name": "Ann Lee"})
+    contact = await verified(api, token)
+    assert (await sent_test(api, token, contact)).status == 202
+    job = api.fakes.outboxes[Channel.SMS].sent[-1]
+    assert job.attempt.purpose is Purpose.TEST
+    assert job.alert.message == "Ann Lee"
+    async with api.db.reader("t1") as connection:
+        assert await connection.fetchval("SELECT count(*) FROM alert_attempts") == 0
+        assert await connection.fetchval("SELECT count(*) FROM alerts") == 0
+
+
+async def test_only_an_address_that_counts_is_sent_a_test(api: Api) -> None:
+    token = driver(api)
+    contact = await verified(api, token)
+    sent = len(api.fakes.outboxes[Channel.EMAIL].sent)
+    assert (await sent_test(api, token, contact, "email")).code == "invalid", "not verified"
+    bare = await made(api, token, "Bo")
+    assert (await sent_test(api, token, bare)).code == "invalid", "no address"
+    async with api.db.writer() as connection:
+        await connection.execute(
+            "INSERT INTO opt_outs (tenant_id, address_sha256) VALUES ('t1', address_sha256($1))", PHONE
+        )
+    before = len(api.fakes.outboxes[Channel.SMS].sent)
+    assert (await sent_test(api, token, contact)).code == "invalid", "opted out"
+    assert len(api.fakes.outboxes[Channel.SMS].sent) == before
+    assert len(api.fakes.outboxes[Channel.EMAIL].sent) == sent
+
+
+async def test_test_messages_are_limited_with_the_codes(api: Api) -> None:
+    token = driver(api)
+    contact = await verified(api, token)
+    replies = [await sent_test(api, token, contact) for _ in range(4)]
+    assert [reply.status for reply in replies] == [202, 202, 429, 429]
+    assert replies[-1].code == "rate_limited"
+    assert len(api.fakes.outboxes[Channel.SMS].sent) == 3
+
+
+async def test_a_contact_that_is_not_theirs_gets_no_test_and_looks_like_none(api: Api) -> None:
+    contact = await verified(api, driver(api))
+    before = len(api.fakes.outboxes[Channel.SMS].sent)
+    nothing = await sent_test(api, driver(api), "0199d2c8-0000-4000-8000-000000000009")
+    for token in (driver(api, "d2"), driver(api, tenant="t2"), api.token("dispatcher", ["south"])):
+        reply = await sent_test(api, token, contact)
+        assert (reply.status, reply.json) == (404, nothing.json)
+    assert len(api.fakes.outboxes[Channel.SMS].sent) == before
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(Permanent("bad"), "invalid"), (Retryable("later"), "unavailable")]
+)
+async def test_a_test_that_no_provider_took_is_said_to_have_failed(api: Api, outcome: Any, code: str) -> None:
+    token = driver(api)
+    contact = await verified(api, token)
+    api.fakes.outboxes[Channel.SMS].outcomes.extend([outcome] * 3)
+    assert (await sent_test(api, token, contact)).code == code

@@ -95,6 +95,7 @@ def opened_alert(press: Press, countdown_s: int, now_ms: int) -> Transition:
         silent=press.silent,
         pending_until_ms=now_ms + countdown_s * 1000 if counting else None,
         active_since_ms=None if counting else now_ms,
+        raised_by=press.by,
     )
     return Transition(alert, Arrow.RAISED_COUNTING if counting else Arrow.RAISED)
 
@@ -126,6 +127,7 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
         silent=alert.silent or press.silent,
         severity=max(alert.severity, severity_of(press.kind)),
         veil=lifted(alert.veil, now_ms),
+        raised_by=alert.raised_by if press.by is not None else None,
     )
     if worse(press.kind, alert.kind):
         return changed(afresh(replace(joined, kind=press.kind), now_ms), Arrow.PRESSED_WORSE)

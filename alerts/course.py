@@ -319,6 +319,8 @@ _OPEN_ONLY: Final = _ESCALATING | _HELD_ONLY
 
 def _actor_of(event: Event, alert: Alert) -> Actor:
     if isinstance(event, Pressed):
+        if event.press.by is not None:
+            return event.press.by
         by_timer = event.press.source == "timer"
         return Actor(ActorKind.SYSTEM, "timer") if by_timer else Actor(ActorKind.DRIVER, alert.driver)
     if isinstance(event, CountdownOver | AckSilent | Reached | GaveUp | ContactsFound):

@@ -66,6 +66,7 @@ def _alert(a: Alert, b: Alert) -> Alert:
         presses=max(a.presses, b.presses),
         responders=_responders(a, b, course),
         reached_ms=_least(a.reached_ms, b.reached_ms),
+        raised_by=_raised_by(a, b),
         version=0,
     )
     # Whoever saw one of the two versions must see that it is not what holds now.
@@ -151,6 +152,13 @@ def _responders(a: Alert, b: Alert, course: Alert) -> tuple[Responder, ...]:
 
 def _same_person(a: Actor, b: Actor | None) -> bool:
     return b is not None and (a.kind, a.id) == (b.kind, b.id)
+
+
+def _raised_by(a: Alert, b: Alert) -> Actor | None:
+    """The operator who raised it, unless a copy knows of a press that was the driver's own."""
+    if a.raised_by is None or b.raised_by is None:
+        return None
+    return max(a.raised_by, b.raised_by, key=_encoded)
 
 
 def _veil(a: Veil | None, b: Veil | None) -> Veil | None:

@@ -98,7 +98,7 @@ class Press(Struct, frozen=True):
     pressed_ms: int
     """By the phone's clock; ``received_ms`` when it gave none that can be."""
     source: str
-    """``socket``, ``http`` or ``timer``."""
+    """``socket``, ``http`` or ``timer``; ``dispatcher`` or ``api``: an operator pressed for the driver."""
     journey_id: UUID | None = None
     place: Place | None = None
     message: str = ""
@@ -107,6 +107,8 @@ class Press(Struct, frozen=True):
     noted: tuple[str, ...] = ()
     said_place: Place | None = None
     """The place that the phone sent, where another one counts."""
+    by: Actor | None = None
+    """The operator who pressed for the driver; None: the driver, their phone or a timer."""
 
 
 class Responder(Struct, frozen=True):
@@ -176,6 +178,8 @@ class Alert(Struct, frozen=True):
     exhausted_reason: str | None = None
     closed_ms: int | None = None
     closed_by: Actor | None = None
+    raised_by: Actor | None = None
+    """The operator who raised it for the driver; None once the driver, their phone or a timer pressed too."""
 
 
 OPEN: Final = frozenset({State.PENDING, State.ACTIVE, State.ACKNOWLEDGED})

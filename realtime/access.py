@@ -20,6 +20,9 @@ Contacts and policies: a driver has contacts of its own and reads who would be t
 its vendors and their drivers (a dispatcher sees the addresses of drivers' contacts masked); admin and
 service of all vendors have the tenant's too.
 
+Names and numbers: an overseer looks up the names of its vendors' drivers, and sees and sets a driver's own
+name and number, which is not masked: a dispatcher has to be able to call the driver. Changes are audited.
+
 Sessions and phones: an overseer exchanges its token for a session and ends its own; admin and service see and
 end those of their vendors, and with all vendors the tenant's. An overseer pairs a phone with a driver of its
 vendors: whoever holds that phone then is that driver.
@@ -28,8 +31,8 @@ Tokens: a ``jti`` does not say whose token it is, so only admin and service of a
 of some vendors revoke a token that they show, when all vendors it is for are theirs, and the pairings and
 sessions of their vendors. Those of no vendor revoke nothing.
 
-Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors; admins and
-services raise them for a driver, too. A contact's answer link is a share with a ``contact_id``, and so is a
+Alerts: a driver raises, cancels and sees its own; overseers see and answer those of their vendors, and raise
+them for a driver, too. A contact's answer link is a share with a ``contact_id``, and so is a
 share that was made to answer.
 """
 
@@ -176,6 +179,23 @@ def sees_addresses(principal: Principal, driver: str | None) -> bool:
     return driver is None or _is_driver(principal, driver) or principal.role in _TENANT_WIDE
 
 
+def may_look_up_names(principal: Principal) -> bool:
+    """Whether names of drivers may be looked up by their ids: by overseers, of their own vendors."""
+    return principal.role in OVERSEERS
+
+
+def may_set_profile(principal: Principal, vendor: str, driver: str) -> bool:
+    """Whether the driver's own name and number may be seen whole and set: by the driver, and by overseers of
+    the vendor, who have to be able to call the driver. Contacts' addresses stay masked (`sees_addresses`).
+    """
+    return may_watch_driver(principal, vendor, driver)
+
+
+def may_see_changes(principal: Principal, vendor: str) -> bool:
+    """Whether it may be seen who changed a driver's name and number: by overseers of the vendor."""
+    return may_watch_vendor(principal, vendor)
+
+
 def may_set_pins(principal: Principal, driver: str) -> bool:
     """Whether PINs may be chosen: whoever else did could cancel the driver's SOS."""
     return _is_driver(principal, driver)
@@ -245,8 +265,8 @@ def may_answer(principal: Principal) -> bool:
 
 
 def may_raise_for(principal: Principal, vendor: str) -> bool:
-    """Whether an alert may be raised for a driver of ``vendor`` by somebody else: drills, and calls taken."""
-    return principal.role in _TENANT_WIDE and may_watch_vendor(principal, vendor)
+    """Whether an alert may be raised for a driver of ``vendor`` by an overseer: drills, and calls taken."""
+    return may_watch_vendor(principal, vendor)
 
 
 def may_set_timer(principal: Principal, vendor: str, driver: str) -> bool:

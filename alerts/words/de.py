@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "Das Telefon von {driver} hat einen Aufprall bemerkt.",
         Kind.FALL: "Das Telefon von {driver} hat einen Sturz bemerkt.",
     },
+    raised_for="Die Leitstelle hat SOS für {driver} ausgelöst.",
     just_now="gerade eben",
     minutes_ago="vor {n} min",
     hours_ago="vor {n} h",

@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "The phone of {driver} felt a crash.",
         Kind.FALL: "The phone of {driver} felt a fall.",
     },
+    raised_for="The dispatcher has raised an SOS for {driver}.",
     just_now="just now",
     minutes_ago="{n} min ago",
     hours_ago="{n} h ago",

@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "El teléfono de {driver} notó un choque.",
         Kind.FALL: "El teléfono de {driver} notó una caída.",
     },
+    raised_for="La central ha activado un SOS por {driver}.",
     just_now="ahora mismo",
     minutes_ago="hace {n} min",
     hours_ago="hace {n} h",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from alerts.alert import Alert, Place
+from alerts.alert import Alert, Kind, Place
 from alerts.location import is_inexact, is_old
 from alerts.ports import Job
 from alerts.words.clean import clean
@@ -69,6 +69,13 @@ def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
         silent=alert.silent,
         drill=alert.drill,
     )
+
+
+def happened(words: Words, alert: Alert, driver: str) -> str:
+    """Who is in need and why, in a sentence: who raised an SOS for the driver is said."""
+    if alert.raised_by is not None and alert.kind is Kind.SOS:
+        return words.raised_for.format(driver=driver)
+    return words.happened[alert.kind].format(driver=driver)
 
 
 def _position(words: Words, alert: Alert, now_ms: int) -> dict[str, str]:

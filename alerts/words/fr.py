@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "Le téléphone de {driver} a senti un choc.",
         Kind.FALL: "Le téléphone de {driver} a senti une chute.",
     },
+    raised_for="Le centre de contrôle a lancé un SOS pour {driver}.",
     just_now="à l’instant",
     minutes_ago="il y a {n} min",
     hours_ago="il y a {n} h",

@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "{driver} के फ़ोन ने टक्कर महसूस की।",
         Kind.FALL: "{driver} के फ़ोन ने गिरना महसूस किया।",
     },
+    raised_for="नियंत्रण केंद्र ने {driver} के लिए SOS भेजा है।",
     just_now="अभी",
     minutes_ago="{n} मि. पहले",
     hours_ago="{n} घं. पहले",

@@ -28,6 +28,8 @@ class Words(Struct, frozen=True, kw_only=True):
     """A few words: subject, push title."""
     happened: dict[Kind, str]
     """A sentence of who and what: ``{driver}``."""
+    raised_for: str
+    """The same of an SOS that the dispatcher raised for the ``{driver}``."""
     just_now: str
     minutes_ago: str
     hours_ago: str

@@ -25,6 +25,7 @@ WORDS: Final = Words(
         Kind.CRASH: "O telefone de {driver} sentiu uma batida.",
         Kind.FALL: "O telefone de {driver} sentiu uma queda.",
     },
+    raised_for="A central acionou um SOS para {driver}.",
     just_now="agora mesmo",
     minutes_ago="há {n} min",
     hours_ago="há {n} h",

@@ -10,7 +10,7 @@ from alerts.attempt import Purpose
 from alerts.policy import Contact
 from alerts.ports import Job
 from alerts.words.clean import clean, shortened
-from alerts.words.facts import Facts, facts_of
+from alerts.words.facts import Facts, facts_of, happened
 from alerts.words.gsm import folded, is_gsm, segments
 from alerts.words.language import Words, words_of
 
@@ -137,10 +137,10 @@ def _message(job: Job, facts: Facts) -> _Message:
             return _Message(title, lead, where, words.reminder_act, words.reminder_act, asks=True)
         case Purpose.EXHAUSTED:
             lead = words.exhausted.format(driver=driver)
-            happened = (words.happened[job.alert.kind].format(driver=driver), *_circumstances(facts))
-            return _Message(title, lead, happened, words.exhausted_act, words.exhausted_act, asks=True)
+            details = (happened(words, job.alert, driver), *_circumstances(facts))
+            return _Message(title, lead, details, words.exhausted_act, words.exhausted_act, asks=True)
         case _:
-            lead = words.happened[job.alert.kind].format(driver=driver)
+            lead = happened(words, job.alert, driver)
             return _Message(title, lead, _circumstances(facts), words.act_short, words.act_long, asks=True)
 
 

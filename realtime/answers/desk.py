@@ -26,7 +26,7 @@ from alerts.policy import Contact, everyone
 from alerts.ports import Applied
 from alerts.tokens import cut
 from alerts.who import is_responding
-from alerts.words.facts import age, clock_time, position_of
+from alerts.words.facts import age, clock_time, happened, position_of
 from alerts.words.language import words_of
 from realtime.answers.words import primary_of, texts_of
 from realtime.auth import Principal, ShareGrant
@@ -210,7 +210,7 @@ def _shown(answer: Answer, case: Case, now_ms: int) -> Shown:
         may_end=not closed and is_responding(alert, _actor(answer, case)),
         drill=words.drill_note if alert.drill else "",
         title=f"{words.drill}: {words.titles[alert.kind]}" if alert.drill else words.titles[alert.kind],
-        happened=words.happened[alert.kind].format(driver=driver),
+        happened=happened(words, alert, driver),
         when=words.when.format(time=clock_time(alert.pressed_ms, now_ms, contact.time_zone), age=ago),
         do_not_call=words.do_not_call if (alert.silent or alert.duress) and not closed else "",
         message=alert.message,

@@ -33,7 +33,7 @@ from realtime.api.shapes_alerts import (
     SnapshotView,
 )
 from realtime.protocol import Code, Refused
-from realtime.safety.answering import Answering
+from realtime.safety.answering import Answering, actor_of
 from realtime.safety.views import view_for
 from realtime.store import alert_reads, identity
 from realtime.store.alert_reads import AlertCursor, AttemptCursor
@@ -42,6 +42,7 @@ _CURSOR: Final = "alert"
 _ATTEMPT_CURSOR: Final = "attempt"
 _LINE_CURSOR: Final = "history"
 _API: Final = "api"
+_DISPATCHER: Final = "dispatcher"
 
 
 async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
@@ -233,11 +234,14 @@ async def respond(call: Call[AlertPath, NoQuery, ResponderRequest]) -> OneAlert:
 
 
 async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
-    """An alert for a driver of the caller's: a drill, or a call for help that somebody took."""
+    """An alert for a driver of the caller's: a drill, or a call for help that somebody took.
+
+    A driver of others is refused like one that does not exist.
+    """
     body, principal = call.body, call.principal
-    if not access.may_raise_for(principal, body.vendor):
-        raise Refused(Code.FORBIDDEN, "alerts are raised for drivers by admins and services")
-    if await identity.vendor_of(call.context.db, principal.tenant, body.driver) != body.vendor:
+    if principal.role not in access.OVERSEERS:
+        raise Refused(Code.FORBIDDEN, "alerts are raised for drivers by those who oversee their vendor")
+    if not access.may_raise_for(principal, body.vendor) or not await _drives_for(call):
         raise Refused(Code.NOT_FOUND, "driver is not known")
     now_ms = call.context.now_ms()
     taken = await call.context.alerts.press(
@@ -249,13 +253,31 @@ async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
             kind=Kind.SOS,
             received_ms=now_ms,
             pressed_ms=now_ms,
-            source=_API,
+            source=_DISPATCHER if principal.role == access.DISPATCHER else _API,
             message=cleaned(body.message),
             silent=body.silent,
             drill=body.drill,
+            by=actor_of(principal),
         )
     )
     return SosAck(alert_id=taken.alert.alert_id, state=taken.alert.state, durability=taken.durability)
+
+
+async def _drives_for(call: Call[NoPath, NoQuery, RaiseRequest]) -> bool:
+    """Whether the driver of the request is of its vendor. With Postgres unavailable the live state in Redis
+    decides: a driver that it does not have may still be one. Raises Refused(unavailable).
+    """
+    body, context, tenant = call.body, call.context, call.principal.tenant
+    try:
+        return await identity.vendor_of(context.db, tenant, body.driver) == body.vendor
+    except Refused as refused:
+        if refused.code is not Code.UNAVAILABLE:
+            raise
+        if body.driver in await context.latest.presence_of_vendor(tenant, body.vendor):
+            return True
+        if any(row[0] == body.driver for row in await context.latest.of_vendor(tenant, body.vendor)):
+            return True
+        raise
 
 
 def _answering(call: Call[Any, Any, Any]) -> Answering:

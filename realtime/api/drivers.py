@@ -10,20 +10,26 @@ from alerts.policy import Pins
 from realtime import access
 from realtime.api.operation import Call
 from realtime.api.scopes import driver_of, scope_of
-from realtime.api.shapes import Done, NoBody, NoQuery
+from realtime.api.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.shapes_people import (
+    DriverChange,
+    DriverChanges,
+    DriverNames,
     DriverPath,
     ErasureProof,
+    NamesRequest,
     PinsBody,
     ProfileBody,
     ProfileView,
     SafetyBody,
     SafetyView,
 )
+from realtime.auth import Principal
 from realtime.protocol import Code, Refused
 from realtime.safety import addresses
 from realtime.store import identity, safety_settings
 from realtime.store.contacts import Scope
+from realtime.store.identity import Author
 
 
 async def get_safety(call: Call[DriverPath, NoQuery, NoBody]) -> SafetyView:
@@ -35,36 +41,69 @@ async def put_safety(call: Call[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
     """How messages speak of the driver."""
     name, language = addresses.name_of(call.body.name), addresses.language_of(call.body.language)
     await _made(call)
-    await safety_settings.describe(call.context.db, call.principal.tenant, call.path.driver, name, language)
+    by = author_of(call.principal)
+    await safety_settings.describe(
+        call.context.db, call.principal.tenant, call.path.driver, name, language, by
+    )
     return await _view(call)
 
 
 async def get_profile(call: Call[DriverPath, NoQuery, NoBody]) -> ProfileView:
-    """The number is masked for a dispatcher, as those of the driver's contacts are."""
-    await driver_of(call, call.path.driver)
-    return _profile(call, await _profile_of(call))
+    """The driver's own number is shown whole to those who may set it, dispatchers of the vendor included."""
+    scope = await driver_of(call, call.path.driver)
+    return _profile(call, scope, await _profile_of(call))
 
 
 async def put_profile(call: Call[DriverPath, NoQuery, ProfileBody]) -> ProfileView:
-    """A number is left by the driver, or by an admin for them."""
+    """Set by the driver, or by those who oversee the vendor; audited."""
     name = addresses.name_of(call.body.name)
     countries = call.context.settings.phone_countries
     phone = None if call.body.phone is None else addresses.phone_of(call.body.phone, countries)
-    await _made(call)
-    if not access.sees_addresses(call.principal, call.path.driver):
+    scope = await _made(call)
+    if not access.may_set_profile(call.principal, scope.vendor or "", call.path.driver):
         raise Refused(Code.FORBIDDEN, "a driver's number is not yours to set")
     given = safety_settings.Profile(name, phone)
-    await safety_settings.set_profile(call.context.db, call.principal.tenant, call.path.driver, given)
-    return _profile(call, given)
+    by = author_of(call.principal)
+    await safety_settings.set_profile(call.context.db, call.principal.tenant, call.path.driver, given, by)
+    return _profile(call, scope, given)
 
 
 async def _profile_of(call: Call[DriverPath, NoQuery, Any]) -> safety_settings.Profile:
     return await safety_settings.profile(call.context.db, call.principal.tenant, call.path.driver)
 
 
-def _profile(call: Call[DriverPath, NoQuery, Any], found: safety_settings.Profile) -> ProfileView:
-    whole = access.sees_addresses(call.principal, call.path.driver)
+def _profile(
+    call: Call[DriverPath, NoQuery, Any], scope: Scope, found: safety_settings.Profile
+) -> ProfileView:
+    whole = access.may_set_profile(call.principal, scope.vendor or "", call.path.driver)
     return ProfileView(name=found.name, phone=found.phone if whole else addresses.masked(found.phone))
+
+
+async def list_names(call: Call[NoPath, NoQuery, NamesRequest]) -> DriverNames:
+    """Names by id, of the caller's vendors; an id that is not theirs is left out like one that is none."""
+    principal = call.principal
+    if not access.may_look_up_names(principal):
+        raise Refused(Code.FORBIDDEN, "names are looked up by those who oversee vendors")
+    found = await identity.names_of(
+        call.context.db, principal.tenant, set(call.body.drivers), principal.vendors
+    )
+    return DriverNames(names=found)
+
+
+async def list_changes(call: Call[DriverPath, NoQuery, NoBody]) -> DriverChanges:
+    """Who changed the driver's name and number, the newest first."""
+    scope = await driver_of(call, call.path.driver)
+    if not access.may_see_changes(call.principal, scope.vendor or ""):
+        raise Refused(Code.FORBIDDEN, "the changes of a driver are for those who oversee the vendor")
+    found = await identity.changes_of(call.context.db, call.principal.tenant, call.path.driver)
+    return DriverChanges(
+        changes=[DriverChange(c.at_ms, c.by.role, c.by.sub, c.field, c.before, c.after) for c in found]
+    )
+
+
+def author_of(principal: Principal) -> Author:
+    """``principal`` as the audit of drivers' names and numbers has them."""
+    return Author(principal.role, principal.sub)
 
 
 async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:

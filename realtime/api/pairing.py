@@ -16,6 +16,7 @@ from realtime.sessions.pairings import TTL_S, Pairing
 from realtime.settings import Settings
 from realtime.sockets.address import Addresses
 from realtime.store import identity, pairings, revocations, safety_settings
+from realtime.store.identity import Author
 
 log = logging.getLogger(__name__)
 
@@ -119,4 +120,5 @@ async def _name(call: Call[Any, Any, PairingRequest], name: str) -> None:
     db, tenant, driver = call.context.db, call.principal.tenant, call.body.driver
     known = await safety_settings.get(db, tenant, driver)
     if not known.name:
-        await safety_settings.describe(db, tenant, driver, name, known.language)
+        by = Author(call.principal.role, call.principal.sub)
+        await safety_settings.describe(db, tenant, driver, name, known.language, by)

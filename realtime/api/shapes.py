@@ -179,6 +179,10 @@ class DriverPosition(Struct):
         | None
     )
     presence: Presence | None
+    journey_open: Annotated[
+        bool | None,
+        Meta(description="whether the driver has an open journey; null while Postgres cannot say"),
+    ] = None
 
 
 class Vendors(Struct, kw_only=True):

@@ -1,7 +1,7 @@
 """Which vendors there are, and where the drivers of one are now."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from geo.position import Point, order_ms
 from realtime import access
@@ -19,10 +19,13 @@ from realtime.api.shapes import (
     VendorsQuery,
 )
 from realtime.protocol import Code, Refused
-from realtime.store import identity
+from realtime.store import identity, journeys
 
 _CURSOR = "driver"
 _VENDOR_CURSOR = "vendor"
+_HOUR_MS: Final = 3_600_000
+_EXPIRY_MS: Final = 6 * _HOUR_MS
+"""How much later than its age allows a journey may be closed: upkeep closes it with its next round."""
 
 
 async def list_vendors(call: Call[NoPath, VendorsQuery, NoBody]) -> Vendors:
@@ -51,24 +54,56 @@ async def positions(call: Call[VendorPath, PositionsQuery, NoBody]) -> VendorPos
     drivers = sorted(driver for driver in latest.keys() | presence.keys() if driver > after)
     page = drivers[: call.query.limit]
     now_ms = call.context.now_ms()
+    under_way = await _under_way(call, page)
     return VendorPositions(
         vendor=vendor,
         now_ms=now_ms,
         positions=[
-            _driver_position(driver, latest.get(driver), presence.get(driver), now_ms) for driver in page
+            _driver_position(
+                driver,
+                latest.get(driver),
+                presence.get(driver),
+                now_ms,
+                None if under_way is None else driver in under_way,
+            )
+            for driver in page
         ],
         next_cursor=cursor.pack(_CURSOR, page[-1]) if len(page) < len(drivers) else None,
     )
 
 
+async def _under_way(
+    call: Call[VendorPath, PositionsQuery, NoBody], page: Collection[str]
+) -> set[str] | None:
+    """Those of a page of drivers who have an open journey; None when Postgres cannot be asked: positions are
+    shown without it too.
+    """
+    if not page:
+        return set()
+    settings, now_ms = call.context.settings, call.context.now_ms()
+    since_ms = now_ms - settings.journey_max_h * _HOUR_MS - _EXPIRY_MS
+    try:
+        return await journeys.drivers_under_way(
+            call.context.db, call.principal.tenant, call.path.vendor, page, since_ms
+        )
+    except Refused as refused:
+        if refused.code is not Code.UNAVAILABLE:
+            raise
+        return None
+
+
 def _driver_position(
-    driver: str, row: tuple[str, Any, Point, int] | None, presence: Mapping[str, Any] | None, now_ms: int
+    driver: str,
+    row: tuple[str, Any, Point, int] | None,
+    presence: Mapping[str, Any] | None,
+    now_ms: int,
+    journey_open: bool | None,
 ) -> DriverPosition:
     there = presence and Presence(presence["state"], presence["since_ms"], presence.get("reason"))
     if row is None:
-        return DriverPosition(driver, None, None, None, None, there or None)
+        return DriverPosition(driver, None, None, None, None, there or None, journey_open)
     _, journey_id, point, received_ms = row
     fixed_ms = received_ms if point.t_ms is None else order_ms(point.t_ms, received_ms)
     # Another instance's clock may be a little ahead of this one's.
     age_ms = max(0, now_ms - fixed_ms)
-    return DriverPosition(driver, str(journey_id), point, received_ms, age_ms, there or None)
+    return DriverPosition(driver, str(journey_id), point, received_ms, age_ms, there or None, journey_open)

@@ -87,6 +87,8 @@ class AlertView(Struct, frozen=True):
     exhausted_reason: str | None
     closed_at: int | None
     closed_by: Person | None
+    raised_by: Person | None = None
+    """The operator who raised it for the driver; None when the driver, their phone or a timer did."""
 
 
 class PhoneView(Struct, frozen=True):
@@ -140,6 +142,7 @@ def operator_view(alert: Alert) -> AlertView:
         exhausted_reason=alert.exhausted_reason,
         closed_at=alert.closed_ms,
         closed_by=_person(alert.closed_by),
+        raised_by=_person(alert.raised_by),
     )
 
 
@@ -150,6 +153,7 @@ def contact_view(alert: Alert) -> AlertView:
         view,
         acknowledged_by=_nameable(view.acknowledged_by),
         closed_by=_nameable(view.closed_by),
+        raised_by=_nameable(view.raised_by),
         responders=tuple(_coming(coming, _nameable) for coming in view.responders),
     )
 
@@ -164,6 +168,7 @@ def glimpse(alert: Alert) -> AlertView:
         duress=False,
         acknowledged_by=_nobody(view.acknowledged_by),
         closed_by=_nobody(view.closed_by),
+        raised_by=_nobody(view.raised_by),
         responders=tuple(_coming(coming, _nobody) for coming in view.responders),
     )
 

@@ -231,9 +231,8 @@ class AlertWatch:
             "ok": True,
             "told": told if principal.share is None else persons(told),
             "name": driver.name,
+            "phone": driver.phone,
         }
-        if principal.share is not None:  # who dispatches sees no private number
-            answer["phone"] = driver.phone
         return frames.json_bytes(answer)
 
     def _later(self, connection: Connection, answer: Answer, work: Awaitable[Alert]) -> None:

@@ -212,3 +212,17 @@ def _head_fields(row: asyncpg.Record, last_seq: int) -> dict[str, Any]:
         "final_seq": row["final_seq"],
         "expired": row["expired"],
     }
+
+
+async def drivers_under_way(
+    db: Database, tenant: str, vendor: str, drivers: Collection[str], since_ms: int
+) -> set[str]:
+    """Those of ``drivers`` who have an open journey for ``vendor`` that began at ``since_ms`` or later.
+
+    Raises Refused(unavailable).
+    """
+    async with db.reader(tenant) as connection:
+        rows = await connection.fetch(
+            _SQL["drivers_under_way"], tenant, vendor, list(drivers), ids.floor_of(since_ms)
+        )
+    return {row["driver_id"] for row in rows}

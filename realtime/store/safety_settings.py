@@ -4,9 +4,11 @@ from typing import Final, NamedTuple
 
 from alerts.policy import Pins
 from realtime.protocol import Code, Refused
+from realtime.store import identity
 from realtime.store.changes import scope_of
 from realtime.store.circumstances import Safety
 from realtime.store.database import Database
+from realtime.store.identity import Author
 from realtime.store.queries import load
 
 MAX_WRONG: Final = 5
@@ -38,17 +40,34 @@ async def profile(db: Database, tenant: str, driver: str) -> Profile:
     return Profile() if row is None else Profile(row["name"], row["phone"])
 
 
-async def set_profile(db: Database, tenant: str, driver: str, given: Profile) -> None:
-    """Set name and number; the driver must be known. Raises Refused(unavailable)."""
+async def set_profile(
+    db: Database, tenant: str, driver: str, given: Profile, by: Author | None = None
+) -> None:
+    """Set name and number; the driver must be known. What changes is audited as done ``by`` them.
+
+    Raises Refused(unavailable).
+    """
     async with db.writer() as connection:
+        name, phone = await identity.described(connection, tenant, driver)
         await connection.execute(_SQL["set_profile"], tenant, driver, given.name, given.phone)
+        if by is not None:
+            changes = [("name", name, given.name or None), ("phone", phone, given.phone)]
+            await identity.note_changes(connection, tenant, driver, by, changes)
     db.changes.note([scope_of(tenant, None, driver)])
 
 
-async def describe(db: Database, tenant: str, driver: str, name: str, language: str) -> None:
-    """Set name and language; the driver must be known. Raises Refused(unavailable)."""
+async def describe(
+    db: Database, tenant: str, driver: str, name: str, language: str, by: Author | None = None
+) -> None:
+    """Set name and language; the driver must be known. A new name is audited as given ``by`` them.
+
+    Raises Refused(unavailable).
+    """
     async with db.writer() as connection:
+        before, _ = await identity.described(connection, tenant, driver)
         await connection.execute(_SQL["describe"], tenant, driver, name, language)
+        if by is not None:
+            await identity.note_changes(connection, tenant, driver, by, [("name", before, name or None)])
     db.changes.note([scope_of(tenant, None, driver)])
 
 

@@ -37,6 +37,7 @@ from alerts.attempt import (
 )
 from alerts.case import Case, Changes
 from alerts.policy import DEFAULTS, Policy, Step
+from tests.alerts.happenings import KNOWN
 from tests.alerts.kit import (
     ANA,
     ANA_THEN_BEN,
@@ -485,3 +486,25 @@ def test_an_answer_that_only_the_journal_has_stops_the_search() -> None:
 
 def test_a_case_that_is_nobodys_yet_is_taken_over_with_all_that_is_due() -> None:
     assert told(cases.merged(None, sent(opened()), T0 + 60 * S)) == [("ben", "sms")]
+
+
+def test_who_raised_it_for_the_driver_is_known_until_the_driver_presses() -> None:
+    by = Actor(ActorKind.OPERATOR, "ana@t1")
+    raised = cases.opened(press(1, source="dispatcher", by=by), KNOWN, T0)
+    assert raised.case.alert.raised_by == by
+    assert (raised.audit[0].what, raised.audit[0].actor, raised.audit[0].detail["source"]) == (
+        "raised",
+        by,
+        "dispatcher",
+    )
+    again = cases.joined(raised.case, press(2, by=Actor(ActorKind.OPERATOR, "bo@t1")), KNOWN, T0 + S)
+    assert again.case.alert.raised_by == by
+    own = cases.joined(again.case, press(3), KNOWN, T0 + 2 * S)
+    assert own.case.alert.raised_by is None
+    later = cases.joined(own.case, press(4, by=by), KNOWN, T0 + 3 * S)
+    assert later.case.alert.raised_by is None
+    for one, other in ((raised, own), (own, raised)):  # a copy that knows of the driver's press overrules
+        assert cases.merged(one.case, other.case, T0 + 4 * S).case.alert.raised_by is None
+    assert cases.merged(raised.case, again.case, T0 + 4 * S).case.alert.raised_by == by
+    driver_first = cases.joined(cases.opened(press(1), KNOWN, T0).case, press(2, by=by), KNOWN, T0 + S)
+    assert driver_first.case.alert.raised_by is None

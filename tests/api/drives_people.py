@@ -45,6 +45,8 @@ async def people_drives(api: Api) -> list[Drive]:
         ("get", "/api/v1/drivers/{driver}/safety", "/api/v1/drivers/d1/safety", {}),
         ("put", "/api/v1/drivers/{driver}/profile", "/api/v1/drivers/d1/profile", profile),
         ("get", "/api/v1/drivers/{driver}/profile", "/api/v1/drivers/d1/profile", {}),
+        ("post", "/api/v1/drivers/names", "/api/v1/drivers/names", {"json": {"drivers": ["d1"]}}),
+        ("get", "/api/v1/drivers/{driver}/changes", "/api/v1/drivers/d1/changes", {}),
         ("put", "/api/v1/drivers/{driver}/pins", "/api/v1/drivers/d1/pins", pins),
         ("post", "/api/v1/devices", "/api/v1/devices", {"json": device}),
         ("get", "/api/v1/devices", "/api/v1/devices", {}),

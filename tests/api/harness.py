@@ -163,6 +163,7 @@ class Api:
     fakes: Fakes
     sessions: SessionBook
     session: aiohttp.ClientSession
+    intake: StoredIntake | None = None
 
     def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
         """A token of tenant t1 unless told otherwise."""
@@ -274,6 +275,7 @@ async def running(
     redis = client(redis_url, timeout_s=2.0, max_connections=20)
     sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
+    intake = StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody)
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)
     add_api(
@@ -286,7 +288,7 @@ async def running(
             positions=fakes,
             health=fakes.health,
             limiter=fakes,
-            alerts=StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody),
+            alerts=intake,
             sessions=sessions,
             pairings=Pairings(redis, 2.0),
             now_ms=fakes.now_ms,
@@ -305,7 +307,7 @@ async def running(
     )
     try:
         async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Api(url, db, fakes, sessions, session)
+            yield Api(url, db, fakes, sessions, session, intake)
     finally:
         await redis.aclose()
         await db.close()

@@ -45,17 +45,14 @@ async def test_a_link_that_answers_is_nobodys_without_a_proper_name(api: Api, bo
     assert (await api.get(f"/api/v1/journeys/{journey}/shares")).json["shares"] == []
 
 
-async def test_a_driver_and_an_admin_set_the_number_and_a_dispatcher_sees_it_masked(api: Api) -> None:
+async def test_a_driver_and_their_overseers_set_the_number_and_see_it(api: Api) -> None:
     await put_driver(api.db, "t1", "north", "d1")
     driver, admin = api.token("driver", ["north"], driver="d1"), api.token("admin")
-    for token in (driver, admin):
+    for token in (driver, admin, api.token()):
         reply = await api.call("PUT", WHERE, token, json={"name": "Ada", "phone": "+44 20 7946 0958"})
         assert (reply.status, reply.json) == (200, {"ok": True, "name": "Ada", "phone": PHONE})
     assert (await api.get(WHERE, driver)).json["phone"] == PHONE
-    assert PHONE.encode() not in (await api.get(WHERE)).body
-    refused = await api.call("PUT", WHERE, api.token(), json={"name": "Eve", "phone": "+442079460000"})
-    assert (refused.status, refused.code) == (403, "forbidden")
-    assert (await api.get(WHERE, driver)).json == {"ok": True, "name": "Ada", "phone": PHONE}
+    assert (await api.get(WHERE)).json == {"ok": True, "name": "Ada", "phone": PHONE}
     taken = await api.call("PUT", WHERE, driver, json={"name": "Ada"})
     assert taken.json["phone"] is None
 

@@ -65,6 +65,7 @@ async def test_a_driver_with_a_presence_and_no_position_is_listed(api: Api) -> N
             "received_ms": None,
             "age_ms": None,
             "presence": {"state": "online", "since_ms": 5, "reason": None},
+            "journey_open": False,
         }
     ]
 

@@ -15,6 +15,8 @@ ROWS = (
     "INSERT INTO alert_policies (policy_id, tenant_id, driver_id, kind, policy, updated_by) "
     "VALUES (gen_random_uuid(), $1, $2, 'sos', '{}', 'x')",
     "INSERT INTO driver_safety (tenant_id, driver_id) VALUES ($1, $2)",
+    "INSERT INTO driver_changes (tenant_id, driver_id, actor_role, actor_id, field, new_value) "
+    "VALUES ($1, $2, 'dispatcher', 'x', 'name', 'Ada')",
     "INSERT INTO devices (tenant_id, push_token, subject, driver_id, role, platform) "
     "VALUES ($1, 'token ' || $2, $2, $2, 'driver', 'web')",
     "INSERT INTO alerts (alert_id, tenant_id, vendor_id, driver_id, kind, state, drill, raised_ms, version, "

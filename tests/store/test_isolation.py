@@ -34,6 +34,7 @@ TABLES = [
     "opt_outs",
     "alert_policies",
     "driver_safety",
+    "driver_changes",
     "devices",
     "alerts",
     "alert_presses",

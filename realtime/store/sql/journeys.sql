@@ -64,3 +64,9 @@ SELECT j.journey_id, j.driver_id, j.ended_ms, j.expired
 FROM unnest($1::text[], $2::uuid[]) wanted (tenant_id, journey_id)
 JOIN journeys j USING (tenant_id, journey_id)
 WHERE j.ended_ms IS NOT NULL
+
+-- name: drivers_under_way
+-- A journey is closed at a certain age: older ones than $4 need not be read.
+SELECT DISTINCT driver_id
+FROM journeys
+WHERE tenant_id = $1 AND vendor_id = $2 AND driver_id = ANY ($3::text[]) AND journey_id >= $4 AND ended_ms IS NULL

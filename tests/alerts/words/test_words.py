@@ -127,6 +127,25 @@ def test_a_silent_alert_asks_not_to_call(language: str) -> None:
     assert folded(words.do_not_call) in rendered.short or words.do_not_call in rendered.short
 
 
+@languages
+def test_an_sos_that_was_raised_for_a_driver_says_by_whom(language: str) -> None:
+    words = words_of(language)
+    by = Actor(ActorKind.OPERATOR, "ana@t1")
+    to = contact(language=language)
+    theirs = render(job(of=alert(raised_by=by), to=to), LINK, ADDRESS, NOW_MS)
+    own = render(job(to=to), LINK, ADDRESS, NOW_MS)
+    texts = (words.raised_for, words.happened[Kind.SOS])
+    said, pressed = (text.format(driver="Ana Lopez") for text in texts)
+    for name in ("long", "spoken", "push_body"):
+        assert said in getattr(theirs, name) and pressed not in getattr(theirs, name), name
+        assert said not in getattr(own, name) and pressed in getattr(own, name), name
+    assert folded(said) in theirs.short or said in theirs.short
+    assert segments(theirs.short) <= (2 if language != "hi" else 4)
+    assert "ana@t1" not in "".join(texts_of(theirs)), "no subject of a token"
+    crash = render(job(of=alert(raised_by=by, kind=Kind.CRASH), to=to), LINK, ADDRESS, NOW_MS)
+    assert words.happened[Kind.CRASH].format(driver="Ana Lopez") in crash.long
+
+
 def test_a_push_holds_neither_coordinates_nor_an_address() -> None:
     rendered = render(job(), LINK, ADDRESS, NOW_MS)
     for text in (rendered.push_title, rendered.push_body, rendered.subject):

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts.alert import Kind
+from alerts.phone import zone_for
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
 from realtime.settings import Settings
 from realtime.store.changes import parts_of, scope_of
@@ -275,7 +276,7 @@ def _contact(row: asyncpg.Record, push_tokens: tuple[str, ...]) -> Contact:
         email=row["email"],
         webhook_url=row["webhook_url"],
         push_tokens=push_tokens,
-        time_zone=row["time_zone"],
+        time_zone=zone_for(row["time_zone"], row["number"]),
     )
 
 

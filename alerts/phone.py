@@ -49,6 +49,8 @@ _ARGENTINA: Final = re.compile(r"\+549(\d{10})")
 _BRAZIL: Final = re.compile(r"\+55([1-9]\d)([689]\d{7}|7[0-6]\d{6})")
 """77, 78 and 79 belong to trunked radios, which got no ninth digit."""
 _BENIN: Final = re.compile(r"\+229(\d{8})")
+_TWOFOLD: Final = ("+52", "+54", "+55", "+229")
+"""Countries whose numbers have two forms."""
 
 
 def normal(text: object, allowed_countries: Collection[str] = (), home: Collection[str] = ()) -> str:
@@ -104,6 +106,8 @@ def masked(number: str) -> str:
 
 def identity(number: str) -> str:
     """The one of its `spellings` by which an E.164 number is compared. Anything else is itself."""
+    if not number.startswith(_TWOFOLD):
+        return number
     for pattern, form in (
         (_MEXICO, r"+52\1"),
         (_ARGENTINA, r"+54\1"),

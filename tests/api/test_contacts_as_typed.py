@@ -241,3 +241,22 @@ async def test_a_code_that_is_typed_undoes_stop_in_every_spelling(api: Api) -> N
     await code(api, one["contact_id"])
     reply = await verify(api, one["contact_id"], api.fakes.code)
     assert reply.json["contact"]["phone"]["counts"] is True
+
+
+# --- one phone in three lists
+
+
+async def test_the_dry_run_says_one_message_to_a_phone_that_is_in_three_lists(api: Api) -> None:
+    scopes: tuple[dict[str, str], ...] = ({"driver": "d1"}, {"vendor": "north"}, {})
+    for name, scope in zip(("Ana", "ANA", "Ben"), scopes, strict=True):
+        await made(api, name=name, phone="+442079460958", **scope)
+        async with api.db.writer() as connection:
+            await connection.execute("UPDATE contacts SET phone_verified_ms = 1")
+    await made(api, name="Carl", phone="+442079460959")
+    body = {"steps": [{"contacts": ["*"], "channels": ["sms"], "wait_s": 30, "fallback": ["call"]}]}
+    await api.call("PUT", "/api/v1/policies/sos", api.token("admin"), json=body)
+    found = (await api.get("/api/v1/drivers/d1/escalation")).json
+    assert [(t["name"], t["channels"], t["fallback"]) for t in found["steps"][0]["told"]] == [
+        ("Ana, Ben", ["sms"], ["call"])
+    ]
+    assert [one["name"] for one in found["untold"]] == ["Carl"]

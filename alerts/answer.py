@@ -7,6 +7,8 @@ has to be asked to check it, so it works with every database away.
 import base64
 import binascii
 import hmac
+import re
+import unicodedata
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -14,6 +16,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from alerts.tokens import is_linkable
+from alerts.typed import plain
 
 _VERSION_UUID: Final = 1
 _VERSION_NAME: Final = 2
@@ -44,6 +47,8 @@ class Word(StrEnum):
     """Wants to know what this is. The word belongs to the carriers, as does `STOP`."""
     STOP = "stop"
     """Wants no more messages."""
+    START = "start"
+    """Wants messages again."""
     OTHER = "other"
 
 
@@ -107,34 +112,122 @@ def _decoded(text: object) -> bytes | None:
 
 _WORDS: Final[dict[Word, tuple[str, ...]]] = {
     Word.ACK: (
-        *("1", "ok", "okay", "okey", "yes", "y", "ack", "ja", "jo", "oui", "si", "sí", "sim", "da", "haan"),
-        *("हाँ", "हां", "जी", "ठीक", "on it", "on my way", "i am on it", "im on it", "coming", "ich komme"),
-        *("voy", "j'arrive", "j’arrive", "vou"),
+        *("1", "ok", "o.k", "okay", "okey", "yes", "y", "ack", "ja", "jo", "oui", "si", "sim", "da", "haan"),
+        *("one", "eins", "uno", "एक", "हाँ", "हां", "जी", "ठीक", "ठीक है", "on it", "on my way"),
+        *("i am on it", "im on it", "i'm on it", "i am coming", "i'm coming", "coming", "ich komme", "voy"),
+        *("j'arrive", "vou"),
     ),
     Word.FALSE_ALARM: (
-        *("2", "false", "false alarm", "fehlalarm", "falsa alarma", "fausse alerte", "falso alarme"),
-        *("alarme falso", "गलत"),
+        *("2", "two", "zwei", "dos", "deux", "dois", "दो", "false", "false alarm", "fehlalarm"),
+        *("falsa alarma", "fausse alerte", "falso alarme", "alarme falso", "गलत"),
     ),
     Word.HELP: ("help", "info", "aide", "ayuda", "hilfe", "ajuda", "मदद"),
     Word.STOP: (
-        *("stop", "stopall", "stop all", "unsubscribe", "cancel", "end", "quit", "stopp", "arret", "arrêt"),
-        *("parar", "alto", "बंद", "रुकें"),
+        *("stop", "st0p", "stop all", "stop it", "unsubscribe", "cancel", "end", "quit", "revoke", "opt out"),
+        *("remove", "remove me", "no more", "no more messages", "stop messages", "stop texting me", "stopp"),
+        *(
+            "abmelden",
+            "abbestellen",
+            "arret",
+            "arreter",
+            "desabonner",
+            "desinscrire",
+            "parar",
+            "pare",
+            "sair",
+        ),
+        *("alto", "baja", "cancelar", "बंद", "बंद करो", "रुकें", "रोकें"),
     ),
+    Word.START: ("start", "unstop", "opt in", "subscribe", "resubscribe"),
 }
-_MEANING: Final = {word: meaning for meaning, words in _WORDS.items() for word in words}
-_AROUND: Final = " .,!¡¿?\"'()*#"
+_POLITE: Final = frozenset({"please", "pls", "bitte", "svp", "s'il vous plait", "por favor", "कृपया"})
+"""Said around a word that opts out; an acknowledgement has to stand alone."""
+_AROUND: Final = "👍👌✅🙏<>|^*_ " + "".join(chr(0x1F3FB + tone) for tone in range(5))
+"""Taken from the ends of a word, as is all punctuation."""
+_APART: Final = re.compile(r"[\s,;&/:-]+")
+_BELOW: Final = re.compile(r"\s*(?:--|>|sent from|gesendet|envoy|enviado|get outlook)", re.IGNORECASE)
+"""How what a phone adds below a text begins: a signature, or the text that is answered."""
+_ACCENTS: Final = dict.fromkeys(range(0x300, 0x370))
+_MAX_WORDS: Final = 6
 
 
 def sms_word(text: str) -> Word:
-    """What an SMS says, in any of our languages: the whole of it has to be one known word.
+    """What an SMS says, in any of our languages: the whole of it has to be one known word, or several of one
+    meaning ("yes, on my way").
 
     A sentence that begins with one ("ok who is this?") is `OTHER`, since an acknowledgement stops the search
-    for somebody who helps.
+    for somebody who helps. So is a question ("1?").
     """
-    plain = " ".join(text[:200].casefold().split()).strip(_AROUND)
-    return _MEANING.get(plain, Word.OTHER)
+    first, _, below = text[:1_000].strip().partition("\n")
+    said = _said(text[:1_000])
+    if said is Word.OTHER and _BELOW.match(below):
+        said = _said(first)
+    return said
 
 
 def keypress(digits: str) -> Word:
     """What a key on a call says: 1 is on it, 2 is a false alarm."""
-    return {"1": Word.ACK, "2": Word.FALSE_ALARM}.get(digits.strip()[:1], Word.OTHER)
+    return {"1": Word.ACK, "2": Word.FALSE_ALARM}.get(plain(digits)[:1], Word.OTHER)
+
+
+def _said(text: str) -> Word:
+    folded = _folded(text)
+    bare = _trimmed(folded)
+    if len(bare) > _MAX_CHARS:
+        return Word.OTHER
+    said = _COMPACT.get(_APART.sub("", bare)) or _meaning_of(_APART.split(bare))
+    if said is Word.ACK and "?" in folded:
+        return Word.OTHER
+    return said
+
+
+def _meaning_of(words: list[str]) -> Word:
+    """The one meaning that all of ``words`` have, phrase by phrase."""
+    parts = [part for word in words if (part := _trimmed(word))]
+    if not 0 < len(parts) <= _MAX_WORDS * 2:
+        return Word.OTHER
+    wanted = [part for part in parts if part not in _POLITE]
+    found = _meanings(wanted)
+    if len(found) != 1 or (len(wanted) < len(parts) and found != {Word.STOP}):
+        return Word.OTHER
+    return found.pop()
+
+
+def _meanings(parts: list[str]) -> set[Word]:
+    """The meanings of all phrases in ``parts``, the longest first; `OTHER` among them where one has none."""
+    found = set[Word]()
+    while parts:
+        for length in range(min(_MAX_WORDS, len(parts)), 0, -1):
+            if (meaning := _COMPACT.get("".join(parts[:length]))) is not None:
+                found.add(meaning)
+                parts = parts[length:]
+                break
+        else:
+            return {Word.OTHER}
+    return found
+
+
+def _folded(text: str) -> str:
+    """``text`` in plain characters, without case and without the accents of Latin letters."""
+    spread = unicodedata.normalize("NFD", plain(text).casefold()).translate(_ACCENTS)
+    return unicodedata.normalize("NFC", spread)
+
+
+def _trimmed(text: str) -> str:
+    """``text`` without punctuation at its ends."""
+    start, end = 0, len(text)
+    while start < end and _is_around(text[start]):
+        start += 1
+    while end > start and _is_around(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _is_around(char: str) -> bool:
+    return char in _AROUND or unicodedata.category(char).startswith("P")
+
+
+_COMPACT: Final = {
+    _APART.sub("", _folded(word)): meaning for meaning, words in _WORDS.items() for word in words
+}
+"""Meanings by the word without spaces and hyphens."""

@@ -95,6 +95,8 @@ class Attempt(Struct, frozen=True):
     """The provider's own last word: a status, or an error code."""
     reason: str | None = None
     """Of a failure: a fixed word, never a coordinate, a number or a secret."""
+    beside: tuple[str, ...] = ()
+    """Contacts of the same step some of whose devices are this contact's too: their messages go to those."""
 
 
 # --- what a notifier answers
@@ -182,6 +184,7 @@ def planned_attempt(
     contact_id: str,
     channel: Channel,
     now_ms: int,
+    beside: tuple[str, ...] = (),
 ) -> Attempt:
     """The first attempt of a message, due now."""
     return Attempt(
@@ -197,6 +200,7 @@ def planned_attempt(
         status=Status.DUE,
         due_ms=now_ms,
         created_ms=now_ms,
+        beside=beside,
     )
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from alerts.alert import Alert, Kind
 from alerts.attempt import OF_NO_ALERT, Accepted, Attempt, Channel, Outcome, Purpose, Status
 from alerts.case import Case
+from alerts.destination import named, without_beside
 from alerts.policy import OPERATOR, Contact, PolicyCopy, addressee
 
 _CLAIMABLE: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})
@@ -140,6 +141,12 @@ def of_provider(case: Case, claimed: Attempt) -> Case:
 
 
 def contact_of(copy: PolicyCopy, attempt: Attempt) -> Contact:
-    """The contact of a job. One that is not there has no address, which its notifier says and is recorded."""
+    """The contact of a job, named as everybody at its address, without the devices that another message of
+    its step goes to. One that is not there has no address, which its notifier says and is recorded.
+    """
     found = addressee(copy, attempt.contact_id, attempt.channel)
-    return Contact(attempt.contact_id, name="") if found is None else found
+    if found is None:
+        return Contact(attempt.contact_id, name="")
+    name = named(copy, attempt.contact_id, attempt.channel)
+    found = found if name == found.name else replace(found, name=name)
+    return without_beside(found, attempt, copy)

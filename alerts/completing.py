@@ -13,8 +13,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from alerts.attempt import Attempt, Channel, Purpose, Status
+from alerts.destination import Written, keys_of, may_arrive
 from alerts.escalation import Planned, plan_step
-from alerts.policy import DISPATCH, Circumstances, Contact, PolicyCopy, Source, address_of, copy_of
+from alerts.policy import (
+    DISPATCH,
+    Circumstances,
+    Contact,
+    PolicyCopy,
+    Source,
+    address_of,
+    addressee,
+    copy_of,
+)
 from alerts.values import MAX_LOOPS, Alert, Kind, State
 
 _SOURCES: Final = tuple(Source)
@@ -118,7 +128,7 @@ def catch_up(
     if alert.state is not State.ACTIVE:
         return CatchUp()
     tried = [a for a in attempts if a.purpose is Purpose.ALERT and a.round >= alert.round]
-    known = {(a.contact_id, a.channel) for a in tried if a.status is not Status.FAILED or a.sent_ms}
+    known = _Known(copy, (a for a in tried if may_arrive(a)))
     if alert.exhausted_ms is not None:
         for some in _lacking(alert.round + MAX_LOOPS, len(copy.policy.steps), copy, down, known):
             return CatchUp(tuple(some), afresh=True)
@@ -133,15 +143,41 @@ def catch_up(
     return CatchUp(tuple(planned))
 
 
+class _Known:
+    """What was tried by now: contacts by their ids, and addresses, as they were when it was tried."""
+
+    def __init__(self, copy: PolicyCopy, tried: Iterable[Attempt]) -> None:
+        attempts = list(tried)
+        # An address that has changed is in ``former`` as it was.
+        former = {contact.contact_id: contact for contact in (*copy.contacts, *copy.former)}
+        self._written: Final = Written(replace(copy, contacts=tuple(former.values()), former=()), attempts)
+        self._ids: Final = {(a.contact_id, a.channel) for a in attempts}
+        self._copy: Final = copy
+
+    def has(self, one: Planned) -> bool:
+        """Whether its contact was tried by this channel, or its address, for whichever contact."""
+        if (one.contact_id, one.channel) in self._ids:
+            return True
+        contact = addressee(self._copy, one.contact_id, one.channel)
+        return contact is not None and self._written.covers_keys(one.channel, keys_of(contact, one.channel))
+
+    def add(self, one: Planned) -> None:
+        """It is going to be tried."""
+        self._ids.add((one.contact_id, one.channel))
+        contact = addressee(self._copy, one.contact_id, one.channel)
+        if contact is not None:
+            self._written.add_keys(one.contact_id, one.channel, keys_of(contact, one.channel))
+
+
 def _lacking(
-    round_: int, steps: int, copy: PolicyCopy, down: frozenset[Channel], known: set[tuple[str, Channel]]
+    round_: int, steps: int, copy: PolicyCopy, down: frozenset[Channel], known: _Known
 ) -> Iterator[list[Planned]]:
     """Of each of the first ``steps`` that has any: what is by none of ``known``, which it is added to."""
     for number in range(steps):
         found = []
         for one in plan_step(round_, number, copy, down)[0]:
-            if (one.contact_id, one.channel) not in known:
-                known.add((one.contact_id, one.channel))
+            if not known.has(one):
+                known.add(one)
                 found.append(one)
         if found:
             yield found

@@ -11,6 +11,7 @@ from alerts import location
 from alerts.alert import Transition, transition
 from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
 from alerts.completing import catch_up, completed_copy, is_withdrawn
+from alerts.destination import Written
 from alerts.escalation import Exhausted, Notify, Planned, Skipped, WaitUntil, decide
 from alerts.events import (
     Acknowledged,
@@ -233,9 +234,10 @@ class Course:
         return actor.id if actor is not None and actor.kind is ActorKind.CONTACT else DISPATCH
 
     def _tell_on_it(self, now_ms: int) -> None:
-        for contact_id in sorted({a.contact_id for a in self._told()} - {self._acknowledger()}):
+        by = self._acknowledger()
+        for contact_id in dict.fromkeys(a.contact_id for a in self._told() if a.contact_id != by):
             for channel in self._open_to(contact_id, (Channel.PUSH,)):
-                self._plan(Purpose.ON_IT, self.alert.round, 0, contact_id, channel, now_ms)
+                self._plan(Purpose.ON_IT, self.alert.round, 0, contact_id, channel, now_ms, beside=by)
 
     # --- the end
 
@@ -267,18 +269,38 @@ class Course:
 
     def _told(self) -> list[Attempt]:
         told = [a for a in self.attempts.values() if a.purpose in _ESCALATING and was_told(a)]
-        return sorted(told, key=lambda a: (a.contact_id, a.channel.value))
+        order = {contact.contact_id: place for place, contact in enumerate(self.copy.contacts)}
+        last = len(order)
+        return sorted(told, key=lambda a: (order.get(a.contact_id, last), a.contact_id, a.channel.value))
 
     # --- small parts
 
     def _plan(
-        self, purpose: Purpose, round_: int, step: int, contact_id: str, channel: Channel, now_ms: int
+        self,
+        purpose: Purpose,
+        round_: int,
+        step: int,
+        contact_id: str,
+        channel: Channel,
+        now_ms: int,
+        beside: str | None = None,
     ) -> None:
+        """Plan a message, unless its address has one of this purpose, round and step. ``beside``: a contact
+        whose devices are left out.
+        """
         alert, key = self.alert, (purpose, round_, step, contact_id, channel)
+        place = (purpose, round_, step, channel)
+        same = [a for a in self.attempts.values() if (a.purpose, a.round, a.step, a.channel) == place]
         # By what it says and not by its id: an alert that came under this one brought ids of its own.
-        if any((a.purpose, a.round, a.step, a.contact_id, a.channel) == key for a in self.attempts.values()):
+        if any(a.contact_id == contact_id for a in same):
             return
-        self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms))
+        written = Written(self.copy, same)
+        if beside is not None:
+            written.add(beside, channel)
+        if written.covers(contact_id, channel):
+            return
+        others = written.beside(contact_id, channel)
+        self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms, others))
 
     def _open_to(self, contact_id: str, channels: Iterable[Channel]) -> list[Channel]:
         contact = next((c for c in self.copy.contacts if c.contact_id == contact_id), None)

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from alerts.attempt import Attempt, Channel, Purpose, Status, rank
+from alerts.destination import Written, keys_of
 from alerts.policy import (
     ALL,
     DISPATCH,
@@ -20,6 +21,7 @@ from alerts.policy import (
     PolicyCopy,
     Step,
     address_of,
+    addressee,
 )
 from alerts.values import Alert, State
 
@@ -202,22 +204,43 @@ def _ahead(alert: Alert, copy: PolicyCopy, round_: int, step: int) -> Iterator[t
 def plan_step(
     round_: int, number: int, copy: PolicyCopy, down: frozenset[Channel]
 ) -> tuple[tuple[Planned, ...], list[Skipped]]:
-    """All messages of a step (from 0) in a round, and the contacts of it that have no address."""
+    """All messages of a step (from 0) in a round, one to each address of a channel, and the contacts of the
+    step that have no address.
+    """
     step = copy.policy.steps[number]
     planned: list[Planned] = []
     skipped: list[Skipped] = []
+    written = Written(copy)
     for contact_id, contact in contacts_of(step, copy):
         if contact is None:
             skipped.append(Skipped(round_, number, contact_id, Lacking.UNKNOWN))
             continue
         usual = [c for c in step.channels if address_of(contact, c)]
         rescue = [c for c in step.fallback if address_of(contact, c) and c not in usual]
-        planned += [Planned(round_, number, contact_id, c) for c in usual]
+        planned += _once(written, round_, number, contact_id, usual, fallback=False)
         if all(c in down for c in usual):
-            planned += [Planned(round_, number, contact_id, c, fallback=True) for c in rescue]
+            planned += _once(written, round_, number, contact_id, rescue, fallback=True)
         if not usual and not rescue:
             skipped.append(Skipped(round_, number, contact_id, Lacking.NO_ADDRESS))
     return tuple(planned), skipped
+
+
+def _once(
+    written: Written,
+    round_: int,
+    number: int,
+    contact_id: str,
+    channels: Iterable[Channel],
+    *,
+    fallback: bool,
+) -> list[Planned]:
+    """The messages to a contact by ``channels`` whose address nothing of the step goes to yet."""
+    planned = []
+    for channel in channels:
+        if not written.covers(contact_id, channel):
+            written.add(contact_id, channel)
+            planned.append(Planned(round_, number, contact_id, channel, fallback))
+    return planned
 
 
 def _given_up(tried: list[Attempt]) -> GivenUp:
@@ -242,8 +265,9 @@ def _fallbacks(
             continue
         step = copy.policy.steps[number]
         of_step = [a for a in tried if (a.round, a.step) == (round_, number)]
+        written, messages = Written(copy, of_step), _Messages(copy, _last_of(of_step))
         for contact_id, contact in contacts_of(step, copy):
-            mine = [a for a in _last_of(of_step) if a.contact_id == contact_id]
+            mine = [] if contact is None else messages.of(contact)
             asked = {a.channel for a in mine}
             rescue = [c for c in step.fallback if contact and address_of(contact, c) and c not in asked]
             usual = [a for a in mine if a.channel in step.channels]
@@ -251,10 +275,35 @@ def _fallbacks(
                 continue
             trouble_ms = max(_trouble_ms(a, down) for a in usual)
             if trouble_ms <= now_ms:
-                planned += [Planned(round_, number, contact_id, c, fallback=True) for c in rescue]
+                planned += _once(written, round_, number, contact_id, rescue, fallback=True)
             elif trouble_ms < _NEVER_MS:
                 soonest_ms = trouble_ms if soonest_ms is None else min(soonest_ms, trouble_ms)
     return tuple(planned), soonest_ms
+
+
+class _Messages:
+    """The latest messages of a step, by whom they are for: a contact has its own, and by a channel without
+    one those that went to its address for another contact.
+    """
+
+    def __init__(self, copy: PolicyCopy, last: Iterable[Attempt]) -> None:
+        self._own: dict[str, list[Attempt]] = {}
+        self._by_key: dict[tuple[Channel, str], list[Attempt]] = {}
+        for a in last:
+            self._own.setdefault(a.contact_id, []).append(a)
+            contact = addressee(copy, a.contact_id, a.channel)
+            for key in () if contact is None else keys_of(contact, a.channel):
+                self._by_key.setdefault((a.channel, key), []).append(a)
+
+    def of(self, contact: Contact) -> list[Attempt]:
+        """Those for ``contact``."""
+        mine = list(self._own.get(contact.contact_id, ()))
+        own = {a.channel for a in mine}
+        for channel in Channel:
+            if channel not in own:
+                for key in keys_of(contact, channel):
+                    mine += self._by_key.get((channel, key), ())
+        return mine
 
 
 _NEVER_MS: Final = 1 << 62

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from alerts.alert import MAX_RESPONDERS, alert_id_of
 from alerts.attempt import Attempt, Status, moved_on, rank
 from alerts.completing import former_of, furthest_source, oldest_ms
+from alerts.destination import keys_of, may_arrive
 from alerts.location import better
-from alerts.policy import Contact, PolicyCopy
+from alerts.policy import Contact, PolicyCopy, addressee
 from alerts.values import MAX_LOOPS, OPEN, Actor, ActorKind, Alert, Responder, State, Veil, in_order, worse
 
 Copy = tuple[Alert, PolicyCopy, dict[UUID, Attempt]]
@@ -34,7 +35,7 @@ def both(a: Copy, b: Copy, now_ms: int) -> Copy:
     """The two copies as one. ``b`` may be another alert that belongs into ``a``: it comes under its id."""
     alert = _alert(a[0], b[0])
     copy = _policy_copy(a, b)
-    attempts = _attempts([*a[2].values(), *b[2].values()], alert.alert_id, now_ms)
+    attempts = _attempts([*a[2].values(), *b[2].values()], alert.alert_id, copy, now_ms)
     return alert, copy, attempts
 
 
@@ -209,13 +210,14 @@ def _authority(x: Copy) -> tuple[bool, bytes, int, bytes]:
 # --- attempts
 
 
-def _attempts(given: Iterable[Attempt], alert_id: UUID, now_ms: int) -> dict[UUID, Attempt]:
+def _attempts(given: Iterable[Attempt], alert_id: UUID, copy: PolicyCopy, now_ms: int) -> dict[UUID, Attempt]:
     found: dict[UUID, Attempt] = {}
     for attempt in given:
         mine = replace(attempt, alert_id=alert_id)
         held = found.get(mine.attempt_id)
         found[mine.attempt_id] = mine if held is None else _further(held, mine)
     _drop_twins(found, now_ms)
+    _drop_same_address(found, copy, now_ms)
     return dict(sorted(found.items()))
 
 
@@ -250,6 +252,20 @@ def _drop_twins(found: dict[UUID, Attempt], now_ms: int) -> None:
         wanted = [a for a in same if a.status is not Status.FAILED]
         for other in sorted(wanted, key=lambda a: (-rank(a.status), a.attempt_id))[1:]:
             if other.status is Status.DUE:
+                found[other.attempt_id] = moved_on(other, Status.FAILED, now_ms, reason="merged")
+
+
+def _drop_same_address(found: dict[UUID, Attempt], copy: PolicyCopy, now_ms: int) -> None:
+    """Two copies planned a step for two contacts with one address: it is sent once, when it was not yet."""
+    twins: dict[tuple[Any, ...], list[Attempt]] = {}
+    for a in found.values():
+        contact = addressee(copy, a.contact_id, a.channel)
+        if contact is not None and may_arrive(a) and (keys := keys_of(contact, a.channel)):
+            twins.setdefault((a.purpose, a.round, a.step, a.channel, keys), []).append(a)
+    for same in twins.values():
+        first = min(same, key=lambda a: (-rank(a.status), a.attempt_id))
+        for other in same:
+            if other.status is Status.DUE and other.contact_id != first.contact_id:
                 found[other.attempt_id] = moved_on(other, Status.FAILED, now_ms, reason="merged")
 
 

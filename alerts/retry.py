@@ -125,6 +125,7 @@ def _retry(attempt: Attempt, due_ms: int, now_ms: int) -> Attempt | None:
         status=Status.DUE,
         due_ms=due_ms,
         created_ms=now_ms,
+        beside=a.beside,
     )
 
 

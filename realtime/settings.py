@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alerts.answer import derive
+from alerts.notifiers.sender import can_call, sender_of
+from alerts.typed import plain
 from realtime import urls
 
 _TOGETHER = (
@@ -27,6 +29,7 @@ _BESIDE = (
 """Settings that mean nothing without another."""
 
 _EMERGENCY = re.compile(r"[^=\s]+=\+[0-9]{6,15}")
+_BETWEEN_DIGITS = re.compile(r"[\s().-]+")
 _OWN_PATH = re.compile(r"/(?!/)[^\s\\]*")
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 
@@ -143,8 +146,12 @@ class Settings(BaseSettings):
     # --- outside services; each is on when all that it needs is set
     twilio_account_sid: str = ""
     twilio_auth_token: SecretStr = SecretStr("")
-    twilio_from: str = Field("", description="E.164 number, or a messaging service's sid for SMS")
-    twilio_call_from: str = Field("", description="number that calls come from; default TWILIO_FROM")
+    twilio_from: str = Field(
+        "", description="number, messaging service's sid, or a name, which nobody can reply to"
+    )
+    twilio_call_from: str = Field(
+        "", description="number that calls come from; default TWILIO_FROM when that is one"
+    )
     twilio_base_url: str = Field("", description="a stand-in for Twilio, on this machine alone")
     firebase_credentials: SecretStr = Field(SecretStr(""), description="service account: a path, or its JSON")
     firebase_database_url: str = Field("", description="Realtime Database; turns the mirror on")
@@ -250,9 +257,21 @@ class Settings(BaseSettings):
     @classmethod
     def _dialled(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
         """The last resort is not to be passed over for a slip of the pen."""
+        pairs = tuple(_dialled(pair) for pair in pairs)
         if not all(_EMERGENCY.fullmatch(pair) for pair in pairs):
             raise ValueError("not tenant=+E164, separated by commas")
         return pairs
+
+    @field_validator("twilio_from", "twilio_call_from")
+    @classmethod
+    def _sender(cls, sender: str, info: ValidationInfo) -> str:
+        """A sender that cannot do what it is for fails at the start, and not in the night of an alert."""
+        if not sender.strip():
+            return ""
+        sender = sender_of(sender)
+        if info.field_name == "twilio_call_from" and not can_call(sender):
+            raise ValueError("it cannot make calls: a number with its country code is needed")
+        return sender
 
     @field_validator("phone_countries")
     @classmethod
@@ -310,6 +329,13 @@ class Settings(BaseSettings):
     def direct_url(self) -> str:
         """The URL for session locks and migrations, which do not work through a transaction pooler."""
         return self.database_direct_url.get_secret_value() or self.database_url.get_secret_value()
+
+
+def _dialled(pair: str) -> str:
+    """``tenant=number`` with the number as it is dialled."""
+    tenant, equals, number = pair.partition("=")
+    dialled = _BETWEEN_DIGITS.sub("", plain(number))
+    return f"{tenant.strip()}{equals}{'+' + dialled[2:] if dialled.startswith('00') else dialled}"
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,8 @@ from uuid import UUID
 from alerts.alert import Alert, Kind, Press
 from alerts.attempt import Attempt
 from alerts.case import Audit
-from alerts.policy import PolicyCopy, everyone
+from alerts.destination import named
+from alerts.policy import PolicyCopy
 from alerts.press import cleaned
 from realtime import access
 from realtime.api import cursor
@@ -141,13 +142,12 @@ async def _overseen(call: Call[AlertPath, Any, Any]) -> Alert:
 
 
 def _attempts(attempts: Iterable[Attempt], copy: PolicyCopy) -> list[AttemptView]:
-    contacts = everyone(copy)
     return [
         AttemptView(
             attempt_id=a.attempt_id,
             purpose=a.purpose,
             contact_id=a.contact_id,
-            contact=contacts[a.contact_id].name if a.contact_id in contacts else "",
+            contact=named(copy, a.contact_id, a.channel),
             channel=a.channel,
             status=a.status,
             round=a.round,

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from msgspec import UNSET
 
+from alerts import phone as phones
 from alerts.notifiers.webhook import webhook_secret
+from alerts.typed import digits_of
 from realtime import access
 from realtime.api import cursor
 from realtime.api.operation import Call
@@ -32,8 +34,10 @@ from realtime.auth import Principal
 from realtime.protocol import Code, Refused
 from realtime.safety import addresses
 from realtime.safety.addresses import masked
+from realtime.safety.verification import DIGITS
 from realtime.settings import Settings
 from realtime.store import contacts, safety_settings
+from realtime.store.circumstances import operator_of
 from realtime.store.codes import Verdict
 from realtime.store.contacts import Contact, Draft
 
@@ -45,7 +49,7 @@ async def create_contact(call: Call[NoPath, NoQuery, NewContact]) -> OneContact:
     """A new contact; its addresses count once they are verified."""
     body = call.body
     given = {name: getattr(body, name) for name in Draft.__struct_fields__}
-    draft = Draft(**_clean(call, given))
+    draft = Draft(**_clean(call, given, await _home(call, body.phone)))
     scope = await scope_of(call, body.vendor, body.driver, make=True)
     found = await contacts.create(call.context.db, call.principal.tenant, scope, draft, call.principal.sub)
     return _one(call, found)
@@ -87,7 +91,7 @@ async def change_contact(call: Call[ContactPath, NoQuery, ContactChange]) -> One
     given = {
         name: value for name in Draft.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
     }
-    clean = _clean(call, given)
+    clean = _clean(call, given, await _home(call, given.get("phone")))
     found = await _own(call)
     changed = await contacts.change(call.context.db, call.principal.tenant, found.contact_id, clean)
     if changed is None:
@@ -112,7 +116,10 @@ async def send_code(call: Call[ContactPath, NoQuery, CodeRequest]) -> CodeSent:
 async def verify_contact(call: Call[ContactPath, NoQuery, CodeTry]) -> OneContact:
     """The right code verifies the address it was sent to, and undoes its opt-out."""
     found = await _own(call)
-    verdict = await _codes(call).verify(call.principal.tenant, found, call.body.channel, call.body.code)
+    code = digits_of(call.body.code)
+    if len(code) != DIGITS:
+        raise Refused(Code.INVALID, f"code is not {DIGITS} digits")
+    verdict = await _codes(call).verify(call.principal.tenant, found, call.body.channel, code)
     if verdict is Verdict.WRONG:
         raise Refused(Code.INVALID, "the code is wrong")
     if verdict is Verdict.NONE:
@@ -170,18 +177,34 @@ def _after(given: str | None) -> UUID | None:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-def _clean(call: Call[Any, Any, Any], given: dict[str, Any]) -> dict[str, Any]:
+async def _home(call: Call[Any, Any, Any], phone: str | None) -> tuple[str, ...]:
+    """The countries in whose national form ``phone`` may be written: that of the driver who asks, and that of
+    the tenant's emergency number. Nothing where it is not asked for: a number says its country mostly.
+    """
+    settings, principal = call.context.settings, call.principal
+    if phone is None or settings.phone_countries or not phones.is_national(phone):
+        return ()
+    numbers = [found.phone for found in (operator_of(settings, principal.tenant),) if found is not None]
+    if principal.role == access.DRIVER and principal.driver is not None:
+        own = await safety_settings.profile(call.context.db, principal.tenant, principal.driver)
+        numbers.append(own.phone)
+    return tuple(country for number in numbers if number and (country := phones.country_of(number)))
+
+
+def _clean(call: Call[Any, Any, Any], given: dict[str, Any], home: tuple[str, ...]) -> dict[str, Any]:
     """``given`` in the form in which it is kept. Raises Refused: invalid, forbidden."""
     if call.principal.role == access.DRIVER and any(given.get(name) is not None for name in _OVERSEERS_ONLY):
         raise Refused(Code.FORBIDDEN, "a driver sets neither webhook_url nor subject")
-    return {name: _cleaned(name, value, call.context.settings) for name, value in given.items()}
+    return {name: _cleaned(name, value, call.context.settings, home) for name, value in given.items()}
 
 
-def _cleaned(name: str, value: Any, settings: Settings) -> Any:
+def _cleaned(name: str, value: Any, settings: Settings, home: tuple[str, ...]) -> Any:
     if value is None and name in ("name", "language", "time_zone", "position"):
         raise Refused(Code.INVALID, f"{name} is not given")
     if value is None or name == "position":
         return value
+    if name == "phone":
+        return addresses.phone_of(value, settings.phone_countries, home)
     return _FORMS[name](value, settings)
 
 
@@ -195,7 +218,6 @@ _FORMS: Final[dict[str, Callable[[str, Settings], str]]] = {
     "name": lambda text, _: addresses.name_of(text),
     "language": lambda text, _: addresses.language_of(text),
     "time_zone": lambda text, _: addresses.time_zone_of(text),
-    "phone": lambda text, settings: addresses.phone_of(text, settings.phone_countries),
     "email": lambda text, _: addresses.email_of(text),
     "webhook_url": lambda text, settings: addresses.webhook_of(
         text, allow_private=settings.outside_allow_private
@@ -228,7 +250,7 @@ def _view(principal: Principal, contact: Contact) -> ContactView:
         driver=contact.scope.driver,
         name=draft.name,
         language=draft.language,
-        time_zone=draft.time_zone,
+        time_zone=phones.zone_for(draft.time_zone, draft.phone),
         position=draft.position,
         phone=address(draft.phone, contact.phone_verified_ms, contact.phone_opted_out_ms),
         email=address(draft.email, contact.email_verified_ms, contact.email_opted_out_ms),

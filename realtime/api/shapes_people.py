@@ -77,9 +77,15 @@ class NewContact(Struct, forbid_unknown_fields=True):
     vendor: Identifier | None = None
     driver: Identifier | None = None
     language: Text = "en"
-    time_zone: Text = "UTC"
+    time_zone: Annotated[Text, Meta(description="`UTC` is none: that of the phone's country then")] = "UTC"
     position: Position = 100
-    phone: Annotated[Text, Meta(description="international form, `+` first")] | None = None
+    phone: (
+        Annotated[
+            Text,
+            Meta(description="international form, `+` or `00` first; national where one country is meant"),
+        ]
+        | None
+    ) = None
     email: Text | None = None
     webhook_url: Annotated[Text, Meta(description="https; not by drivers")] | None = None
     subject: (
@@ -110,7 +116,9 @@ class CodeTry(Struct, forbid_unknown_fields=True):
     """The code as the contact read it."""
 
     channel: CodeChannel
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$(?!\n)")]
+    code: Annotated[
+        str, Meta(max_length=100, description="six digits, in any script, with spaces or without")
+    ]
 
 
 class ContactOrder(Struct, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from alerts.alert import ActorKind, Alert, Place, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
+from alerts.destination import named
 from alerts.policy import Contact, PolicyCopy, Source, addressee, everyone
 from alerts.words.clean import clean
 from realtime.store.alert_console import Standing
@@ -164,9 +165,8 @@ def whom(attempt: Attempt, copy: PolicyCopy) -> str:
     if contact is None:
         return attempt.contact_id
     address = _address(contact, attempt.channel)
-    return (
-        f"{contact.name or contact.contact_id} ({address})" if address else contact.name or contact.contact_id
-    )
+    name = named(copy, attempt.contact_id, attempt.channel) or contact.contact_id
+    return f"{name} ({address})" if address else name
 
 
 def _address(contact: Contact, channel: Channel) -> str:

@@ -1,7 +1,7 @@
 """What people write about a contact, checked and brought into one form. Pure; each raises Refused(invalid).
 
-Only what can be told from the text is: that a number answers, or where a name resolves to, is seen when it
-is used.
+What a phone's keyboard and address book add (`alerts.typed`) is taken away first. Only what can be told from
+the text is: that a number answers, or where a name resolves to, is seen when it is used.
 """
 
 import re
@@ -13,13 +13,18 @@ from zoneinfo import available_timezones
 
 from alerts import phone
 from alerts.notifiers.guarded import refusal_of_url
+from alerts.typed import plain
 from realtime.protocol import Code, Refused
 
 MAX_NAME: Final = 80
 MAX_EMAIL: Final = 254
 
 _JOINERS: Final = "\u200c\u200d"
-"""Persian and Hindi names need them; every other invisible character is refused."""
+"""Persian and Hindi names need them; of other invisible characters `_MARKS` go, the rest is refused."""
+_MARKS: Final = dict.fromkeys(
+    (0xAD, 0x61C, 0x200B, 0x200E, 0x200F, 0x202A, 0x202B, 0x202C, 0x2060, 0xFEFF, *range(0x2066, 0x206A))
+)
+"""Soft hyphen, marks of direction and of no width: an address book puts them around what is copied."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -36,12 +41,14 @@ _FACTS: Final = {
     "not_https": "webhook_url is not https",
     "forbidden_address": "webhook_url does not lead to a public place",
 }
-_TIME_ZONES: Final = available_timezones()
+_TIME_ZONES: Final = {name.lower(): name for name in sorted(available_timezones())}
 
 
 def name_of(text: str) -> str:
     """A person's name: 1–80 characters that can be seen, on one line."""
-    name = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
+    seen = unicodedata.normalize("NFC", text).translate(_MARKS).strip()
+    name = " ".join("".join(" " if unicodedata.category(c) == "Zs" else c for c in seen).split(" "))
+    name = " ".join(part for part in name.split(" ") if part)
     if not name or len(name) > MAX_NAME:
         raise Refused(Code.INVALID, f"name is not 1 to {MAX_NAME} characters")
     if not all(char.isprintable() or char in _JOINERS for char in name) or not name.strip(_JOINERS):
@@ -50,40 +57,54 @@ def name_of(text: str) -> str:
 
 
 def language_of(text: str) -> str:
-    """A language tag such as ``de`` or ``pt-BR``."""
-    if not _LANGUAGE.fullmatch(text):
+    """A language tag such as ``de`` or ``pt-BR``; ``DE`` and ``pt_BR`` are those."""
+    language, hyphen, rest = plain(text).replace("_", "-").partition("-")
+    tag = language.lower() + hyphen + rest
+    if not _LANGUAGE.fullmatch(tag):
         raise Refused(Code.INVALID, "language is not a language tag")
-    return text
+    return tag
 
 
 def time_zone_of(text: str) -> str:
-    """A name of the time zone database."""
-    if text not in _TIME_ZONES:
+    """A name of the time zone database, in any case. `alerts.phone.NO_ZONE` stands for none."""
+    name = _TIME_ZONES.get(plain(text).replace(" ", "_").lower())
+    if name is None:
         raise Refused(Code.INVALID, "time_zone is not known")
-    return text
+    return name
 
 
-def phone_of(text: str, countries: Collection[str]) -> str:
+def phone_of(text: str, countries: Collection[str], home: Collection[str] = ()) -> str:
     """A number in E.164; not one that costs extra, nor of a country that is not in ``countries`` (empty =
-    all).
+    all). ``home``: countries in whose national form it may be written when all are allowed.
     """
     try:
-        return phone.normal(text, countries)
+        return phone.normal(text, countries, home)
     except ValueError as error:
         raise Refused(Code.INVALID, f"phone: {error}") from error
 
 
 def email_of(text: str) -> str:
-    """An address in lower case, of ASCII as every mail server takes it; nothing in it can end a header."""
-    found = _EMAIL.fullmatch(text)
+    """An address in lower case, of ASCII as every mail server takes it; nothing in it can end a header.
+
+    A host in another script is written as the name service has it.
+    """
+    typed = plain(text).removesuffix(".")
+    typed = typed[7:].strip() if typed[:7].lower() == "mailto:" else typed
+    local, at, host = typed.rpartition("@")
+    if at and not host.isascii():
+        try:
+            typed = f"{local}@{host.encode('idna').decode()}"
+        except UnicodeError:
+            raise Refused(Code.INVALID, "email is not an address") from None
+    found = _EMAIL.fullmatch(typed)
     if (
         found is None
-        or len(text) > MAX_EMAIL
+        or len(typed) > MAX_EMAIL
         or len(found["local"]) > 64
         or found["host"].split(".")[-1].isdigit()
     ):
         raise Refused(Code.INVALID, "email is not an address")
-    return text.lower()
+    return typed.lower()
 
 
 def webhook_of(text: str, *, allow_private: bool = False) -> str:
@@ -91,6 +112,7 @@ def webhook_of(text: str, *, allow_private: bool = False) -> str:
 
     ``allow_private``: stand-ins on this machine may be named, by http too.
     """
+    text = text.translate(_MARKS).strip()
     refusal = refusal_of_url(text, allow_private) if _URL.fullmatch(text) else "bad_url"
     if refusal is None and ("\\" in text or "#" in text or "@" in urlsplit(text).netloc):
         refusal = "bad_url"

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from alerts.attempt import Channel
+from alerts.destination import Written, named
 from alerts.escalation import contacts_of
 from alerts.policy import Contact, PolicyCopy, Step, address_of
 from realtime.store import contacts as kept
 
 
 class Told(Struct, frozen=True):
-    """A contact of a step, with the channels by which it can be told."""
+    """A contact of a step, with the channels by which it can be told, once to each address."""
 
     contact: Contact
+    """Its name is that of everybody at the address."""
     channels: tuple[Channel, ...]
     fallback: tuple[Channel, ...]
 
@@ -38,16 +41,17 @@ def planned(copy: PolicyCopy) -> list[Planned]:
     """The steps of one round."""
     plan, after_s = list[Planned](), 0
     for step in copy.policy.steps:
-        told = [_told(contact, step) for contact in _meant(step, copy)]
+        written = Written(copy)
+        told = [_told(contact, step, copy, written) for contact in _meant(step, copy)]
         plan.append(Planned(after_s, step.wait_s, tuple(one for one in told if one.channels or one.fallback)))
         after_s += step.wait_s
     return plan
 
 
 def untold(copy: PolicyCopy, known: Sequence[kept.Contact]) -> list[Untold]:
-    """Those of ``known`` whom `planned` does not name."""
+    """Those of ``known`` whom nothing reaches; not those whose address has a message for another contact."""
     usable = {contact.contact_id for contact in copy.contacts}
-    told = {one.contact.contact_id for step in planned(copy) for one in step.told}
+    told = {contact.contact_id for step in copy.policy.steps for contact in _reached(step, copy)}
     meant = {one.contact_id for step in copy.policy.steps for one in _meant(step, copy)}
     found = []
     for contact in known:
@@ -76,12 +80,23 @@ def _meant(step: Step, copy: PolicyCopy) -> list[Contact]:
     return [contact for _, contact in contacts_of(step, copy) if contact is not None]
 
 
-def _told(contact: Contact, step: Step) -> Told:
-    return Told(
-        contact,
-        tuple(channel for channel in step.channels if address_of(contact, channel)),
-        tuple(channel for channel in step.fallback if address_of(contact, channel)),
-    )
+def _reached(step: Step, copy: PolicyCopy) -> list[Contact]:
+    """Those whom ``step`` means and who have an address for it."""
+    return [c for c in _meant(step, copy) if any(address_of(c, by) for by in step.channels + step.fallback)]
+
+
+def _told(contact: Contact, step: Step, copy: PolicyCopy, written: Written) -> Told:
+    def by(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        mine = tuple(
+            c for c in channels if address_of(contact, c) and not written.covers(contact.contact_id, c)
+        )
+        for channel in mine:
+            written.add(contact.contact_id, channel)
+        return mine
+
+    channels, fallback = by(step.channels), by(step.fallback)
+    names = [named(copy, contact.contact_id, channel) for channel in channels + fallback]
+    return Told(replace(contact, name=max(names, key=len, default=contact.name)), channels, fallback)
 
 
 def _why_unusable(contact: kept.Contact) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Case
+from alerts.destination import named
 from alerts.policy import PolicyCopy, everyone
 from realtime import metrics
 from realtime.protocol import Refused
@@ -79,7 +80,11 @@ def rows(attempts: tuple[Attempt, ...], copy: PolicyCopy) -> tuple[Row, ...]:
         if key not in best or _rank(best[key]) < _rank(attempt):
             best[key] = attempt
     return tuple(
-        (contacts[contact].name if contact in contacts else contact, channel, attempt.status.value)
+        (
+            named(copy, contact, Channel(channel)) if contact in contacts else contact,
+            channel,
+            attempt.status.value,
+        )
         for (contact, channel), attempt in best.items()
     )
 

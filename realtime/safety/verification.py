@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from alerts.alert import Alert, Kind, Severity, State
 from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status, Unsure
+from alerts.phone import zone_for
 from alerts.policy import Contact as ToTell
 from alerts.policy import Policy, PolicyCopy
 from alerts.ports import Job, Notifier
@@ -179,7 +180,7 @@ class CodeSender:
             language=draft.language,
             phone=None if channel == "email" else draft.phone,
             email=draft.email if channel == "email" else None,
-            time_zone=draft.time_zone,
+            time_zone=zone_for(draft.time_zone, draft.phone),
         )
         alert = Alert(
             alert_id=alert_id, tenant=tenant, vendor="", driver="", sos_id=alert_id, kind=Kind.SOS,

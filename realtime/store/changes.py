@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from alerts.phone import spellings
 from realtime.store.queries import load
 
 _SQL: Final = load("changes")
@@ -101,8 +102,10 @@ class ScopeChanges:
 
 
 async def of_address(connection: asyncpg.Connection, address: str, tenant: str | None = None) -> set[str]:
-    """The scopes of contacts with this phone number or mail address, of all tenants or of one."""
-    found = await connection.fetch(_SQL["of_address"], address, tenant, MAX_SCOPES + 1)
+    """The scopes of contacts with this phone number, in each of its spellings, or mail address; of all
+    tenants or of one.
+    """
+    found = await connection.fetch(_SQL["of_address"], list(spellings(address)), tenant, MAX_SCOPES + 1)
     return {scope_of(row["tenant_id"], row["vendor_id"], row["driver_id"]) for row in found}
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from alerts.alert import Kind, Place
 from alerts.location import PlaceSource, as_earlier, place_of
+from alerts.phone import zone_for
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
 from realtime import metrics
 from realtime.settings import Settings
@@ -440,7 +441,7 @@ def _contact(row: Row, push_tokens: tuple[str, ...]) -> Contact:
         email=row["email"],
         webhook_url=row["webhook_url"],
         push_tokens=push_tokens,
-        time_zone=row["time_zone"],
+        time_zone=zone_for(row["time_zone"], row["number"]),
     )
 
 

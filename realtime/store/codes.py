@@ -19,6 +19,7 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
+from alerts.phone import identity, spellings
 from realtime.protocol import Code, Refused
 from realtime.store import changes
 from realtime.store.database import Database
@@ -119,9 +120,10 @@ async def _withheld(connection: asyncpg.Connection, tenant: str, address: str, b
 
     Raises Refused(rate_limited).
     """
-    await connection.execute(_SQL["lock"], tenant, address)
-    spent = await connection.fetchrow(_SQL["spent"], tenant, address, SHORT_MS, LONG_MS, HOUR_MS)
-    opted_out = await connection.fetchval(_SQL["is_opted_out"], tenant, address)
+    await connection.execute(_SQL["lock"], tenant, identity(address))
+    forms = list(spellings(address))
+    spent = await connection.fetchrow(_SQL["spent"], tenant, forms, SHORT_MS, LONG_MS, HOUR_MS)
+    opted_out = await connection.fetchval(_SQL["is_opted_out"], tenant, forms)
     if spent["tenant_short"] >= budget.per_tenant_hour or spent["tenant_long"] >= budget.per_tenant_day:
         raise Refused(Code.RATE_LIMITED, "the tenant has sent too many codes", retry_after_s=HOUR_MS / 1000)
     if spent["address_short"] >= ADDRESS_SHORT:
@@ -147,7 +149,7 @@ async def try_(db: Database, tenant: str, contact_id: UUID, channel: CodeChannel
         status: str = await connection.execute(_SQL[verified], tenant, contact_id, row["address"])
         if status == "UPDATE 0":
             return Verdict.NONE
-        await connection.execute(_SQL["opted_in"], tenant, row["address"])
+        await connection.execute(_SQL["opted_in"], tenant, list(spellings(row["address"])))
         scopes = await changes.of_address(connection, row["address"], tenant)
     db.changes.note(scopes)
     return Verdict.RIGHT

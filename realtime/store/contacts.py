@@ -3,6 +3,7 @@
 What comes in here is clean already (`realtime.safety.addresses`) and allowed (`realtime.access`).
 """
 
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -11,6 +12,7 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
+from alerts.phone import identity, is_same, spellings
 from realtime.protocol import Code, Refused
 from realtime.store import changes
 from realtime.store.changes import scope_of
@@ -89,14 +91,28 @@ class Contact(Struct, frozen=True):
 
 
 async def create(db: Database, tenant: str, scope: Scope, draft: Draft, created_by: str) -> Contact:
-    """A new contact; driver and vendor must be known.
+    """A new contact; driver and vendor must be known. The same draft again is the same contact.
 
-    Raises Refused: conflict when there are enough, unavailable.
+    Two people may share an address; one person (one name) with an address is there once in a scope.
+
+    Raises Refused: conflict when there are enough, or when that person is there with anything else (with the
+    ``contact_id`` of that one); unavailable.
     """
     async with db.writer() as connection:
         await connection.execute(_SQL["lock_scope"], scope_of(tenant, *scope.stored))
+        known = [_contact(row) for row in await connection.fetch(_query("of_exactly"), tenant, *scope.stored)]
+        alike = [one for one in known if _is_same_person(one.draft, draft)]
+        if (found := next((one for one in alike if _is_same(one.draft, draft)), None)) is not None:
+            return found
+        if alike:
+            raise Refused(
+                Code.CONFLICT,
+                "this contact is there already: change that one",
+                reason="contact_exists",
+                contact_id=str(alike[0].contact_id),
+            )
         limit = PER_DRIVER if scope.driver else PER_VENDOR if scope.vendor else PER_TENANT
-        if await connection.fetchval(_SQL["count"], tenant, *scope.stored) >= limit:
+        if len(known) >= limit:
             raise Refused(Code.CONFLICT, f"there are {limit} contacts already, which is the most")
         contact_id = await connection.fetchval(
             _SQL["insert"], tenant, *scope.stored, *_columns(draft), created_by
@@ -154,7 +170,8 @@ async def reaching(db: Database, tenant: str, vendor: str | None, driver: str | 
 
 
 async def change(db: Database, tenant: str, contact_id: UUID, fields: Mapping[str, object]) -> Contact | None:
-    """The contact with new ``fields`` of `Draft`; an address that changes loses its verification.
+    """The contact with new ``fields`` of `Draft`; an address that changes loses its verification. Another
+    spelling of the same number is no change.
 
     None when there is none. Raises Refused(unavailable).
     """
@@ -164,6 +181,8 @@ async def change(db: Database, tenant: str, contact_id: UUID, fields: Mapping[st
         if found is None:
             return None
         draft = replace(found.draft, **fields)
+        if draft.phone and found.draft.phone and is_same(draft.phone, found.draft.phone):
+            draft = replace(draft, phone=found.draft.phone)
         await connection.execute(_SQL["update"], tenant, contact_id, *_columns(draft))
         changed = await _get(connection, tenant, contact_id)
     db.changes.note([scope_of(tenant, *found.scope.stored)])
@@ -201,25 +220,52 @@ async def delete(db: Database, tenant: str, contact_id: UUID) -> bool:
 
 
 async def opt_out(db: Database, address: str) -> int:
-    """``address`` (a number that sent STOP) is told nothing more by any tenant that has it; how many heed it
-    anew.
+    """``address`` (a number that sent STOP) is told nothing more by any tenant that has it, in whichever
+    spelling; how many heed it anew.
 
     Raises Refused(unavailable).
     """
     async with db.writer() as connection:  # across tenants: the number does not say which one it means
-        status: str = await connection.execute(_SQL["opt_out"], address)
+        tenants: int = await connection.fetchval(_SQL["opt_out"], list(spellings(address)))
         scopes = await changes.of_address(connection, address)
     db.changes.note(scopes)
-    return int(status.rsplit(" ", 1)[1])
+    return tenants
 
 
 async def opt_in(db: Database, address: str) -> int:
     """``address`` sent START: how many tenants may tell it again. Raises Refused(unavailable)."""
     async with db.writer() as connection:
-        status: str = await connection.execute(_SQL["opt_in"], address)
+        tenants: int = await connection.fetchval(_SQL["opt_in"], list(spellings(address)))
         scopes = await changes.of_address(connection, address)
     db.changes.note(scopes)
-    return int(status.rsplit(" ", 1)[1])
+    return tenants
+
+
+def _is_same_person(a: Draft, b: Draft) -> bool:
+    """Whether both have one name and an address in common, or no address at all."""
+    mine, theirs = _addresses(a), _addresses(b)
+    return _folded(a.name) == _folded(b.name) and (bool(mine & theirs) or not (mine or theirs))
+
+
+def _is_same(a: Draft, b: Draft) -> bool:
+    """Whether both say the same, however name and number are written."""
+    return replace(a, name="", phone=None) == replace(b, name="", phone=None) and (
+        _folded(a.name) == _folded(b.name) and _addresses(a) == _addresses(b)
+    )
+
+
+def _addresses(draft: Draft) -> set[tuple[str, str]]:
+    given = {
+        "phone": identity(draft.phone) if draft.phone else None,
+        "email": draft.email,
+        "webhook": draft.webhook_url,
+        "subject": draft.subject,
+    }
+    return {(kind, address) for kind, address in given.items() if address}
+
+
+def _folded(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 async def _get(connection: asyncpg.Connection, tenant: str, contact_id: UUID) -> Contact | None:

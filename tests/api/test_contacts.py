@@ -259,7 +259,7 @@ async def test_a_thousand_contacts_are_too_many(api: Api) -> None:
     token = driver(api)
     replies = [await api.call("POST", BASE, token, json={"name": f"c{n}"}) for n in range(18)]
     replies += await asyncio.gather(
-        *(api.call("POST", BASE, token, json={"name": "more"}) for _ in range(30))
+        *(api.call("POST", BASE, token, json={"name": f"more{n}"}) for n in range(30))
     )
     assert sum(reply.status == 201 for reply in replies) == contacts.PER_DRIVER, (
         "not one more by asking at once"

@@ -1,6 +1,6 @@
 -- name: of_address
 SELECT DISTINCT tenant_id, vendor_id, driver_id FROM contacts
-WHERE (phone = $1 OR email = $1) AND ($2::text IS NULL OR tenant_id = $2)
+WHERE (phone = ANY ($1::text[]) OR email = ANY ($1)) AND ($2::text IS NULL OR tenant_id = $2)
 LIMIT $3
 
 -- name: of_subject

@@ -4,7 +4,7 @@
 -- name: contacts
 -- Only addresses that count: verified, not opted out. Contacts without any are left out by the reader.
 SELECT c.tenant_id, c.vendor_id, c.driver_id, c.contact_id, c.name, c.language, c.time_zone, c.position,
-       c.created_ms,
+       c.created_ms, c.phone AS number,
        CASE WHEN c.phone_verified_ms IS NOT NULL AND NOT EXISTS (
            SELECT FROM opt_outs o WHERE o.tenant_id = c.tenant_id AND o.address_sha256 = address_sha256(c.phone)
        ) THEN c.phone END AS phone,

@@ -4,21 +4,29 @@ SELECT pg_advisory_xact_lock(hashtextextended('codes of ' || $1, 0)),
        pg_advisory_xact_lock(hashtextextended('codes to ' || $2, 0))
 
 -- name: spent
--- What was sent since $3, $4 and $5 ms ago; what was withheld counts for its tenant, and bombs nobody.
+-- What was sent since $3, $4 and $5 ms ago to $2, an address in all its spellings; what was withheld counts for its
+-- tenant, and bombs nobody.
+WITH asked AS MATERIALIZED (
+    SELECT ARRAY(SELECT address_sha256(address) FROM unnest($2::text[]) AS given (address)) AS addresses
+)
 SELECT
-    count(*) FILTER (WHERE tenant_id = $1 AND address_sha256 = address_sha256($2) AND sent_ms > now_ms() - $3)
+    count(*) FILTER (WHERE tenant_id = $1 AND address_sha256 = ANY (addresses) AND sent_ms > now_ms() - $3)
         AS address_short,
-    count(*) FILTER (WHERE tenant_id = $1 AND address_sha256 = address_sha256($2) AND sent_ms > now_ms() - $4)
+    count(*) FILTER (WHERE tenant_id = $1 AND address_sha256 = ANY (addresses) AND sent_ms > now_ms() - $4)
         AS address_long,
     count(*) FILTER (WHERE tenant_id = $1 AND sent_ms > now_ms() - $5) AS tenant_short,
     count(*) FILTER (WHERE tenant_id = $1 AND sent_ms > now_ms() - $4) AS tenant_long,
-    count(*) FILTER (WHERE address_sha256 = address_sha256($2) AND NOT withheld AND sent_ms > now_ms() - $4)
+    count(*) FILTER (WHERE address_sha256 = ANY (addresses) AND NOT withheld AND sent_ms > now_ms() - $4)
         AS address_everywhere
-FROM code_sends
-WHERE (tenant_id = $1 OR address_sha256 = address_sha256($2)) AND sent_ms > now_ms() - $4
+FROM code_sends CROSS JOIN asked
+WHERE (tenant_id = $1 OR address_sha256 = ANY (addresses)) AND sent_ms > now_ms() - $4
 
 -- name: is_opted_out
-SELECT EXISTS (SELECT FROM opt_outs WHERE tenant_id = $1 AND address_sha256 = address_sha256($2))
+SELECT EXISTS (
+    SELECT FROM opt_outs
+    WHERE tenant_id = $1
+      AND address_sha256 = ANY (ARRAY(SELECT address_sha256(address) FROM unnest($2::text[]) AS given (address)))
+)
 
 -- name: spend
 INSERT INTO code_sends (tenant_id, contact_id, address_sha256, withheld)
@@ -50,7 +58,9 @@ UPDATE contacts SET phone_verified_ms = now_ms() WHERE tenant_id = $1 AND contac
 UPDATE contacts SET email_verified_ms = now_ms() WHERE tenant_id = $1 AND contact_id = $2 AND email = $3
 
 -- name: opted_in
-DELETE FROM opt_outs WHERE tenant_id = $1 AND address_sha256 = address_sha256($2)
+DELETE FROM opt_outs
+WHERE tenant_id = $1
+  AND address_sha256 = ANY (ARRAY(SELECT address_sha256(address) FROM unnest($2::text[]) AS given (address)))
 
 -- name: prune
 WITH sends AS (DELETE FROM code_sends WHERE sent_ms < now_ms() - $1 RETURNING 1),

@@ -29,10 +29,6 @@ LIMIT $6
 -- name: lock_scope
 SELECT pg_advisory_xact_lock(hashtextextended('contacts ' || $1, 0))
 
--- name: count
-SELECT count(*) FROM contacts
-WHERE tenant_id = $1 AND vendor_id IS NOT DISTINCT FROM $2 AND driver_id IS NOT DISTINCT FROM $3
-
 -- name: insert
 INSERT INTO contacts (contact_id, tenant_id, vendor_id, driver_id, name, language, time_zone, position, phone, email,
                       webhook_url, subject, created_by)
@@ -60,15 +56,36 @@ SELECT FROM contacts WHERE tenant_id = $1 AND contact_id = $2 FOR UPDATE
 DELETE FROM contacts WHERE tenant_id = $1 AND contact_id = $2 RETURNING vendor_id, driver_id
 
 -- name: opt_out
--- In every tenant that has, or that ever sent a code to, this address.
-INSERT INTO opt_outs (tenant_id, address_sha256)
-SELECT tenant_id, address_sha256($1) FROM contacts WHERE phone = $1 OR email = $1
-UNION
-SELECT tenant_id, address_sha256 FROM code_sends WHERE address_sha256 = address_sha256($1)
-ON CONFLICT DO NOTHING
+-- In every tenant that has, or that ever sent a code to, this address; $1: a phone number in all its spellings. All of
+-- them are written, so that STOP holds however a tenant has it.
+WITH asked AS (
+    SELECT address_sha256(address) AS address_sha256 FROM unnest($1::text[]) AS given (address)
+), theirs AS (
+    SELECT tenant_id FROM contacts WHERE phone = ANY ($1) OR email = ANY ($1)
+    UNION
+    SELECT tenant_id FROM code_sends WHERE address_sha256 = ANY (ARRAY(SELECT address_sha256 FROM asked))
+), added AS (
+    INSERT INTO opt_outs (tenant_id, address_sha256)
+    SELECT tenant_id, address_sha256 FROM theirs CROSS JOIN asked
+    ON CONFLICT DO NOTHING
+    RETURNING tenant_id
+)
+SELECT count(DISTINCT tenant_id) FROM added
 
 -- name: opt_in
-DELETE FROM opt_outs WHERE address_sha256 = address_sha256($1)
+WITH removed AS (
+    DELETE FROM opt_outs
+    WHERE address_sha256 = ANY (ARRAY(SELECT address_sha256(address) FROM unnest($1::text[]) AS given (address)))
+    RETURNING tenant_id
+)
+SELECT count(DISTINCT tenant_id) FROM removed
+
+-- name: of_exactly
+-- The contacts of one scope: those of the scopes around it are not among them.
+SELECT {columns}
+FROM contacts c LEFT JOIN drivers d USING (tenant_id, driver_id)
+WHERE c.tenant_id = $1 AND c.vendor_id IS NOT DISTINCT FROM $2 AND c.driver_id IS NOT DISTINCT FROM $3
+ORDER BY c.created_ms, c.contact_id
 
 -- name: reaching
 -- Everybody whom all drivers of a scope have: $2 and $3 are its vendor and driver, null for wider ones.

@@ -168,9 +168,12 @@ class SafeIntake:
         """
         tenant, vendor, driver = press.tenant, press.vendor, press.driver
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
-            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._press_db, tenant, driver))
+            known_vendor = await _read_or(
+                press, None, lambda: identity.vendor_of(self._press_db, tenant, driver)
+            )
             press = replace(press, vendor=known_vendor or vendor)
         known = await _read_or(
+            press,
             None,
             lambda: circumstances(self._press_db, tenant, press.vendor, driver, self._operator_of(tenant)),
         ) or self._directory.of(tenant, press.vendor, driver)
@@ -179,7 +182,7 @@ class SafeIntake:
         try:
             self._earlier.committed(press, known, taken)
         except Exception:  # it is committed: to answer anything else would have it notified twice
-            log.exception("a committed press could not be noted")
+            log.exception("press %s of tenant %s is committed and could not be noted", press.sos_id, tenant)
         return taken
 
     async def _journal(self, press: Press, wait_s: float) -> Taken:
@@ -191,7 +194,11 @@ class SafeIntake:
         try:
             await self._earlier.adopt(press)
         except Away:
-            log.error("the journal failed the replica of an open alert: the press may open another one")
+            log.error(
+                "the journal failed the replica of an open alert: press %s of tenant %s may open another one",
+                press.sos_id,
+                press.tenant,
+            )
         press = await self._located(press)
         known = self._directory.of(press.tenant, press.vendor, press.driver)
         try:
@@ -229,9 +236,20 @@ class SafeIntake:
             async with asyncio.timeout(self._times.last_try_s):
                 taken = await self._commit(press)
         except Exception as error:
-            log.error("a press was stored neither in the journal nor in postgres: %s", type(error).__name__)
+            name = type(error).__name__
+            log.error(
+                "press %s of tenant %s was stored neither in the journal nor in postgres: %s",
+                press.sos_id,
+                press.tenant,
+                name,
+            )
             raise _away() from error
-        log.error("a press was stored in postgres alone: the journal failed")
+        log.error(
+            "press %s of tenant %s was stored in postgres alone, as alert %s: the journal failed",
+            press.sos_id,
+            press.tenant,
+            taken.alert.alert_id,
+        )
         self._announcer.changed(taken.alert)
         return taken
 
@@ -451,14 +469,15 @@ class SafeIntake:
         return kept is not None and await self._copies.share(kept)
 
 
-async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:
+async def _read_or(press: Press, fallback: T, read: Callable[[], Awaitable[T]]) -> T:
     """Return what ``read`` reads, or ``fallback`` when Postgres fails it. Raises Refused(unavailable)."""
     try:
         return await read()
     except Refused:
         raise
     except Exception as error:
-        log.error("postgres failed a read for a press: %s", type(error).__name__)
+        name = type(error).__name__
+        log.error("postgres failed a read for press %s of tenant %s: %s", press.sos_id, press.tenant, name)
         metrics.ALERT_STORE_FAULTS.inc()
         return fallback
 

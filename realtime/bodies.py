@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from realtime.encodings import Decoder, Undecodable, known, readable
 from realtime.protocol import Code, Refused
 
 log = logging.getLogger(__name__)
@@ -44,16 +45,27 @@ async def read_body(request: web.Request, limit_bytes: int, *, timeout_s: float 
     Raises Refused: too_large, stalled, malformed (ClientGone among them).
     """
     body = bytearray()
+    encoding = encoding_of(request)
+    decoder = Decoder(encoding) if known(encoding) else None
 
     def take(part: bytes) -> bool:
-        body.extend(part)
-        return len(body) <= limit_bytes
+        for decoded in decoder.decode(part) if decoder is not None else (part,):
+            body.extend(decoded)
+            if len(body) > limit_bytes:
+                return False
+        return True
 
     try:
         if (request.content_length or 0) <= limit_bytes:
             await _receive(request, take, timeout_s)
+            if decoder is not None and len(body) <= limit_bytes:
+                decoder.end()
         if max(request.content_length or 0, len(body)) > limit_bytes:
             raise Refused(Code.TOO_LARGE, f"the body is larger than {limit_bytes} bytes")
+    except Undecodable as error:
+        _end(request)
+        log.info("request body refused on %s: %s", route_of(request), error)
+        raise Refused(Code.MALFORMED, "the body cannot be read") from error
     except Refused as refused:
         log.info("request body refused on %s: %s", route_of(request), refused.message)
         raise
@@ -63,8 +75,9 @@ async def read_body(request: web.Request, limit_bytes: int, *, timeout_s: float 
 async def read_what_comes(
     request: web.Request, read_bytes: int, discard_bytes: int, timeout_s: float
 ) -> bytes:
-    """As much of the body as was sent, can be unpacked and is below ``read_bytes``; no fault is raised.
+    """As much of the body as was sent, can be decoded and is below ``read_bytes``; no fault is raised.
 
+    A body counts whether or not it is in the encoding that its header names: `realtime.encodings.readable`.
     Up to ``discard_bytes`` are read and dropped, so that the client, which still sends, gets the answer.
     """
     body, came_bytes = bytearray(), 0
@@ -79,7 +92,7 @@ async def read_what_comes(
         await _receive(request, take, timeout_s)
     except Refused as refused:
         log.info("request body used as far as it came on %s: %s", route_of(request), refused.message)
-    return bytes(body)
+    return readable(bytes(body), encoding_of(request), read_bytes)
 
 
 async def _receive(request: web.Request, take: Callable[[bytes], bool], timeout_s: float) -> None:
@@ -98,11 +111,22 @@ async def _receive(request: web.Request, take: Callable[[bytes], bool], timeout_
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ClientGone from error
-        # aiohttp would read on after the answer, fail again, and log a traceback. What follows on this
-        # connection is not a request any more.
-        request.content.feed_eof()
-        request.protocol.close()
+        _end(request)
         raise Refused(Code.MALFORMED, "the body cannot be read") from error
+
+
+def _end(request: web.Request) -> None:
+    """Read no more of a body that cannot be read: what follows on this connection is not a request any more.
+
+    aiohttp would read on after the answer, fail again, and log a traceback.
+    """
+    request.content.feed_eof()
+    request.protocol.close()
+
+
+def encoding_of(request: web.Request) -> str:
+    """The Content-Encoding of the body, lower case; empty when it has none."""
+    return request.headers.get("Content-Encoding", "").strip().lower()
 
 
 def route_of(request: web.Request) -> str:

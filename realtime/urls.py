@@ -6,7 +6,7 @@ mistake is a character of it that is not percent-encoded, which would make any p
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -16,8 +16,10 @@ _SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-
 _REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _BAD: Final = re.compile(r"[\x00-\x20\x7f]")
-_LABEL: Final = re.compile(r"[^\s!-,/:-@\[-\^`{-\x7f]+")
+_HOST: Final = re.compile(r"[^\s!-,/:-@\[-\^`{-\x7f]+")
 """A host without brackets: letters of any script, digits, dots, hyphens, underscores."""
+_MAX_HOST_CHARS: Final = 253
+_MAX_LABEL_CHARS: Final = 63
 
 
 def postgres_fault(url: str) -> str:
@@ -75,6 +77,8 @@ def origin_fault(url: str) -> str:
     if fault := http_fault(url):
         return fault
     parts = urlsplit(url)
+    if _is_no_ones(parts.hostname or ""):
+        return "its host is an address that no one machine has; write the name or address that phones reach"
     if parts.username is not None:
         return "it has a user name; it stands in links that are handed to people"
     if parts.path.strip("/") or parts.query or parts.fragment or url.endswith(("?", "#")):
@@ -140,7 +144,29 @@ def _is_host(text: str) -> bool:
     if colon and not _is_port(port):
         return False
     name = unquote(host)
-    return name.startswith("/") or (bool(host) and _LABEL.fullmatch(name) is not None)
+    return name.startswith("/") or _is_host_name(name)
+
+
+def _is_host_name(name: str) -> bool:
+    """Whether ``name`` is an IPv4 address, or labels that each have a letter or digit at both ends.
+
+    Browsers and resolvers read a name that ends in a number as an IPv4 address. One dot may end it.
+    """
+    if not _HOST.fullmatch(name) or len(name) > _MAX_HOST_CHARS:
+        return False
+    labels = name.removesuffix(".").split(".")
+    if labels[-1].isdecimal():
+        try:
+            return bool(IPv4Address(name))
+        except ValueError:
+            return False
+    return all(len(label) <= _MAX_LABEL_CHARS and _is_label(label) for label in labels)
+
+
+def _is_label(label: str) -> bool:
+    """Underscores at its ends too: names of services have them."""
+    inner = label.strip("_")
+    return bool(inner) and all(character.isalnum() for character in (inner[0], inner[-1]))
 
 
 def _is_http_host(parts: SplitResult) -> bool:
@@ -150,7 +176,16 @@ def _is_http_host(parts: SplitResult) -> bool:
         return False
     if not host or port == 0:
         return False
-    return _is_host(f"[{host}]" if ":" in host else host)
+    return _is_host(parts.netloc.rpartition("@")[2].removesuffix(":"))
+
+
+def _is_no_ones(host: str) -> bool:
+    """Whether ``host`` is the unspecified address, a multicast or the broadcast one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_unspecified or address.is_multicast or host == "255.255.255.255"
 
 
 def _is_port(text: str) -> bool:

@@ -16,9 +16,9 @@ from realtime.api.shapes import NoBody, NoPath, NoQuery
 from realtime.api.sos import DESK, SosDesk
 from realtime.api.table import ABOUT, API, SOS
 
-SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768}
+SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768, "auto_decompress": False}
 """For ``web.AppRunner(app, **SERVER_LIMITS)``: a longer token or id than is valid gets a coded answer
-instead of the parser's own."""
+instead of the parser's own. Bodies are decoded by `realtime.bodies`."""
 
 HSTS: Final = "max-age=31536000"
 """A year. Not for sub-domains: they are other systems, which may have no certificate."""

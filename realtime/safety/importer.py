@@ -191,7 +191,8 @@ class Importer:
             try:
                 alert = await self._reach.ask(lambda: self._put(kept), IMPORT_S)
             except Rejected:
-                log.error("postgres would not have an alert of the journal")
+                tenant = kept.case.alert.tenant
+                log.error("postgres rejected alert %s of tenant %s of the journal", alert_id, tenant)
                 metrics.JOURNAL_IMPORTED.labels("rejected").inc()
                 self._pauses.rejected(alert_id)
                 return False
@@ -212,7 +213,7 @@ class Importer:
         try:
             done = await work()
         except Rejected:
-            log.error("postgres rejected a part of an import")
+            log.error("postgres rejected a part of an import: %s", _named(part))
             metrics.JOURNAL_IMPORTED.labels("rejected").inc()
             self._pauses.rejected(part)
             return None
@@ -262,3 +263,12 @@ def _place(kept: Kept) -> int:
 def _since_ms(kept: Kept) -> int:
     """Since when a case waits: its last press here, or its raising."""
     return max((press.received_ms for press in kept.presses), default=kept.case.alert.raised_ms)
+
+
+def _named(part: Hashable) -> str:
+    """Return the name of a part of a round for the log."""
+    if isinstance(part, frozenset):
+        return "copies of alerts " + " ".join(sorted(map(str, part)))
+    if isinstance(part, StatusReport):
+        return f"a report of {part.provider} about {part.provider_id}"
+    return str(part)

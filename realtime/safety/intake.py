@@ -172,7 +172,10 @@ class SafeIntake:
         try:
             self._earlier.committed(*stored)
         except Exception:  # it is committed: to answer anything else would have it notified twice
-            log.exception("a committed press could not be noted")
+            press = stored.press
+            log.exception(
+                "press %s of tenant %s is committed and could not be noted", press.sos_id, press.tenant
+            )
         return stored.taken
 
     async def _live_places(self, press: Press) -> list[Place]:
@@ -190,7 +193,11 @@ class SafeIntake:
         try:
             await self._earlier.adopt(press)
         except Away:
-            log.error("the journal failed the replica of an open alert: the press may open another one")
+            log.error(
+                "the journal failed the replica of an open alert: press %s of tenant %s may open another one",
+                press.sos_id,
+                press.tenant,
+            )
         known = self._directory.of(press.tenant, press.vendor, press.driver)
         try:
             located = whereabouts.placed(press, None, live, press.received_ms)
@@ -224,9 +231,20 @@ class SafeIntake:
             async with asyncio.timeout(self._times.last_try_s):
                 taken = self._noted(await self._committer.commit_alone(press, live))
         except Exception as error:
-            log.error("a press was stored neither in the journal nor in postgres: %s", type(error).__name__)
+            name = type(error).__name__
+            log.error(
+                "press %s of tenant %s was stored neither in the journal nor in postgres: %s",
+                press.sos_id,
+                press.tenant,
+                name,
+            )
             raise _away() from error
-        log.error("a press was stored in postgres alone: the journal failed")
+        log.error(
+            "press %s of tenant %s was stored in postgres alone, as alert %s: the journal failed",
+            press.sos_id,
+            press.tenant,
+            taken.alert.alert_id,
+        )
         self._announcer.changed(taken.alert)
         return taken
 

@@ -350,7 +350,12 @@ class Peers:
                 metrics.TURNS.labels("taken" if turn is Turn.ACT else "given_up").inc()
             await self._local.act(alert_id, turn is Turn.ACT)
         elif turn is Turn.ACT:
-            log.warning("an alert whose process is gone is taken over")
+            tenants = {copy.kept.case.alert.tenant for copy in self._seen.of_alert(alert_id)}
+            log.warning(
+                "alert %s of tenant %s is taken over: its process has terminated",
+                alert_id,
+                ", ".join(tenants),
+            )
             metrics.TURNS.labels("taken").inc()
             await self._adopt(alert_id, acting=True)
 

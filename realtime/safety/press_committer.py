@@ -135,7 +135,7 @@ class PressCommitter:
         """
         tenant, vendor, driver = press.tenant, press.vendor, press.driver
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
-            known_vendor = await _read_or(None, lambda: identity.vendor_of(self._db, tenant, driver))
+            known_vendor = await _read_or(press, None, lambda: identity.vendor_of(self._db, tenant, driver))
             press = replace(press, vendor=known_vendor or vendor)
         press, known = await self._with_situation(press, live)
         return CommittedPress(press, known, await self._ledger.press(press, known))
@@ -145,7 +145,9 @@ class PressCommitter:
         tenant, vendor, driver, now_ms = press.tenant, press.vendor, press.driver, press.received_ms
         asked, operator = Asked(tenant, driver, press.journey_id), self._operator_of(tenant)
         found = await _read_or(
-            None, lambda: situation(self._db, vendor, asked, operator, now_ms=now_ms, seen_s=self._locate_s)
+            press,
+            None,
+            lambda: situation(self._db, vendor, asked, operator, now_ms=now_ms, seen_s=self._locate_s),
         )
         known, seen = found or (self._directory.of(tenant, vendor, driver), None)
         located = whereabouts.placed(press, seen, live, now_ms)
@@ -214,13 +216,14 @@ def _set(group: Sequence[_Waiting], results: Sequence[GroupedPress | None]) -> N
             one.stored.set_result(result)
 
 
-async def _read_or(fallback: T, read: Callable[[], Awaitable[T]]) -> T:
+async def _read_or(press: Press, fallback: T, read: Callable[[], Awaitable[T]]) -> T:
     """Return what ``read`` reads, or ``fallback`` when Postgres fails it. Raises Refused(unavailable)."""
     try:
         return await read()
     except Refused:
         raise
     except Exception as error:
-        log.error("postgres failed a read for a press: %s", type(error).__name__)
+        name = type(error).__name__
+        log.error("postgres failed a read for press %s of tenant %s: %s", press.sos_id, press.tenant, name)
         metrics.ALERT_STORE_FAULTS.inc()
         return fallback

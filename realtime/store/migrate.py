@@ -8,7 +8,7 @@ import asyncpg
 from realtime.settings import Settings
 from realtime.store import upkeep
 from realtime.store.direct import Lock, locked
-from realtime.store.migration import FOLDER, Migration, migrations, pending
+from realtime.store.migration import FOLDER, Migration, MigrationError, migrations, pending
 from realtime.store.queries import load
 
 _SQL = load("migrate")
@@ -23,10 +23,15 @@ async def migrate(settings: Settings, folder: Path = FOLDER) -> list[str]:
     """
     known = migrations(folder)
     async with locked(settings.direct_url, Lock.MIGRATE) as connection:
+        present = await connection.fetchrow(_SQL["present"])
         await connection.execute(_SQL["make_record"])
         if not await connection.fetchval(_SQL["record_is_readable"]):
             await connection.execute(_SQL["let_record_be_read"])
         rows = await connection.fetch(_SQL["recorded"])
+        if present["has_tables"] and not rows:
+            raise MigrationError(
+                "the database has tables and no record of migrations: restore schema_migrations from a backup"
+            )
         todo = pending(known, {row["number"]: (row["name"], row["sha256"]) for row in rows})
         for migration in todo:
             await _apply(connection, migration)

@@ -37,6 +37,8 @@ class SchemaCode(StrEnum):
 
     OK = "schema_ok"
     EMPTY = "schema_empty"
+    UNRECORDED = "schema_unrecorded"
+    """The tables are there and the record of migrations is not, or has no rows."""
     OLDER = "schema_older"
     NEWER = "schema_newer"
     CHANGED = "schema_changed"
@@ -48,6 +50,7 @@ class SchemaCode(StrEnum):
 _ADVICE: Final[Mapping[SchemaCode, str]] = {
     SchemaCode.OK: "",
     SchemaCode.EMPTY: "run wayguard migrate",
+    SchemaCode.UNRECORDED: "restore the table schema_migrations from a backup; wayguard migrate cannot",
     SchemaCode.OLDER: "run wayguard migrate",
     SchemaCode.NEWER: "start the release that has this migration, or restore a backup of before it",
     SchemaCode.CHANGED: "start the release that ran this migration",
@@ -84,13 +87,18 @@ class SchemaFinding:
         return f"{self.code}: the database {has}, this release needs {self.needs}{detail}"
 
 
-def judge(known: Sequence[Migration], recorded: Mapping[int, tuple[str, str]]) -> SchemaFinding:
-    """Compare this release's migrations with ``recorded``: number -> (name, checksum) of what ran."""
+def judge(
+    known: Sequence[Migration], recorded: Mapping[int, tuple[str, str]], *, has_tables: bool = False
+) -> SchemaFinding:
+    """Compare this release's migrations with ``recorded``: number -> (name, checksum) of what ran.
+
+    ``has_tables``: whether the database has tables that migrations make.
+    """
     needs = known[-1].number if known else 0
     has = max(recorded, default=0)
     by_number = {migration.number: migration for migration in known}
     if not recorded and known:
-        return SchemaFinding(SchemaCode.EMPTY, has, needs)
+        return SchemaFinding(SchemaCode.UNRECORDED if has_tables else SchemaCode.EMPTY, has, needs)
     for number, (name, checksum) in sorted(recorded.items()):
         if number not in by_number:
             return SchemaFinding(SchemaCode.NEWER, has, needs, name)
@@ -107,13 +115,15 @@ async def read(connection: asyncpg.Connection, known: Sequence[Migration]) -> Sc
 
     Raises OSError or asyncpg.PostgresError when the database cannot be asked.
     """
+    rows: list[asyncpg.Record] = []
     try:
-        rows = await connection.fetch(_SQL["recorded"])
-    except asyncpg.UndefinedTableError:
-        rows = []
+        (present,) = await connection.fetch(_SQL["present"])
+        if present["has_record"]:
+            rows = await connection.fetch(_SQL["recorded"])
     except _UNREADABLE as error:
         return SchemaFinding(SchemaCode.UNREADABLE, None, known[-1].number, type(error).__name__)
-    return judge(known, {row["number"]: (row["name"], row["sha256"]) for row in rows})
+    recorded = {row["number"]: (row["name"], row["sha256"]) for row in rows}
+    return judge(known, recorded, has_tables=present["has_tables"])
 
 
 class SchemaMismatch(Exception):

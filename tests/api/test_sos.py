@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import time
+import zlib
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -159,3 +160,48 @@ async def test_an_old_token_is_noted(api: Api, monkeypatch: pytest.MonkeyPatch) 
 
 def _fields(principal: object) -> dict[str, object]:
     return {name: getattr(principal, name) for name in principal.__slots__}  # type: ignore[attr-defined]
+
+
+PRESS = json.dumps({"sos_id": SOS_ID, "message": "help"}).encode()
+DEFLATED = zlib.compress(PRESS)
+BARE = zlib.compressobj(wbits=-15)
+CONTRADICTORY = {
+    "gzip that is none": (PRESS, "gzip"),
+    "deflate that is none": (PRESS, "deflate"),
+    "brotli that is none": (PRESS, "br"),
+    "zstd that is none": (PRESS, "zstd"),
+    "an encoding that does not exist": (PRESS, "rot13"),
+    "gzip that is not said": (gzip.compress(PRESS), ""),
+    "gzip that is said to be identity": (gzip.compress(PRESS), "identity"),
+    "gzip that is said to be deflate": (gzip.compress(PRESS), "deflate"),
+    "gzip that is said to be brotli": (gzip.compress(PRESS), "br"),
+    "gzip by its old name": (gzip.compress(PRESS), "x-gzip"),
+    "gzip, shouted": (gzip.compress(PRESS), "GZIP"),
+    "spaces before it": (b"  \n" + PRESS, "gzip"),
+    "a byte order mark": (b"\xef\xbb\xbf" + PRESS, "gzip"),
+    "deflate as it should be": (DEFLATED, "deflate"),
+    "deflate without its header": (BARE.compress(PRESS) + BARE.flush(), "deflate"),
+    "gzip whose end was cut": (gzip.compress(PRESS)[:-8], "gzip"),
+    "gzip whose end was cut, not said": (gzip.compress(PRESS)[:-8], ""),
+    "gzip of which two are joined": (gzip.compress(PRESS) + gzip.compress(b" "), "gzip"),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTORY)
+async def test_an_sos_whose_encoding_is_not_what_its_header_says_is_taken(api: Api, case: str) -> None:
+    body, encoding = CONTRADICTORY[case]
+    headers = {"Content-Type": "application/json"} | ({"Content-Encoding": encoding} if encoding else {})
+    reply = await api.call("POST", "/api/v1/sos", driver(api), data=body, headers=headers)
+    assert reply.status == 200, reply.json
+    assert [press.message for press in api.fakes.pressed] == ["help"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", ""])
+@pytest.mark.parametrize(
+    "body", [b"", b"no gzip!", b"\x1f\x8b", b"\x1f\x8bxxxxxxxx", b"\xff" * 40, bytes(40)]
+)
+async def test_an_sos_that_can_be_read_neither_way_is_400(api: Api, body: bytes, encoding: str) -> None:
+    headers = {"Content-Type": "application/json"} | ({"Content-Encoding": encoding} if encoding else {})
+    reply = await api.call("POST", "/api/v1/sos", driver(api), data=body, headers=headers)
+    assert (reply.status, reply.json["error"]["code"]) == (400, "invalid")
+    assert api.fakes.pressed == []

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel
+from realtime.api.routes import SERVER_LIMITS
 from realtime.auth import mint
 from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
@@ -130,7 +131,7 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
         settings = Settings(**given)
         twilio.sms_url = f"{settings.public_url}/hooks/twilio/sms"
         async with Worker.open(settings) as worker:
-            runner = web.AppRunner(worker.app, access_log=None, shutdown_timeout=0.2)
+            runner = web.AppRunner(worker.app, access_log=None, shutdown_timeout=0.2, **SERVER_LIMITS)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
             db = await Database.open(settings)

@@ -19,7 +19,7 @@ from realtime.cli.findings import postgres
 from realtime.instance import Instance, InstanceTimings
 from realtime.settings import Settings
 from realtime.store.migrate import migrate
-from realtime.store.migration import Migration, migrations
+from realtime.store.migration import Migration, MigrationError, migrations
 from realtime.store.queries import load
 from realtime.store.schema import SchemaCode, judge
 from realtime.worker import Worker
@@ -36,6 +36,9 @@ def test_the_finding_follows_from_the_record_and_has_both_numbers() -> None:
     ran = {m.number: (m.name, m.checksum) for m in (one, two)}
     assert judge([one, two], ran).code is SchemaCode.OK
     assert judge([one, two], {}).code is SchemaCode.EMPTY
+    unrecorded = judge([one, two], {}, has_tables=True)
+    assert (unrecorded.code, unrecorded.has, unrecorded.needs) == (SchemaCode.UNRECORDED, 0, 2)
+    assert "backup" in unrecorded.advice
     older = judge([one, two], {1: ran[1]})
     assert (older.code, older.has, older.needs) == (SchemaCode.OLDER, 1, 2)
     assert str(older) == (
@@ -76,7 +79,30 @@ async def leave_newer(url: str, folder: Path) -> None:
     await execute(url, FUTURE)
 
 
+async def leave_without_record(url: str, folder: Path) -> None:
+    """All migrations have run, and their record was dropped."""
+    await migrate(Settings(database_url=url))
+    await execute(url, "ALTER TABLE schema_migrations RENAME TO lost_record")
+
+
+async def leave_empty_record(url: str, folder: Path) -> None:
+    """All migrations have run, and their record has lost its rows."""
+    await migrate(Settings(database_url=url))
+    await execute(
+        url,
+        "ALTER TABLE schema_migrations RENAME TO lost_record;"
+        "CREATE TABLE schema_migrations (LIKE lost_record INCLUDING ALL)",
+    )
+
+
 async def make_current(url: str) -> None:
+    if await rows(url, "SELECT 1 WHERE to_regclass('lost_record') IS NOT NULL"):
+        with pytest.raises(MigrationError, match="restore schema_migrations from a backup"):
+            await migrate(Settings(database_url=url))
+        await execute(
+            url,
+            "DROP TABLE IF EXISTS schema_migrations; ALTER TABLE lost_record RENAME TO schema_migrations",
+        )
     if await rows(url, "SELECT 1 WHERE to_regclass('schema_migrations') IS NOT NULL"):
         await execute(url, "DELETE FROM schema_migrations WHERE number = 900")
     await migrate(Settings(database_url=url))
@@ -131,6 +157,8 @@ async def running(process: str, settings: Settings) -> AsyncIterator[str]:
         (leave_empty, "schema_empty", 0, "serve"),
         (leave_older, "schema_older", NEEDS - 1, "serve"),
         (leave_newer, "schema_newer", 900, "serve"),
+        (leave_without_record, "schema_unrecorded", 0, "serve"),
+        (leave_empty_record, "schema_unrecorded", 0, "worker"),
         (leave_older, "schema_older", NEEDS - 1, "worker"),
         pytest.param(leave_empty, "schema_empty", 0, "worker", marks=pytest.mark.long),
         pytest.param(leave_newer, "schema_newer", 900, "worker", marks=pytest.mark.long),

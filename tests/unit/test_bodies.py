@@ -14,6 +14,7 @@ from aiohttp import web
 from realtime import catalogue
 from realtime.answers.routes import add_answers
 from realtime.api import errors
+from realtime.api.routes import SERVER_LIMITS
 from realtime.bodies import read_body, read_what_comes
 from realtime.hooks.routes import add_hooks
 from realtime.protocol import Code, Refused
@@ -65,7 +66,7 @@ async def port() -> AsyncIterator[int]:
     errors.hush_the_parser()
     add_answers(app, cast(Any, NoDesk()), body_timeout_s=DEADLINE_S)
     add_hooks(app, cast(Any, NoDesk()), Settings(**TWILIO), body_timeout_s=DEADLINE_S)  # type: ignore[arg-type]
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, **SERVER_LIMITS)  # type: ignore[arg-type]
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield runner.addresses[0][1]

@@ -74,7 +74,55 @@ NO_REDIS = [
     f"unix://:{SECRET}@",
     f"unix://{SECRET}/redis.sock",
 ]
-HTTP = ["https://a.example", "http://127.0.0.1:8000/x?y=1", "http://[::1]:9", "https://müller.example/"]
+NO_HOSTS = [
+    *(
+        ".",
+        "..",
+        "-",
+        "_",
+        "%2e",
+        "%00",
+        "%20",
+        "a..b",
+        ".a",
+        ".a.example",
+        "a..",
+        "-a.example",
+        "a-.example",
+    ),
+    *(
+        "a.-.b",
+        "a._.b",
+        "。",
+        "\u200b",
+        "\u00ad",
+        "--",
+        "1.2.3",
+        "256.1.1.1",
+        "1.2.3.4.5",
+        "12345",
+        "a.1",
+        "01.2.3.4",
+    ),
+    *("1.2.3.4.", "a" * 64, ".".join(["a" * 60] * 5), "[::1]x", "[]", "[::g]", "a^b", "a|b", "a\\b"),
+]
+HTTP = [
+    *("https://a.example", "http://127.0.0.1:8000/x?y=1", "http://[::1]:9", "https://müller.example/"),
+    *(
+        "http://localhost:8080",
+        "http://my_service:8000",
+        "https://a.example./",
+        "https://xn--bcher-kva.example",
+    ),
+    *(
+        "https://a-b.c-d.example",
+        "http://_dmarc.example",
+        "https://1a.example",
+        "https://3.example",
+        "https://例え.jp",
+    ),
+    *("http://" + "a" * 63 + ".example", "http://0.0.0.0:9"),
+]
 NO_HTTP = [
     "",
     "a.example",
@@ -85,6 +133,8 @@ NO_HTTP = [
     "http://a b",
     "http://[::1",
     "http:/a",
+    *(f"http://{host}" for host in NO_HOSTS),
+    *(f"https://{host}:8443/x" for host in NO_HOSTS),
 ]
 ORIGINS = {
     "https://track.example": "https://track.example",
@@ -103,6 +153,13 @@ NO_ORIGINS = [
     f"https://u:{SECRET}@track.example",
     "",
     "track.example",
+    "http://.",
+    "https://.:443",
+    "http://0.0.0.0:8000",
+    "http://[::]",
+    "http://224.0.0.1",
+    "http://255.255.255.255",
+    "http://[ff02::1]",
 ]
 
 

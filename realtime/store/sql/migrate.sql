@@ -13,6 +13,12 @@ SELECT has_table_privilege('public', 'schema_migrations', 'SELECT')
 -- A process that logs in as another than the owner compares the record with its release at its start.
 GRANT SELECT ON schema_migrations TO PUBLIC
 
+-- name: present
+-- Any of these tables shows that migrations have run here, whatever the record says.
+SELECT to_regclass('schema_migrations') IS NOT NULL AS has_record,
+       coalesce(to_regclass('journey_points'), to_regclass('alert_attempts'), to_regclass('journeys'),
+                to_regclass('alerts')) IS NOT NULL AS has_tables
+
 -- name: recorded
 SELECT number, name, sha256 FROM schema_migrations ORDER BY number
 

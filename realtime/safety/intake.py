@@ -202,7 +202,7 @@ class SafeIntake:
             placed = whereabouts.placed(press, seen, await live, now_ms)
         finally:
             live.cancel()
-        if placed.place is None:
+        if placed.place is None and seen is not None and seen.has_more:
             far = await whereabouts.last_seen_of(self._press_db, press, now_ms, self._times.locate_s)
             placed = placed if far is None else whereabouts.placed(press, far, (), now_ms)
         return placed, known

@@ -150,13 +150,15 @@ class Seen(NamedTuple):
     """Where a driver is, as far as Postgres knows.
 
     ``journeys``: the newest first. ``named``: the journey asked for, None where it is not the driver's.
-    ``earlier``: the place of the driver's last alert.
+    ``earlier``: the place of the driver's last alert. ``has_more``: whether a position may be stored further
+    back than was looked.
     """
 
     journeys: tuple[JourneySeen, ...] = ()
     named: UUID | None = None
     is_named_open: bool = False
     earlier: Place | None = None
+    has_more: bool = False
 
     @property
     def places(self) -> list[Place]:
@@ -185,7 +187,7 @@ class Depth(NamedTuple):
 
 AHEAD_MS: Final = 3_600_000
 """How far the clock of the process that made a journey's id may be ahead of ours."""
-RECENT: Final = Depth(LATEST_WITHIN_MS, 6, 50)
+RECENT: Final = Depth(LATEST_WITHIN_MS, 4, 20)
 """For every press: reads the partitions of three days."""
 FAR: Final = Depth(None, 20, 5_000)
 """For a driver of whom nothing else is known: reads every partition."""
@@ -217,7 +219,7 @@ async def situation(
         if not isinstance(error, TimeoutError):
             metrics.ALERT_STORE_FAULTS.inc()
         return await circumstances(db, tenant, vendor, driver, operator), None
-    return known.of(tenant, vendor, driver, operator), _seen(rows)
+    return known.of(tenant, vendor, driver, operator), _seen(rows, RECENT)
 
 
 async def seen_of(
@@ -229,7 +231,7 @@ async def seen_of(
     rows_of: dict[int, list[asyncpg.Record]] = {}
     for row in await _seen_rows(connection, asked, now_ms, depth):
         rows_of.setdefault(row["place"], []).append(row)
-    return [_seen(rows_of[place]) for place in range(1, len(asked) + 1)]
+    return [_seen(rows_of[place], depth) for place in range(1, len(asked) + 1)]
 
 
 async def _seen_rows(
@@ -245,7 +247,7 @@ def _bounds(now_ms: int, depth: Depth) -> tuple[UUID, UUID, int, int]:
     return ids.floor_of(since_ms), ids.floor_of(now_ms + AHEAD_MS), depth.journeys, depth.entries
 
 
-def _seen(rows: Sequence[asyncpg.Record]) -> Seen:
+def _seen(rows: Sequence[asyncpg.Record], depth: Depth) -> Seen:
     first = rows[0]
     earlier = None if first["earlier_place"] is None else _read_place(first["earlier_place"])
     return Seen(
@@ -253,6 +255,8 @@ def _seen(rows: Sequence[asyncpg.Record]) -> Seen:
         named=next((UUID(int=row["journey_id"].int) for row in rows if row["is_named"]), None),
         is_named_open=any(row["is_named"] and row["is_open"] for row in rows),
         earlier=None if earlier is None else as_earlier(earlier),
+        has_more=first["has_older"]
+        or any(row["seq"] is not None and row["lat"] is None and row["seq"] > depth.entries for row in rows),
     )
 
 

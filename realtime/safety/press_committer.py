@@ -151,7 +151,7 @@ class PressCommitter:
         )
         known, seen = found or (self._directory.of(tenant, vendor, driver), None)
         located = whereabouts.placed(press, seen, live, now_ms)
-        if located.place is None:
+        if located.place is None and seen is not None and seen.has_more:
             far = await whereabouts.last_seen_of(self._db, press, now_ms, self._locate_s)
             located = located if far is None else whereabouts.placed(press, far, (), now_ms)
         return located, known

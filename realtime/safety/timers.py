@@ -282,7 +282,11 @@ class SafetyTimers:
             _Firing(timer, one, snapshot.live.get(timer.timer_id))
             for timer, one in zip(firing, seen, strict=True)
         ]
-        lost = [one.timer.timer_id for one in located if one.press(snapshot.now_ms).place is None]
+        lost = [
+            one.timer.timer_id
+            for one in located
+            if one.seen.has_more and one.press(snapshot.now_ms).place is None
+        ]
         asked = [Asked(t.tenant, t.driver, t.journey_id) for t in firing if t.timer_id in lost]
         far = dict(zip(lost, await seen_of(snapshot.connection, asked, snapshot.now_ms, FAR), strict=True))
         known = {

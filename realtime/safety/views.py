@@ -261,6 +261,13 @@ def is_shown_on_phone(alert: Alert, before: Alert | None) -> bool:
     return not shown.silent and (before is None or shown != as_shown_to_driver(before))
 
 
+def has_only_moved(alert: Alert, before: Alert | None) -> bool:
+    """Whether nothing but the place has changed, which the driver's own app knows itself."""
+    if before is None:
+        return False
+    return replace(before, place=alert.place, journey_id=alert.journey_id, version=alert.version) == alert
+
+
 def is_open_on_phone(alert: Alert) -> bool:
     """Whether the driver's own screens know it as open."""
     return is_open(as_shown_to_driver(alert))

@@ -21,7 +21,7 @@ from realtime.protocol import Code, Refused, uuid_text
 from realtime.safety.news import AlertNews
 from realtime.safety.ports import Intake
 from realtime.safety.told import Told
-from realtime.safety.views import is_open_on_phone, is_shown_on_phone, phone_view
+from realtime.safety.views import has_only_moved, is_open_on_phone, is_shown_on_phone, phone_view
 from realtime.sockets.connection import Connection
 from realtime.sockets.events import Answer, decoded, internal
 
@@ -213,7 +213,7 @@ class SosEvents:
 
     def _on_change(self, alert: Alert, before: Alert | None) -> None:
         there = self._drivers.get((alert.tenant, alert.driver))
-        if there and is_shown_on_phone(alert, before):
+        if there and is_shown_on_phone(alert, before) and not has_only_moved(alert, before):
             self._later(self._update(alert, list(there)))
 
     async def _update(self, alert: Alert, connections: list[Connection]) -> None:

@@ -155,14 +155,15 @@ class Seen(NamedTuple):
     """Where a driver is, as far as Postgres knows.
 
     ``journeys``: the newest first. ``named``: the journey asked for, None where it is not the driver's.
-    ``earlier``: the place of the driver's last alert. ``has_journeys``: whether there are any at all.
+    ``earlier``: the place of the driver's last alert. ``has_more``: whether a position may be stored further
+    back than was looked.
     """
 
     journeys: tuple[JourneySeen, ...] = ()
     named: UUID | None = None
     is_named_open: bool = False
     earlier: Place | None = None
-    has_journeys: bool = False
+    has_more: bool = False
 
     @property
     def places(self) -> list[Place]:
@@ -191,7 +192,7 @@ class Depth(NamedTuple):
 
 AHEAD_MS: Final = 3_600_000
 """How far the clock of the process that made a journey's id may be ahead of ours."""
-RECENT: Final = Depth(LATEST_WITHIN_MS, 6, 50)
+RECENT: Final = Depth(LATEST_WITHIN_MS, 4, 20)
 """For every press: reads the partitions of three days."""
 FAR: Final = Depth(None, 20, 5_000)
 """For a driver of whom nothing else is known: reads every partition."""
@@ -222,7 +223,7 @@ async def situation(
         if not isinstance(error, TimeoutError):
             metrics.ALERT_STORE_FAULTS.inc()
         return await circumstances(db, tenant, vendor, driver, operator), None
-    return known.of(tenant, vendor, driver, operator), _seen(rows)
+    return known.of(tenant, vendor, driver, operator), _seen(rows, RECENT)
 
 
 async def seen_of(
@@ -231,15 +232,15 @@ async def seen_of(
     """Where each driver was last seen, in the order asked."""
     if not asked:
         return []
-    return seen_from(await _seen_rows(connection, asked, now_ms, depth))
+    return seen_from(await _seen_rows(connection, asked, now_ms, depth), depth)
 
 
-def seen_from(rows: Sequence[Row]) -> list[Seen]:
+def seen_from(rows: Sequence[Row], depth: Depth = RECENT) -> list[Seen]:
     """Return where each driver was last seen, from the rows of the statement ``drivers_seen``."""
     rows_of: dict[int, list[Row]] = {}
     for row in rows:
         rows_of.setdefault(row["place"], []).append(row)
-    return [_seen(rows_of[place]) for place in sorted(rows_of)]
+    return [_seen(rows_of[place], depth) for place in sorted(rows_of)]
 
 
 def settings_in(rows: Sequence[Row]) -> list[Row]:
@@ -262,7 +263,7 @@ def seen_bounds(now_ms: int, depth: Depth = RECENT) -> tuple[UUID, UUID, int, in
     return ids.floor_of(since_ms), ids.floor_of(now_ms + AHEAD_MS), depth.journeys, depth.entries
 
 
-def _seen(rows: Sequence[Row]) -> Seen:
+def _seen(rows: Sequence[Row], depth: Depth) -> Seen:
     first = rows[0]
     earlier = None if first["earlier_place"] is None else _read_place(first["earlier_place"])
     return Seen(
@@ -270,7 +271,8 @@ def _seen(rows: Sequence[Row]) -> Seen:
         named=next((UUID(str(row["journey_id"])) for row in rows if row["is_named"]), None),
         is_named_open=any(row["is_named"] and row["is_open"] for row in rows),
         earlier=None if earlier is None else as_earlier(earlier),
-        has_journeys=first["has_journeys"],
+        has_more=first["has_older"]
+        or any(row["seq"] is not None and row["lat"] is None and row["seq"] > depth.entries for row in rows),
     )
 
 

@@ -102,7 +102,7 @@ async def store(
     locked -= {
         place
         for place, ((press, _), one) in enumerate(zip(given, seen, strict=True), start=1)
-        if press.place is None and one.has_journeys
+        if press.place is None and one.has_more
     }
     taken = await alert_steps.open_locked(connection, given, locked)
     if len(given) == 1 and taken[0] is None and locked:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from alerts import timers as pure
-from alerts.alert import Kind, State
+from alerts.alert import Kind, Place, State
 from alerts.timers import Spec, TimerKind, TimerState
 from realtime.protocol import Code, Refused
 from realtime.safety.timers import SafetyTimers
@@ -125,6 +125,36 @@ async def test_an_alert_of_a_timer_says_where_the_driver_was_and_on_which_journe
     (alert,) = await world.alerts()
     assert alert.place is not None
     assert (alert.place.lat, alert.place.lon, alert.journey_id) == (53.4, -2.9, journey_id)
+
+
+async def test_an_alert_of_a_timer_without_a_journey_has_the_drivers_last_position(world: World) -> None:
+    journey_id = await world.begin()
+    await journeys.end(world.db, "t1", "d1", journey_id, await world.now_ms(), 1)
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    await world.worker.round()
+    (alert,) = await world.alerts()
+    assert alert.place is not None
+    assert (alert.place.lat, alert.place.source, alert.journey_id) == (53.4, "journey", journey_id)
+
+
+@pytest.mark.parametrize("batch", [1, 50])
+async def test_an_alert_of_a_timer_has_the_live_position_where_that_is_newer(
+    world: World, batch: int
+) -> None:
+    await world.begin()
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.arm(TimerKind.CHECK_IN, "d2", every_s=60)
+    await world.later(2 * MINUTE)
+    now_ms = await world.now_ms()
+
+    async def live_of(tenant: str, vendor: str, driver: str) -> Place | None:
+        return Place(54.0, -2.9, 5.0, now_ms, source="live") if driver == "d1" else None
+
+    worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch, live_of=live_of)
+    assert await worker.round() == 2
+    found = {alert.driver: alert.place for alert in await world.alerts()}
+    assert found == {"d1": Place(54.0, -2.9, 5.0, now_ms, source="live"), "d2": None}
 
 
 async def test_a_timer_joins_the_drivers_open_alert(world: World, caplog: pytest.LogCaptureFixture) -> None:

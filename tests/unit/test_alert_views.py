@@ -4,9 +4,16 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from alerts.alert import Actor, ActorKind, Alert, CancelAsked, Kind, PinResult, Severity, State
+from alerts.alert import Actor, ActorKind, Alert, CancelAsked, Kind, PinResult, Place, Severity, State
 from alerts.cancelling import cancel_asked
-from realtime.safety.views import driver_view, glimpse, phone_view
+from realtime.safety.views import (
+    contact_view,
+    driver_view,
+    glimpse,
+    has_only_moved,
+    operator_view,
+    phone_view,
+)
 
 DRIVER = Actor(ActorKind.DRIVER, "d1")
 ALERT = Alert(
@@ -32,3 +39,20 @@ def test_the_phone_is_shown_the_same_after_either_pin_whatever_happens_then() ->
 
 def test_a_link_to_the_journey_does_not_show_that_a_pin_was_the_duress_pin() -> None:
     assert glimpse(after(PinResult.DURESS)).duress is False
+
+
+def test_a_change_of_the_place_alone_is_no_news_for_the_drivers_own_app() -> None:
+    before = ALERT
+    moved = replace(before, place=Place(1.0, 2.0, 5.0, 7), version=before.version + 1)
+    assert has_only_moved(moved, before)
+    assert not has_only_moved(replace(moved, reached_ms=5), before)
+    assert not has_only_moved(moved, None)
+
+
+def test_a_place_is_shown_with_its_source_and_a_glimpse_has_none() -> None:
+    seen = replace(ALERT, place=Place(1.0, 2.0, 5.0, None, source="live"))
+    shown = operator_view(seen).place
+    assert shown is not None
+    assert (shown.lat, shown.accuracy_m, shown.t_ms, shown.source) == (1.0, 5.0, None, "live")
+    assert contact_view(seen).place == shown
+    assert glimpse(seen).place is None

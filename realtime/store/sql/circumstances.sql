@@ -26,13 +26,15 @@ WHERE {scope}
 -- name: drivers_seen
 -- The settings of each driver ($1 tenant, $2 driver), the place of their last alert, and one row for each of their
 -- journeys from $4 to $5, at most $6 of them: the one that is named ($3, its id or the app's), then open ones, then the
--- newest; with the last position among its last $7 entries. One row for a driver without any.
+-- newest; with the last position among its last $7 entries, or else its last entry. One row for a driver without any.
 -- The bounds on journey_id are for the planner too: it leaves out the partitions of all other days. Each LIMIT keeps a
 -- read to its index, whatever the statistics say.
 SELECT asked.place, asked.tenant_id, asked.driver_id,
        s.name, s.language, s.cancel_pin, s.duress_pin,
-       EXISTS (SELECT FROM journeys a WHERE a.tenant_id = asked.tenant_id AND a.driver_id = asked.driver_id) AS has_journeys,
        earlier.place::text AS earlier_place,
+       EXISTS (SELECT FROM journeys o
+               WHERE o.tenant_id = asked.tenant_id AND o.driver_id = asked.driver_id
+                 AND o.journey_id < $4::uuid) AS has_older,
        j.journey_id, j.is_open, j.is_named, q.seq, q.t_ms, q.received_ms, q.lat, q.lon,
        q.accuracy_m::text::float8 AS accuracy_m, q.battery_pct::text::float8 AS battery_pct
 FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
@@ -73,8 +75,7 @@ LEFT JOIN LATERAL (
         ORDER BY seq DESC
         LIMIT $7
     ) entries
-    WHERE lat IS NOT NULL
-    ORDER BY seq DESC
+    ORDER BY lat IS NULL, seq DESC
     LIMIT 1
 ) q ON true
 ORDER BY asked.place, j.journey_id DESC

@@ -9,6 +9,7 @@ import type { PlacedPoint, Refusal } from "../src/common/wire";
 import { COMMON, Words } from "../src/common/words";
 import { closedWords, needWords, overWords, refusalWords, statusWords, whoWords, type ContactWords, type Situation } from "../src/contact/contactwords";
 import { Hearsay, insist } from "../src/contact/deeds";
+import { Person } from "../src/contact/person";
 import { AlertBook, arrivalMs, choices, isMe, mayBeCalled, readTold } from "../src/contact/sos";
 import { mapsUri, movement, readDestination, readPhone, readTrip, webMapUrl } from "../src/contact/trip";
 
@@ -51,6 +52,40 @@ describe("a person's state in words", () => {
   it("has kind words for every link that is no good, and shows nothing of it", () => {
     const titles = ["revoked", "token_expired", "unauthenticated"].map((code) => closedWords(words, refusal(code)).title);
     expect(new Set([...titles, closedWords(words, null).title]).size).toBe(3);
+  });
+});
+
+describe("where the person is", () => {
+  const at = (tMs: number, lat: number): PlacedPoint => ({ seq: 5, tMs, lat, lon: 13, speedMps: null, headingDeg: null, accuracyM: 5, batteryPct: null });
+  const place = (t_ms: number | null, lat = 52): Record<string, unknown> => ({ place: { lat, lon: 13, accuracy_m: 5, t_ms, battery_pct: null } });
+
+  function seen(point: PlacedPoint | null): Person {
+    const person = new Person();
+    if (point) person.took([point], [point], NOON);
+    return person;
+  }
+
+  it("is the newer of the last point and the place of the open alert", () => {
+    const point = at(NOON - MINUTE, 50);
+    expect(seen(point).spot(alert(place(NOON)))!.lat).toBe(52);
+    expect(seen(point).spot(alert(place(NOON - 2 * MINUTE)))).toBe(point);
+    expect(seen(point).spot(alert(place(NOON - MINUTE)))).toBe(point);
+    expect(seen(point).spot(alert({ ...place(NOON), state: "resolved" }))).toBe(point);
+    expect(seen(null).spot(alert(place(NOON)))!.lat).toBe(52);
+    expect(seen(null).spot(alert())).toBe(null);
+  });
+
+  it("is never of now when nobody knows of when it is", () => {
+    const person = seen(null);
+    const spot = person.spot(alert(place(null)));
+    const ageMs = person.age(spot, NOON);
+    expect(spot!.lat).toBe(52);
+    expect(ageMs).toBe(Infinity);
+    expect(person.freshness(spot, NOON, 0)).toBe("stale");
+    const situation: Situation = { freshness: "stale", ageMs, live: true, ended: false, presence: null, nowMs: NOON };
+    expect(statusWords(words, formats, situation)).toEqual(["No news", "It is not known when they were here."]);
+    const point = at(NOON - MINUTE, 50);
+    expect(seen(point).spot(alert(place(null)))).toBe(point);
   });
 });
 

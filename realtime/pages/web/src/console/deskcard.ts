@@ -13,6 +13,9 @@ export interface CardActs {
   map(id: string): void;
 }
 
+/** A place that is older is said to be. */
+const OLD_MS = 60_000;
+
 export class AlertCard {
   readonly element = make("li", "alert");
   readonly head: HTMLButtonElement;
@@ -65,7 +68,6 @@ export class AlertCard {
     say(this.pill, stateText(this.context, alert));
     this.mark(alert);
     say(this.who, whoTexts(this.context, alert, nowMs).join("\n"));
-    this.placed(alert, nowMs);
     const may = actsOf(alert);
     for (const [what, button] of this.buttons) show(button, may.includes(what) && (this.detail !== null || what === "acknowledge" || (!may.includes("acknowledge") && what === "resolve")));
     show(this.actions, [...this.buttons.values()].some((button) => !button.hidden));
@@ -77,6 +79,7 @@ export class AlertCard {
   tick(nowMs: number): void {
     const { words } = this.context;
     say(this.when, whenText(this.context, this.alert, nowMs));
+    this.placed(this.alert, nowMs);
     const seconds = countdownS(this.alert, nowMs);
     show(this.count, seconds !== null);
     if (seconds !== null) say(this.count, words.say("desk.countdown", { n: seconds }));
@@ -121,7 +124,8 @@ export class AlertCard {
     if (place) {
       parts.push(`\u2066${place.lat.toFixed(5)}, ${place.lon.toFixed(5)}\u2069`); // reads from the left in every language
       if (place.accuracyM !== null) parts.push(formats.accuracy(place.accuracyM));
-      if (place.tMs !== null && Math.abs(place.tMs - this.alert.pressedMs) > 5_000) parts.push(formats.clock(place.tMs, nowMs, true));
+      if (place.tMs === null) parts.push(words.say("desk.place_age"));
+      else if (nowMs - place.tMs >= OLD_MS || Math.abs(place.tMs - this.alert.pressedMs) > 5_000) parts.push(`${formats.clock(place.tMs, nowMs, true)}, ${formats.ago(nowMs - place.tMs)}`);
       if (place.batteryPct !== null) parts.push(words.say("desk.battery", { pct: formats.percent(place.batteryPct) }));
     } else parts.push(words.say("desk.no_place"));
     if (presses > 1) parts.push(words.say("desk.presses", { n: presses }));

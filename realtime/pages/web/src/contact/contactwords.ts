@@ -33,6 +33,7 @@ const WHY = ["lost", "left", "silent"] as const;
 
 /** The headline of the card and the sentence under it. */
 export function statusWords(words: ContactWords, formats: Formats, now: Situation): [string, string] {
+  if (!Number.isFinite(now.ageMs)) return [whyNotFresh(words, formats, now)[0], words.say("last.unknown")];
   const ago = formats.ago(now.ageMs);
   if (now.ended) return [words.say("state.ended"), words.say("last.ended", { ago })];
   if (now.freshness === "fresh") return [words.say(now.live ? "state.live" : "state.not_live"), words.say("updated", { ago })];

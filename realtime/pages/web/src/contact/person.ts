@@ -4,6 +4,11 @@ import { ageMs, freshness, seenThrough, type Freshness } from "../common/freshne
 import type { PlacedPoint, Point, Presence } from "../common/wire";
 import type { Trip } from "./trip";
 
+/** The time of a place without one: its age is infinite, and said to be unknown. */
+export const UNKNOWN_MS = Number.NEGATIVE_INFINITY;
+/** The alert follows the journey: what is hardly newer is the same fix. */
+const SAME_MS = 1_000;
+
 export class Person {
   trip: Trip | null = null;
   point: PlacedPoint | null = null;
@@ -21,13 +26,12 @@ export class Person {
     this.seenMs = nowMs;
   }
 
-  /** Where they are: their last point; of an open alert without one, where it was pressed. */
+  /** Where they are: the newer of their last point and the place of an open alert, which may be of unknown age. */
   spot(alert: Alert | null): PlacedPoint | null {
-    if (this.point) return this.point;
     const place = alert && isOpen(alert) ? alert.place : null;
-    if (!alert || !place) return null;
+    if (!place || (this.point && (place.tMs ?? UNKNOWN_MS) <= this.point.tMs + SAME_MS)) return this.point;
     const { lat, lon, accuracyM, batteryPct } = place;
-    return { seq: 0, tMs: place.tMs ?? alert.pressedMs, lat, lon, speedMps: null, headingDeg: null, accuracyM, batteryPct };
+    return { seq: 0, tMs: place.tMs ?? UNKNOWN_MS, lat, lon, speedMps: null, headingDeg: null, accuracyM, batteryPct };
   }
 
   age(spot: PlacedPoint | null, nowMs: number): number {

@@ -15,10 +15,11 @@ import msgspec
 from msgspec.structs import replace
 
 from alerts.alert import Place, Press
-from geo.position import has_fix
+from geo.position import has_fix, order_ms
 from realtime import metrics
 from realtime.fanout.bus import Item
 from realtime.live.channels import POSITIONS, parse_position
+from realtime.live.precedence import arrival_ms
 from realtime.live.state import LiveState
 from realtime.protocol import Refused
 from realtime.store import timers
@@ -107,7 +108,8 @@ class LastSeen:
             return None
         if driver != press.driver or not has_fix(point) or point.lat is None or point.lon is None:
             return None
-        if self._now_ms() - item.order > JOURNEY_MS:
+        at_ms = order_ms(point.t_ms or 0, arrival_ms(item.order))
+        if self._now_ms() - at_ms > JOURNEY_MS:
             journey = press.journey_id
-        place = Place(point.lat, point.lon, point.accuracy_m, item.order, point.battery_pct)
+        place = Place(point.lat, point.lon, point.accuracy_m, at_ms, point.battery_pct)
         return replace(press, journey_id=journey, place=place)

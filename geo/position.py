@@ -16,6 +16,11 @@ SEQ_MAX: Final = 2**31 - 1
 T_MS_MAX: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
+SECONDS_FROM: Final = 978_307_200
+SECONDS_TO: Final = 4_102_444_800
+"""The years 2001 to 2100 in seconds. As milliseconds these are days of early 1970, which no clock shows by
+itself: such a time is one in seconds."""
+
 CLOCK_PAST_MS: Final = 30 * 86_400_000
 CLOCK_FUTURE_MS: Final = 86_400_000
 
@@ -50,10 +55,10 @@ class Point(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Reported(Struct, array_like=True, frozen=True, gc=False):
-    """A point as an app may send it: the right types, any value."""
+    """A point as an app may send it: the right types, any value. `cleaned` rounds a time with a fraction."""
 
     seq: int
-    t_ms: int | None
+    t_ms: int | float | None
     lat: float | None
     lon: float | None
     speed_mps: float | None = None
@@ -68,10 +73,21 @@ class VoidReason(StrEnum):
 
     BAD_TYPE = "bad_type"
     BAD_TIME = "bad_time"
+    TIME_IN_SECONDS = "time_in_seconds"
     LAT_OUT_OF_RANGE = "lat_out_of_range"
     LON_OUT_OF_RANGE = "lon_out_of_range"
     NO_FIX = "no_fix"
     UNSTORABLE = "unstorable"
+
+
+def time_fault(t_ms: float | None) -> VoidReason | None:
+    """Why ``t_ms`` is no time in milliseconds since the epoch, or None when it is one.
+
+    Bad: null, NaN, before 1970, after the year 9999; a time in seconds has a reason of its own.
+    """
+    if t_ms is None or not 0 <= t_ms <= T_MS_MAX:
+        return VoidReason.BAD_TIME
+    return VoidReason.TIME_IN_SECONDS if SECONDS_FROM <= t_ms < SECONDS_TO else None
 
 
 def refusal(point: Point | Reported) -> VoidReason | None:
@@ -79,9 +95,10 @@ def refusal(point: Point | Reported) -> VoidReason | None:
 
     Latitude and longitude of exactly 0, 0 are what receivers report before their first fix.
     """
-    t_ms, lat, lon = point.t_ms, point.lat, point.lon
-    if t_ms is None or not 0 <= t_ms <= T_MS_MAX:
-        return VoidReason.BAD_TIME
+    lat, lon = point.lat, point.lon
+    fault = time_fault(point.t_ms)
+    if fault is not None:
+        return fault
     if lat is None or lon is None:
         return VoidReason.NO_FIX
     if not -90.0 <= lat <= 90.0:
@@ -94,14 +111,15 @@ def refusal(point: Point | Reported) -> VoidReason | None:
 
 
 def has_fix(point: Point) -> bool:
-    """Whether a point that was decoded as `Point` is a position: `refusal` finds nothing else in it."""
+    """Whether a point that was decoded as `Point` is a position: `refusal` finds at most a time in
+    seconds."""
     lat = point.lat
     lon = point.lon
     return point.t_ms is not None and lat is not None and lon is not None and (lat != 0.0 or lon != 0.0)
 
 
 def cleaned(point: Point | Reported) -> Point:
-    """``point`` with optional values outside their physical range set to null.
+    """``point`` with optional values outside their physical range set to null, its time a whole number.
 
     Phones report −1 for an unknown speed, heading or accuracy; such a value says nothing and must not
     cost the position. Ranges: speed 0–350 m/s, heading 0–360°, accuracy 0–100 km, altitude −500–20 000 m,
@@ -109,7 +127,7 @@ def cleaned(point: Point | Reported) -> Point:
     """
     clean = Point(
         point.seq,
-        point.t_ms,
+        None if point.t_ms is None else round(point.t_ms),
         point.lat,
         point.lon,
         _or_none(point.speed_mps, _SPEED_MPS),
@@ -136,9 +154,9 @@ def clock_is_odd(t_ms: int, received_ms: int) -> bool:
 
 
 def order_ms(t_ms: int, received_ms: int) -> int:
-    """What decides which of two positions of a driver is the newer.
+    """How old a position is taken to be: the minimum of both clocks.
 
-    The minimum of both clocks: a late backlog is as old as its fix, and a clock that runs ahead is no
-    newer than its arrival.
+    A late backlog is as old as its fix, and a clock that runs ahead is no newer than its arrival. Within a
+    journey seq decides which of two is the newer, not this (`realtime.live.precedence`).
     """
     return min(t_ms, received_ms)

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal, cast, get_args
 
@@ -25,6 +26,11 @@ MAX_CLAIM_CHARS: Final = 128
 LAST_EXPIRY_MS: Final = 253_402_300_799_999
 """The year 9999: whatever expires later can still be told as a number."""
 CLOCK_LEEWAY_S: Final = 5
+"""How long after its end a token is let in."""
+EARLY_LEEWAY_S: Final = 60
+"""How long before its beginning: the clocks of whoever signs it and of this server may differ so much."""
+LONGEST_WAIT_S: Final = 60.0
+"""Of what a client whose token is of the future is told to wait."""
 REFRESH_PAUSE_S: Final = 10.0
 
 
@@ -107,6 +113,16 @@ class Authenticator:
             raise Refused(Code.UNAUTHENTICATED, "no token")
         if len(token) > MAX_TOKEN_CHARS:
             raise Refused(Code.UNAUTHENTICATED, f"token is longer than {MAX_TOKEN_CHARS} characters")
+        token = bare_token(token)
+        try:
+            return self._verify(token, expired_s)
+        except Refused as refused:
+            if "=" not in token or refused.code is not Code.UNAUTHENTICATED:
+                raise
+        # Padding is not part of a JWT (RFC 7515 §2), but some libraries add it after they have signed.
+        return self._verify(token.replace("=", ""), expired_s)
+
+    def _verify(self, token: str, expired_s: float) -> Principal:
         try:
             claims = jwt.decode(
                 token,
@@ -118,10 +134,12 @@ class Authenticator:
                 options={
                     "require": ["exp", "aud", "iss", "sub"],
                     "verify_exp": not expired_s,
-                    "verify_iat": not expired_s,
-                    "verify_nbf": not expired_s,
+                    "verify_iat": False,
+                    "verify_nbf": False,
                 },
             )
+            if not expired_s:
+                _check_begun(claims, time.time())
             if expired_s and float(claims["exp"]) + expired_s < time.time():
                 raise jwt.ExpiredSignatureError("long expired")
         except jwt.ExpiredSignatureError as error:
@@ -176,6 +194,34 @@ def _fetched(client: jwt.PyJWKClient, *, refresh: bool) -> jwt.PyJWKSet:
         return client.get_jwk_set(refresh=refresh)
     except ValueError as error:  # not JSON: the host's fault, not the token's
         raise jwt.PyJWKSetError("key set cannot be read") from error
+
+
+def bare_token(text: str) -> str:
+    """The token in ``text``: without the scheme of an Authorization header, spaces and the ends of lines,
+    which come with a token that was copied from a letter or a terminal.
+    """
+    words = text.split()
+    if len(words) > 1 and words[0].lower() == "bearer":
+        del words[0]
+    return "".join(words)
+
+
+def _check_begun(claims: dict[str, Any], now_s: float) -> None:
+    """Raise Refused(token_not_yet_valid) for a token that begins later, ValueError for a beginning that is
+    none."""
+    for name in ("iat", "nbf"):
+        if claims.get(name) is None:
+            continue
+        begins_s = float(claims[name])
+        if not isfinite(begins_s):
+            raise ValueError(f"{name} is no time")
+        wait_s = begins_s - EARLY_LEEWAY_S - now_s
+        if wait_s > 0:
+            raise Refused(
+                Code.TOKEN_NOT_YET_VALID,
+                f"{name} is more than {EARLY_LEEWAY_S} s ahead of the server's clock",
+                retry_after_s=min(wait_s, LONGEST_WAIT_S),
+            )
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

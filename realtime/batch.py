@@ -8,13 +8,14 @@ import msgspec
 from msgspec import Raw
 
 from geo.position import (
+    SECONDS_FROM,
+    SECONDS_TO,
     SEQ_MAX,
     Point,
     Reported,
     VoidReason,
     cleaned,
     has_fix,
-    order_ms,
     refusal,
     void,
 )
@@ -25,8 +26,11 @@ from realtime.protocol import (
     Code,
     Positions,
     Refused,
+    finite,
     given,
     shown,
+    time_in_text,
+    unwrapped,
     uuid_text,
 )
 
@@ -40,7 +44,8 @@ class _ReportedPositions(msgspec.Struct):
 
 class _LoosePositions(msgspec.Struct):
     journey_id: Any = None
-    points: list[Raw] = []
+    points: Raw = NOTHING
+    point: Raw = NOTHING
     skip: Any = None
     latest: Raw = NOTHING
 
@@ -50,14 +55,19 @@ _REPORTED: Final = msgspec.json.Decoder(_ReportedPositions)
 _LOOSE: Final = msgspec.json.Decoder(_LoosePositions)
 _POINT: Final = msgspec.json.Decoder(Reported)
 _RAWS: Final = msgspec.json.Decoder(list[Raw])
+_OBJECT: Final = msgspec.json.Decoder(dict[str, Raw])
 _REASON: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_FIELDS: Final = frozenset(_LoosePositions.__struct_fields__)
+_NAMES: Final = tuple((name, "t") if name == "t_ms" else (name,) for name in Reported.__struct_fields__)
+_TIME_FAULTS: Final = frozenset({VoidReason.BAD_TIME, VoidReason.TIME_IN_SECONDS})
 
 
 class Batch(NamedTuple):
     """A payload taken apart. ``points`` are contiguous in seq, voids included; maybe none.
 
     ``voids`` maps each void's seq to its reason, ``voided`` lists those that the server refused.
-    ``newest`` is the position that moves the live dot, None when no usable one came.
+    ``newest`` is the position that moves the live dot, the one of the highest seq; None when no usable one
+    came. ``bad_time``: it is a single point whose time cannot be read.
     """
 
     journey_id: str
@@ -66,35 +76,45 @@ class Batch(NamedTuple):
     voided: list[tuple[int, str]]
     newest: Point | None
     latest_refused: str | None
+    bad_time: bool = False
 
 
-def parse(payload: bytes | Raw, received_ms: int) -> Batch:
+def parse(payload: bytes | Raw) -> Batch:
     """Take ``payload`` apart.
 
-    Raises Refused: malformed (no JSON object), invalid, too_many_points.
+    Raises Refused: malformed (no JSON object), invalid, too_many_points; time_in_seconds or bad_time when
+    that is what is wrong with every point.
 
-    There are three cases: every point is a good position and they follow one another, which costs next to
-    nothing; all types are right, and the values are judged one by one; something has a wrong type.
+    There are four cases: every point is a good position and they follow one another, which costs next to
+    nothing; all types are right, and the values are judged one by one; something has a wrong type; what is no
+    JSON for its NaN alone, or is wrapped, is read once more without.
     """
     try:
         strict = _STRICT.decode(payload)
     except msgspec.ValidationError:
-        return _judged(*_decoded(payload), received_ms)
+        inner = unwrapped(payload, _FIELDS)
+        if inner is not None and unwrapped(inner, _FIELDS) is None:
+            return parse(inner)
+        return _judged(*_decoded(payload))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise _malformed() from error
+        repaired = finite(bytes(payload))
+        batch = None if repaired == bytes(payload) else parse(repaired)
+        if batch is None or 0 < len(batch.points) == len(batch.voids):  # it was what no point can be without
+            raise _malformed() from error
+        return batch
     points = strict.points
-    if strict.skip is None and strict.latest is NOTHING and 0 < len(points) <= MAX_POINTS:
-        newest = _newest_if_all_good(points, received_ms)
+    if strict.skip is None and strict.latest is NOTHING:
+        if not points:  # it may be called by another name
+            return _judged(*_decoded_loosely(payload))
+        newest = _newest_if_all_good(points) if len(points) <= MAX_POINTS else None
         if newest is not None:
             return Batch(uuid_text(strict.journey_id, "journey_id"), points, {}, [], newest, None)
-    return _judged(strict.journey_id, points, strict.skip, strict.latest, received_ms)
+    return _judged(strict.journey_id, points, strict.skip, strict.latest)
 
 
-def _newest_if_all_good(points: list[Point], received_ms: int) -> Point | None:
-    """The newest of ``points`` if each is a position and follows the one before; None otherwise."""
-    newest = points[0]
-    newest_ms = -1
-    seq = newest.seq
+def _newest_if_all_good(points: list[Point]) -> Point | None:
+    """The last of ``points`` if each is a position and follows the one before; None otherwise."""
+    seq = points[0].seq
     if not 1 <= seq <= SEQ_MAX - MAX_POINTS:
         return None
     for point in points:
@@ -103,15 +123,12 @@ def _newest_if_all_good(points: list[Point], received_ms: int) -> Point | None:
         seq += 1
         t_ms = point.t_ms
         assert t_ms is not None
-        if t_ms >= newest_ms:
-            newest = point
-            newest_ms = t_ms if t_ms < received_ms else received_ms
-    return newest
+        if t_ms < SECONDS_TO and t_ms >= SECONDS_FROM:
+            return None
+    return points[-1]
 
 
-def _judged(
-    journey: object, points: Sequence["Point | Reported | _Bad"], skip: Any, latest: Raw, received_ms: int
-) -> Batch:
+def _judged(journey: object, points: Sequence["Point | Reported | _Bad"], skip: Any, latest: Raw) -> Batch:
     journey_id = uuid_text(journey, "journey_id")
     if len(points) > MAX_POINTS:
         raise Refused(Code.TOO_MANY_POINTS, f"{len(points)} points, {MAX_POINTS} at most")
@@ -129,13 +146,34 @@ def _judged(
             kept.append(void(point.seq))
             voids[point.seq] = reason.value
             voided.append((point.seq, reason.value))
+    bad_time = _check_times(points, [reason for _, reason in voided])
     kept = _with_skip(kept, skip, voids)
     _check_sequence(kept)
     dot, latest_refused = _latest(latest)
     if dot is not None:
         usable.append(dot)
-    newest = max(usable, key=lambda p: (order_ms(p.t_ms or 0, received_ms), p.seq), default=None)
-    return Batch(journey_id, kept, voids, voided, newest, latest_refused)
+    newest = max(usable, key=lambda p: p.seq, default=None)
+    return Batch(journey_id, kept, voids, voided, newest, latest_refused, bad_time)
+
+
+def _check_times(points: Sequence["Point | Reported | _Bad"], reasons: Sequence[str]) -> bool:
+    """Refuse points of which none has a usable time: an app that sends such points sends them all day.
+
+    One odd point among good ones is a void. So is a single point; True for that, unless it is in seconds, as
+    no accident is. Raises Refused: time_in_seconds, bad_time.
+    """
+    if not points or len(reasons) < len(points) or not _TIME_FAULTS.issuperset(reasons):
+        return False
+    if VoidReason.TIME_IN_SECONDS in reasons:
+        raise Refused(Code.TIME_IN_SECONDS, "times are in seconds; they have to be in milliseconds")
+    if len(points) > 1:
+        raise bad_times()
+    return True
+
+
+def bad_times() -> Refused:
+    """The refusal of points whose times cannot be read."""
+    return Refused(Code.BAD_TIME, "no point has a time in milliseconds since 1970")
 
 
 class _Bad(NamedTuple):
@@ -154,14 +192,34 @@ def _decoded(payload: bytes | Raw) -> tuple[Any, Sequence[Reported | _Bad], Any,
         raise _malformed() from error
     else:
         return reported.journey_id, reported.points, reported.skip, reported.latest
+    return _decoded_loosely(payload)
+
+
+def _decoded_loosely(payload: bytes | Raw) -> tuple[Any, Sequence[Reported | _Bad], Any, Raw]:
     try:
         loose = _LOOSE.decode(payload)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Refused(Code.INVALID, "payload is not an object with a list of points") from error
-    if len(loose.points) > MAX_POINTS:
-        raise Refused(Code.TOO_MANY_POINTS, f"{len(loose.points)} points, {MAX_POINTS} at most")
-    points = [_one(raw, index) for index, raw in enumerate(loose.points)]
+    raws = _listed(loose)
+    if len(raws) > MAX_POINTS:
+        raise Refused(Code.TOO_MANY_POINTS, f"{len(raws)} points, {MAX_POINTS} at most")
+    points = [_one(raw, index) for index, raw in enumerate(raws)]
     return loose.journey_id, points, loose.skip, loose.latest
+
+
+def _listed(loose: _LoosePositions) -> list[Raw]:
+    """The points of ``loose``. One alone may stand in place of the list, or be called ``point``."""
+    given_points = given(loose.points) or given(loose.point)
+    if given_points is None:
+        return []
+    if bytes(given_points)[:1] == b"{":
+        return [given_points]
+    try:
+        raws = _RAWS.decode(given_points)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise Refused(Code.INVALID, "payload is not an object with a list of points") from error
+    alone = bool(raws) and bytes(raws[0])[:1] in b"-0123456789"
+    return [given_points] if alone else raws
 
 
 def _malformed() -> Refused:
@@ -177,19 +235,29 @@ def _one(raw: Raw, index: int) -> Reported | _Bad:
     seq = values[0] if values else None
     if type(seq) is not int:
         raise Refused(Code.INVALID, f"point {index} has no seq: {shown(seq)}")
-    padded = [seq, *(_number(value) for value in values[1:9])]
-    if len(values) >= 4 and all(type(v) in (int, float) for v in values[1:4]):
-        # The position itself is fine: a strange optional value must not cost it.
-        try:
-            return msgspec.convert(padded, Reported)
-        except msgspec.ValidationError:
-            pass
-    return _Bad(seq, VoidReason.BAD_TYPE)
+    if len(values) < 4 or not all(type(v) in (int, float) for v in values[2:4]):
+        return _Bad(seq, VoidReason.BAD_TYPE)
+    if isinstance(values[1], str):
+        values[1] = time_in_text(values[1])
+    if type(values[1]) not in (int, float):
+        return _Bad(seq, VoidReason.BAD_TIME)
+    # The position itself is fine: a strange optional value must not cost it.
+    try:
+        return msgspec.convert([seq, *(_number(value) for value in values[1:9])], Reported)
+    except msgspec.ValidationError:
+        return _Bad(seq, VoidReason.BAD_TYPE)
 
 
 def _values(raw: Raw) -> list[Any]:
-    """The values of a point one by one, so that one which cannot be read (1e999, say) costs itself alone."""
+    """The values of a point one by one, so that one which cannot be read (1e999, say) costs itself alone. A
+    point may be an object too, with the names of its values.
+    """
     try:
+        if bytes(raw)[:1] == b"{":
+            named = _OBJECT.decode(raw)
+            if not named.keys() >= {"seq", "lat", "lon"}:
+                return []
+            return [_value(next((named[n] for n in names if n in named), NOTHING)) for names in _NAMES]
         return [_value(part) for part in _RAWS.decode(raw)[:9]]
     except (msgspec.ValidationError, RecursionError):
         return []
@@ -246,8 +314,12 @@ def _latest(latest: Raw) -> tuple[Point | None, str | None]:
     if given(latest) is None:
         return None, None
     try:
-        point = _POINT.decode(latest)
-    except (msgspec.ValidationError, RecursionError):
+        point = _one(latest, 0)
+    except Refused:
+        return None, VoidReason.BAD_TYPE.value
+    if isinstance(point, _Bad):
+        return None, point.reason.value
+    if not 1 <= point.seq <= SEQ_MAX:  # by its seq it counts as the newest
         return None, VoidReason.BAD_TYPE.value
     reason = refusal(point)
     return (cleaned(point), None) if reason is None else (None, reason.value)

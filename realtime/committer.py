@@ -21,7 +21,7 @@ import asyncpg
 from geo.position import VoidReason, void
 from realtime import metrics
 from realtime.journey_log import JourneyLog
-from realtime.precedence import Precedence
+from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
 from realtime.store import faults
 from realtime.store.commit import Disagreement, PointBatch
@@ -48,7 +48,7 @@ class Committer:
 
     ``window_s`` is the least time from the start of one transaction to that of the next, unless
     ``max_points`` have gathered: what keeps Postgres from paying for a transaction a point.
-    ``precedence``: the presses of this process, which a transaction that has not begun gives way to.
+    ``priority``: the presses of this process, which a transaction that has not begun gives way to.
     ``store`` is `realtime.store.commit.store` bound to a database, or what a test puts in its place.
     """
 
@@ -59,10 +59,10 @@ class Committer:
         window_s: float,
         max_points: int,
         queue_points: int,
-        precedence: Precedence | None = None,
+        priority: PressPriority | None = None,
     ) -> None:
         self._store = store
-        self._precedence = precedence or Precedence()
+        self._priority = priority or PressPriority()
         self._window_s = window_s
         self._max_points = max_points
         self._queue_limit = queue_points
@@ -142,7 +142,7 @@ class Committer:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left_s):
                         await self._full.wait()
-            await self._precedence.give_way()
+            await self._priority.give_way()
             self._wake.clear()
             if len(self._commits) < COMMITS_AT_ONCE and (group := self._gather()):
                 started_s = loop.time()

@@ -26,7 +26,7 @@ from realtime.live.limiter import RedisLimiter
 from realtime.live.picture import LivePicture
 from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
-from realtime.precedence import Precedence
+from realtime.press_priority import PressPriority
 from realtime.safety import announcer, scopenews
 from realtime.safety.engine import AlertEngine
 from realtime.safety.people import People
@@ -139,13 +139,13 @@ class Instance:
             on_stalled=self.gateway.stalled,
             now_ms=wall_clock_ms,
         )
-        precedence = Precedence()
+        priority = PressPriority()
         self.committer = Committer(
             functools.partial(commit.store, db, timeout_s=settings.commit_timeout_s),
             window_s=settings.commit_window_ms / 1000,
             max_points=settings.commit_max_points,
             queue_points=settings.commit_queue_points,
-            precedence=precedence,
+            priority=priority,
         )
         self.positions = PositionService(
             db,
@@ -165,7 +165,7 @@ class Instance:
             wall_clock_ms,
             press_db,
             self._last_seen,
-            precedence,
+            priority,
         )
         self.live.hub.wire(announcer.CHANNEL, self.alerts.news.on_items)
         scopes = self.alerts.scopes

@@ -10,7 +10,8 @@ from uuid import UUID
 
 @dataclass(slots=True, eq=False)
 class JourneyLog:
-    """``committed`` is n as known here; ``tail`` also counts what waits for its commit.
+    """``committed`` is n as known here; ``tail`` also counts what waits for its commit. ``bad_times``:
+    messages, one after another, of one point whose time cannot be read.
 
     ``text`` is the id as it is written, since making it costs more than all the rest.
     """
@@ -25,6 +26,7 @@ class JourneyLog:
     expired: bool = False
     tail: int = 0
     waiting: int = 0
+    bad_times: int = 0
     used_s: float = 0.0
     text: str = field(init=False)
 

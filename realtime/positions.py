@@ -14,15 +14,16 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
-from geo.position import Point, order_ms
+from geo.position import Point
 from realtime import access, metrics
 from realtime.auth import Principal
-from realtime.batch import Batch, parse
+from realtime.batch import Batch, bad_times, parse
 from realtime.committer import Committer
 from realtime.fanout.bus import Item
 from realtime.journey_log import JourneyLog
 from realtime.limits import TokenBucket
 from realtime.live.channels import POSITIONS, log_items, position_item
+from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
 from realtime.protocol import Code, Refused
 from realtime.store import journeys
@@ -36,6 +37,9 @@ MAX_JOURNEYS_LOOKED_UP: Final = 5_000
 READS_AT_ONCE: Final = 2
 """Looking up journeys must not take every database connection from those who commit."""
 FORGET_AFTER_S: Final = 900.0
+BAD_TIMES_VOIDED: Final = 3
+"""Messages of a journey, one after another, that become a void for their time alone. A clock may stumble; an
+app that cannot tell the time is refused before a day of its points is nothing but voids."""
 Answer = Callable[[dict[str, Any] | bytes], None]
 """Takes an ack, once: as ready JSON when all went well, which is nearly always, or as what becomes JSON."""
 
@@ -208,7 +212,7 @@ class PositionService:
         received_ms = self._now_ms()
         now_s = time.monotonic()
         try:
-            batch = parse(payload, received_ms)
+            batch = parse(payload)
             if bucket is not None:
                 wait_s = bucket.take(len(batch.points) or 1, now_s)
                 if wait_s > 0:
@@ -243,6 +247,10 @@ class PositionService:
             raise Refused(Code.JOURNEY_EXPIRED, "journey is too old, start the next")
         if batch.points and journey.is_beyond_end(batch.points[-1].seq):
             raise Refused(Code.JOURNEY_ENDED, f"journey ended at seq {journey.final_seq}")
+        if batch.bad_time:
+            _check_clock(journey, batch)
+        elif journey.bad_times:
+            journey.bad_times = 0
         upload.journey = journey
         upload.shown = None if batch.newest is None else self._show(journey, batch.newest, received_ms)
         if not batch.points:
@@ -256,7 +264,7 @@ class PositionService:
 
     def _show(self, journey: JourneyLog, point: Point, received_ms: int) -> Item:
         """Move the live dot: viewers do not wait for the disk."""
-        order = order_ms(point.t_ms or 0, received_ms)
+        order = order_of(received_ms, ended=journey.final_seq is not None)
         item = position_item(journey.driver, journey.text, point, order)
         self._publisher.conflated(journey.tenant, journey.vendor, POSITIONS, item, str(received_ms))
         return item
@@ -283,6 +291,15 @@ class PositionService:
 
 def _unknown() -> Refused:
     return Refused(Code.NOT_FOUND, "journey is not known")
+
+
+def _check_clock(journey: JourneyLog, batch: Batch) -> None:
+    """Count a point whose time cannot be read. Raises Refused(bad_time) when one follows another."""
+    if batch.points[-1].seq <= journey.committed:
+        return  # a void already
+    if journey.bad_times >= BAD_TIMES_VOIDED:
+        raise bad_times()
+    journey.bad_times += 1
 
 
 def _behind(batch: PointBatch, known_seq: int) -> list[Point]:

@@ -32,6 +32,7 @@ from realtime.instance import open_presses, redis_client, schema_check, wall_clo
 from realtime.live.channels import EXPIRED
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import LiveState
+from realtime.live.successor import show_successor
 from realtime.live.sweeper import PresenceSweeper
 from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
@@ -267,6 +268,7 @@ class Worker:
         closed = await journeys.expire(self._db, now_ms - self._settings.journey_max_h * 3_600_000)
         for head in closed:
             self._publisher.journey(head.tenant, head.vendor, head.driver, head.journey_id, EXPIRED, now_ms)
+            await show_successor(self._db, self._publisher, head, now_ms)
         if closed:
             log.info("closed %d journeys for their age", len(closed))
 

@@ -183,13 +183,13 @@ def _check_page(request: web.Request, settings: Settings) -> None:
 
 def bearer(request: web.Request) -> str:
     """The token of the request. Raises Refused(unauthenticated)."""
-    given = request.headers.getall("Authorization", [])
+    given = [value for value in request.headers.getall("Authorization", []) if value.strip()]
     if len(given) != 1:
         raise Refused(Code.UNAUTHENTICATED, "no token" if not given else "more than one authorization header")
-    scheme, _, token = given[0].partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, *token = given[0].split(maxsplit=1)
+    if scheme.lower() != "bearer" or not token:
         raise Refused(Code.UNAUTHENTICATED, "the authorization header holds no bearer token")
-    return token.strip()
+    return token[0].strip()
 
 
 def _query(request: web.Request) -> dict[str, str]:

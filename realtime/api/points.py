@@ -115,8 +115,9 @@ async def _as_geojson(pages: Pages, journey: Journey) -> Pieces:
 
 async def _as_gpx(pages: Pages, journey: Journey) -> Pieces:
     before = gpx.head(f"{journey.driver} {journey.journey_id}", journey.created_ms)
+    track = gpx.Track()
     async for page in pages:
-        yield (before + gpx.track_points(record.point for record in page)).encode()
+        yield (before + track.points(page)).encode()
         before = ""
     yield (before + gpx.TAIL).encode()
 

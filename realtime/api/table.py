@@ -184,6 +184,8 @@ API: Final[Sequence[AnyOperation]] = (
             Code.CONFLICT,
             Code.EXPECTED_SEQ,
             Code.TOO_MANY_POINTS,
+            Code.BAD_TIME,
+            Code.TIME_IN_SECONDS,
             Code.JOURNEY_ENDED,
             Code.JOURNEY_EXPIRED,
             Code.OVERLOADED,

@@ -59,10 +59,10 @@ class MarkerFeed:
             keys = [key for key in grid.keys(self.cells) if wanted is None or key in wanted]
             for kind in grid.board.kinds:
                 known = newest.setdefault(kind, {})
-                slots = grid.board.slots(kind)
+                slots, supersedes = grid.board.slots(kind), grid.board.rule(kind)
                 for key in keys:
                     slot = slots.get(key)
-                    if slot is not None and (key not in known or known[key][0] < slot[0]):
+                    if slot is not None and (key not in known or supersedes(*known[key], slot[0], slot[2])):
                         known[key] = (slot[0], slot[2])
         return {kind: [fragment for _, fragment in known.values()] for kind, known in newest.items()}
 

@@ -4,11 +4,11 @@ An opener's order: take what came before there was a state, read the truth, merg
 and out of order; the states know what is new.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from realtime.fanout.areas import Areas
-from realtime.fanout.board import Board
+from realtime.fanout.board import Board, Supersedes
 from realtime.fanout.bus import Item
 from realtime.fanout.channel import Channel, LogEnd, Origin
 from realtime.fanout.dirty import DirtyFeeds
@@ -23,7 +23,8 @@ class Arrivals:
     """Gives channels their state and changes it.
 
     ``doubt`` is called with a channel whose truth must be read again and the reason. ``at_once``: nothing
-    waits for the tick. ``max_early_messages``: messages stored for a channel that is being opened.
+    waits for the tick. ``rules``: those of the boards. ``max_early_messages``: messages stored for a channel
+    that is being opened.
     """
 
     def __init__(
@@ -37,8 +38,10 @@ class Arrivals:
         limit_bytes: int,
         doubt: Callable[[Channel, str], None],
         now_ms: Callable[[], int],
+        rules: Mapping[str, Supersedes] | None = None,
         max_early_messages: int = EARLY_MESSAGES,
     ) -> None:
+        self._rules = rules
         self._origin = origin
         self._dirty = dirty
         self._areas = areas
@@ -53,7 +56,7 @@ class Arrivals:
 
     async def open_board(self, channel: Channel) -> None:
         """Give ``channel`` the newest of every key."""
-        channel.state = board = Board()
+        channel.state = board = Board(self._rules)
         self._take_early(channel)
         for kind, items in await self._origin.load_board(channel.name):
             board.apply(kind, items)

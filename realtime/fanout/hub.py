@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from realtime.fanout import frames
 from realtime.fanout.areas import MAX_MARKERS, Areas
 from realtime.fanout.arrivals import EARLY_MESSAGES, Arrivals
+from realtime.fanout.board import Supersedes
 from realtime.fanout.bus import Item, RedisBus
 from realtime.fanout.channel import Channel, Observer, Origin
 from realtime.fanout.channels import Channels
@@ -61,7 +62,7 @@ class Counts(NamedTuple):
 
 class Hub:
     """Channels in, frames out; ``join`` has the ways in. All methods run on one event loop; ``start`` first,
-    ``stop`` last.
+    ``stop`` last. ``rules``: by kind, which of two fragments is the newer, where that is not the order alone.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Hub:
         on_late: Callable[[float], None] = ignore_lateness,
         space: Space | None = None,
         now_ms: Callable[[], int],
+        rules: Mapping[str, Supersedes] | None = None,
         timings: HubTimings = HubTimings(),
         bounds: HubBounds = HubBounds(),
     ) -> None:
@@ -105,6 +107,7 @@ class Hub:
             limit_bytes=buffer_limit_bytes,
             doubt=self._doubt,
             now_ms=now_ms,
+            rules=rules,
             max_early_messages=bounds.max_early_messages,
         )
         self._refiller = Refiller(

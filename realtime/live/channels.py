@@ -47,9 +47,10 @@ def state_key(tenant: str, vendor: str, what: str) -> str:
     return f"wg:{{{tenant}/{vendor}}}:{what}"
 
 
-def position_item(driver: str, journey_id: str, point: Point, order_ms: int) -> Item:
-    """A position for a conflated feed: the newest by ``order_ms`` stands for the driver."""
-    return Item(driver, order_ms, json_bytes((driver, journey_id, point)))
+def position_item(driver: str, journey_id: str, point: Point, order: int) -> Item:
+    """A position for a conflated feed, where the newest stands for the driver; ``order``:
+    `precedence.order_of`."""
+    return Item(driver, order, json_bytes((driver, journey_id, point)))
 
 
 def log_items(driver: str, journey_id: str, points: Sequence[Point]) -> list[Item]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from geo.position import Point, order_ms
+from geo.position import Point
 from realtime.fanout.bus import Item
 from realtime.fanout.channel import LogEnd
 from realtime.live.channels import (
@@ -22,6 +22,7 @@ from realtime.live.channels import (
     parts,
     position_item,
 )
+from realtime.live.precedence import order_of
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Refused
 from realtime.store import journeys, points
@@ -71,13 +72,14 @@ class LiveOrigin:
             return await self._rebuilt(tenant, vendor)
 
     async def _rebuilt(self, tenant: str, vendor: str) -> list[Stored]:
-        rows = await points.latest_of_vendor(self._db, tenant, vendor)
         return [
             Stored(
-                position_item(driver, str(journey_id), point, order_ms(point.t_ms or 0, received_ms)),
-                str(received_ms),
+                position_item(
+                    row.driver, str(row.journey_id), row.point, order_of(row.received_ms, ended=row.ended)
+                ),
+                str(row.received_ms),
             )
-            for driver, journey_id, point, received_ms in rows
+            for row in await points.latest_of_vendor(self._db, tenant, vendor)
         ]
 
     async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:

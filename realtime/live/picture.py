@@ -9,9 +9,11 @@ from realtime.fanout.bus import RedisBus
 from realtime.fanout.engine import EngineSocket
 from realtime.fanout.hub import Hub
 from realtime.fanout.redisurl import Client
+from realtime.live.channels import POSITIONS
 from realtime.live.keeper import PresenceKeeper
 from realtime.live.meter import FanoutMetrics
 from realtime.live.origin import LiveOrigin
+from realtime.live.precedence import supersedes
 from realtime.live.publisher import LivePublisher
 from realtime.live.space import LiveSpace
 from realtime.live.state import LiveState
@@ -45,6 +47,7 @@ class LivePicture:
             stall_s=settings.viewer_stall_s,
             on_stalled=on_stalled,
             space=LiveSpace(),
+            rules={POSITIONS: supersedes},
             on_late=metrics.TICK_LATE.observe,
             now_ms=now_ms,
         )

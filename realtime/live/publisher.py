@@ -13,6 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from realtime import metrics
+from realtime.fanout.board import is_of_higher_order
 from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
 from realtime.fanout.endings import end
 from realtime.fanout.hub import Hub
@@ -26,6 +27,7 @@ from realtime.live.channels import (
     parts,
     vendor_channel,
 )
+from realtime.live.precedence import arrival_ms, supersedes
 from realtime.live.state import LiveState, Stored
 from realtime.protocol import Refused
 
@@ -95,12 +97,12 @@ class LivePublisher:
     def _remember(self, channel: str, item: Item, now_ms: int) -> None:
         latest, key = self._latest, (channel, item.key)
         known = latest.get(key)
-        if known is not None and known.order >= item.order:
+        if known is not None and not supersedes(known.order, known.fragment, item.order, item.fragment):
             return
         latest[key] = item
         latest.move_to_end(key)
         oldest = next(iter(latest.values()))
-        while len(latest) > self._max_latest or now_ms - oldest.order > LATEST_MS:
+        while len(latest) > self._max_latest or now_ms - arrival_ms(oldest.order) > LATEST_MS:
             latest.popitem(last=False)
             if not latest:
                 return
@@ -216,7 +218,8 @@ class LivePublisher:
 def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> None:
     kept = outbox.setdefault((channel, kind), {})
     known = kept.get(stored.item.key)
-    if known is None or known.item.order < stored.item.order:
+    rule = supersedes if kind == POSITIONS else is_of_higher_order
+    if known is None or rule(known.item.order, known.item.fragment, stored.item.order, stored.item.fragment):
         kept[stored.item.key] = stored
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from alerts.delivery.ways import ways_of
 from realtime.fanout.bus import RedisBus
 from realtime.fanout.redisurl import Client
-from realtime.precedence import Precedence
+from realtime.press_priority import PressPriority
 from realtime.safety.announcer import Announcer
 from realtime.safety.answering import Answering
 from realtime.safety.auditor import Pulse
@@ -50,7 +50,7 @@ class AlertEngine:
         now_ms: Callable[[], int],
         press_db: Database | None = None,
         last_seen: LastSeen | None = None,
-        precedence: Precedence | None = None,
+        priority: PressPriority | None = None,
     ) -> None:
         self._db: Final = db
         process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -72,7 +72,7 @@ class AlertEngine:
             now_ms=now_ms,
             press_db=press_db,
             last_seen=last_seen,
-            precedence=precedence,
+            priority=priority,
         )
         self.scopes: Final = ScopeAnnouncer(bus, now_ms, disk.directory.changed)
         for one in (db, alerts_db):

@@ -23,7 +23,7 @@ from alerts.case import Case
 from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
-from realtime.precedence import Precedence
+from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
 from realtime.safety import whereabouts
 from realtime.safety.announcer import Announcer
@@ -95,7 +95,7 @@ class SafeIntake:
         on_journalled: Callable[[], None] = lambda: None,
         committer: PressCommitter,
         last_seen: LastSeen | None = None,
-        precedence: Precedence | None = None,
+        priority: PressPriority | None = None,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -112,7 +112,7 @@ class SafeIntake:
         self._is_import_rejected: Final = is_import_rejected
         self._on_journalled: Final = on_journalled
         self._last_seen: Final = last_seen
-        self._precedence: Final = precedence or Precedence()
+        self._priority: Final = priority or PressPriority()
         self._turns: Final = Turns()
         self._later: Final[set[asyncio.Task[None]]] = set()
 
@@ -123,7 +123,7 @@ class SafeIntake:
 
         One that waits in the journal is answered from there.
         """
-        with self._precedence.press():
+        with self._priority.press():
             return await self._press(press)
 
     async def _press(self, press: Press) -> Taken:

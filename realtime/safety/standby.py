@@ -16,7 +16,7 @@ from alerts.delivery.ways import Way
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
 from realtime.fanout.redisurl import Client
-from realtime.precedence import Precedence
+from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
 from realtime.safety import directory as directories
 from realtime.safety.announcer import Announcer
@@ -106,7 +106,7 @@ class Standby:
         last_seen: LastSeen | None = None,
         delivers: bool = False,
         press_db: Database | None = None,
-        precedence: Precedence | None = None,
+        priority: PressPriority | None = None,
     ) -> None:
         self._disk: Final = disk
         self._announcer: Final = announcer
@@ -157,7 +157,7 @@ class Standby:
             on_journalled=lambda: self.importer.wake(),
             committer=self._committer,
             last_seen=last_seen,
-            precedence=precedence,
+            priority=priority,
         )
         self._follower: Final = (
             None

@@ -21,6 +21,7 @@ from alerts.alert import Place, Press
 from alerts.location import PlaceSource, better, choose, is_well_known, of_press, order_ms, place_of
 from realtime.fanout.bus import Item
 from realtime.live.channels import POSITIONS, parse_position
+from realtime.live.precedence import arrival_ms
 from realtime.live.state import LiveState
 from realtime.protocol import Refused
 from realtime.store.circumstances import FAR, Asked, Seen, seen_of
@@ -165,7 +166,7 @@ class LastSeen:
 
 
 def _place_of(item: Item | None, driver: str) -> Place | None:
-    """A live position as a place. Its arrival is not in it: the older of that and the phone's clock is."""
+    """A live position as a place."""
     if item is None:
         return None
     try:
@@ -182,7 +183,7 @@ def _place_of(item: Item | None, driver: str) -> Place | None:
         point.t_ms,
         point.battery_pct,
         source=PlaceSource.LIVE,
-        arrived_ms=item.order,
+        arrived_ms=arrival_ms(item.order),
         journey_id=journey_id,
         seq=point.seq,
     )

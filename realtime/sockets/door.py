@@ -17,8 +17,16 @@ from realtime.sockets.connection import Limiter
 log = logging.getLogger(__name__)
 
 MAX_AUTH_KEYS: Final = 8
-_BY_LESS: Final = frozenset({Code.TOKEN_EXPIRED, Code.UNAVAILABLE, Code.RATE_LIMITED, Code.UNAUTHENTICATED})
-"""What keeps a driver out, and not its SOS; a token of the future is one that is not valid yet."""
+_BY_LESS: Final = frozenset(
+    {
+        Code.TOKEN_EXPIRED,
+        Code.TOKEN_NOT_YET_VALID,
+        Code.UNAVAILABLE,
+        Code.RATE_LIMITED,
+        Code.UNAUTHENTICATED,
+    }
+)
+"""What keeps a driver out, and not its SOS."""
 SOS_ONLY_S: Final = {Code.TOKEN_EXPIRED: 1_800.0}
 """How long a driver that was let in for an SOS alone may stay; else `SOS_ONLY_SHORT_S`."""
 SOS_ONLY_SHORT_S: Final = 30.0

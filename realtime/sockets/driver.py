@@ -6,12 +6,13 @@ from uuid import UUID
 
 from msgspec import Raw
 
-from geo.position import SEQ_MAX, T_MS_MAX
+from geo.position import SEQ_MAX
 from realtime.auth import Principal
 from realtime.live.channels import ENDED, STARTED
 from realtime.live.keeper import PresenceKeeper
 from realtime.live.presence import Reason
 from realtime.live.publisher import LivePublisher
+from realtime.live.successor import show_successor
 from realtime.positions import PositionService
 from realtime.protocol import (
     Code,
@@ -20,6 +21,7 @@ from realtime.protocol import (
     Refused,
     given,
     journey_uuid,
+    time_ms,
     uuid_text,
 )
 from realtime.sockets.connection import Connection, Limiter
@@ -113,7 +115,7 @@ class DriverEvents:
     def _on_start(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         start = decoded(payload, JourneyStart)
         client_id = UUID(uuid_text(start.client_journey_id, "client_journey_id"))
-        _check_time(start.started_at, "started_at")
+        start.started_at = time_ms(start.started_at, "started_at")
         if start.vehicle is not None and len(start.vehicle) > MAX_VEHICLE_CHARS:
             raise Refused(Code.INVALID, f"vehicle is longer than {MAX_VEHICLE_CHARS} characters")
         for name, value in (("destination", start.destination), ("route", start.route)):
@@ -155,7 +157,7 @@ class DriverEvents:
     def _on_end(self, connection: Connection, payload: Raw, answer: Answer) -> None:
         end = decoded(payload, JourneyEnd)
         journey_id = journey_uuid(end.journey_id)
-        _check_time(end.ended_at, "ended_at")
+        end.ended_at = time_ms(end.ended_at, "ended_at")
         if not 0 <= end.last_seq <= SEQ_MAX:
             raise Refused(Code.INVALID, "last_seq is out of range")
         later(connection, answer, self._end(connection.principal, journey_id, end))
@@ -166,13 +168,10 @@ class DriverEvents:
             self._db, principal.tenant, principal.driver, journey_id, end.ended_at, end.last_seq
         )
         self._positions.opened(head)
-        self._tell(head, ENDED, self._now_ms())
+        now_ms = self._now_ms()
+        self._tell(head, ENDED, now_ms)
+        await show_successor(self._db, self._publisher, head, now_ms)
         return {"ok": True}
 
     def _tell(self, head: journeys.JourneyHead, state: str, at_ms: int) -> None:
         self._publisher.journey(head.tenant, head.vendor, head.driver, head.journey_id, state, at_ms)
-
-
-def _check_time(value: int, name: str) -> None:
-    if not 0 <= value <= T_MS_MAX:
-        raise Refused(Code.INVALID, f"{name} is not a time in milliseconds")

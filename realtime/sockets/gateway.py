@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
 from msgspec import Raw
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
@@ -20,7 +21,7 @@ from realtime.fanout.engine import EngineSocket
 from realtime.fanout.server import FanoutServer, Refusals, Reply
 from realtime.limits import TokenBucket, network_of_subscriber
 from realtime.live.presence import Reason
-from realtime.protocol import Code, Refused
+from realtime.protocol import Code, Refused, finite
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
 from realtime.sockets.address import Addresses
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 SOS_PAUSE_S: Final = 0.25
 """What a socket that was refused waits at most before it is let in for an SOS."""
 _SOS_FRAME: Final = '["sos"'
+_ARGS: Final = msgspec.json.Decoder(list[Raw])
+_NAME: Final = msgspec.json.Decoder(str)
 _KEPT: Final = ("REMOTE_ADDR", "HTTP_USER_AGENT")
 """What a second namespace of a session needs of its request; the rest is 5 KiB a client that idles."""
 _CHECKED: Final = (
@@ -229,7 +232,9 @@ class Gateway:
     def on_fault(
         self, socket: EngineSocket, namespace: str, fault: str, reply: Reply, body: str = ""
     ) -> None:
-        """Answer a frame that is no event, where it can be answered. An SOS is made of what can be read."""
+        """Answer a frame that is no event, where it can be answered. An SOS is made of what can be read; a
+        NaN or an infinity, which JSON has not, makes no other event malformed.
+        """
         if namespace == driver.NAMESPACE and body.startswith(_SOS_FRAME):
             connection = self.connections.get(socket.sid, namespace)
             if connection is not None and not connection.closing:
@@ -237,6 +242,10 @@ class Gateway:
                 payload = body[len(_SOS_FRAME) :].lstrip(", ").removesuffix("]").encode(errors="replace")
                 self._driver.events.dispatch(connection, "sos", [Raw(payload)], reply)
                 return
+        event = _event_in(body) if fault == Code.MALFORMED else None
+        if event is not None:
+            self.on_event(socket, namespace, *event, reply)
+            return
         code = Code(fault)
         metrics.ACKS.labels("other", code.value).inc()
         text = "binary is not taken" if code is Code.BINARY_REFUSED else "frame is not valid json"
@@ -295,6 +304,26 @@ def _transport(socket: EngineSocket) -> str:
 
 def _encoded(refusal: Refused) -> bytes:
     return frames.json_bytes(refusal.as_answer())
+
+
+def _event_in(body: str) -> tuple[str, list[Raw]] | None:
+    """The name and arguments of an event that is no JSON for its NaN or infinity alone; None where more is
+    wrong.
+
+    The arguments of ``positions`` are as they came, as its reader has to know which values were none.
+    """
+    encoded = body.encode(errors="replace")
+    repaired = finite(encoded)
+    if repaired == encoded:
+        return None
+    try:
+        first, *args = _ARGS.decode(repaired)
+        name = _NAME.decode(first)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if name == "positions" and len(args) == 1:
+        args = [Raw(encoded[encoded.index(b",") + 1 : encoded.rindex(b"]")].strip())]
+    return name, args
 
 
 def _refuse_origin(origin: str) -> web.Response:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -20,7 +20,6 @@ alone.
 LATEST_WITHIN_MS: Final = 48 * 3_600_000
 """Journeys created longer ago have no latest position."""
 
-_LATEST_OF_LAST: Final = 50
 _SQL = load("points")
 
 
@@ -68,12 +67,15 @@ async def _rows(
     return rows
 
 
-async def last_before(db: Database, tenant: str, journey_id: UUID, t_ms: int) -> int:
-    """The seq that is before the last position earlier than ``t_ms``, so that a reader from there on begins
+async def last_before(db: Database, tenant: str, journey_id: UUID, at_ms: int) -> int:
+    """The seq that is before the last position earlier than ``at_ms``, so that a reader from there on begins
     with that position; 0 when there is none. Raises Refused(unavailable).
+
+    Earlier is what had arrived by then, and what arrived later up to the first point that was taken at
+    ``at_ms`` or after it by the phone's clock. With a clock that stays behind, only what had arrived.
     """
     async with db.reader(tenant) as connection:
-        seq: int | None = await connection.fetchval(_SQL["last_before"], tenant, journey_id, t_ms)
+        seq: int | None = await connection.fetchval(_SQL["last_before"], tenant, journey_id, at_ms)
     return max(0, (seq or 0) - 1)
 
 
@@ -98,15 +100,36 @@ async def last_seqs_on(connection: asyncpg.Connection, wanted: Sequence[tuple[st
     return found
 
 
-async def latest_of_vendor(db: Database, tenant: str, vendor: str) -> list[tuple[str, UUID, Point, int]]:
-    """(driver, journey id, its newest position, received_ms) of each driver with a journey of the last 48 h.
+class Latest(NamedTuple):
+    """The newest position of a driver. ``ended``: its journey is over."""
 
-    The newest is the one with the greatest ``order_ms`` of `geo.position`. Raises Refused(unavailable).
+    driver: str
+    journey_id: UUID
+    point: Point
+    received_ms: int
+    ended: bool
+
+
+async def latest_of_vendor(db: Database, tenant: str, vendor: str) -> list[Latest]:
+    """The newest position of each driver with a journey of the last 48 h, by the rule of
+    `realtime.live.precedence`. Raises Refused(unavailable).
     """
-    since = ids.floor_of(time.time_ns() // 1_000_000 - LATEST_WITHIN_MS)
     async with db.reader(tenant) as connection:
-        rows = await connection.fetch(_SQL["latest_of_vendor"], tenant, vendor, since, _LATEST_OF_LAST)
-    return [
-        (driver, UUID(int=journey_id.int), Point(*point), received_ms)
-        for driver, journey_id, received_ms, *point in rows
-    ]
+        rows = await connection.fetch(_SQL["latest_of_vendor"], tenant, vendor, _latest_since())
+    return [_latest(row) for row in rows]
+
+
+async def latest_of_driver(db: Database, tenant: str, vendor: str, driver: str) -> Latest | None:
+    """The same of one driver of the vendor; None when there is none. Raises Refused(unavailable)."""
+    async with db.reader(tenant) as connection:
+        row = await connection.fetchrow(_SQL["latest_of_driver"], tenant, vendor, _latest_since(), driver)
+    return None if row is None else _latest(row)
+
+
+def _latest_since() -> UUID:
+    return ids.floor_of(time.time_ns() // 1_000_000 - LATEST_WITHIN_MS)
+
+
+def _latest(row: asyncpg.Record) -> Latest:
+    driver, journey_id, received_ms, ended, *point = row
+    return Latest(driver, UUID(int=journey_id.int), Point(*point), received_ms, ended)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from decimal import Decimal
 from xml.etree import ElementTree
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geo.position import Point, void
+from geo.position import T_MS_MAX, Point, void
 from realtime.api import cursor, geojson, gpx
 from realtime.protocol import Refused
 from realtime.store.points import Record
@@ -38,9 +39,30 @@ def stored(*given_points: Point) -> list[Record]:
     return [Record(point, 99, None, True) for point in given_points]
 
 
-def as_gpx(*given_points: Point) -> ElementTree.Element:
+def as_gpx(*given_points: Point, received_ms: int = T_MS_MAX) -> ElementTree.Element:
     """A whole document, parsed."""
-    return ElementTree.fromstring(gpx.head("d1", 0) + gpx.track_points(given_points) + gpx.TAIL)
+    return document_of([Record(point, received_ms, None, True) for point in given_points])
+
+
+def document_of(records: list[Record]) -> ElementTree.Element:
+    """The same of points that arrived at different times, in pages of two."""
+    track = gpx.Track()
+    pages = [track.points(records[at : at + 2]) for at in range(0, len(records), 2)]
+    return ElementTree.fromstring(gpx.head("d1", 0) + "".join(pages) + gpx.TAIL)
+
+
+def times_of(document: ElementTree.Element) -> list[int]:
+    """The time of each point in ms."""
+    texts = [element.text or "" for element in document.findall(".//g:trkpt/g:time", NS)]
+    return [round(datetime.fromisoformat(text).timestamp() * 1000) for text in texts]
+
+
+def segments_of(document: ElementTree.Element) -> list[list[int]]:
+    """The seqs of each segment."""
+    return [
+        [int(seq.text or "") for seq in segment.findall(".//wg:seq", NS)]
+        for segment in document.findall(".//g:trkseg", NS)
+    ]
 
 
 def test_geojson_has_longitude_first_and_altitude_last() -> None:
@@ -78,10 +100,76 @@ def test_gpx_children_come_in_the_order_of_its_schema() -> None:
     assert full.findtext("g:extensions/wg:seq", None, NS) == "1"
 
 
+HOUR_MS = 3_600_000
+NOW_MS = 1_790_000_000_000
+
+
+def point(seq: int, t_ms: int, received_ms: int | None = None) -> Record:
+    return Record(Point(seq, t_ms, 53.4, -2.98), t_ms if received_ms is None else received_ms, None, False)
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "segments"),
+    [
+        (1_000, [[1, 2, 3, 4]]),
+        (gpx.GAP_MS, [[1, 2, 3, 4]]),
+        (gpx.GAP_MS + 1, [[1, 2], [3, 4]]),
+        (3 * HOUR_MS, [[1, 2], [3, 4]]),
+        (47 * HOUR_MS, [[1, 2], [3, 4]]),
+    ],
+)
+def test_a_gap_begins_a_segment(after_ms: int, segments: list[list[int]]) -> None:
+    times = [NOW_MS, NOW_MS + 1_000, NOW_MS + 1_000 + after_ms, NOW_MS + 2_000 + after_ms]
+    assert segments_of(document_of([point(seq, t_ms) for seq, t_ms in enumerate(times, 1)])) == segments
+    backlog = [point(seq, t_ms, NOW_MS + 100 * HOUR_MS) for seq, t_ms in enumerate(times, 1)]
+    assert segments_of(document_of(backlog)) == segments, "what arrives together is not one movement"
+
+
+def test_two_gaps_make_three_segments_across_pages_and_voids() -> None:
+    times = [0, 1, 5 * HOUR_MS, 9 * HOUR_MS, 9 * HOUR_MS + 1]
+    records = [point(seq, NOW_MS + t_ms) for seq, t_ms in enumerate(times, 1)]
+    records.insert(2, Record(void(9), NOW_MS, "no_fix", False))
+    assert segments_of(document_of(records)) == [[1, 2], [3], [4, 5]]
+
+
+@pytest.mark.parametrize("back_ms", [2_500, HOUR_MS, 1024 * 7 * 24 * HOUR_MS])
+def test_a_clock_that_steps_back_is_corrected_by_the_arrival(back_ms: int) -> None:
+    live = [NOW_MS + n * 1_000 for n in range(6)]
+    stepped = [t_ms - (back_ms if seq in (3, 4) else 0) for seq, t_ms in enumerate(live, 1)]
+    document = document_of(
+        [point(seq, t, at) for seq, (t, at) in enumerate(zip(stepped, live, strict=True), 1)]
+    )
+    assert times_of(document) == live
+    assert segments_of(document) == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_a_clock_that_was_ahead_is_corrected_by_the_arrival() -> None:
+    live = [NOW_MS, NOW_MS + 1_000, NOW_MS + 2_000]
+    ahead = [NOW_MS + HOUR_MS, NOW_MS + HOUR_MS + 1_000, NOW_MS + 2_000]
+    records = [point(seq, t, at) for seq, (t, at) in enumerate(zip(ahead, live, strict=True), 1)]
+    assert times_of(document_of(records)) == live
+
+
+def test_every_point_of_a_backlog_with_a_wild_clock_stays_and_has_a_time() -> None:
+    wild = [NOW_MS, NOW_MS - HOUR_MS, 0, NOW_MS + 40 * HOUR_MS, NOW_MS + 1, NOW_MS - 1]
+    document = document_of([point(seq, t_ms, NOW_MS + HOUR_MS) for seq, t_ms in enumerate(wild, 1)])
+    times = times_of(document)
+    assert len(times) == len(wild)
+    assert times == sorted(times)
+    assert max(times) <= NOW_MS + HOUR_MS
+
+
+@given(st.lists(st.tuples(st.integers(0, T_MS_MAX), st.integers(0, T_MS_MAX)), max_size=12))
+def test_times_never_run_backwards(said: list[tuple[int, int]]) -> None:
+    times = times_of(document_of([point(seq, *clocks) for seq, clocks in enumerate(said, 1)]))
+    assert len(times) == len(said)
+    assert times == sorted(times)
+
+
 def test_gpx_longitudes_end_before_180() -> None:
-    point = as_gpx(BARE).find(".//g:trkpt", NS)
-    assert point is not None
-    assert point.attrib["lon"] == "-180.0"
+    element = as_gpx(BARE).find(".//g:trkpt", NS)
+    assert element is not None
+    assert element.attrib["lon"] == "-180.0"
 
 
 def test_gpx_escapes_the_name() -> None:
@@ -92,11 +180,11 @@ def test_gpx_escapes_the_name() -> None:
 @given(st.lists(points, max_size=5))
 def test_any_journey_survives_both_formats(journey: list[Point]) -> None:
     features = [json.loads(feature) for feature in geojson.features(stored(*journey))]
-    assert [feature["properties"]["seq"] for feature in features] == [point.seq for point in journey]
+    assert [feature["properties"]["seq"] for feature in features] == [sent.seq for sent in journey]
     elements = as_gpx(*journey).findall(".//g:trkpt", NS)
-    for point, feature, element in zip(journey, features, elements, strict=True):
-        assert feature["geometry"]["coordinates"][:2] == [point.lon, point.lat]
-        assert float(element.attrib["lat"]) == point.lat
+    for sent, feature, element in zip(journey, features, elements, strict=True):
+        assert feature["geometry"]["coordinates"][:2] == [sent.lon, sent.lat]
+        assert float(element.attrib["lat"]) == sent.lat
         assert -180 <= float(element.attrib["lon"]) < 180
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", element.findtext("g:time", "", NS))
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from geo.position import (
     CLOCK_FUTURE_MS,
     CLOCK_PAST_MS,
+    SECONDS_FROM,
+    SECONDS_TO,
     T_MS_MAX,
     Point,
     Reported,
@@ -19,6 +21,7 @@ from geo.position import (
     has_fix,
     order_ms,
     refusal,
+    time_fault,
     void,
 )
 
@@ -56,6 +59,11 @@ def at(lat: float | None, lon: float | None, t_ms: int | None = NOW_MS) -> Point
         (at(1.0, 1.0, -1), VoidReason.BAD_TIME),
         (at(1.0, 1.0, T_MS_MAX + 1), VoidReason.BAD_TIME),
         (void(7), VoidReason.BAD_TIME),
+        (at(1.0, 1.0, NOW_MS // 1000), VoidReason.TIME_IN_SECONDS),
+        (at(1.0, 1.0, SECONDS_FROM), VoidReason.TIME_IN_SECONDS),
+        (at(1.0, 1.0, SECONDS_TO - 1), VoidReason.TIME_IN_SECONDS),
+        (at(1.0, 1.0, SECONDS_FROM - 1), None),
+        (at(1.0, 1.0, SECONDS_TO), None),
     ],
 )
 def test_refusal_names_its_reason(point: Point, reason: VoidReason | None) -> None:
@@ -65,7 +73,7 @@ def test_refusal_names_its_reason(point: Point, reason: VoidReason | None) -> No
 @given(lat=LAT, lon=LON, t_ms=TIME_MS)
 def test_every_place_on_earth_but_the_null_island_is_taken(lat: float, lon: float, t_ms: int) -> None:
     expected = VoidReason.NO_FIX if lat == 0.0 and lon == 0.0 else None
-    assert refusal(at(lat, lon, t_ms)) is expected
+    assert refusal(at(lat, lon, t_ms)) is (time_fault(t_ms) or expected)
 
 
 @given(lat=st.floats(), lon=st.floats())

@@ -1,25 +1,31 @@
 """What else lives in Redis than the bus, on each kind of it: what is embedded, Redis itself, a Cluster."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from geo.position import Point
 from realtime.auth import Principal
 from realtime.engines.embedded import free_port
+from realtime.fanout.board import Board
 from realtime.fanout.bus import Item, Message, RedisBus
 from realtime.fanout.redisurl import Client, client
 from realtime.live import limiter as limiter_module
-from realtime.live.channels import PRESENCE, state_key
+from realtime.live.channels import POSITIONS, PRESENCE, position_item, state_key
 from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key, mark_key
 from realtime.live.limiter import RedisLimiter
+from realtime.live.precedence import order_of, supersedes
 from realtime.live.publisher import LivePublisher
 from realtime.live.state import CALL_VALUES, LiveState, Stored
 from realtime.live.sweeper import PresenceSweeper
 from realtime.protocol import Code, Refused
 from tests.fanout.kit import until
+
+NOW_MS = 1_790_000_000_000
 
 
 class Place:
@@ -59,6 +65,33 @@ async def test_the_newer_stays_whoever_writes_last(place: Place) -> None:
         "b": spot("b", big),
     }
     assert await place.state.read("t1", "v2", "positions") == []
+
+
+@pytest.mark.every_redis
+async def test_redis_keeps_the_position_that_a_board_keeps(place: Place) -> None:
+    """The rule stands twice, in Python and in Lua: whatever comes, both end with the same position."""
+    rng = random.Random(7)
+    journeys = [f"0190a5b0-0000-7000-8000-00000000000{n}" for n in range(3)]
+    board = Board({POSITIONS: supersedes})
+    for _ in range(40):
+        offered = [
+            position_item(
+                f"d{rng.randrange(4)}",
+                rng.choice(journeys),
+                Point(
+                    rng.choice([1, 2, 9, 10, 11, 99, 100, 2**31 - 1]), NOW_MS, rng.choice([53.4, 1.5]), -2.9
+                ),
+                order_of(NOW_MS + rng.randrange(9), ended=rng.random() < 0.3),
+            )
+            for _ in range(20)
+        ]
+        board.apply(POSITIONS, offered)
+        await place.state.write("t1", "v1", POSITIONS, [Stored(item, "7") for item in offered])
+        known = as_dict(await place.state.read("t1", "v1", POSITIONS))
+        slots = board.slots(POSITIONS)
+        assert {driver: (s.item.order, s.item.fragment) for driver, s in known.items()} == {
+            driver: (order, fragment) for driver, (order, _, fragment) in slots.items()
+        }
 
 
 @pytest.mark.every_redis

@@ -197,7 +197,7 @@ async def test_a_token_of_the_future_is_let_in_for_an_sos_alone_when_it_asks(
     token = server.token("driver", "t1", ["v1"], driver=name())
     monkeypatch.undo()
     raw = await server.raw()
-    assert (await raw.connect(DRIVER, token=token))["code"] == "unauthenticated"
+    assert (await raw.connect(DRIVER, token=token))["code"] == "token_not_yet_valid"
     assert await raw.connect(DRIVER, token=token, sos=True) == {}
     assert (await raw.ask(DRIVER, "sos", press()))["ok"]
     assert "error" in await raw.ask(DRIVER, "journey:start", {})

@@ -76,8 +76,11 @@ async def test_last_seqs_look_only_at_the_days_asked_for(month: Database) -> Non
 async def test_the_latest_of_a_vendor_look_at_two_days(month: Database) -> None:
     since = ids.floor_of(NOW - 2 * DAY_MS)
     async with month.reader("t1") as connection:
-        plan = await explained(connection, points._SQL["latest_of_vendor"], "t1", "north", since, 50)
+        plan = await explained(connection, points._SQL["latest_of_vendor"], "t1", "north", since)
     oldest = partitions.name_of(ids.day_of(NOW - 2 * DAY_MS))
+    assert min(tables_planned(plan) - {"journeys"}) == oldest
+    async with month.reader("t1") as connection:
+        plan = await explained(connection, points._SQL["latest_of_driver"], "t1", "north", since, "d1")
     assert min(tables_planned(plan) - {"journeys"}) == oldest
 
 

@@ -1,7 +1,9 @@
 """Reading points back: in order, exactly, and the newest of each driver."""
 
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+import pytest
 
 from geo.position import Point, void
 from realtime.store import journeys, points
@@ -75,19 +77,68 @@ async def test_the_latest_of_a_vendor_is_the_newest_position_of_each_driver(db: 
     await put(db, "t1", elsewhere.journey_id, [at(1)])
     await put(db, "t2", foreign.journey_id, [at(1)])
     assert await points.latest_of_vendor(db, "t1", "north") == [
-        ("d1", later.journey_id, at(2, NOW - 30_000), NOW),
-        ("d2", other.journey_id, at(1, NOW - 9_000), NOW - 9_000),
+        ("d1", later.journey_id, at(2, NOW - 30_000), NOW, False),
+        ("d2", other.journey_id, at(1, NOW - 9_000), NOW - 9_000, False),
     ]
 
 
-async def test_a_late_backlog_and_a_fast_clock_do_not_win(db: Database) -> None:
+@pytest.mark.parametrize("back_ms", [1, 3_600_000, 1024 * 7 * 86_400_000])
+async def test_the_latest_of_a_journey_is_the_last_by_seq_however_the_clock_steps(
+    db: Database, back_ms: int
+) -> None:
+    journey = await begin(db, "d1")
+    stepped = [at(1), at(2, NOW + 86_400_000), at(3, NOW - back_ms), void(4)]
+    await put(db, "t1", journey.journey_id, stepped, received_ms=NOW)
+    (latest,) = await points.latest_of_vendor(db, "t1", "north")
+    assert latest.point == at(3, NOW - back_ms)
+    assert await points.latest_of_driver(db, "t1", "north", "d1") == latest
+
+
+async def test_the_latest_of_two_journeys_is_of_an_open_one_then_what_arrived_last(db: Database) -> None:
     first = await begin(db, "d1", now_ms=NOW - 60_000)
     second = await begin(db, "d1")
-    # The first journey's backlog arrives last; its clock is a day ahead, so its arrival counts.
-    await put(db, "t1", first.journey_id, [at(1, NOW + 86_400_000)], received_ms=NOW - 20_000)
-    await put(db, "t1", second.journey_id, [at(1, NOW - 10_000), at(2, NOW - 30_000)], received_ms=NOW)
-    ((driver, journey_id, point, received_ms),) = await points.latest_of_vendor(db, "t1", "north")
-    assert (driver, journey_id, point, received_ms) == ("d1", second.journey_id, at(1, NOW - 10_000), NOW)
+    # The second phone's clock is an hour behind.
+    await put(db, "t1", first.journey_id, [at(1)], received_ms=NOW - 20_000)
+    await put(db, "t1", second.journey_id, [at(1, NOW - 3_600_000)], received_ms=NOW - 10_000)
+    assert await shown(db) == (second.journey_id, 1, False)
+    await put(db, "t1", first.journey_id, [at(2)], received_ms=NOW)
+    assert await shown(db) == (first.journey_id, 2, False), "both are open, and its point arrived last"
+    await journeys.end(db, "t1", "d1", first.journey_id, NOW, 9)
+    assert await shown(db) == (second.journey_id, 1, False), "the other is open"
+    await put(db, "t1", first.journey_id, [at(3)], received_ms=NOW + 5_000)
+    assert await shown(db) == (second.journey_id, 1, False), "a backlog of an ended journey"
+    await journeys.end(db, "t1", "d1", second.journey_id, NOW, 1)
+    assert await shown(db) == (first.journey_id, 3, True), "of two that ended what arrived last"
+    assert await points.latest_of_driver(db, "t1", "south", "d1") is None
+    assert await points.latest_of_driver(db, "t2", "north", "d1") is None
+
+
+async def shown(db: Database) -> tuple[UUID, int, bool]:
+    (latest,) = await points.latest_of_vendor(db, "t1", "north")
+    assert await points.latest_of_driver(db, "t1", "north", "d1") == latest
+    return latest.journey_id, latest.point.seq, latest.ended
+
+
+@pytest.mark.parametrize("back_ms", [0, 3_600_000, 1024 * 7 * 86_400_000])
+async def test_what_is_shown_from_a_press_on_does_not_move_with_a_clock_that_steps_back(
+    db: Database, back_ms: int
+) -> None:
+    journey = (await begin(db, "d1")).journey_id
+    await put(db, "t1", journey, [at(1, NOW - 3_000), at(2, NOW - 2_000)], received_ms=NOW - 1_000)
+    await put(db, "t1", journey, [at(3, NOW - 1_500), at(4, NOW + 1_000)], received_ms=NOW + 2_000)
+    assert await points.last_before(db, "t1", journey, NOW) == 2, "a backlog arrived after the press"
+    await put(db, "t1", journey, [at(5, NOW + 3_000 - back_ms)], received_ms=NOW + 3_000)
+    assert await points.last_before(db, "t1", journey, NOW) == 2
+    assert await points.last_before(db, "t1", journey, NOW - 10_000) == 0
+
+
+async def test_with_a_clock_that_is_behind_all_the_way_what_arrived_after_the_press_is_shown(
+    db: Database,
+) -> None:
+    journey = (await begin(db, "d1")).journey_id
+    for seq, received_ms in ((1, NOW - 2_000), (2, NOW - 1_000), (3, NOW + 1_000), (4, NOW + 2_000)):
+        await put(db, "t1", journey, [at(seq, received_ms - 3_600_000)], received_ms=received_ms)
+    assert await points.last_before(db, "t1", journey, NOW) == 1
 
 
 async def test_journeys_of_more_than_two_days_ago_have_no_latest(db: Database) -> None:

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 from geo.position import Point, refusal
 from realtime.batch import Batch, parse
 from realtime.fanout.frames import json_bytes
-from realtime.protocol import MAX_POINTS, Code, Refused
+from realtime.protocol import MAX_POINTS, Code, Refused, finite
 
 NOW_MS = 1_790_000_000_000
 JOURNEY = "0190a5b0-0000-7000-8000-000000000001"
-CODES = {Code.MALFORMED, Code.INVALID, Code.TOO_MANY_POINTS}
+CODES = {
+    Code.MALFORMED,
+    Code.INVALID,
+    Code.TOO_MANY_POINTS,
+    Code.BAD_TIME,
+    Code.TIME_IN_SECONDS,
+}
 
 
 def good(seq: int, **more: Any) -> list[Any]:
@@ -27,12 +33,12 @@ def payload(**fields: Any) -> bytes:
 
 
 def parsed(**fields: Any) -> Batch:
-    return parse(payload(**fields), NOW_MS)
+    return parse(payload(**fields))
 
 
 def refused(body: bytes) -> Refused:
     with pytest.raises(Refused) as raised:
-        parse(body, NOW_MS)
+        parse(body)
     return raised.value
 
 
@@ -72,7 +78,7 @@ odd_numbers = st.one_of(
 @given(json_values)
 def test_any_json_is_parsed_or_refused_with_a_code(value: Any) -> None:
     try:
-        assert_sound(parse(json.dumps(value).encode(), NOW_MS))
+        assert_sound(parse(json.dumps(value).encode()))
     except Refused as refusal_:
         assert refusal_.code in CODES
 
@@ -100,7 +106,12 @@ def test_one_bad_point_never_hurts_another(first: int, rest: list[list[Any] | No
         good(seq) if values is None else [seq, *values]
         for seq, values in zip(range(first, first + len(rest)), rest, strict=False)
     ]
-    batch = parsed(points=points)
+    try:
+        batch = parsed(points=points)
+    except Refused as refusal_:  # not one of them has a time
+        assert refusal_.code in {Code.BAD_TIME, Code.TIME_IN_SECONDS}
+        assert None not in rest
+        return
     assert_sound(batch)
     assert [p.seq for p in batch.points] == [p[0] for p in points]
     for sent, kept in zip(rest, batch.points, strict=True):
@@ -138,6 +149,14 @@ def test_minus_one_means_unknown() -> None:
         ([1, None, 53.4, -2.98], "bad_time"),
         ([1, 253_402_300_800_000, 53.4, -2.98], "bad_time"),
         ([1, 2**63, 53.4, -2.98], "bad_time"),
+        ([1, True, 53.4, -2.98], "bad_time"),
+        ([1, "yesterday", 53.4, -2.98], "bad_time"),
+        ([1, "2026-09-21T14:13:20", 53.4, -2.98], "bad_time"),
+        ([1, {}, 53.4, -2.98], "bad_time"),
+        ([1, NOW_MS * 1000, 53.4, -2.98], "bad_time"),
+        ([1, NOW_MS // 1000, 53.4, -2.98], "time_in_seconds"),
+        ([1, NOW_MS / 1000 + 0.25, 53.4, -2.98], "time_in_seconds"),
+        ([1, str(NOW_MS // 1000), 53.4, -2.98], "time_in_seconds"),
         ([1, NOW_MS, 1e308, -2.98], "lat_out_of_range"),
     ],
 )
@@ -173,7 +192,7 @@ def test_501_points_are_refused_500_are_not() -> None:
 def test_what_is_no_json_number_makes_the_frame_malformed(value: bytes) -> None:
     body = b'{"journey_id":"%s","points":[[1,%d,%s,-2.98]]}' % (JOURNEY.encode(), NOW_MS, value)
     try:
-        batch = parse(body, NOW_MS)
+        batch = parse(body)
     except Refused as refusal_:
         assert refusal_.code in {Code.MALFORMED, Code.INVALID}
         assert not refusal_.retryable
@@ -195,7 +214,7 @@ def test_a_deep_optional_value_costs_its_frame_at_most(depth: int) -> None:
     deep = "[" * depth + "]" * depth
     body = f'{{"journey_id":"{JOURNEY}","points":[[1,{NOW_MS},1.5,1.5,{deep}]],"latest":[1,1,1,{deep}]}}'
     try:
-        assert_sound(parse(body.encode(), NOW_MS))
+        assert_sound(parse(body.encode()))
     except Refused as refusal_:
         assert refusal_.code in {Code.MALFORMED, Code.INVALID}
 
@@ -271,11 +290,17 @@ def test_a_skip_that_overlaps_or_leaves_a_hole_is_refused(points: list[int], ski
     assert refused(payload(points=[good(s) for s in points], skip=[*skip, "lost"])).code is Code.INVALID
 
 
-def test_latest_moves_the_dot_only_when_it_is_newer_and_usable() -> None:
+def test_latest_moves_the_dot_only_when_its_seq_is_higher_and_it_is_usable() -> None:
     assert parsed(points=[good(1)], latest=good(9)).newest == parsed(points=[good(9)]).points[0]
-    old = parsed(points=[good(3)], latest=good(9, t_ms=NOW_MS - 10_000_000))
-    assert old.newest is not None
-    assert old.newest.seq == 3
+    stepped_back = parsed(points=[good(3)], latest=good(9, t_ms=NOW_MS - 10_000_000))
+    assert stepped_back.newest is not None
+    assert stepped_back.newest.seq == 9
+    behind = parsed(points=[good(9)], latest=good(3, t_ms=NOW_MS))
+    assert behind.newest is not None
+    assert behind.newest.seq == 9
+    for seq in (0, -1, 2**31):
+        assert parsed(points=[good(1)], latest=good(seq)).latest_refused == "bad_type"
+    assert parsed(latest=[9, NOW_MS // 1000, 53.4, -2.98]).latest_refused == "time_in_seconds"
     bad = parsed(points=[good(1)], latest=[9, NOW_MS, 91, 0])
     assert bad.latest_refused == "lat_out_of_range"
     assert bad.newest is not None
@@ -284,20 +309,147 @@ def test_latest_moves_the_dot_only_when_it_is_newer_and_usable() -> None:
     assert parsed(latest=["7"]).latest_refused == "bad_type"
 
 
-def test_a_fast_clock_makes_no_point_newer_than_its_arrival() -> None:
-    batch = parsed(points=[good(1, t_ms=NOW_MS + 10**9), good(2, t_ms=NOW_MS)])
-    assert batch.newest is not None
-    assert batch.newest.seq == 2
+WEEKS_1024_MS = 1024 * 7 * 86_400_000
+
+
+@pytest.mark.parametrize("back_ms", [1, 3_600_000, WEEKS_1024_MS, NOW_MS - 10**6])
+def test_the_newest_point_is_the_last_however_the_clock_steps(back_ms: int) -> None:
+    points = [good(1), good(2, t_ms=NOW_MS + 10**9), good(3, t_ms=NOW_MS - back_ms)]
+    for batch in (parsed(points=points), parsed(points=points, latest=None)):
+        assert batch.newest is not None
+        assert batch.newest.seq == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "t_ms"),
+    [
+        ("1790000000000.0", 1_790_000_000_000),
+        ("1790000000000.235", 1_790_000_000_000),
+        ("1790000000000.75", 1_790_000_000_001),
+        ("1.79e12", 1_790_000_000_000),
+        ("1790000000000e0", 1_790_000_000_000),
+        ("17900000000000E-1", 1_790_000_000_000),
+        ('"1790000000000"', 1_790_000_000_000),
+        ('" 1790000000000.6 "', 1_790_000_000_001),
+        ('"2026-09-21T14:13:20Z"', 1_790_000_000_000),
+        ('"2026-09-21T14:13:20.235+00:00"', 1_790_000_000_235),
+        ('"2026-09-21T16:13:20+0200"', 1_790_000_000_000),
+        ("0", 0),
+        ("0.4", 0),
+        ("253402300799999", 253_402_300_799_999),
+    ],
+)
+def test_a_time_with_one_meaning_is_converted(text: str, t_ms: int) -> None:
+    body = f'{{"journey_id":"{JOURNEY}","points":[[1,{text},53.4,-2.98],[2,{text},53.4,-2.98,7.5]]}}'
+    batch = parse(body.encode())
+    assert [point.t_ms for point in batch.points] == [t_ms, t_ms]
+    assert all(type(point.t_ms) is int for point in batch.points)
+    assert batch.voids == {}
+
+
+@pytest.mark.parametrize(
+    "t",
+    [NOW_MS // 1000, NOW_MS / 1000, NOW_MS / 1000 + 0.5, str(NOW_MS // 1000), "1790000000.5", 978_307_200],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_points_in_seconds_are_refused_by_that_name(t: Any, count: int) -> None:
+    refusal_ = refused(payload(points=[[seq, t, 53.4, -2.98] for seq in range(1, count + 1)]))
+    assert refusal_.code is Code.TIME_IN_SECONDS
+    assert "seconds" in refusal_.message
+    assert not refusal_.retryable
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        None,
+        -1,
+        "x",
+        "",
+        "1790",
+        "12:30",
+        "2026-09-21 14:13",
+        "NaN",
+        True,
+        [],
+        {},
+        NOW_MS * 1000,
+        1e300,
+        2**70,
+    ],
+)
+def test_points_of_which_none_has_a_time_are_refused_and_a_single_one_is_a_void(t: Any) -> None:
+    points = [[seq, t, 53.4, -2.98] for seq in range(1, 4)]
+    assert refused(payload(points=points)).code is Code.BAD_TIME
+    single = parsed(points=points[:1])
+    assert single.voided == [(1, "bad_time")]
+    assert single.bad_time
+    assert single.newest is None
+    beside = parsed(points=[*points, good(4)])
+    assert [seq for seq, _ in beside.voided] == [1, 2, 3]
+    assert not beside.bad_time
+
+
+@pytest.mark.parametrize("number", ["NaN", "-NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "INF"])
+@pytest.mark.parametrize("place", range(4, 9))
+def test_a_value_that_is_not_a_number_is_unknown_and_the_batch_is_stored(number: str, place: int) -> None:
+    values = [1, NOW_MS, 53.4, -2.98, 7.5, 90, 4, 12, 80]
+    spelled = ",".join(number if at == place else str(value) for at, value in enumerate(values))
+    body = f'{{"journey_id":"{JOURNEY}","points":[[{spelled}],[2,{NOW_MS},53.4,-2.98]]}}'
+    batch = parse(body.encode())
+    assert batch.voids == {}
+    assert list(msgspec.structs.astuple(batch.points[0])) == [
+        None if at == place else value for at, value in enumerate(values)
+    ]
+
+
+def test_one_place_that_is_not_a_number_is_a_void_among_good_points() -> None:
+    body = f'{{"journey_id":"{JOURNEY}","points":[[1,{NOW_MS},NaN,NaN],[2,{NOW_MS},53.4,-2.98]]}}'
+    batch = parse(body.encode())
+    assert batch.voided == [(1, "no_fix")]
+
+
+def test_a_nan_inside_a_text_stays() -> None:
+    assert finite(b'{"a":"NaN, \\" NaN","b":NaN,"nan":[-Infinity,1]}') == (
+        b'{"a":"NaN, \\" NaN","b":null,"nan":[null,1]}'
+    )
+    assert finite(b'"' + b'\\"' * 200_000) == b'"' + b'\\"' * 200_000, "in one pass"
+
+
+ALONE = [1, NOW_MS, 53.4, -2.98]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"journey_id": JOURNEY, "points": ALONE},
+        {"journey_id": JOURNEY, "point": ALONE},
+        {"journey_id": JOURNEY, "point": [ALONE]},
+        {"journey_id": JOURNEY, "points": {"seq": 1, "t_ms": NOW_MS, "lat": 53.4, "lon": -2.98}},
+        {"journey_id": JOURNEY, "points": [{"lon": -2.98, "lat": 53.4, "t": NOW_MS, "seq": 1}]},
+        [{"journey_id": JOURNEY, "points": [ALONE]}],
+        {"positions": {"journey_id": JOURNEY, "points": [ALONE]}},
+        {"data": {"journey_id": JOURNEY, "points": [ALONE]}},
+        json.dumps({"journey_id": JOURNEY, "points": [ALONE]}),
+        {"journey_id": "{" + JOURNEY.upper() + "}", "points": [ALONE]},
+        {"journey_id": f"urn:uuid:{JOURNEY}", "points": [ALONE]},
+    ],
+)
+def test_a_point_alone_and_a_wrapped_payload_are_read(body: Any) -> None:
+    batch = parse(json.dumps(body).encode())
+    assert batch.journey_id == JOURNEY
+    assert batch.points == [Point(1, NOW_MS, 53.4, -2.98)]
+    assert batch.newest == batch.points[0]
 
 
 def test_500_points_of_full_doubles_survive_the_way_there() -> None:
     points = [[s, NOW_MS + s, 53.400000000000006, -2.9799999999999995, 7.1] for s in range(1, 501)]
-    assert len(parse(msgspec.Raw(payload(points=points)), NOW_MS).points) == 500
+    assert len(parse(msgspec.Raw(payload(points=points))).points) == 500
 
 
 near_ms = st.integers(NOW_MS - 5, NOW_MS + 5)
 plain_points = st.tuples(
-    near_ms | st.sampled_from([0, -1, 253_402_300_799_999, 253_402_300_800_000]),
+    near_ms | st.sampled_from([0, -1, NOW_MS // 1000, 253_402_300_799_999, 253_402_300_800_000]),
     st.sampled_from([53.4, 0, 0.0, -90, 90.0, 90.1]),
     st.sampled_from([-2.98, 0.0, 180, -180.1]),
     st.sampled_from([7.5, -1, 350, 350.5, 1e300, None]),
@@ -323,5 +475,5 @@ def test_the_short_way_and_the_long_way_agree(first: int, values: list[Any], dat
 def test_a_journey_id_that_is_none_is_refused_on_the_short_way_too() -> None:
     body = json.dumps({"journey_id": JOURNEY[:-1], "points": [good(1)]}).encode()
     assert refused(body).code is Code.INVALID
-    shouted = parse(json.dumps({"journey_id": JOURNEY.upper(), "points": [good(1)]}).encode(), NOW_MS)
+    shouted = parse(json.dumps({"journey_id": JOURNEY.upper(), "points": [good(1)]}).encode())
     assert shouted.journey_id == JOURNEY

@@ -20,6 +20,6 @@ def test_entries_encoded_together_are_those_encoded_one_by_one(several: list[Poi
 
 @given(points)
 def test_the_dot_and_the_log_say_a_point_in_the_same_bytes(point: Point) -> None:
-    dot = position_item("d1", JOURNEY, point, order_ms=7)
+    dot = position_item("d1", JOURNEY, point, order=7)
     assert Item("", point.seq, dot.fragment) == log_item("d1", JOURNEY, point)
     assert parse_position(dot.fragment) == ("d1", JOURNEY, point)

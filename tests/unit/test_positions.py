@@ -11,8 +11,10 @@ import pytest
 
 from realtime.auth import Principal
 from realtime.committer import Committer
+from realtime.fanout.bus import Item
+from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
-from realtime.positions import PositionService
+from realtime.positions import BAD_TIMES_VOIDED, PositionService
 from realtime.store.database import Database
 from realtime.store.journeys import JourneyHead
 from tests.commit.kit import FakeStore
@@ -26,8 +28,10 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.logged: list[int] = []
+        self.shown: list[Item] = []
 
-    def conflated(self, *given: Any) -> None: ...
+    def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
+        self.shown.append(item)
 
     def entries(self, tenant: str, journey: str, items: Iterable[Any], at_ms: int) -> None:
         self.logged += [item.order for item in items]
@@ -51,9 +55,9 @@ class Here:
         head = JourneyHead(uuid4(), "t1", "v1", "d1", 0, NOW_MS, None, None, False)
         self.journey = self.service.opened(head)
 
-    def upload(self, *seqs: int) -> list[dict[str, Any]]:
+    def upload(self, *seqs: int, t_ms: int | None = NOW_MS) -> list[dict[str, Any]]:
         """Send points with ``seqs``; where the ack appears."""
-        points = [[seq, NOW_MS, 53.4, -2.9] for seq in seqs]
+        points = [[seq, t_ms, 53.4, -2.9] for seq in seqs]
         acks: list[dict[str, Any]] = []
 
         def answer(ack: dict[str, Any] | bytes) -> None:
@@ -113,6 +117,40 @@ async def test_a_journeys_viewers_are_sent_a_point_once_it_is_committed(here: He
     assert here.publisher.logged == []
     await here.commit(first)
     assert here.publisher.logged == [1, 2]
+
+
+async def test_a_position_is_shown_by_its_arrival_and_after_the_end_as_of_an_ended_journey(
+    here: Here,
+) -> None:
+    first = here.upload(1, t_ms=NOW_MS - 3_600_000)
+    await here.commit(first)
+    here.journey.final_seq = 9
+    second = here.upload(2, t_ms=NOW_MS + 3_600_000)
+    await here.commit(second)
+    orders = [item.order for item in here.publisher.shown]
+    assert orders == [order_of(NOW_MS, ended=False), order_of(NOW_MS, ended=True)]
+
+
+async def test_a_clock_that_stumbles_costs_voids_and_one_that_cannot_tell_the_time_is_refused(
+    here: Here,
+) -> None:
+    stumbles = []
+    for seq in range(1, BAD_TIMES_VOIDED + 1):
+        stumbles.append(here.upload(seq, t_ms=None))
+        await here.commit(stumbles[-1])
+    assert [ack["voided"] for (ack,) in stumbles] == [
+        [(seq, "bad_time")] for seq in range(1, BAD_TIMES_VOIDED + 1)
+    ]
+    (refused,) = here.upload(BAD_TIMES_VOIDED + 1, t_ms=None)
+    assert (refused["ok"], refused["error"]["code"]) == (False, "bad_time")
+    again = here.upload(BAD_TIMES_VOIDED, t_ms=None)
+    await here.commit(again)
+    assert again[0]["ok"], "a void that is stored already"
+    good = here.upload(BAD_TIMES_VOIDED + 1)
+    await here.commit(good)
+    stumble = here.upload(BAD_TIMES_VOIDED + 2, t_ms=None)
+    await here.commit(stumble)
+    assert stumble[0]["ok"], "a good point in between"
 
 
 async def test_after_a_failed_commit_the_head_of_the_log_is_not_trusted(here: Here) -> None:

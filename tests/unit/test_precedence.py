@@ -1,52 +1,95 @@
-"""Commits of positions give way to presses, for a bounded time."""
+"""Which of two positions of a driver is the newer: seq, then the open journey, then the arrival."""
 
-import asyncio
+import random
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from realtime.committer import Committer
-from realtime.precedence import Precedence
-from tests.commit.kit import FakeStore, batch_of, journey, submit
+from geo.position import Point
+from realtime.fanout.board import Board
+from realtime.fanout.bus import Item
+from realtime.live.channels import POSITIONS, parse_position, position_item
+from realtime.live.precedence import arrival_ms, is_ended, order_of, supersedes
 
-LONG_S = 60.0
-
-
-async def test_without_a_press_nothing_waits() -> None:
-    await asyncio.wait_for(Precedence(LONG_S).give_way(), 1)
-
-
-async def test_it_waits_until_the_last_press_is_stored() -> None:
-    precedence = Precedence(LONG_S)
-    with precedence.press():
-        with precedence.press():
-            waiting = asyncio.ensure_future(precedence.give_way())
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.02)
-        assert not waiting.done()
-    await asyncio.wait_for(waiting, 1)
+NOW_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+WEEKS_1024_MS = 1024 * 7 * 86_400_000
+ONE = "0190a5b0-0000-7000-8000-000000000001"
+TWO = "0190a5b0-0000-7000-8000-000000000002"
 
 
-async def test_a_press_that_fails_is_over_too() -> None:
-    precedence = Precedence(LONG_S)
-    with pytest.raises(ValueError), precedence.press():
-        raise ValueError
-    await asyncio.wait_for(precedence.give_way(), 1)
+def spot(
+    seq: int, arrived_ms: int = NOW_MS, *, journey: str = ONE, ended: bool = False, t_ms: int = NOW_MS
+) -> Item:
+    order = order_of(arrived_ms, ended=ended)
+    return position_item("d1", journey, Point(seq, t_ms, 53.4, -2.98), order)
 
 
-async def test_it_waits_no_longer_than_its_bound() -> None:
-    precedence = Precedence(0.01)
-    with precedence.press():
-        await asyncio.wait_for(precedence.give_way(), 1)
+def replaces(offered: Item, known: Item) -> bool:
+    return supersedes(known.order, known.fragment, offered.order, offered.fragment)
 
 
-async def test_positions_are_stored_after_the_press_and_in_one_transaction() -> None:
-    store, precedence = FakeStore(), Precedence(LONG_S)
-    committer = Committer(store, window_s=0.0, max_points=100, queue_points=1_000, precedence=precedence)
-    committer.start()
-    logs = [journey() for _ in range(3)]
-    with precedence.press():
-        asked = [submit(committer, log, batch_of(log, [1])) for log in logs]
-        await asyncio.sleep(0.02)
-        assert [store.seqs(log) for log in logs] == [[], [], []]
-    assert [await one.outcome() for one in asked] == ["ok"] * 3
-    await committer.stop(1.0)
+@pytest.mark.parametrize(
+    ("known", "offered", "newer"),
+    [
+        (spot(1), spot(2), True),
+        (spot(2), spot(1, NOW_MS + 1), False),
+        (spot(9), spot(10), True),
+        (spot(10), spot(9, NOW_MS + 1), False),
+        (spot(999), spot(1_000), True),
+        (spot(2**31 - 1), spot(2**31 - 2, NOW_MS + 1), False),
+        (spot(1), spot(2, NOW_MS - HOUR_MS), True),  # another instance's clock is behind
+        (spot(1), spot(2, t_ms=NOW_MS - HOUR_MS), True),
+        (spot(1), spot(2, t_ms=NOW_MS - WEEKS_1024_MS), True),
+        (spot(1, t_ms=NOW_MS + HOUR_MS), spot(2), True),
+        (spot(2), spot(2, NOW_MS + 1), False),
+        (spot(2), spot(2, NOW_MS + 1, ended=True), True),
+        (spot(2, ended=True), spot(2, NOW_MS + 1), False),
+        (spot(2, ended=True), spot(2, NOW_MS + 1, ended=True), False),
+        (spot(2), spot(2, NOW_MS + 1, t_ms=NOW_MS - 1), True),
+        (spot(2), spot(2, NOW_MS - 1, t_ms=NOW_MS + 1), False),
+        (spot(2), spot(3, NOW_MS + 1, ended=True), True),
+        (spot(2, ended=True), spot(1, NOW_MS + 1), False),
+        (spot(9), spot(1, NOW_MS + 1, journey=TWO), True),
+        (spot(9), spot(1, NOW_MS + 1, journey=TWO, t_ms=NOW_MS - HOUR_MS), True),
+        (spot(1), spot(9, NOW_MS - 1, journey=TWO), False),
+        (spot(1), spot(9, NOW_MS + HOUR_MS, journey=TWO, ended=True), False),
+        (spot(9, NOW_MS + HOUR_MS, ended=True), spot(1, journey=TWO), True),
+        (spot(9, ended=True), spot(1, NOW_MS + 1, journey=TWO, ended=True), True),
+        (spot(9, NOW_MS + 1, ended=True), spot(1, journey=TWO, ended=True), False),
+    ],
+)
+def test_the_newer_of_two(known: Item, offered: Item, newer: bool) -> None:
+    assert replaces(offered, known) is newer
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 2**31 - 1), st.integers(0, 9), st.booleans()), min_size=1, max_size=12),
+    st.randoms(),
+)
+def test_a_board_shows_the_highest_seq_of_a_journey_in_whatever_order_it_came(
+    said: list[tuple[int, int, bool]], rng: random.Random
+) -> None:
+    items = [spot(seq, NOW_MS + at, ended=ended) for seq, at, ended in said]
+    rng.shuffle(items)
+    board = Board({POSITIONS: supersedes})
+    for item in items:
+        board.apply(POSITIONS, [item])
+    (fragment,) = board.snapshot(POSITIONS)
+    assert parse_position(fragment)[2].seq == max(seq for seq, _, _ in said)
+
+
+@given(st.integers(1_500_000_000_000, 1_999_999_999_999), st.booleans())
+def test_an_order_tells_the_arrival_and_whether_the_journey_had_ended(received_ms: int, ended: bool) -> None:
+    order = order_of(received_ms, ended=ended)
+    assert arrival_ms(order) == received_ms
+    assert is_ended(order) is ended
+
+
+@pytest.mark.parametrize("odd", [b"", b"x", b"[]", b'["d1"]', b'["d1","j",['])
+def test_what_is_no_position_goes_by_its_order(odd: Any) -> None:
+    assert supersedes(1, odd, 2, odd + b"1")
+    assert not supersedes(2, odd, 2, odd + b"1")
+    assert not supersedes(2, odd, 1, spot(1).fragment)

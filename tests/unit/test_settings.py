@@ -299,12 +299,44 @@ def test_what_is_no_uuid_is_refused(text: str) -> None:
         journey_uuid(text)
 
 
-def test_a_uuid_in_any_case_is_the_same() -> None:
-    text = "0190A5B0-0000-7000-8000-00000000ABCD"
-    assert uuid_text(text, "journey_id") == text.lower()
-    for other in (f"{{{text}}}", text.replace("-", ""), f"urn:uuid:{text}", f" {text}", f"{text}\n"):
-        with pytest.raises(Refused):
-            uuid_text(other, "journey_id")
+UUID_TEXT = "0190A5B0-0000-7000-8000-00000000ABCD"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        UUID_TEXT,
+        f"{{{UUID_TEXT}}}",
+        UUID_TEXT.replace("-", ""),
+        f"urn:uuid:{UUID_TEXT}",
+        f"URN:UUID:{UUID_TEXT.lower()}",
+        f"urn:uuid:{{{UUID_TEXT}}}",
+        f" {UUID_TEXT}",
+        f"{UUID_TEXT}\n",
+    ],
+)
+def test_every_spelling_of_a_uuid_is_the_same_uuid(spelled: str) -> None:
+    assert uuid_text(spelled, "journey_id") == UUID_TEXT.lower()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"{{{UUID_TEXT}",
+        f"{UUID_TEXT}}}",
+        f"uuid:{UUID_TEXT}",
+        UUID_TEXT.replace("-", "", 1),
+        UUID_TEXT.replace("-", "--"),
+        f"{UUID_TEXT}\0",
+        f"{UUID_TEXT[:-1]}g",
+        "\u0661" * 32,
+        "{" * 60,
+        UUID_TEXT * 2,
+    ],
+)
+def test_what_only_looks_like_a_uuid_is_refused(other: str) -> None:
+    with pytest.raises(Refused):
+        uuid_text(other, "journey_id")
 
 
 @given(st.text(max_size=10_000))

@@ -4,7 +4,7 @@ import type { Json } from "../src/common/read";
 import { Outbox, type Change, type Fix, type Journey, type Store } from "../src/drive/outbox";
 import { makePress, type Press } from "../src/drive/press";
 import { postSos, safetyUrlOf } from "../src/drive/post";
-import { BY_HTTP_MS, Pump, STUCK_MS } from "../src/drive/pump";
+import { BY_HTTP_MS, FAULT_MS, Pump, STUCK_MS } from "../src/drive/pump";
 import { Raiser, type PressStore } from "../src/drive/raise";
 import { NOTHING, Timers, type Watch } from "../src/drive/timers";
 import { Ledger } from "./drive.server";
@@ -108,6 +108,36 @@ describe("the pump", () => {
     expect(ways.asked.slice(2).map(([what]) => what)).toEqual(["http positions"]);
     await passed(200);
     expect([outbox.unsafe, ways.reconnects]).toEqual([0, 0]);
+    pump.stop();
+  });
+
+  it("goes on after a fault of the device, without being opened again", async () => {
+    const { outbox, ways, pump } = await pumping();
+    await outbox.record([Date.now(), 1, 3]);
+    const next = outbox.next.bind(outbox);
+    let faults = 0;
+    outbox.next = async (byHttp) => {
+      if (faults++ < 2) throw new DOMException("the disk", "UnknownError");
+      return next(byHttp);
+    };
+    pump.kick();
+    await passed(FAULT_MS - 100);
+    expect(outbox.unsafe).toBe(1);
+    await passed(FAULT_MS + 200);
+    expect([faults >= 3, outbox.unsafe, ways.faults]).toEqual([true, 0, []]);
+    pump.stop();
+    await passed(FAULT_MS);
+  });
+
+  it("waits for a token whose time has not come, as for any other delay", async () => {
+    const { outbox, ways, pump } = await pumping();
+    ways.script = [{ ok: false, error: { code: "token_not_yet_valid", message: "", retryable: true, retry_after_s: 30 } }];
+    await outbox.record([Date.now(), 1, 3]);
+    pump.kick();
+    await passed(100);
+    expect([ways.refusals, ways.faults, outbox.unsafe]).toEqual([[], [], 1]);
+    await passed(46_000);
+    expect(outbox.unsafe).toBe(0);
     pump.stop();
   });
 

@@ -31,6 +31,41 @@ describe("the fleet", () => {
     expect(fleet.accept(readFixes([fix("d1", T + 1_000, 2)]), T + 1_200)).toEqual(["d1"]);
   });
 
+  it.each([3_600_000, 1024 * 7 * 86_400_000])("goes by seq when the clock steps back by %i ms", (backMs) => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T, 1)]), T);
+    expect(fleet.accept(readFixes([fix("d1", T + 1_000 - backMs, 2)]), T + 1_000)).toEqual(["d1"]);
+    expect(fleet.accept(readFixes([fix("d1", T, 1)]), T + 2_000)).toEqual([]);
+    expect(fleet.take("north", [listed("d1", T, T + 3_000, 1)], T + 3_000)).toEqual([]);
+    expect(fleet.take("north", [listed("d1", T + 2_000 - backMs, T + 3_000, 3)], T + 3_000)).toEqual(["d1"]);
+    expect(fleet.drivers.get("d1")).toMatchObject({ point: { seq: 3 } });
+  });
+
+  it("shows a new journey whose clock is an hour behind, and not the backlog of one before it", () => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T, 9)]), T);
+    expect(fleet.accept(readFixes([fix("d1", T - 3_600_000, 1, "j2")]), T + 1_000)).toEqual(["d1"]);
+    expect(fleet.take("north", [listed("d1", T + 5_000, T + 500, 10)], T + 2_000)).toEqual([]);
+    expect(fleet.drivers.get("d1")).toMatchObject({ journey: "j2" });
+  });
+
+  it("shows the journey that is still open when the other has ended, though it was heard of earlier", () => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T, 5, "j2")]), T + 60_000);
+    fleet.journey({ journey: "j2", driver: "d1", state: "ended" });
+    expect(fleet.take("north", [listed("d1", T, T, 3)], T + 61_000)).toEqual(["d1"]);
+    expect(fleet.drivers.get("d1")).toMatchObject({ journey: "j1", journeyEnded: false });
+  });
+
+  it("lets the place of an alert stand only for what came before it", () => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T, 5)]), T);
+    fleet.journey({ journey: "j1", driver: "d1", state: "ended" });
+    expect(fleet.accept(readFixes([fix("d1", T - 60_000, 0, "")]), T - 60_000)).toEqual([]);
+    expect(fleet.accept(readFixes([fix("d1", T + 60_000, 0)]), T + 60_000)).toEqual(["d1"]);
+    expect(fleet.accept(readFixes([fix("d1", T - 3_600_000, 6)]), T + 61_000)).toEqual(["d1"]);
+  });
+
   it("does not call a fix from the future fresh for ever", () => {
     const fleet = new Fleet();
     fleet.accept(readFixes([fix("d1", T + 3_600_000)]), T);

@@ -42,6 +42,18 @@ describe("where somebody was", () => {
     expect(odd.at(T + 5_000)!.lat).toBeCloseTo(11);
   });
 
+  it.each([3_600_000, 1024 * 7 * 86_400_000])("goes on when the clock was set back by %i ms for good", (backMs) => {
+    const set = new Replay([at(1, 0, 10), at(2, 10_000, 11), at(3, 20_000 - backMs, 12), at(4, 30_000 - backMs, 13), at(5, 40_000 - backMs, 14)]);
+    expect([set.startMs, set.endMs]).toEqual([T, T + 31_000]);
+    expect([set.at(T + 11_000)!.lat, set.at(T + 21_000)!.lat, set.at(T + 31_000)!.lat]).toEqual([12, 13, 14]);
+    expect(set.gaps()).toEqual([]);
+  });
+
+  it("goes by the clock again once it is right", () => {
+    const mended = new Replay([at(1, 0, 10), at(2, -3_600_000, 11), at(3, -3_590_000, 12), at(4, 20_000, 13)]);
+    expect([mended.endMs, mended.at(T + 1_000)!.lat, mended.at(T + 11_000)!.lat]).toEqual([T + 20_000, 11, 12]);
+  });
+
   it("of nothing is nothing", () => {
     const empty = new Replay([nothing(1)]);
     expect([empty.isEmpty, empty.at(T), empty.gaps()]).toEqual([true, null, []]);

@@ -20,11 +20,6 @@ export function freshness(age: number, presence: PresenceState | null, staleAfte
   return "fresh";
 }
 
-/** Which of two fixes of a driver is the newer: the server's rule, the lesser of the phone's clock and arrival. */
-export function orderMs(tMs: number | null, seenMs: number): number {
-  return tMs === null ? seenMs : Math.min(tMs, seenMs);
-}
-
 /** "now", "12 s", "3 min", "2 h", "4 days": coarse enough to be calm, fine enough to be honest. */
 export function ageText(age: number): string {
   const seconds = Math.floor(age / 1_000);

@@ -2,9 +2,9 @@
  * What is known of every driver of the vendors looked at: the newest position, who is there, since when and why.
  *
  * Two sources feed it, and neither is trusted over the other but by age: events of the line, and the list that is asked for every few
- * seconds. Of two positions of a driver the newer stands. No map and no clock here: `nowMs` is the server's time as the page knows it.
+ * seconds. Of two positions of a driver the newer stands, by the server's rule (realtime/live/precedence.py). No map and no clock here: `nowMs` is the server's time as the page knows it.
  */
-import { ageMs, freshness, orderMs, type Freshness } from "../common/freshness";
+import { ageMs, freshness, type Freshness } from "../common/freshness";
 import { isObject, number, text } from "../common/read";
 import { isPlaced, readPoint, readPresence, type Fix, type JourneyNews, type PlacedPoint, type Presence } from "../common/wire";
 
@@ -114,10 +114,14 @@ export class Fleet {
   }
 }
 
+/**
+ * There are three cases: 1. of one journey the higher seq is newer, whatever the clocks say; 2. of two journeys one that is open goes before
+ * one that has ended; 3. else what came later. The place of an alert has no seq (0).
+ */
 function isNewer(point: PlacedPoint, journey: string, seenMs: number, held: Driver, known: PlacedPoint): boolean {
-  const order = orderMs(point.tMs, seenMs) - orderMs(known.tMs, held.seenMs);
-  if (order !== 0) return order > 0;
-  return journey !== held.journey || point.seq > known.seq;
+  if (journey === held.journey && point.seq > 0 && known.seq > 0 && point.seq !== known.seq) return point.seq > known.seq;
+  if (journey !== held.journey && held.journeyEnded && point.seq > 0) return true;
+  return seenMs > held.seenMs || (seenMs === held.seenMs && journey !== held.journey);
 }
 
 /** The rows of a page; what has another shape is left out. */

@@ -8,6 +8,10 @@ import { headingBetween, shortestTurn, wrapLon } from "../map/motion";
 import { isPlaced, type PlacedPoint, type Point } from "../common/wire";
 
 export const SILENCE_MS = 180_000;
+/** What is taken to have passed between two points when the clock jumped back in between. */
+const JUMP_MS = 1_000;
+/** So many entries of the log are looked at for the point after such a jump: there may be voids in between. */
+const NEXT_WITHIN = 50;
 export const SPEEDS = [1, 5, 20, 60, 240] as const;
 
 export interface Moment {
@@ -32,14 +36,22 @@ export class Replay {
   constructor(log: readonly Point[]) {
     const stretches: PlacedPoint[][] = [];
     let broken = true;
-    for (const point of log) {
+    let shiftMs = 0;
+    for (const [index, logged] of log.entries()) {
       const last = this.points[this.points.length - 1];
-      if (!isPlaced(point)) {
+      if (!isPlaced(logged)) {
         broken = true;
         continue;
       }
-      // A phone whose clock jumped back: its point is on the way, but at no moment of its own.
-      if (last && point.tMs <= last.tMs) continue;
+      if (last && logged.tMs > last.tMs) shiftMs = 0;
+      else if (last && logged.tMs + shiftMs <= last.tMs) {
+        // A clock that jumped back: seq says what came first. One such point is at no moment of its own; of several each keeps its distance to
+        // the one before, until the clock is right again.
+        const next = log.slice(index + 1, index + 1 + NEXT_WITHIN).find(isPlaced);
+        if (!next || next.tMs > last.tMs) continue;
+        shiftMs = last.tMs - logged.tMs + JUMP_MS;
+      }
+      const point = shiftMs === 0 ? logged : { ...logged, tMs: logged.tMs + shiftMs };
       broken ||= last !== undefined && point.tMs - last.tMs > SILENCE_MS;
       if (last) this.joined.push(!broken);
       if (broken) stretches.push([]);

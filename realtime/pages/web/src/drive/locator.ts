@@ -1,6 +1,6 @@
 /** What the device says: where it is, how full its battery is, and that its screen must stay on. */
 import type { Fix } from "./outbox";
-import { consider, everyMs, gaitOf, heldIsDue, renewed, type Battery, type Gait, type Pace } from "./rate";
+import { consider, everyMs, gaitOf, heldIsDue, type Battery, type Gait, type Pace } from "./rate";
 
 export type Trouble = "denied" | "unavailable";
 /** What the browser lets this page know before it is asked; `none`: it has no location at all. */
@@ -22,6 +22,8 @@ interface BatteryManager extends EventTarget {
 /** A watch that is silent for this many of its intervals is asked outright. */
 const PATIENCE = 1.5;
 const FIX_TIMEOUT_MS = 20_000;
+/** A browser's time further than this from the phone's clock counts from another year: Safari's from 2001, a receiver's of 1,024 weeks ago. */
+const CREDIBLE_MS = 86_400_000;
 
 export class Locator {
   /** The newest fix, taken or not. */
@@ -32,9 +34,10 @@ export class Locator {
   private pace: Pace = { last: null, movedMs: null };
   private watchId: number | null = null;
   private timer = 0;
-  private askedMs = 0;
-  /** The time of the last fix, as the device gave it. */
-  private deviceMs: number | null = null;
+  /** When the browser was last heard or asked, by a clock that nobody sets. */
+  private quietSinceMs = 0;
+  /** The time that the browser gave last. */
+  private stamp: number | null = null;
 
   constructor(private readonly events: LocatorEvents) {
     void this.followBattery();
@@ -49,6 +52,8 @@ export class Locator {
     if (this.watchId !== null || !("geolocation" in navigator)) return;
     this.pace = { last: null, movedMs: null };
     this.newest = null;
+    this.stamp = null;
+    this.quietSinceMs = -Infinity;
     const options: PositionOptions = { enableHighAccuracy: true, maximumAge: 0, timeout: FIX_TIMEOUT_MS };
     this.watchId = navigator.geolocation.watchPosition((position) => this.heard(position), (error) => this.failed(error), options);
     this.timer = window.setInterval(() => this.tick(options), 1_000);
@@ -61,9 +66,9 @@ export class Locator {
   }
 
   private heard(position: GeolocationPosition): void {
-    const read = fixOf(position, this.battery.pct);
-    const fix = renewed(read, this.deviceMs, Date.now());
-    this.deviceMs = read[0];
+    this.quietSinceMs = performance.now();
+    const fix = fixOf(position, this.battery.pct, timeOf(position.timestamp, this.stamp, Date.now()));
+    this.stamp = position.timestamp;
     this.newest = fix;
     this.trouble = null;
     const { take, pace } = consider(this.pace, fix, this.battery, this.events.sos());
@@ -91,10 +96,10 @@ export class Locator {
 
   /** Browsers report changes: who stands still hears nothing, but is still there. */
   private askWhenSilent(options: PositionOptions): void {
-    const now = Date.now();
+    const now = performance.now();
     const every = everyMs(this.gait, this.battery, this.events.sos());
-    if (now - Math.max(this.newest?.[0] ?? 0, this.askedMs) < every * PATIENCE) return;
-    this.askedMs = now;
+    if (now - this.quietSinceMs < every * PATIENCE) return;
+    this.quietSinceMs = now;
     navigator.geolocation.getCurrentPosition((position) => this.heard(position), () => undefined, options);
   }
 
@@ -123,11 +128,20 @@ export class Locator {
   }
 }
 
-/** The browser's position as a point; what it does not know is null. */
-export function fixOf({ coords, timestamp }: GeolocationPosition, batteryPct: number | null): Fix {
+/**
+ * When a position was taken, in ms since 1970: the browser's time, or the phone's clock where that is none. There are three such cases:
+ * 1. it is no number; 2. it is more than a day from the phone's clock; 3. it is the same as that of the position before, `lastStamp`.
+ */
+export function timeOf(timestamp: number, lastStamp: number | null, nowMs: number): number {
+  const credible = Number.isFinite(timestamp) && Math.abs(nowMs - timestamp) <= CREDIBLE_MS && timestamp !== lastStamp;
+  return Math.round(credible ? timestamp : nowMs);
+}
+
+/** The browser's position as a point taken at `tMs`; what it does not know is null. */
+export function fixOf({ coords }: Pick<GeolocationPosition, "coords">, batteryPct: number | null, tMs: number): Fix {
   const known = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? value : null);
   return [
-    Math.round(timestamp),
+    tMs,
     coords.latitude,
     coords.longitude,
     known(coords.speed),

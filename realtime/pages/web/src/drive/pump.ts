@@ -20,6 +20,8 @@ export interface Ways {
 
 /** While the socket is down, HTTP is tried this often. */
 export const BY_HTTP_MS = 5_000;
+/** After a fault of the device itself (its storage, most likely) the next try comes so late. */
+export const FAULT_MS = 5_000;
 /** What is refused for good is tried again all the same: somebody may have mended it. */
 export const STUCK_MS = 60_000;
 
@@ -54,13 +56,22 @@ export class Pump {
 
   async run(): Promise<void> {
     while (!this.stopped) {
-      const waitMs = this.notBeforeMs - this.now();
-      const byHttp = !this.ways.live();
-      const ask = waitMs > 0 ? null : await this.outbox.next(byHttp);
-      if (this.stopped) return;
-      if (ask) await this.step(ask, byHttp);
-      else await this.rest(waitMs > 0 ? waitMs : byHttp ? BY_HTTP_MS : null);
+      try {
+        await this.turn();
+      } catch {
+        // The points are on the device still: an end here would keep them there until the page is opened again.
+        if (!this.stopped) await this.rest(FAULT_MS);
+      }
     }
+  }
+
+  private async turn(): Promise<void> {
+    const waitMs = this.notBeforeMs - this.now();
+    const byHttp = !this.ways.live();
+    const ask = waitMs > 0 ? null : await this.outbox.next(byHttp);
+    if (this.stopped) return;
+    if (ask) await this.step(ask, byHttp);
+    else await this.rest(waitMs > 0 ? waitMs : byHttp ? BY_HTTP_MS : null);
   }
 
   private async step(ask: Ask, byHttp: boolean): Promise<void> {

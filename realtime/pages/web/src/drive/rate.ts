@@ -54,14 +54,6 @@ export function moved(last: Fix | null, fix: Fix): boolean {
   return metresBetween(last, fix) > Math.max(MOVED_M, fix[5] ?? 0);
 }
 
-/**
- * A fix that the device has dated as the one before (`beforeMs`) is of now: it was asked for a new one, and some devices
- * never change the time of a place that stays the same.
- */
-export function renewed(fix: Fix, beforeMs: number | null, nowMs: number): Fix {
-  return fix[0] === beforeMs ? [nowMs, ...(fix.slice(1) as [number, number])] : fix;
-}
-
 /** What a fix does: whether it is taken, and the pace after it. */
 export function consider(pace: Pace, fix: Fix, battery: Battery, sos: boolean): { take: boolean; pace: Pace } {
   const moves = moved(pace.last, fix);

@@ -13,7 +13,7 @@ YIELD_S: Final = 0.1
 """How long a commit of positions waits at most: a driver who presses for ever holds up no position."""
 
 
-class Precedence:
+class PressPriority:
     """The presses of one process that are being stored."""
 
     def __init__(self, yield_s: float = YIELD_S) -> None:

@@ -1,8 +1,8 @@
 /** The page itself: holds what is known of one person, and has the sheet and the map show it. */
 import { isOpen, readAlert, type Alert } from "../common/alertwire";
-import { brand, button, languageSelect, LineSigns, notice, themeButton } from "../common/chrome";
+import { brand, button, languageSelect, LineSigns, themeButton } from "../common/chrome";
 import type { Config } from "../common/config";
-import { ICONS, make, say, show } from "../common/dom";
+import { icon, ICONS, make, say, show } from "../common/dom";
 import { Formats } from "../common/format";
 import type { Freshness } from "../common/freshness";
 import { usesMiles } from "../common/language";
@@ -11,11 +11,13 @@ import { Session, type LinkState } from "../common/session";
 import type { Identity, PlacedPoint, Point, Refusal } from "../common/wire";
 import { clean } from "../common/words";
 import { Banner, type Act } from "./banner";
-import { Card } from "./card";
-import { closedWords, statusWords, type ContactWords } from "./contactwords";
+import { Card, MAP_PIN } from "./card";
+import { showClosed } from "./closed";
+import { statusWords, type ContactWords } from "./contactwords";
 import { AlertFeed, TripFeed } from "./feeds";
 import { Hearsay, insist } from "./deeds";
 import { Ground } from "./ground";
+import { SeenAlert } from "./seen";
 import { AlertBook } from "./sos";
 import { Person } from "./person";
 import { movement, readTrip } from "./trip";
@@ -34,12 +36,15 @@ export class ContactPage {
   private readonly sheet = make("div", "sheet");
   private readonly until = make("p", "until");
   private readonly centre: HTMLButtonElement;
+  /** In an alert the sheet is long: what opens a map program is then over the map, where it is seen without scrolling. */
+  private readonly maps: HTMLButtonElement;
   private readonly book = new AlertBook();
   private readonly alertFeeds = new Map<string, AlertFeed>();
   private identity: Identity | null = null;
   private feed: TripFeed | null = null;
   private readonly person = new Person();
   private readonly hearsay: Hearsay;
+  private readonly seen: SeenAlert;
   private closed = false;
   private readonly ground: Ground;
 
@@ -54,13 +59,17 @@ export class ContactPage {
     this.signs = new LineSigns(words, this.formats);
     this.card = new Card(words, this.formats);
     const id = share.slice(0, share.indexOf("."));
+    this.seen = new SeenAlert(id);
     this.banner = new Banner(words, this.formats, id, (act, alert, more, trying) => this.act(act, alert, more, trying), (one) => {
       this.book.hide(one);
+      this.seen.drop(one);
       this.retell();
     });
     this.ground = new Ground(container, this.sheet, () => this.retell());
     container.setAttribute("aria-label", words.say("map"));
     this.centre = button(words.say("follow"), ICONS.centre, () => this.ground.map?.centre());
+    this.maps = make("button", "button over-map", [icon(MAP_PIN), make("span", "", words.say("maps"))], { type: "button", hidden: "" });
+    this.maps.addEventListener("click", () => this.card.openApp());
     this.hearsay = new Hearsay((alert) => this.session.request("alert:told", { alert_id: alert.id }));
     this.session = new Session({ share }, {
       state: (state) => this.lineChanged(state),
@@ -103,7 +112,7 @@ export class ContactPage {
     const tools = make("div", "tools", [languageSelect(words), themeButton(words)]);
     const foot = make("footer", "", [this.until, make("div", "foot", [brand(), this.signs.chip, tools])]);
     this.sheet.append(this.banner.element, this.card.element, foot);
-    this.root.replaceChildren(this.centre, this.sheet, this.signs.bar);
+    this.root.replaceChildren(this.centre, this.maps, this.sheet, this.signs.bar);
     this.retell();
     new ResizeObserver(() => this.resized()).observe(this.sheet);
   }
@@ -119,6 +128,8 @@ export class ContactPage {
     this.identity = identity;
     if (identity.journeyId === null && identity.alertId === null) return this.shut(null);
     if (identity.alertId !== null) this.watchAlert(identity.alertId);
+    const seen = this.seen.get(); // a link to a journey shows open alerts alone: how this one ended is asked for after a reload
+    if (seen !== null) this.watchAlert(seen);
     if (identity.journeyId !== null && this.feed?.journey !== identity.journeyId) this.watchJourney(identity.journeyId);
     this.retell();
   }
@@ -163,6 +174,7 @@ export class ContactPage {
 
   private heard(alert: Alert): void {
     if (this.closed || !this.book.take(alert)) return;
+    if (isOpen(alert)) this.seen.put(alert.id);
     this.watchAlert(alert.id);
     if (isOpen(alert)) this.ground.wantNumbers();
     void this.askTold();
@@ -173,6 +185,7 @@ export class ContactPage {
     if (this.alertFeeds.has(id) || this.alertFeeds.size >= MAX_ALERTS) return;
     const feed = new AlertFeed(id, (alert) => this.heard(alert), (gone, refusal) => {
       this.alertFeeds.delete(gone);
+      this.seen.drop(gone);
       this.book.drop(gone);
       if (gone === this.identity?.alertId) this.shut(refusal);
       else this.retell();
@@ -221,8 +234,8 @@ export class ContactPage {
     this.card.clear();
     this.ground.close();
     document.title = this.words.say("brand");
-    const { title, lines } = closedWords(this.words, refusal);
-    this.root.replaceChildren(notice(title, ...lines));
+    this.seen.clear();
+    void showClosed(this.root, this.words, refusal);
   }
 
   private get name(): string {
@@ -245,6 +258,8 @@ export class ContactPage {
     this.signs.update(this.session, spot !== null);
     show(this.signs.chip, this.session.state.kind !== "live"); // the pill says how live the person is
     show(this.centre, spot !== null && (this.ground.map?.strayed ?? false));
+    const alert = this.book.shown;
+    show(this.maps, spot !== null && alert !== null && isOpen(alert));
     this.tellPerson(spot);
     this.tellAlert(spot);
     this.tellLink();
@@ -274,6 +289,7 @@ export class ContactPage {
       movement: movement(placed, this.showsWay && placed[0]?.seq === 1),
       trip: this.person.trip,
       ended: this.person.ended,
+      alarmed: !this.maps.hidden,
       nowMs,
     });
     document.title = spot ? words.say("title.person", { name: this.name, state }) : words.say("title");

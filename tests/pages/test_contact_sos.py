@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Locator, expect
 from realtime.pages.routes import STATIC
 from tests.pages.conftest import WEB, Tab, open_tab
 from tests.pages.fake import now_ms, refusal
-from tests.pages.fakecontact import FakeContact, Link, used
+from tests.pages.fakecontact import MINE, FakeContact, Link, used
 
 LAT, LON = 53.4084, -2.9916
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202e" + "n" * 1_000
@@ -454,6 +454,25 @@ async def test_how_an_alert_ended_is_shown_after_a_reload(phone: Tab, server: Fa
     await phone.page.reload()
     await phone.until("s.connection === 'live' && s.drivers.asha")
     await expect(phone.page.locator(".sos")).to_be_hidden()
+
+
+async def test_a_live_link_hides_the_place_after_the_journey_unless_an_sos_is_open(
+    phone: Tab, server: FakeContact
+) -> None:
+    server.shares["id1.secret1"] = Link(MINE, "live")
+    await server.report("asha", LAT, LON)
+    server.trip["ended_ms"] = now_ms() - 6 * 60_000
+    await phone.page.goto(f"{server.url}/s/id1#secret1")
+    await phone.page.get_by_text("The position is not shown any more.").wait_for()
+    assert (await phone.state())["drivers"] == {}
+    assert str(LAT) not in await phone.page.content()
+    server.trip["ended_ms"] = now_ms() - 60_000
+    await phone.page.reload()
+    await phone.until("s.drivers.asha")
+    server.trip["ended_ms"] = now_ms() - 6 * 60_000
+    await server.press()
+    await phone.page.reload()
+    await named(phone, "Open in maps").wait_for()
 
 
 CHANGED = (

@@ -5,8 +5,10 @@ import type { Config } from "../common/config";
 import { icon, ICONS, make, say, show } from "../common/dom";
 import { Formats } from "../common/format";
 import type { Freshness } from "../common/freshness";
+import { JourneyLog } from "../common/journeylog";
 import { usesMiles } from "../common/language";
 import { expose, journeyProbe } from "../common/probe";
+import { number } from "../common/read";
 import { Session, type LinkState } from "../common/session";
 import type { Identity, PlacedPoint, Point, Refusal } from "../common/wire";
 import { clean } from "../common/words";
@@ -26,6 +28,7 @@ const TOLD_EVERY_MS = 5_000;
 /** Where to and by when may change while one looks. */
 const TRIP_EVERY_MS = 60_000;
 const MAX_ALERTS = 5;
+const SHOWN_AFTER_END_MS = 300_000;
 
 export class ContactPage {
   private readonly formats: Formats;
@@ -84,6 +87,7 @@ export class ContactPage {
       journey: (_feed, news) => {
         if (news.journey !== this.feed?.journey) return;
         this.person.ended = news.state !== "started";
+        this.person.endedMs = this.person.ended ? this.session.now() : null;
         this.retell();
       },
       alert: (_feed, alert) => this.heard(alert),
@@ -151,6 +155,8 @@ export class ContactPage {
       },
       (snapshot) => {
         this.person.trip = snapshot.journey && readTrip(snapshot.journey.raw);
+        this.person.endedMs = number(snapshot.journey?.raw["ended_ms"]);
+        if (snapshot.journey?.raw["place_hidden"] === true) this.hidePlace();
         for (const alert of snapshot.alerts) this.heard(alert);
         this.retell();
       },
@@ -238,6 +244,21 @@ export class ContactPage {
     void showClosed(this.root, this.words, refusal);
   }
 
+  /** A live link shows the place until five minutes after the journey's end, and longer while an SOS is open. */
+  private hideInTime(): void {
+    const { endedMs, point } = this.person;
+    if (this.identity?.scope !== "live" || this.identity.alertId !== null || endedMs === null || point === null) return;
+    const alert = this.book.shown;
+    if (alert && isOpen(alert) && !alert.drill) return;
+    if (this.session.now() - endedMs >= SHOWN_AFTER_END_MS) this.hidePlace();
+  }
+
+  private hidePlace(): void {
+    this.person.point = null;
+    if (this.feed) this.feed.log = new JourneyLog();
+    this.ground.map?.forgetWay();
+  }
+
   private get name(): string {
     const alert = this.book.shown;
     const said = this.person.trip?.name || this.hearsay.name || this.feed?.driver || alert?.driver || "";
@@ -254,6 +275,7 @@ export class ContactPage {
 
   private retell(): void {
     if (this.closed) return;
+    this.hideInTime();
     const spot = this.person.spot(this.book.shown);
     this.signs.update(this.session, spot !== null);
     show(this.signs.chip, this.session.state.kind !== "live"); // the pill says how live the person is
@@ -277,6 +299,7 @@ export class ContactPage {
       [state, sentence] = statusWords(words, this.formats, situation);
     } else if (this.identity && this.session.state.kind === "live") {
       sentence = words.say(this.person.ended ? "away" : "none");
+      if (this.person.ended) state = words.say("state.ended");
     }
     const placed = this.feed?.log.placed ?? [];
     this.card.update({

@@ -24,9 +24,9 @@ _MAC_BYTES: Final = 16
 _HEAD_BYTES: Final = 1 + 16 + 5
 _MAX_CHARS: Final = 200
 _LINKS: Final = "answer-link"
-_END: Final = "0"
-"""Behind a token that would end in - or _. Such a token is whole groups of four characters, so that one more
-cannot be taken for a part of it.
+_MACS: Final = 8
+"""A token that would end in - or _, as one in 32 would, is signed with the next of these keys. With
+all of them one token in a million million would.
 """
 
 
@@ -61,7 +61,7 @@ def derive(secret: str | bytes, purpose: str) -> bytes:
 
 
 def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms: int) -> str:
-    """The token of a link: 72 or 73 characters for a contact with a UUID, linkable (`alerts.tokens`)."""
+    """The token of a link: 72 characters for a contact with a UUID, linkable (`alerts.tokens`)."""
     head = alert_id.bytes + (expires_ms // 1000).to_bytes(5)
     try:
         body = bytes([_VERSION_UUID]) + head + UUID(contact_id).bytes
@@ -69,20 +69,20 @@ def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms:
             raise ValueError
     except ValueError:
         body = bytes([_VERSION_NAME]) + head + contact_id.encode()
-    token = base64.urlsafe_b64encode(body + _mac(secret, body)).rstrip(b"=").decode()
-    return token if is_linkable(token) else token + _END
+    tokens = (_encoded(body + _mac(secret, body, number)) for number in range(_MACS))
+    return next((token for token in tokens if is_linkable(token)), "") or _encoded(body + _mac(secret, body))
 
 
 def read_token(secret: str | bytes, text: object, now_ms: int) -> Answer | None:
     """What a token says; None when it is not ours, is changed, or is over.
 
-    A token that was made before `_END` was and ends in - or _ counts as well.
+    A token from before there were several keys, which may end in - or _, counts as well.
     """
     raw = _decoded(text)
     if raw is None or len(raw) <= _HEAD_BYTES + _MAC_BYTES:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(secret, body)):
+    if not any(hmac.compare_digest(mac, _mac(secret, body, number)) for number in range(_MACS)):
         return None
     alert_id, expires_ms = UUID(bytes=body[1:17]), int.from_bytes(body[17:_HEAD_BYTES]) * 1000
     if expires_ms <= now_ms:
@@ -91,21 +91,24 @@ def read_token(secret: str | bytes, text: object, now_ms: int) -> Answer | None:
     return Answer(alert_id, str(UUID(bytes=who)) if body[0] == _VERSION_UUID else who.decode(), expires_ms)
 
 
-def _mac(secret: str | bytes, body: bytes) -> bytes:
-    return hmac.digest(derive(secret, _LINKS), body, "sha256")[:_MAC_BYTES]
+def _mac(secret: str | bytes, body: bytes, number: int = 0) -> bytes:
+    purpose = _LINKS if number == 0 else f"{_LINKS}-{number}"
+    return hmac.digest(derive(secret, purpose), body, "sha256")[:_MAC_BYTES]
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _decoded(text: object) -> bytes | None:
-    """The bytes of a token that is written as we write it, or wrote it before there was `_END`."""
+    """The bytes of a token that is written as we write it: there is one way to write each."""
     if not isinstance(text, str) or len(text) > _MAX_CHARS or not text.isascii():
         return None
-    if len(text) % 4 == 1 and text.endswith(_END) and not is_linkable(text[:-1]):
-        text = text[:-1]
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         return None
-    return raw if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() == text else None
+    return raw if _encoded(raw) == text else None
 
 
 # --- words and keys

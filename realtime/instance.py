@@ -243,10 +243,12 @@ class Instance:
         add_api(app, context)
         require_https(app, self.settings.public_url)
         add_pages(app, self.settings)
-        answers = AnswerDesk(self.settings.alerts_key, engine.intake, wall_clock_ms, self._last_seen)
+        answers = AnswerDesk(
+            self.settings.alerts_key, engine.intake, wall_clock_ms, self._last_seen, engine.told.phone
+        )
         self.gateway.door.open_answer = answers.principal
         self.gateway.links.news = engine.news
-        add_answers(app, answers)
+        add_answers(app, answers, self.settings)
         add_hooks(app, HookDesk(engine.intake, engine.standby.intake, engine.standby.book), self.settings)
         return app
 

@@ -46,6 +46,7 @@ from realtime.safety.news import AlertNews
 from realtime.safety.scopenews import ScopeAnnouncer
 from realtime.safety.standby import Disk, Standby
 from realtime.safety.timers import online_in
+from realtime.safety.told import Told
 from realtime.safety.whereabouts import LastSeen
 from realtime.safety.work import Job, SafetyWork, boot_clock
 from realtime.settings import Settings
@@ -145,7 +146,8 @@ class Worker:
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
         require_https(self.app, settings.public_url)
-        add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen))
+        answers = AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen, Told(db).phone)
+        add_answers(self.app, answers, settings)
         add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
 
     @classmethod

@@ -1,8 +1,15 @@
 """Puts the page onto an application: ``/a`` and its files are read, ``/answers/view`` and ``/answers/act``
 take the token in a POST. No GET or HEAD changes anything: previews and scanners open every link.
+
+The page is served at every address that begins with ``/a`` and goes on with a character that no token has
+(`realtime.pages.routes.at`). It is small and whole by itself, made once for each language that a browser
+may wish. The map is an addition of its script (`pages/web/src/contact/answer.ts`) that the page does not wait
+for: without it, late or failed, everything else works.
 """
 
+import html
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -12,8 +19,13 @@ from aiohttp import web
 from msgspec import Struct
 
 from realtime.answers.desk import AnswerDesk, Shown
+from realtime.answers.language import wished
+from realtime.answers.words import BEFORE, TEXTS
 from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone, read_body
+from realtime.pages.routes import at, content_security_policy
+from realtime.pages.wrong import EMERGENCY
 from realtime.protocol import HTTP_STATUS, Code, Refused
+from realtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +37,16 @@ STATIC: Final = Path(__file__).parent / "static"
 MAX_BODY_BYTES: Final = 16 * 1024
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex, nofollow",
 }
 _FILES: Final = {
-    "/a": ("page.html", "text/html"),
     "/answers/page.js": ("page.js", "text/javascript"),
     "/answers/page.css": ("page.css", "text/css"),
 }
+_SLOT: Final = re.compile(r"\{(\w+)\}")
 
 
 class Seen(Struct):
@@ -53,12 +61,28 @@ class Act(Struct):
     token: str
     act: str
     text: str = ""
+    eta_s: int | None = None
 
 
-def add_answers(app: web.Application, desk: AnswerDesk, *, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
-    """Adds the page and what its script posts to. A body has ``body_timeout_s`` to come."""
+def add_answers(
+    app: web.Application,
+    desk: AnswerDesk,
+    settings: Settings | None = None,
+    *,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+) -> None:
+    """Adds the page and what its script posts to. A body has ``body_timeout_s`` to come. ``settings``: what
+    the page's map may load; default: nothing of other origins.
+    """
+    headers = {**HEADERS, "Content-Security-Policy": content_security_policy(settings or Settings())}
     for path, (name, kind) in _FILES.items():
-        app.router.add_get(path, _file((STATIC / name).read_bytes(), kind))
+        app.router.add_get(path, _file((STATIC / name).read_bytes(), kind, headers))
+    pages = {language: _page(language) for language in TEXTS}
+    page_headers = {**headers, "Vary": "Accept-Language"}
+
+    async def page(request: web.Request) -> web.Response:
+        body = pages[wished(request.headers.get("Accept-Language", ""), pages)]
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=page_headers)
 
     async def view(request: web.Request) -> web.Response:
         return await _answered(request, lambda raw: desk.view(_decoded(raw, Seen).token), body_timeout_s)
@@ -66,17 +90,26 @@ def add_answers(app: web.Application, desk: AnswerDesk, *, body_timeout_s: float
     async def act(request: web.Request) -> web.Response:
         async def done(raw: bytes) -> Shown:
             asked = _decoded(raw, Act)
-            return await desk.act(asked.token, asked.act, asked.text)
+            return await desk.act(asked.token, asked.act, asked.text, asked.eta_s)
 
         return await _answered(request, done, body_timeout_s)
 
+    app.router.add_get(at("a"), page)
     app.router.add_post("/answers/view", view)
     app.router.add_post("/answers/act", act)
 
 
-def _file(body: bytes, kind: str) -> Handler:
+def _page(language: str) -> bytes:
+    """The page in one language: ``{name}`` in the file is a text of `BEFORE`."""
+    said = {name: html.escape(TEXTS[language][name]).replace("{number}", EMERGENCY) for name in BEFORE}
+    said["language"] = language
+    template = (STATIC / "page.html").read_text(encoding="utf-8")
+    return _SLOT.sub(lambda slot: said[slot[1]], template).encode()
+
+
+def _file(body: bytes, kind: str, headers: dict[str, str]) -> Handler:
     async def serve(request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
     return serve
 

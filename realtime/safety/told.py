@@ -48,6 +48,10 @@ class Told:
             _note(error)
             return Profile()
 
+    async def phone(self, alert: Alert) -> str | None:
+        """The number of its driver, E.164; None when there is none, or it cannot be known now."""
+        return (await self.driver(alert)).phone
+
     async def of(self, alert: Alert) -> tuple[Row, ...]:
         """A row each contact and channel; nothing when it cannot be known now."""
         try:

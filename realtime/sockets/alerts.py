@@ -64,7 +64,7 @@ class AlertWatch:
         told: Told,
     ) -> None:
         self._hub = hub
-        self._news = news
+        self.news = self._news = news
         self._answering = answering
         self._principal_of = principal_of
         self._told = told

@@ -44,6 +44,15 @@ def journey_of(
     return journey
 
 
+def hidden_answer(
+    label: str, head: journeys.JourneyHead, about: trip.Trip, may_answer: bool, alerts: bytes
+) -> bytes:
+    """Of a journey that ended a while ago, for a live link: that it has, and nothing of where."""
+    nothing = LogJoin([], head.last_seq, False, {}, [])
+    journey = journey_of(nothing, head, about, may_answer)
+    return log_answer(label, nothing, journey | {"destination": None, "place_hidden": True}, alerts)
+
+
 def log_answer(label: str, joined: LogJoin, journey: dict[str, Any], alerts: bytes) -> bytes:
     """Of a journey's feed; what stands beside its log is whether its driver is there."""
     return (

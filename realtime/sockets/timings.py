@@ -26,6 +26,8 @@ class SocketTimings:
     """Of sessions that were signed out or revoked, in Redis."""
     vendors_check_s: float = 5.0
     """Of new vendors of a tenant that is watched as a whole, in Postgres."""
+    live_places_check_s: float = 5.0
+    """Of live links to journeys that have ended, in Postgres."""
     link_late_ms: int = LINK_LATE_MS
     refusal_pauses_s: tuple[float, ...] = REFUSAL_PAUSES_S
     """What a socket that was refused 1, 2, … times waits before its next credential is looked at."""

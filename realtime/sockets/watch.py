@@ -37,6 +37,7 @@ from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
 from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.sockets.liveplaces import LivePlaces
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.store import identity, journeys, points, trip
 from realtime.store.database import Database
@@ -76,6 +77,7 @@ class WatchEvents:
         self._alerts = alerts
         self._links = links
         self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts, timings.vendors_check_s)
+        self._places = LivePlaces(db, hub, alerts.news, now_ms, timings.live_places_check_s)
         self.events = Events(
             {
                 "watch": self._on_watch,
@@ -88,10 +90,12 @@ class WatchEvents:
     def start(self) -> None:
         """Begin what goes on beside the requests."""
         self._area.start()
+        self._places.start()
 
     async def stop(self) -> None:
         """End that."""
         await self._area.stop()
+        await self._places.stop()
 
     async def admit(self, principal: Principal, address: str, user_agent: str) -> None:
         """Make what a valid token names, log who opened a share. Raises Refused(unavailable)."""
@@ -110,6 +114,7 @@ class WatchEvents:
         """The viewer has gone."""
         self._hub.drop(connection.socket)
         self._area.left(connection)
+        self._places.left(connection)
         self._alerts.left(connection)
 
     # --- events
@@ -138,7 +143,8 @@ class WatchEvents:
         if self._alerts.unwatch(connection, label):
             answer({"ok": True})
             return
-        if not self._hub.leave(label, connection.socket):
+        was_hidden = self._places.remove(connection, label)
+        if not self._hub.leave(label, connection.socket) and not was_hidden:
             raise Refused(Code.NOT_FOUND, f"feed is not watched: {shown(label)}")
         if label == AREA:
             self._area.unwatched(connection)
@@ -199,6 +205,12 @@ class WatchEvents:
         label = f"journey:{journey_id}"
         since = await self._since(principal, journey_id, since_seq, alert)
         about = await trip.get(self._db, principal.tenant, journey_id)
+        is_hidden = self._places.is_hidden(principal, head.driver, head.ended_ms)
+        self._places.add(connection, label, head, is_hidden=is_hidden)
+        if is_hidden:
+            self._hub.leave(label, connection.socket)
+            alerts = self._alerts.of_journey(principal, journey_id)
+            return snapshots.hidden_answer(label, head, about, access.may_answer(principal), alerts)
         # Nothing is awaited from here on: events follow, and the answer has to come before them.
         log = journey_channel(principal.tenant, journey_id)
         try:

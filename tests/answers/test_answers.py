@@ -1,12 +1,17 @@
 """The page behind the link: only a POST with the token changes anything, and only while it is open."""
 
+import gzip
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
+from yarl import URL
 
-from alerts.answer import make_token
+from alerts.answer import Answer, make_token
+from alerts.case import Case
 from alerts.words.language import AVAILABLE
+from realtime.answers.desk import _shown
 from realtime.answers.words import TEXTS
 from realtime.store import alert_reads
 from tests.sockets.kit import Server, now_ms
@@ -165,6 +170,107 @@ async def test_the_page_loads_nothing_from_elsewhere_and_tells_nobody_where_it_w
     assert "style=" not in html
     assert "<script>" not in html
     assert "onclick" not in html
+
+
+async def test_the_view_says_where_as_numbers(server: Server) -> None:
+    _, link = await raised(server)
+    _, shown = await post(server, "/answers/view", {"token": link})
+    assert (shown["lat"], shown["lon"], shown["accuracy_m"]) == (53.4, -2.9, 12)
+    assert shown["place_ms"] is not None
+
+
+async def test_who_is_on_it_ends_it_and_the_view_says_who_when_and_how(server: Server) -> None:
+    alert_id, link = await raised(server)
+    status, early = await post(server, "/answers/act", {"token": link, "act": "over"})
+    assert (status, early["error"]["code"]) == (403, "forbidden")
+    await post(server, "/answers/act", {"token": link, "act": "ack"})
+    _, shown = await post(server, "/answers/act", {"token": link, "act": "over"})
+    assert (shown["state"], shown["closed"], shown["may_close"]) == ("resolved", True, False)
+    assert shown["ended"].startswith("You said at ")
+    _, seen = await post(server, "/answers/view", {"token": token(server, alert_id, "Leo")})
+    assert seen["ended"].startswith("It ended at "), "the contact who ended it has no name"
+
+
+@pytest.mark.parametrize("eta_s", [None, -1, 86_401, "x", 1.5])
+async def test_an_arrival_that_is_none_is_refused(server: Server, eta_s: Any) -> None:
+    _, link = await raised(server)
+    status, answer = await post(server, "/answers/act", {"token": link, "act": "coming", "eta_s": eta_s})
+    assert (status, answer["error"]["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize("behind", [".", ")", ",", ">", '"', " ", "&utm_source=x", "%20", "\u200b"])
+async def test_what_stands_behind_a_token_is_cut(server: Server, behind: str) -> None:
+    _, link = await raised(server)
+    status, shown = await post(server, "/answers/view", {"token": link + behind})
+    assert (status, shown["state"]) == (200, "active")
+
+
+async def test_a_link_that_was_good_once_is_told_from_one_that_is_wrong(server: Server) -> None:
+    alert_id, link = await raised(server)
+    old = token(server, alert_id, valid_ms=-2_000)
+    for bad, reason in ((old, "expired"), (link[:-1], "wrong"), ("", "wrong")):
+        status, answer = await post(server, "/answers/view", {"token": bad})
+        error = answer["error"]
+        assert (status, error["code"], error["reason"]) == (404, "not_found", reason)
+
+
+async def test_under_duress_no_contact_calls_it_a_false_alarm(server: Server) -> None:
+    alert_id, link = await raised(server)
+    await post(server, "/answers/act", {"token": link, "act": "ack"})
+    case = await server.instance.alerts.intake.case(UUID(alert_id))
+    assert case is not None
+    for duress in (False, True):
+        alert = replace(case.alert, duress=duress)
+        answer = Answer(UUID(alert_id), CONTACT, now_ms() + 10**6)
+        shown = _shown(answer, Case(alert, case.copy, case.attempts), now_ms())
+        assert (shown.may_end, shown.may_close) == (not duress, True)
+
+
+GETS = (
+    "/a",
+    "/a/",
+    "/a%23{}",
+    "/a%2523{}",
+    "/a/{}",
+    "/a?{}",
+    "/A%23{}",
+    "/a*{}",
+    "/a&num;{}",
+    "//a%23{}",
+    "/a.",
+)
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_the_page_is_served_at_a_link_that_was_changed_on_the_way(server: Server, path: str) -> None:
+    alert_id, link = await raised(server)
+    before = await version(server, alert_id)
+    async with server.session.get(URL(server.url + path.format(link), encoded=True)) as response:
+        assert (response.status, response.content_type) == (200, "text/html")
+        assert link not in await response.text()
+    assert await version(server, alert_id) == before
+
+
+@pytest.mark.parametrize(
+    ("wishes", "language"), [("de-AT,de;q=0.9", "de"), ("ar,fr;q=0.5", "fr"), ("nl", "en")]
+)
+async def test_the_page_is_in_the_readers_language_before_anything_is_asked(
+    server: Server, wishes: str, language: str
+) -> None:
+    async with server.session.get(f"{server.url}/a", headers={"Accept-Language": wishes}) as response:
+        html = await response.text()
+        assert response.headers["Vary"] == "Accept-Language"
+    assert f'<html lang="{language}">' in html
+    assert TEXTS[language]["loading"] in html
+    assert "{" not in html
+
+
+async def test_the_page_is_small(server: Server) -> None:
+    total = 0
+    for path in ("/a", "/answers/page.js", "/answers/page.css"):
+        async with server.session.get(server.url + path) as response:
+            total += len(gzip.compress(await response.read()))
+    assert total < 12_000
 
 
 def test_every_language_of_the_messages_says_everything() -> None:

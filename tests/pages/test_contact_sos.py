@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Locator, expect
 from realtime.pages.routes import STATIC
 from tests.pages.conftest import WEB, Tab, open_tab
 from tests.pages.fake import now_ms, refusal
-from tests.pages.fakecontact import FakeContact, Link, used
+from tests.pages.fakecontact import MINE, FakeContact, Link, used
 
 LAT, LON = 53.4084, -2.9916
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202e" + "n" * 1_000
@@ -412,6 +412,104 @@ async def test_every_target_is_big_enough_for_a_thumb_and_large_text_fits(
     scroll = """() => { const s = document.querySelector('.sheet'); s.scrollTop = 1e6;
       return s.scrollTop + s.clientHeight >= s.scrollHeight - 2; }"""
     assert await phone.page.evaluate(scroll), "all of it can be scrolled to"
+
+
+@pytest.mark.parametrize("size", [(390, 844), (360, 640)])
+async def test_map_and_open_in_maps_are_on_the_first_screen_of_an_sos(
+    phone: Tab, server: FakeContact, size: tuple[int, int]
+) -> None:
+    server.trip |= {"phone": "+442079460958", "name": "Asha Kiplagat-Worthington"}
+    await phone.page.set_viewport_size({"width": size[0], "height": size[1]})
+    await opened(phone, server)
+    await server.press(message="somebody follows me, and has done so since the bridge")
+    await named(phone, "I’m on it").wait_for()
+    script = """() => {
+      const at = (e) => e.getBoundingClientRect();
+      const sheet = at(document.querySelector('.sheet'));
+      const maps = at(document.querySelector('.over-map'));
+      const ack = at(document.querySelector('[data-act=take]'));
+      const [free, high] = [sheet.top, innerHeight];
+      return { free, maps: [maps.top, maps.bottom, maps.right], ack: ack.bottom, high };
+    }"""
+    seen = await phone.page.evaluate(script)
+    assert seen["free"] >= 160, "a strip of the map stays free"
+    top, bottom, right = seen["maps"]
+    assert top >= 0 and bottom <= seen["free"] and right <= size[0]
+    assert seen["ack"] <= seen["high"]
+    assert await named(phone, "Open in maps").count() == 1
+    await phone.page.set_viewport_size(PHONE)
+
+
+async def test_how_an_alert_ended_is_shown_after_a_reload(phone: Tab, server: FakeContact) -> None:
+    await opened(phone, server)
+    alert_id = await server.press()
+    await phone.until("s.alert && s.alert.state === 'active'")
+    ben = {"kind": "contact", "id": "c9", "name": "Ben"}
+    await server.change(alert_id, state="resolved", closed_by=ben, closed_at=now_ms())
+    ended = phone.page.get_by_text(said("Ben has said that it is over, at"))
+    await ended.wait_for()
+    await phone.page.reload()
+    await ended.wait_for()
+    await named(phone, "Close this message").tap()
+    await phone.page.reload()
+    await phone.until("s.connection === 'live' && s.drivers.asha")
+    await expect(phone.page.locator(".sos")).to_be_hidden()
+
+
+async def test_a_live_link_hides_the_place_after_the_journey_unless_an_sos_is_open(
+    phone: Tab, server: FakeContact
+) -> None:
+    server.shares["id1.secret1"] = Link(MINE, "live")
+    await server.report("asha", LAT, LON)
+    server.trip["ended_ms"] = now_ms() - 6 * 60_000
+    await phone.page.goto(f"{server.url}/s/id1#secret1")
+    await phone.page.get_by_text("The position is not shown any more.").wait_for()
+    assert (await phone.state())["drivers"] == {}
+    assert str(LAT) not in await phone.page.content()
+    server.trip["ended_ms"] = now_ms() - 60_000
+    await phone.page.reload()
+    await phone.until("s.drivers.asha")
+    server.trip["ended_ms"] = now_ms() - 6 * 60_000
+    await server.press()
+    await phone.page.reload()
+    await named(phone, "Open in maps").wait_for()
+
+
+CHANGED = (
+    "/s/id1%23{}",
+    "/s/id1/#{}",
+    "/s/id1#{}.",
+    "/s/id1#{}&utm_source=x",
+    "/s/id1%2523{})",
+    "/S/id1#{}%20",
+)
+
+
+@pytest.mark.parametrize("address", CHANGED)
+async def test_a_link_that_was_changed_on_the_way_opens_the_journey(
+    phone: Tab, server: FakeContact, address: str
+) -> None:
+    await server.report("asha", LAT, LON)
+    await phone.page.goto("about:blank")
+    await phone.page.goto(server.url + address.format("secret1"))
+    await phone.until("s.connection === 'live' && s.drivers.asha")
+    assert phone.page.url == f"{server.url}/s/id1#secret1", "a reload gives the server nothing of the secret"
+
+
+@pytest.mark.parametrize(
+    ("locale", "said_there"), [("de-CH", "Dieser Link funktioniert nicht"), ("en", "This link does not work")]
+)
+async def test_a_link_without_its_secret_helps_in_the_readers_language(
+    browser: Browser, server: FakeContact, locale: str, said_there: str
+) -> None:
+    context = await browser.new_context(viewport=PHONE, locale=locale)
+    async with used(await open_tab(context, server.url)) as tab:
+        for address in ("/s/id1", "/s/id1#", "/s/", "/s", "/s/id1?fbclid=x"):
+            await tab.page.goto("about:blank")
+            await tab.page.goto(server.url + address)
+            await tab.page.get_by_role("heading", name=said_there).wait_for()
+            assert await tab.page.get_by_role("link").get_attribute("href") == "tel:112"
+    await context.close()
 
 
 async def test_by_keyboard_alone_an_alert_is_taken_and_the_focus_stays_in_it(

@@ -27,7 +27,12 @@ PATIENCE_S = 20.0
 QUICK = InstanceTimings(
     revocations_poll_s=0.2,
     sockets=SocketTimings(
-        expiry_check_s=0.2, shares_check_s=0.2, sessions_check_s=0.2, vendors_check_s=0.2, link_late_ms=500
+        expiry_check_s=0.2,
+        shares_check_s=0.2,
+        sessions_check_s=0.2,
+        vendors_check_s=0.2,
+        live_places_check_s=0.2,
+        link_late_ms=500,
     ),
 )
 """What ended is found within 0.2 s instead of 3."""

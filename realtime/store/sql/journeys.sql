@@ -15,8 +15,9 @@ ON CONFLICT (tenant_id, driver_id, client_journey_id) DO NOTHING
 RETURNING journey_id, tenant_id, vendor_id, driver_id, created_ms, ended_ms, final_seq, expired, 0 AS last_seq
 
 -- name: end
+-- Not in the future, by whichever clock: a live link shows the place for some minutes more (`liveplaces`).
 UPDATE journeys
-SET ended_ms = $4,
+SET ended_ms = least($4, now_ms()),
     final_seq = greatest($5, (
         SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journey_id = $3))
 WHERE tenant_id = $1 AND driver_id = $2 AND journey_id = $3 AND ended_ms IS NULL

@@ -23,6 +23,8 @@ export interface Shown {
   movement: Movement | null;
   trip: Trip | null;
   ended: boolean;
+  /** In an alert the button that opens a map program is over the map. */
+  alarmed: boolean;
   nowMs: number;
 }
 
@@ -70,7 +72,7 @@ export class Card {
     this.pill.dataset["state"] = now.look;
     say(this.sentence, now.sentence);
     show(this.facts, now.point !== null || now.trip?.destination != null || now.trip?.arriveByMs != null);
-    show(this.maps, now.point !== null);
+    show(this.maps, now.point !== null && !now.alarmed);
     if (now.point === null) show(this.hint, false);
     this.fill(this.movement, now.fresh ? this.movementText(now) : null);
     this.fill(this.speed, now.fresh && now.point?.speedMps != null ? formats.speed(now.point.speedMps) : null);
@@ -124,7 +126,7 @@ export class Card {
   }
 
   /** The address is made at the tap, and is a map app's, not ours. */
-  private openApp(): void {
+  openApp(): void {
     if (!this.place) return;
     window.location.href = mapsUri(this.place, navigator.userAgent);
     show(this.hint, true);

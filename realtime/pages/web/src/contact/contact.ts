@@ -3,12 +3,12 @@ import "../common/style.css";
 import "./contact.css";
 
 import { loadConfig } from "../common/config";
-import { notice } from "../common/chrome";
-import { shareOf } from "../common/link";
+import { addressOf, shareAddress, shareOf } from "../common/link";
 import { onTheme } from "../common/theme";
 import { loadWords } from "../common/words";
 import en from "../../messages/contact.en.json";
-import { closedWords, type ContactWords } from "./contactwords";
+import { showClosed } from "./closed";
+import type { ContactWords } from "./contactwords";
 import { ContactPage } from "./page";
 
 async function main(): Promise<void> {
@@ -17,11 +17,9 @@ async function main(): Promise<void> {
   window.addEventListener("hashchange", () => location.reload());
   const words: ContactWords = await loadWords({ en, ar: () => import("../../messages/contact.ar.json") });
   const share = shareOf(location);
-  if (share === null) {
-    const { title, lines } = closedWords(words, null);
-    page.replaceChildren(notice(title, ...lines));
-    return;
-  }
+  if (share === null) return showClosed(page, words, null);
+  const address = shareAddress(share);
+  if (addressOf(location) !== address) history.replaceState(null, "", address);
   new ContactPage(share, page, document.getElementById("map")!, loadConfig(), words).start();
 }
 

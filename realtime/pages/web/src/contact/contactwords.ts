@@ -10,13 +10,14 @@ import { arrivalMs, isMe } from "./sos";
 export type ContactWords = Words<Extract<keyof typeof en, string>>;
 
 export interface Closed {
+  why: "revoked" | "expired" | "broken";
   title: string;
   lines: string[];
 }
 
 export function closedWords(words: ContactWords, refusal: Refusal | null): Closed {
   const why = refusal?.code === "revoked" ? "revoked" : refusal?.code === "token_expired" ? "expired" : "broken";
-  return { title: words.say(`link.${why}`), lines: [words.say(`link.${why}.why`), words.say("link.ask")] };
+  return { why, title: words.say(`link.${why}`), lines: [words.say(`link.${why}.why`), words.say("link.ask")] };
 }
 
 export interface Situation {

@@ -33,13 +33,16 @@ export class MapSide {
   private followedMs = 0;
   private closed = false;
 
+  /** `inPage`: the page around the map scrolls, by a finger on the map too. */
   constructor(
     container: HTMLElement,
     styleUrl: string,
     private readonly padding: () => Padding,
     private readonly touched: () => void,
+    inPage = false,
   ) {
     this.view = new MapView(container, styleUrl);
+    if (inPage) for (const gesture of ["dragPan", "scrollZoom", "keyboard"] as const) this.view.map[gesture].disable();
     this.way = new Way(this.view);
     for (const event of ["dragend", "zoomend"] as const) this.view.map.on(event, touched);
     void this.view.ready.then(() => {

@@ -1,21 +1,25 @@
 /** The page itself: holds what is known of one person, and has the sheet and the map show it. */
 import { isOpen, readAlert, type Alert } from "../common/alertwire";
-import { brand, button, languageSelect, LineSigns, notice, themeButton } from "../common/chrome";
+import { brand, button, languageSelect, LineSigns, themeButton } from "../common/chrome";
 import type { Config } from "../common/config";
-import { ICONS, make, say, show } from "../common/dom";
+import { icon, ICONS, make, say, show } from "../common/dom";
 import { Formats } from "../common/format";
 import type { Freshness } from "../common/freshness";
+import { JourneyLog } from "../common/journeylog";
 import { usesMiles } from "../common/language";
 import { expose, journeyProbe } from "../common/probe";
+import { number } from "../common/read";
 import { Session, type LinkState } from "../common/session";
 import type { Identity, PlacedPoint, Point, Refusal } from "../common/wire";
 import { clean } from "../common/words";
 import { Banner, type Act } from "./banner";
-import { Card } from "./card";
-import { closedWords, statusWords, type ContactWords } from "./contactwords";
+import { Card, MAP_PIN } from "./card";
+import { showClosed } from "./closed";
+import { statusWords, type ContactWords } from "./contactwords";
 import { AlertFeed, TripFeed } from "./feeds";
 import { Hearsay, insist } from "./deeds";
 import { Ground } from "./ground";
+import { SeenAlert } from "./seen";
 import { AlertBook } from "./sos";
 import { Person } from "./person";
 import { movement, readTrip } from "./trip";
@@ -24,6 +28,7 @@ const TOLD_EVERY_MS = 5_000;
 /** Where to and by when may change while one looks. */
 const TRIP_EVERY_MS = 60_000;
 const MAX_ALERTS = 5;
+const SHOWN_AFTER_END_MS = 300_000;
 
 export class ContactPage {
   private readonly formats: Formats;
@@ -34,12 +39,15 @@ export class ContactPage {
   private readonly sheet = make("div", "sheet");
   private readonly until = make("p", "until");
   private readonly centre: HTMLButtonElement;
+  /** In an alert the sheet is long: what opens a map program is then over the map, where it is seen without scrolling. */
+  private readonly maps: HTMLButtonElement;
   private readonly book = new AlertBook();
   private readonly alertFeeds = new Map<string, AlertFeed>();
   private identity: Identity | null = null;
   private feed: TripFeed | null = null;
   private readonly person = new Person();
   private readonly hearsay: Hearsay;
+  private readonly seen: SeenAlert;
   private closed = false;
   private readonly ground: Ground;
 
@@ -54,13 +62,17 @@ export class ContactPage {
     this.signs = new LineSigns(words, this.formats);
     this.card = new Card(words, this.formats);
     const id = share.slice(0, share.indexOf("."));
+    this.seen = new SeenAlert(id);
     this.banner = new Banner(words, this.formats, id, (act, alert, more, trying) => this.act(act, alert, more, trying), (one) => {
       this.book.hide(one);
+      this.seen.drop(one);
       this.retell();
     });
     this.ground = new Ground(container, this.sheet, () => this.retell());
     container.setAttribute("aria-label", words.say("map"));
     this.centre = button(words.say("follow"), ICONS.centre, () => this.ground.map?.centre());
+    this.maps = make("button", "button over-map", [icon(MAP_PIN), make("span", "", words.say("maps"))], { type: "button", hidden: "" });
+    this.maps.addEventListener("click", () => this.card.openApp());
     this.hearsay = new Hearsay((alert) => this.session.request("alert:told", { alert_id: alert.id }));
     this.session = new Session({ share }, {
       state: (state) => this.lineChanged(state),
@@ -75,6 +87,7 @@ export class ContactPage {
       journey: (_feed, news) => {
         if (news.journey !== this.feed?.journey) return;
         this.person.ended = news.state !== "started";
+        this.person.endedMs = this.person.ended ? this.session.now() : null;
         this.retell();
       },
       alert: (_feed, alert) => this.heard(alert),
@@ -103,7 +116,7 @@ export class ContactPage {
     const tools = make("div", "tools", [languageSelect(words), themeButton(words)]);
     const foot = make("footer", "", [this.until, make("div", "foot", [brand(), this.signs.chip, tools])]);
     this.sheet.append(this.banner.element, this.card.element, foot);
-    this.root.replaceChildren(this.centre, this.sheet, this.signs.bar);
+    this.root.replaceChildren(this.centre, this.maps, this.sheet, this.signs.bar);
     this.retell();
     new ResizeObserver(() => this.resized()).observe(this.sheet);
   }
@@ -119,6 +132,8 @@ export class ContactPage {
     this.identity = identity;
     if (identity.journeyId === null && identity.alertId === null) return this.shut(null);
     if (identity.alertId !== null) this.watchAlert(identity.alertId);
+    const seen = this.seen.get(); // a link to a journey shows open alerts alone: how this one ended is asked for after a reload
+    if (seen !== null) this.watchAlert(seen);
     if (identity.journeyId !== null && this.feed?.journey !== identity.journeyId) this.watchJourney(identity.journeyId);
     this.retell();
   }
@@ -140,6 +155,8 @@ export class ContactPage {
       },
       (snapshot) => {
         this.person.trip = snapshot.journey && readTrip(snapshot.journey.raw);
+        this.person.endedMs = number(snapshot.journey?.raw["ended_ms"]);
+        if (snapshot.journey?.raw["place_hidden"] === true) this.hidePlace();
         for (const alert of snapshot.alerts) this.heard(alert);
         this.retell();
       },
@@ -163,6 +180,7 @@ export class ContactPage {
 
   private heard(alert: Alert): void {
     if (this.closed || !this.book.take(alert)) return;
+    if (isOpen(alert)) this.seen.put(alert.id);
     this.watchAlert(alert.id);
     if (isOpen(alert)) this.ground.wantNumbers();
     void this.askTold();
@@ -173,6 +191,7 @@ export class ContactPage {
     if (this.alertFeeds.has(id) || this.alertFeeds.size >= MAX_ALERTS) return;
     const feed = new AlertFeed(id, (alert) => this.heard(alert), (gone, refusal) => {
       this.alertFeeds.delete(gone);
+      this.seen.drop(gone);
       this.book.drop(gone);
       if (gone === this.identity?.alertId) this.shut(refusal);
       else this.retell();
@@ -221,8 +240,23 @@ export class ContactPage {
     this.card.clear();
     this.ground.close();
     document.title = this.words.say("brand");
-    const { title, lines } = closedWords(this.words, refusal);
-    this.root.replaceChildren(notice(title, ...lines));
+    this.seen.clear();
+    void showClosed(this.root, this.words, refusal);
+  }
+
+  /** A live link shows the place until five minutes after the journey's end, and longer while an SOS is open. */
+  private hideInTime(): void {
+    const { endedMs, point } = this.person;
+    if (this.identity?.scope !== "live" || this.identity.alertId !== null || endedMs === null || point === null) return;
+    const alert = this.book.shown;
+    if (alert && isOpen(alert) && !alert.drill) return;
+    if (this.session.now() - endedMs >= SHOWN_AFTER_END_MS) this.hidePlace();
+  }
+
+  private hidePlace(): void {
+    this.person.point = null;
+    if (this.feed) this.feed.log = new JourneyLog();
+    this.ground.map?.forgetWay();
   }
 
   private get name(): string {
@@ -241,10 +275,13 @@ export class ContactPage {
 
   private retell(): void {
     if (this.closed) return;
+    this.hideInTime();
     const spot = this.person.spot(this.book.shown);
     this.signs.update(this.session, spot !== null);
     show(this.signs.chip, this.session.state.kind !== "live"); // the pill says how live the person is
     show(this.centre, spot !== null && (this.ground.map?.strayed ?? false));
+    const alert = this.book.shown;
+    show(this.maps, spot !== null && alert !== null && isOpen(alert));
     this.tellPerson(spot);
     this.tellAlert(spot);
     this.tellLink();
@@ -262,6 +299,7 @@ export class ContactPage {
       [state, sentence] = statusWords(words, this.formats, situation);
     } else if (this.identity && this.session.state.kind === "live") {
       sentence = words.say(this.person.ended ? "away" : "none");
+      if (this.person.ended) state = words.say("state.ended");
     }
     const placed = this.feed?.log.placed ?? [];
     this.card.update({
@@ -274,6 +312,7 @@ export class ContactPage {
       movement: movement(placed, this.showsWay && placed[0]?.seq === 1),
       trip: this.person.trip,
       ended: this.person.ended,
+      alarmed: !this.maps.hidden,
       nowMs,
     });
     document.title = spot ? words.say("title.person", { name: this.name, state }) : words.say("title");

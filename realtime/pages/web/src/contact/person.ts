@@ -14,6 +14,8 @@ export class Person {
   point: PlacedPoint | null = null;
   presence: Presence | null = null;
   ended = false;
+  /** When the journey ended, in the server's time; null while it goes on, or when that is not known. */
+  endedMs: number | null = null;
   /** After this long a position is no longer shown as true now. */
   staleAfterMs = 60_000;
   private seenMs = 0;
@@ -49,5 +51,6 @@ export class Person {
     this.point = null;
     this.presence = null;
     this.ended = true;
+    this.endedMs = null;
   }
 }

@@ -13,6 +13,8 @@ from realtime.sockets.watch import WatchEvents
 class NoAlerts:
     """Nothing that a viewer could do about any."""
 
+    news = None
+
     def table(self) -> dict[str, Any]:
         return {}
 

@@ -1,8 +1,6 @@
 import { describe, expect, it } from "vitest";
 
 import { everybody, OwnSettings, pinFault, UNKNOWN, type Own, type OwnWays } from "../src/drive/own";
-import { renewed } from "../src/drive/rate";
-import type { Fix } from "../src/drive/outbox";
 
 describe("a pin", () => {
   it.each([
@@ -65,15 +63,5 @@ describe("what a driver has set", () => {
     await own.read();
     expect(everybody(own.own.plans.sos)!.map((one) => one.id)).toEqual(["a", "b", "c"]);
     expect(everybody(undefined)).toBeNull();
-  });
-});
-
-describe("a fix that is dated as the one before", () => {
-  const fix: Fix = [1_000, 53.4, -2.9, null, null, 5, null, null];
-
-  it("is of now", () => {
-    expect(renewed(fix, 1_000, 40_000)).toEqual([40_000, ...fix.slice(1)]);
-    expect(renewed(fix, 999, 40_000)).toBe(fix);
-    expect(renewed(fix, null, 40_000)).toBe(fix);
   });
 });

@@ -27,6 +27,7 @@ from alerts.alert import (
     State,
 )
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status, StatusReport, Unsure
+from alerts.events import Moved
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from alerts.ports import Job, Ledger, Taken, Wanted
 from tests.alerts.slots import UpTo
@@ -230,6 +231,28 @@ class LedgerContract:
         assert refused is not None
         assert refused.refused
         assert refused.alert.state is State.RESOLVED
+
+    async def test_the_place_follows_the_driver_and_the_next_messages_have_it(self, world: World) -> None:
+        taken = await raise_one(world)
+        assert [job.alert.place for job in (await sweep(world)).jobs] == [taken.alert.place]
+        await world.later(30_000)
+        place = Place(53.45, -2.9, 5.0, await world.now_ms(), source="live")
+        applied = await world.ledger.apply(taken.alert.alert_id, Moved(place))
+        assert applied is not None
+        assert (applied.refused, applied.alert.place) == (None, place)
+        assert applied.alert.version == taken.alert.version + 1
+        await world.later(5 * MINUTE_MS)
+        later = await sweep(world)
+        assert later.jobs
+        assert {job.alert.place for job in later.jobs} == {place}
+        again = await world.ledger.apply(taken.alert.alert_id, Moved(place))
+        assert again is not None
+        assert again.refused == "already"
+        assert (await now_of(world, taken)).alert.place == place
+        await world.ledger.apply(taken.alert.alert_id, FalseAlarm(OPERATOR, "all well"))
+        over = await world.ledger.apply(taken.alert.alert_id, Moved(structs.replace(place, lat=54.0)))
+        assert over is not None
+        assert (over.refused, over.alert.place) == ("closed", place)
 
     async def test_an_event_of_no_alert_is_none(self, world: World) -> None:
         assert await world.ledger.apply(uuid4(), Noted(OPERATOR, "hello")) is None

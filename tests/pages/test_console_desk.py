@@ -91,6 +91,21 @@ async def axe_finds_nothing(page: Page, direction: str = "ltr") -> None:
 # --- signing in
 
 
+async def test_a_card_says_how_old_and_how_exact_the_place_is(tab: Tab, server: DeskServer) -> None:
+    page = await opened(tab, server)
+    place = {"lat": 52.52, "lon": 13.4, "accuracy_m": 300, "battery_pct": None, "source": "journey"}
+    await server.sos("p1", "place-1", place=place | {"t_ms": now_ms() - 600_000})
+    where = card(page, "place-1").locator(".place")
+    await where.get_by_text("10 min ago").wait_for()
+    await where.get_by_text("± 984 ft").wait_for()
+    await server.sos("p1", "place-1", place=place | {"t_ms": None})
+    await where.get_by_text("of unknown age").wait_for()
+    await server.sos("p1", "place-1", place=place | {"t_ms": now_ms(), "lat": 52.6, "accuracy_m": 5})
+    await where.get_by_text("52.60000").wait_for()
+    assert "unknown" not in await where.inner_text()
+    await closed(tab, server)
+
+
 async def test_signing_in_and_out_and_what_ends_a_session(tab: Tab, server: DeskServer) -> None:
     page = tab.page
     # a driver's token is refused

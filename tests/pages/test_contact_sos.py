@@ -235,6 +235,23 @@ async def test_an_alerts_link_without_a_journey_shows_where_it_was_pressed(
     await expect(named(phone, "Open in maps")).to_be_hidden()
 
 
+async def test_the_place_of_an_alert_without_a_journey_follows_and_says_its_age(
+    phone: Tab, server: FakeContact
+) -> None:
+    alert_id = await server.press(journey_id=None)
+    server.shares["id1.secret1"] = Link(journey="", holder="Mum", alert=alert_id)
+    await phone.page.goto(f"{server.url}/s/id1#secret1")
+    place = {"lat": 52.52, "lon": 13.4, "accuracy_m": 300, "battery_pct": None, "source": "press"}
+    await server.change(alert_id, place=place | {"t_ms": now_ms() - 600_000})
+    await phone.page.get_by_text(said("This is where they were 10 min")).wait_for()
+    await phone.page.get_by_text("± 984 ft").wait_for()
+    await server.change(alert_id, place=place | {"t_ms": None})
+    await phone.page.get_by_text(said("It is not known when they were here.")).wait_for()
+    await server.change(alert_id, place=place | {"t_ms": now_ms(), "accuracy_m": 5})
+    await phone.page.get_by_text("± 16 ft").wait_for()
+    await expect(phone.page.get_by_text(said("It is not known when they were here."))).to_be_hidden()
+
+
 async def test_revoking_while_an_alert_is_open_forgets_it_too(
     phone_with_map: Tab, server: FakeContact
 ) -> None:

@@ -12,6 +12,9 @@ const WORST: readonly Severity[] = ["notice", "warning", "critical"];
 /** What hears of changes; `ids` are those whose position is new, or who came or went. */
 export type Moved = (ids: readonly string[]) => void;
 
+/** A place of unknown age counts as so much older than the press, like at the server: it is never the newest. */
+const UNKNOWN_AGE_MS = 3_600_000;
+
 export class FleetModel {
   readonly fleet = new Fleet();
   readonly board = new AreaBoard();
@@ -104,11 +107,11 @@ export class FleetModel {
     this.tell([...new Set([...before, ...this.alarmed.keys()])]);
   }
 
-  /** Where somebody was when they called for help, when nothing newer is known. */
+  /** Where somebody in an alert is, when nothing newer is known. */
   private placeByAlert({ driver, journey, place, pressedMs }: Alert): void {
     if (!place) return;
     const { lat, lon, accuracyM, batteryPct } = place;
-    const tMs = place.tMs ?? pressedMs;
+    const tMs = place.tMs ?? pressedMs - UNKNOWN_AGE_MS;
     const point = { seq: 0, tMs, lat, lon, accuracyM, batteryPct, speedMps: null, headingDeg: null };
     this.fleet.accept([{ driver, journey: journey ?? "", point }], tMs);
   }

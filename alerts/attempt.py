@@ -41,6 +41,12 @@ class Purpose(StrEnum):
     """The code that verifies a contact's address. Never touches the budget of an SOS."""
 
 
+ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
+"""Purposes with a question in them: a key pressed in the call, a reply or the link answers it."""
+NO_KEY: Final = "no_key"
+"""Why a call failed that was picked up, by a person or a mailbox, and ended without a key."""
+
+
 class Status(StrEnum):
     """How far it is; `rank` says which is further."""
 
@@ -52,7 +58,7 @@ class Status(StrEnum):
     SENT = "sent"
     """The provider has it."""
     DELIVERED = "delivered"
-    """It is on the person's device."""
+    """It is on the person's device. A call that asks for a key never is: see `needs_key`."""
     ANSWERED = "answered"
     """The person acted on it."""
     FAILED = "failed"
@@ -228,6 +234,11 @@ def moved_on(
             moved, delivered_ms=moved.delivered_ms or now_ms, settled_ms=moved.settled_ms or now_ms
         )
     return moved
+
+
+def needs_key(attempt: Attempt) -> bool:
+    """Whether only a key shows that a person was reached: a mailbox picks up a call as well as a person."""
+    return attempt.channel is Channel.CALL and attempt.purpose in ASKING
 
 
 def was_told(attempt: Attempt) -> bool:

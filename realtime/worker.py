@@ -143,7 +143,7 @@ class Worker:
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
         require_https(self.app, settings.public_url)
         add_answers(self.app, AnswerDesk(settings.alerts_key, intake, wall_clock_ms))
-        add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
+        add_hooks(self.app, HookDesk(intake, intake, self._standby.book, wall_clock_ms), settings)
 
     @classmethod
     @contextlib.asynccontextmanager

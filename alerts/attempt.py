@@ -47,6 +47,12 @@ OF_NO_ALERT = frozenset({Purpose.CODE, Purpose.TEST})
 """Messages without an alert: they have no link, no callback and no row in a ledger."""
 
 
+ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
+"""Purposes with a question in them: a key pressed in the call, a reply or the link answers it."""
+NO_KEY: Final = "no_key"
+"""Why a call failed that was picked up, by a person or a mailbox, and ended without a key."""
+
+
 class Status(StrEnum):
     """How far it is; `rank` says which is further."""
 
@@ -58,7 +64,7 @@ class Status(StrEnum):
     SENT = "sent"
     """The provider has it."""
     DELIVERED = "delivered"
-    """It is on the person's device."""
+    """It is on the person's device. A call that asks for a key never is: see `needs_key`."""
     ANSWERED = "answered"
     """The person acted on it."""
     FAILED = "failed"
@@ -234,6 +240,11 @@ def moved_on(
             moved, delivered_ms=moved.delivered_ms or now_ms, settled_ms=moved.settled_ms or now_ms
         )
     return moved
+
+
+def needs_key(attempt: Attempt) -> bool:
+    """Whether only a key shows that a person was reached: a mailbox picks up a call as well as a person."""
+    return attempt.channel is Channel.CALL and attempt.purpose in ASKING
 
 
 def was_told(attempt: Attempt) -> bool:

@@ -12,7 +12,19 @@ from msgspec.structs import replace
 
 from alerts.alert import opened_alert
 from alerts.arrows import Refusal
-from alerts.attempt import Attempt, Channel, Outcome, Purpose, Status, StatusReport, moved_on, rank
+from alerts.attempt import (
+    NO_KEY,
+    Accepted,
+    Attempt,
+    Channel,
+    Outcome,
+    Purpose,
+    Status,
+    StatusReport,
+    moved_on,
+    needs_key,
+    rank,
+)
 from alerts.completing import succeeding
 from alerts.course import Audit, Course
 from alerts.events import Event, Moved, Pressed, Reached
@@ -125,6 +137,8 @@ def settled(
     Raises KeyError when the case has no such attempt.
     """
     before = case.attempts[attempt_id]
+    if isinstance(outcome, Accepted) and needs_key(before):
+        outcome = replace(outcome, delivered=False)
     after, retry = settle(before, outcome, now_ms, jitter)
     course = _course(case)
     course.put(after)
@@ -139,10 +153,16 @@ def reported(
 ) -> Changes:
     """A callback or look-up says more of a sent attempt.
 
+    A call that is over without a key has failed, however it was taken, so that what the step has next
+    follows.
+
     Never moves it back; late and repeated ones change nothing. Raises KeyError when there is no such attempt.
     """
     before = case.attempts[attempt_id]
-    after = moved_on(before, report.status, now_ms, said=report.provider_status, reason=report.reason)
+    status, reason = report.status, report.reason
+    if status is Status.DELIVERED and needs_key(before):
+        status, reason = Status.FAILED, NO_KEY
+    after = moved_on(before, status, now_ms, said=report.provider_status, reason=reason)
     course = _course(case)
     course.put(after)
     _reach(course, before, after, now_ms)

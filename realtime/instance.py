@@ -249,7 +249,8 @@ class Instance:
         self.gateway.door.open_answer = answers.principal
         self.gateway.links.news = engine.news
         add_answers(app, answers, self.settings)
-        add_hooks(app, HookDesk(engine.intake, engine.standby.intake, engine.standby.book), self.settings)
+        hooks = HookDesk(engine.intake, engine.standby.intake, engine.standby.book, wall_clock_ms)
+        add_hooks(app, hooks, self.settings)
         return app
 
     def health(self) -> Condition:

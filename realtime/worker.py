@@ -148,7 +148,7 @@ class Worker:
         require_https(self.app, settings.public_url)
         answers = AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen, Told(db).phone)
         add_answers(self.app, answers, settings)
-        add_hooks(self.app, HookDesk(intake, intake, self._standby.book), settings)
+        add_hooks(self.app, HookDesk(intake, intake, self._standby.book, wall_clock_ms), settings)
 
     @classmethod
     @contextlib.asynccontextmanager

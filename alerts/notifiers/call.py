@@ -8,20 +8,21 @@ from twilio.rest import Client
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from alerts.attempt import (
+    ASKING,
     OF_NO_ALERT,
     Accepted,
     Channel,
     Outcome,
     Permanent,
-    Purpose,
     Retryable,
     Status,
     StatusReport,
     Unsure,
 )
 from alerts.notifiers.twilio_hooks import CALL_STATUSES, report, status_url, voice_url
-from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi
+from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
 from alerts.notifiers.writer import Writer, Written
+from alerts.phone import dialled
 from alerts.ports import Job
 
 RING_S: Final = 40
@@ -34,7 +35,6 @@ EVENTS: Final = ["initiated", "ringing", "answered", "completed"]
 LOOKED_AT: Final = 5
 """Calls to a number, the newest first, that a look-up asks about."""
 CLOCK_SLACK_MS: Final = 5_000
-_ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
 
 
 class CallNotifier:
@@ -56,17 +56,21 @@ class CallNotifier:
         over_s = clock() + timeout_s
         fields = fields_of(self._api.account, job, await self._writer.write(job))
 
-        async def create(client: Client) -> Any:
-            return await client.calls.create_async(to=to, from_=self._api.account.sender, **fields)
+        async def create(number: str) -> Any:
+            async def one(client: Client) -> Any:
+                return await client.calls.create_async(to=number, from_=self._api.account.sender, **fields)
 
-        made = await self._api.do(create, over_s - clock())
+            return await self._api.do(one, over_s - clock())
+
+        made = await in_each_form(to, create)
         return made if isinstance(made, Retryable | Permanent | Unsure | Accepted) else accepted(made)
 
     async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
         """Among the calls to that number since this attempt was due, the one that has called us back for it.
 
-        A call has no text to know it by, but Twilio keeps which URLs it asked for a call, and those hold the
-        attempt's id. Elsewhere it may have been due earlier.
+        Calls to each form of the number are asked for. A call has no text to know it by, but Twilio keeps
+        which URLs it asked for a call, and those hold the attempt's id. Elsewhere it may have been due
+        earlier.
         """
         to = job.contact.phone
         if not to:
@@ -75,8 +79,12 @@ class CallNotifier:
         since_ms, attempt_id = due_ms - CLOCK_SLACK_MS, str(job.attempt.attempt_id)
 
         async def ours(client: Client) -> StatusReport | Unsure | None:
-            calls = await client.calls.list_async(to=to, limit=LOOKED_AT, page_size=LOOKED_AT)
-            calls = [one for one in calls if _made_ms(one) >= since_ms]
+            calls = [
+                one
+                for form in dialled(to)
+                for one in await client.calls.list_async(to=form, limit=LOOKED_AT, page_size=LOOKED_AT)
+                if _made_ms(one) >= since_ms
+            ]
             for one in calls:
                 events = await client.calls(one.sid).events.list_async(limit=20)
                 if any(attempt_id in str((event.request or {}).get("url", "")) for event in events):
@@ -112,7 +120,7 @@ def spoken(account: Account, job: Job, written: Written) -> str:
     words, response = written.words, VoiceResponse()
     response.pause(length=1)
     into: VoiceResponse | Gather = response
-    if account.hooks_url and job.attempt.purpose in _ASKING:
+    if account.hooks_url and job.attempt.purpose in ASKING:
         into = Gather(
             num_digits=1,
             timeout=PAUSE_S,

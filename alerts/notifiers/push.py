@@ -27,7 +27,7 @@ TTL_S: Final = 3_600
 """A phone that was off for longer hears of it by other ways."""
 ANDROID_CHANNEL: Final = "sos"
 PRUNE_WAIT_S: Final = 1.0
-_NO_TOKEN_OF_FCM: Final = "not a valid fcm registration token"  # noqa: S105  words of an error message
+_TOKEN_FIELD: Final = "message.token"  # noqa: S105  a field of the request
 
 
 class Prune(Protocol):
@@ -176,6 +176,18 @@ def _of_http(error: exceptions.FirebaseError, now_ms: int) -> Outcome:
         return Retryable(f"http_{status}", wait_s, provider_down=True)
     if status in (401, 403):
         return Retryable("auth", provider_down=True)
-    if status == 400 and _NO_TOKEN_OF_FCM in str(error).lower():
+    if status == 400 and _TOKEN_FIELD in _violations(response):
         return Permanent("bad_token", prune=True)
     return Permanent(f"http_{status}")
+
+
+def _violations(response: Any) -> set[str]:
+    """The fields of a request that FCM names as wrong. A message of ours that is malformed, or too long, is
+    refused with the same code as a token that is none: only the details tell which it was.
+    """
+    try:
+        details = response.json()["error"]["details"]
+        named = [one for detail in details for one in detail.get("fieldViolations", ())]
+        return {str(one["field"]) for one in named if isinstance(one, dict) and "field" in one}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return set()

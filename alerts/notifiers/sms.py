@@ -19,8 +19,9 @@ from alerts.attempt import (
     Unsure,
 )
 from alerts.notifiers.twilio_hooks import MESSAGE_STATUSES, report, status_url
-from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi
+from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
 from alerts.notifiers.writer import Writer, Written
+from alerts.phone import dialled
 from alerts.ports import Job
 
 VALID_S: Final = 600
@@ -51,14 +52,17 @@ class SmsNotifier:
         over_s = clock() + timeout_s
         fields = fields_of(self._api.account, job, await self._writer.write(job))
 
-        async def create(client: Client) -> Any:
-            return await client.messages.create_async(to=to, **fields)
+        async def create(number: str) -> Any:
+            async def one(client: Client) -> Any:
+                return await client.messages.create_async(to=number, **fields)
 
-        made = await self._api.do(create, over_s - clock())
+            return await self._api.do(one, over_s - clock())
+
+        made = await in_each_form(to, create)
         return made if isinstance(made, Retryable | Permanent | Unsure | Accepted) else accepted(made)
 
     async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
-        """Among the newest messages to that number, the one with this attempt's own link.
+        """Among the newest messages to that number, in each form of it, the one with this attempt's link.
 
         Not by date: a message that still waits has no date of sending, and would be left out.
         """
@@ -67,16 +71,19 @@ class SmsNotifier:
             return None
 
         async def newest(client: Client) -> Any:
-            return await client.messages.list_async(to=to, limit=LOOKED_AT, page_size=LOOKED_AT)
+            return [
+                await client.messages.list_async(to=form, limit=LOOKED_AT, page_size=LOOKED_AT)
+                for form in dialled(to)
+            ]
 
-        found = await self._api.do(newest, timeout_s)
-        if not isinstance(found, list):
-            return Unsure(getattr(found, "reason", "unknown"))
-        for one in found:
+        pages = await self._api.do(newest, timeout_s)
+        if not isinstance(pages, list):
+            return Unsure(getattr(pages, "reason", "unknown"))
+        for one in (one for page in pages for one in page):
             if self._writer.is_of(job, str(one.body or "")):
                 status = MESSAGE_STATUSES.get(str(one.status), Status.SENT)
                 return report(str(one.sid), status, str(one.status), one.error_code)
-        return None if len(found) < LOOKED_AT else Unsure("too_many")
+        return None if all(len(page) < LOOKED_AT for page in pages) else Unsure("too_many")
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -36,15 +36,17 @@ CALL_STATUSES: Final = {
     "queued": Status.SENT,
     "initiated": Status.SENT,
     "ringing": Status.SENT,
-    "in-progress": Status.DELIVERED,
-    "answered": Status.DELIVERED,
+    "in-progress": Status.SENT,
+    "answered": Status.SENT,
     "completed": Status.DELIVERED,
     "busy": Status.FAILED,
     "no-answer": Status.FAILED,
     "failed": Status.FAILED,
     "canceled": Status.FAILED,
 }
-"""``completed`` is said of calls that were answered; by a mailbox too, so it is no acknowledgement."""
+"""``completed`` is said of calls that were picked up and are over, by a mailbox too: a call that asks for a
+key has reached nobody by it (`alerts.attempt.needs_key`).
+"""
 _SID: Final = re.compile(r"(SM|MM|CA)[0-9a-f]{32}")
 _CODE: Final = re.compile(r"[0-9]{1,6}")
 

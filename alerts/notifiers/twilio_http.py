@@ -17,6 +17,7 @@ from twilio.rest import Client
 
 from alerts.attempt import Outcome, Permanent, Retryable, Unsure
 from alerts.notifiers.webhook import retry_after_s
+from alerts.phone import dialled
 
 PROVIDER: Final = "twilio"
 CONNECT_SHARE: Final = 0.5
@@ -138,6 +139,21 @@ class TwilioApi:
         return self._session
 
 
+async def in_each_form(number: str, create: Callable[[str], Awaitable[T | Outcome]]) -> T | Outcome:
+    """What came of ``create`` with ``number`` as its network has it; where Twilio says that there is no such
+    number, with its other form, which was surely not tried.
+    """
+    first: T | Outcome | None = None
+    for form in dialled(number):
+        made = await create(form)
+        if first is None:
+            first = made
+        if not (isinstance(made, Permanent) and made.reason in _NO_SUCH_NUMBER):
+            return made
+    assert first is not None
+    return first
+
+
 async def _written(session: object, context: Any, params: object) -> None:
     context.trace_request_ctx.written = True
 
@@ -175,6 +191,8 @@ _FOR_GOOD: Final = {
     21608: "unverified_number",
 }
 """What Twilio's codes mean; any other is named by its number. https://www.twilio.com/docs/api/errors"""
+_NO_SUCH_NUMBER: Final = frozenset({"bad_number", "not_mobile", "no_route"})
+"""Refusals of a number that its other form (`alerts.phone.dialled`) may not get."""
 _LATER: Final = frozenset({20429, 21611, 14107})
 """Too many requests; the queue of the sender is full; too many messages of the sender."""
 _OURS: Final = frozenset({20003, 20005, 20006, 20008, 10001, 30002})

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from alerts.attempt import OF_NO_ALERT, Purpose
 from alerts.ports import Job
-from alerts.words import Rendered, render
+from alerts.words import REPLIES, Rendered, Replies, render
 
 ADDRESS_WAIT_S: Final = 1.0
 """What an address may cost; then the message goes without it."""
@@ -48,17 +48,20 @@ class Writer:
         now_ms: Callable[[], int],
         geocoder: Geocoder | None = None,
         address_wait_s: float = ADDRESS_WAIT_S,
+        replies: Replies = REPLIES,
     ) -> None:
+        """``replies``: how people can answer beside the link."""
         self._links = links
         self._now_ms = now_ms
         self._geocoder = geocoder
         self._address_wait_s = address_wait_s
+        self._replies = replies
 
     async def write(self, job: Job) -> Written:
         """The message of ``job``. Takes ``address_wait_s`` at most."""
         link = self._link(job)
         address = await self._address_of(job)
-        return Written(render(job, link, address, self._now_ms()), link)
+        return Written(render(job, link, address, self._now_ms(), self._replies), link)
 
     def is_of(self, job: Job, text: str) -> bool:
         """Whether ``text`` is the message of ``job``, whichever process wrote it: a code is a code."""

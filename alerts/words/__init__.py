@@ -4,6 +4,6 @@
 beside ``en.py`` and one line in `language`; docs/WORDS.md is the recipe.
 """
 
-from alerts.words.rendered import Rendered, render
+from alerts.words.rendered import REPLIES, Rendered, Replies, render
 
-__all__ = ["Rendered", "render"]
+__all__ = ["REPLIES", "Rendered", "Replies", "render"]

@@ -60,8 +60,12 @@ class Words(Struct, frozen=True, kw_only=True):
     """Of a silent alert."""
     act_short: str
     """Before the link in a text message: reply 1, or open."""
+    act_open: str
+    """The same where nobody can reply: open."""
     act_long: str
     """Before the link in a mail."""
+    act_long_open: str
+    """The same where nobody can reply to a text message."""
     details: str
     """Before the link when nothing is asked for."""
     press: str
@@ -83,6 +87,8 @@ class Words(Struct, frozen=True, kw_only=True):
     reminder: str
     reminder_act: str
     """To the acknowledger: ``{driver}``; what else happens."""
+    reminder_open: str
+    """The last where nobody can reply."""
     exhausted: str
     exhausted_act: str
     """To the operator: ``{driver}``; nobody was reached."""
@@ -102,6 +108,10 @@ class Words(Struct, frozen=True, kw_only=True):
     """Marked as a test, without an alarm: ``{driver}``."""
     test_note: str
     """No answer is needed."""
+    test_note_open: str
+    """The same where the contact cannot reply."""
+    code_note_open: str
+    """The same where nobody can reply."""
 
 
 def words_of(language: str) -> Words:

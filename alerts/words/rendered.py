@@ -30,6 +30,7 @@ class Rendered(Struct, frozen=True):
     """``short`` is at most two segments in the GSM alphabet, four in other scripts; its link is never cut.
 
     ``voice`` is the BCP 47 tag of the voice for ``spoken``, which says "press 1" where that is an answer.
+    Where nobody can reply to a text, every form says "open the link" alone.
     A push holds no coordinate and no address: it is shown on locked screens.
     """
 
@@ -43,6 +44,16 @@ class Rendered(Struct, frozen=True):
     voice: str
 
 
+class Replies(Struct, frozen=True):
+    """How people can answer beside the link: by a text to its sender, by a key in a call."""
+
+    by_text: bool = True
+    by_key: bool = True
+
+
+REPLIES: Final = Replies()
+
+
 class _Message(Struct, frozen=True):
     """What one purpose says. ``act`` stands before the link; ``asks`` whether an answer is asked for."""
 
@@ -54,22 +65,19 @@ class _Message(Struct, frozen=True):
     asks: bool
 
 
-ASKING: Final = frozenset({Purpose.ALERT, Purpose.REMINDER, Purpose.EXHAUSTED})
-"""Purposes with a question in them: a keypress or a reply answers it."""
-
-
-def render(job: Job, link: str, address: str | None, now_ms: int) -> Rendered:
+def render(job: Job, link: str, address: str | None, now_ms: int, replies: Replies = REPLIES) -> Rendered:
     """The message of ``job`` to its contact. ``link`` is put in as it is; the address is left out when None.
+    It asks for no answer that ``replies`` does not have.
 
     For `Purpose.CODE` the code is the alert's ``message``, for `Purpose.TEST` the name of who tests; neither
     has a link.
     """
     if job.attempt.purpose is Purpose.TEST:
-        return render_test(job.contact, job.alert.message)
+        return render_test(job.contact, job.alert.message, replies)
     if job.attempt.purpose is Purpose.CODE:
-        return render_code(job.contact, job.alert.message)
+        return render_code(job.contact, job.alert.message, replies)
     facts = facts_of(job, address, now_ms)
-    message = _message(job, facts)
+    message = _message(job, facts, replies)
     drill = f"{facts.words.drill}: " if facts.drill else ""
     title = drill + message.title
     return Rendered(
@@ -77,23 +85,24 @@ def render(job: Job, link: str, address: str | None, now_ms: int) -> Rendered:
         short=_short(facts, message, drill, link),
         long="\n\n".join(_paragraphs(facts, message, link)) + "\n",
         html=_html(facts, message, title, link),
-        spoken=shortened(" ".join(_spoken(facts, message)), SPOKEN_CHARS),
+        spoken=shortened(" ".join(_spoken(facts, message, replies)), SPOKEN_CHARS),
         push_title=shortened(f"{title} – {facts.driver}", PUSH_TITLE_CHARS),
         push_body=_push_body(facts, message),
         voice=facts.words.voice,
     )
 
 
-def render_code(contact: Contact, code: str) -> Rendered:
+def render_code(contact: Contact, code: str, replies: Replies = REPLIES) -> Rendered:
     """The code that confirms an address of ``contact``."""
     words = words_of(contact.language)
+    note = words.code_note if replies.by_text else words.code_note_open
     code = clean(code, CODE_CHARS)
     text = words.code.format(code=code)
     return Rendered(
         subject=words.code_title,
-        short=_folded(f"{text} {words.code_note}"),
-        long=f"{text}\n\n{words.code_note}\n",
-        html=_page(words, words.code_title, [_p(text), _p(words.code_note)]),
+        short=_folded(f"{text} {note}"),
+        long=f"{text}\n\n{note}\n",
+        html=_page(words, words.code_title, [_p(text), _p(note)]),
         spoken=" ".join([words.code.format(code=", ".join(code) + ","), f"{', '.join(code)}."]),
         push_title=words.code_title,
         push_body=text,
@@ -101,15 +110,16 @@ def render_code(contact: Contact, code: str) -> Rendered:
     )
 
 
-def render_test(contact: Contact, driver: str) -> Rendered:
+def render_test(contact: Contact, driver: str, replies: Replies = REPLIES) -> Rendered:
     """A message to ``contact`` that says that it is a test by ``driver``, and that nothing is wrong."""
     words = words_of(contact.language)
+    note = words.test_note if replies.by_text else words.test_note_open
     text = words.test.format(driver=shortened(clean(driver, NAME_CHARS * 2), NAME_CHARS))
     return Rendered(
         subject=words.test_title,
-        short=_folded(f"{text} {words.test_note}"),
-        long=f"{text}\n\n{words.test_note}\n",
-        html=_page(words, words.test_title, [_p(text), _p(words.test_note)]),
+        short=_folded(f"{text} {note}"),
+        long=f"{text}\n\n{note}\n",
+        html=_page(words, words.test_title, [_p(text), _p(note)]),
         spoken=f"{text} {text}",
         push_title=words.test_title,
         push_body=text,
@@ -117,7 +127,7 @@ def render_test(contact: Contact, driver: str) -> Rendered:
     )
 
 
-def _message(job: Job, facts: Facts) -> _Message:
+def _message(job: Job, facts: Facts, replies: Replies) -> _Message:
     words, driver = facts.words, facts.driver
     title = words.titles[job.alert.kind]
     said_by = (words.said_by.format(by=facts.by),) if facts.by else ()
@@ -134,14 +144,20 @@ def _message(job: Job, facts: Facts) -> _Message:
         case Purpose.REMINDER:
             lead = words.reminder.format(driver=driver)
             where = (_position(facts),)
-            return _Message(title, lead, where, words.reminder_act, words.reminder_act, asks=True)
+            act = words.reminder_act if replies.by_text else words.reminder_open
+            return _Message(title, lead, where, act, act, asks=True)
         case Purpose.EXHAUSTED:
             lead = words.exhausted.format(driver=driver)
             details = (happened(words, job.alert, driver), *_circumstances(facts))
             return _Message(title, lead, details, words.exhausted_act, words.exhausted_act, asks=True)
         case _:
             lead = happened(words, job.alert, driver)
-            return _Message(title, lead, _circumstances(facts), words.act_short, words.act_long, asks=True)
+            short, long = (
+                (words.act_short, words.act_long)
+                if replies.by_text
+                else (words.act_open, words.act_long_open)
+            )
+            return _Message(title, lead, _circumstances(facts), short, long, asks=True)
 
 
 def _circumstances(facts: Facts) -> tuple[str, ...]:
@@ -255,14 +271,15 @@ def _p(text: str, style: str = "") -> str:
 # --- a call and a push
 
 
-def _spoken(facts: Facts, message: _Message) -> Iterator[str]:
+def _spoken(facts: Facts, message: _Message, replies: Replies) -> Iterator[str]:
     words = facts.words
+    press = (words.press,) if replies.by_key else ()
     if facts.drill:
         yield words.drill_note
     yield message.lead
     if message.asks:
         yield f"{facts.spoken_when}."
-        yield words.press  # early: some pick up and hang up soon
+        yield from press  # early: some pick up and hang up soon
         if facts.silent:
             yield words.do_not_call
         if facts.address:
@@ -271,7 +288,7 @@ def _spoken(facts: Facts, message: _Message) -> Iterator[str]:
             yield facts.spoken_position or words.no_position
         if facts.spoken_notice:
             yield facts.spoken_notice
-        yield words.press
+        yield from press
     if facts.drill:
         yield words.drill_note
 

@@ -4,34 +4,40 @@ A text or a key acknowledges in the name of the contact to whom that number or c
 taken once: a provider that says it again, or somebody who does in its name, changes nothing.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from alerts.alert import OPEN, Acknowledged, Actor, ActorKind, FalseAlarm, Noted
+from alerts.alert import OPEN, Acknowledged, Actor, ActorKind, FalseAlarm, Noted, State
 from alerts.answer import Word, keypress, sms_word
-from alerts.attempt import StatusReport
+from alerts.attempt import Channel, StatusReport
 from alerts.case import Case
+from alerts.destination import named
 from alerts.notifiers.twilio_hooks import Named
+from alerts.phone import identity
 from alerts.policy import Contact, everyone
 from alerts.ports import Away
 from alerts.words.clean import clean
+from alerts.words.facts import clock_time
 from alerts.words.language import words_of
+from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
 from realtime.hooks.ports import Alerts, Book, Reports
 from realtime.hooks.words import said
 from realtime.protocol import Code, Refused
-from realtime.store.hooks import Asked
+from realtime.store.hooks import MAX_ASKED, Asked
 
 log = logging.getLogger(__name__)
 
 NOTE_CHARS: Final = 500
 NAME_CHARS: Final = 60
 OPTED_OUT: Final = "wants no more text messages"
-_START: Final = frozenset({"start", "unstop"})
-_FOR_CARRIERS: Final = "OptOutType"
-"""Twilio's word that it has answered STOP, START or HELP itself."""
+_OF_CARRIERS: Final = "OptOutType"
+"""Twilio's word that it has answered STOP, START or HELP itself, whatever the text was."""
+_CARRIERS: Final = {"STOP": Word.STOP, "START": Word.START, "HELP": Word.HELP}
 
 
 class Told(Struct, frozen=True):
@@ -47,10 +53,13 @@ class Told(Struct, frozen=True):
 class HookDesk:
     """Moves attempts, and takes answers."""
 
-    def __init__(self, alerts: Alerts, reports: Reports, book: Book) -> None:
+    def __init__(self, alerts: Alerts, reports: Reports, book: Book, now_ms: Callable[[], int]) -> None:
         self._alerts = alerts
         self._reports = reports
         self._book = book
+        self._now_ms = now_ms
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Phones whose texts are being taken."""
 
     async def status(self, report: StatusReport) -> str:
         """A state of a message or a call; whether it was ``taken`` or came ``early``. Raises Refused."""
@@ -67,36 +76,73 @@ class HookDesk:
         asked = Asked(named.alert_id, named.attempt_id, named.contact_id)
         word = keypress(digits)
         if word not in (Word.ACK, Word.FALSE_ALARM):
-            return _told("taken", "first", case, asked, asks_again=True)
+            return self._told("taken", "first", case, asked, [case], asks_again=True)
         return await self._once(f"{call_id}:{digits[:1]}", asked, case, word, "keypress", "")
 
     async def text(self, form: Mapping[str, str]) -> Told:
-        """A text message that came in. Raises Refused."""
-        phone, body, message_id = form["From"], form.get("Body", ""), form["MessageSid"]
-        asked = await self._book.last_asked(phone)
-        case = None if asked is None else await self._alerts.case(asked.alert_id)
-        word = sms_word(body)
-        if word is Word.STOP or body.strip().casefold() in _START:
-            return await self._opt(phone, message_id, asked, case, out=word is Word.STOP)
-        if word is Word.HELP:
-            language = "en" if case is None or asked is None else _contact(case, asked).language
-            return Told("taken", "" if form.get(_FOR_CARRIERS) else said("help", language))
-        if asked is None or case is None:
-            return Told("unknown", said("nothing"))
-        return await self._once(message_id, asked, case, word, "sms", body)
+        """A text message that came in. Raises Refused.
 
-    async def _opt(
-        self, phone: str, message_id: str, asked: Asked | None, case: Case | None, *, out: bool
-    ) -> Told:
-        """STOP and START: answered by the carrier, so nothing is said back."""
+        The texts of one phone are taken one after the other: two that come together are two answers.
+        """
+        phone = identity(form["From"])
+        async with self._turns.setdefault(phone, asyncio.Lock()):
+            return await self._text(phone, form)
+
+    async def _text(self, phone: str, form: Mapping[str, str]) -> Told:
+        body, message_id = form.get("Body", ""), form["MessageSid"]
         if await self._book.is_known(message_id):
             return Told("replayed")
+        said_word = sms_word(body)
+        carriers = form.get(_OF_CARRIERS, "").strip().upper()
+        word = _CARRIERS.get(carriers, said_word)
+        if word is Word.STOP or word is Word.START:
+            told = await self._opt(phone, out=word is Word.STOP)
+            # "YES" is the carriers' START, and an answer from who was not out.
+            if told or said_word is not Word.ACK or word is Word.STOP:
+                await self._book.keep(message_id)
+                return Told("taken")
+            word = said_word
+        candidates = await self._candidates(phone)
+        if word is Word.HELP:
+            first = chosen(phone, word, candidates)
+            language = "en" if first is None else _contact(first.case, first.asked).language
+            return Told("taken", "" if carriers else said("help", language))
+        told_of = in_order(phone, word, candidates)
+        if not told_of:
+            return Told("unknown", said("nothing"))
+        told_back = await self._take_text(phone, told_of, word, body)
+        await self._book.keep(message_id)
+        return told_back
+
+    async def _candidates(self, phone: str) -> list[Candidate]:
+        """The open alerts that ``phone`` was told of."""
+        found = []
+        for asked in (await self._book.last_asked(phone))[:MAX_ASKED]:
+            case = await self._alerts.case(asked.alert_id)
+            if case is not None:
+                found.append(Candidate(asked, case))
+        return found
+
+    async def _take_text(self, phone: str, told_of: list[Candidate], word: Word, body: str) -> Told:
+        """Take an answer by text; what is said back names the alert, and another one that needs an answer."""
+        one, *others = told_of
+        among = [candidate.case for candidate in told_of]
+        told = await self._take(one.asked, one.case, word, "sms", body, among)
+        waiting = [c for c in others if not is_mine(phone, c.case) and is_unanswered(c.case)]
+        if word is not Word.ACK or not waiting or not told.text:
+            return told
+        contact = _contact(one.case, one.asked)
+        more = said("more", contact.language, self._label(waiting[0].case, contact, among))
+        return structs.replace(told, text=f"{told.text} {more}")
+
+    async def _opt(self, phone: str, *, out: bool) -> int:
+        """STOP and START: answered by the carrier, so nothing is said back. In how many tenants it is new."""
         tenants = await (self._book.opt_out(phone) if out else self._book.opt_in(phone))
         log.info("a number %s, in %d tenants", "opted out" if out else "opted in", tenants)
-        if out and asked is not None and case is not None:
-            await self._apply(case, Noted(_actor(case, asked), OPTED_OUT))
-        await self._book.keep(message_id)
-        return Told("taken")
+        if out:
+            for one in await self._candidates(phone):
+                await self._apply(one.case, Noted(_actor(one.case, one.asked, Channel.SMS), OPTED_OUT))
+        return tenants
 
     async def _once(self, answer_id: str, asked: Asked, case: Case, word: Word, how: str, body: str) -> Told:
         """Take an answer that was not taken before.
@@ -106,14 +152,17 @@ class HookDesk:
         """
         if await self._book.is_known(answer_id):
             return Told("replayed", voice=_voice(case, asked))
-        told = await self._take(asked, case, word, how, body)
+        told = await self._take(asked, case, word, how, body, [case])
         await self._book.keep(answer_id)
         return told
 
-    async def _take(self, asked: Asked, case: Case, word: Word, how: str, body: str) -> Told:
+    async def _take(
+        self, asked: Asked, case: Case, word: Word, how: str, body: str, among: Sequence[Case]
+    ) -> Told:
+        """Take an answer about ``case``, one of those (``among``) that it could be about."""
         if case.alert.state not in OPEN:
-            return _told("taken", "over", case, asked)
-        actor = _actor(case, asked)
+            return self._told("taken", "over", case, asked, among)
+        actor = _actor(case, asked, Channel.CALL if how == "keypress" else Channel.SMS)
         event: Any = Noted(actor, clean(body, NOTE_CHARS) or "-")
         if word is Word.ACK:
             event = Acknowledged(actor, how)
@@ -122,16 +171,41 @@ class HookDesk:
         refused = await self._apply(case, event)
         await self._answered(asked)
         if word is Word.ACK:
-            return _told("taken", "over" if refused == "closed" else "taken", case, asked)
+            return self._told("taken", "over" if refused == "closed" else "taken", case, asked, among)
         if word is Word.FALSE_ALARM:
-            return _told(
-                "taken", "false" if refused is None else "first", case, asked, asks_again=bool(refused)
-            )
-        return _told("taken", "noted", case, asked)
+            what = "false" if refused is None else "first"
+            return self._told("taken", what, case, asked, among, asks_again=bool(refused))
+        return self._told("taken", "noted", case, asked, among)
 
     async def _apply(self, case: Case, event: Any) -> str | None:
         applied = await self._alerts.apply(case.alert.tenant, case.alert.alert_id, event)
         return "closed" if applied is None else applied.refused
+
+    def _told(
+        self,
+        outcome: str,
+        what: str,
+        case: Case,
+        asked: Asked,
+        among: Sequence[Case],
+        *,
+        asks_again: bool = False,
+    ) -> Told:
+        contact = _contact(case, asked)
+        text = said(what, contact.language, self._label(case, contact, among))
+        return Told(outcome, text, _voice(case, asked), asks_again)
+
+    def _label(self, case: Case, contact: Contact, among: Sequence[Case]) -> str:
+        """Of whom an alert is, so that it is told from the others: a drill is said to be one, and of several
+        alerts the kind and the time are said.
+        """
+        alert, words = case.alert, words_of(contact.language)
+        name = clean(case.copy.driver_name or alert.driver, NAME_CHARS)
+        details = [words.drill] if alert.drill else []
+        if len(among) > 1:
+            time = clock_time(alert.pressed_ms, self._now_ms(), contact.time_zone)
+            details += [words.titles[alert.kind], time]
+        return f"{name} ({', '.join(details)})" if details else name
 
     async def _answered(self, asked: Asked) -> None:
         """That they acted on this very message is good to know, and no reason to lose their answer."""
@@ -141,10 +215,9 @@ class HookDesk:
             log.warning("an answered message is not recorded as such: the store is away")
 
 
-def _told(outcome: str, what: str, case: Case, asked: Asked, *, asks_again: bool = False) -> Told:
-    driver = clean(case.copy.driver_name or case.alert.driver, NAME_CHARS)
-    text = said(what, _contact(case, asked).language, driver)
-    return Told(outcome, text, _voice(case, asked), asks_again)
+def is_unanswered(case: Case) -> bool:
+    """Whether nobody is on a real alert."""
+    return case.alert.state is State.ACTIVE and not case.alert.drill
 
 
 def _contact(case: Case, asked: Asked) -> Contact:
@@ -152,8 +225,10 @@ def _contact(case: Case, asked: Asked) -> Contact:
     return everyone(case.copy).get(asked.contact_id, Contact(asked.contact_id, ""))
 
 
-def _actor(case: Case, asked: Asked) -> Actor:
-    return Actor(ActorKind.CONTACT, asked.contact_id, _contact(case, asked).name)
+def _actor(case: Case, asked: Asked, channel: Channel) -> Actor:
+    """Who answers: whoever it was, everybody at that address is named."""
+    name = named(case.copy, asked.contact_id, channel) or _contact(case, asked).name
+    return Actor(ActorKind.CONTACT, asked.contact_id, name)
 
 
 def _voice(case: Case, asked: Asked) -> str:

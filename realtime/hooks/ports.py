@@ -32,8 +32,8 @@ class Reports(Protocol):
 class Book(Protocol):
     """What is known of numbers and of answers: `realtime.store.hooks`. Raises Refused(unavailable)."""
 
-    async def last_asked(self, phone: str) -> Asked | None:
-        """The last message to ``phone`` about an open alert."""
+    async def last_asked(self, phone: str) -> list[Asked]:
+        """The last message to ``phone`` about each open alert, in whichever spelling the alert has it."""
 
     async def is_known(self, answer_id: str) -> bool:
         """Whether this answer was taken before."""

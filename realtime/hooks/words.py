@@ -7,6 +7,7 @@ from alerts.words.language import DEFAULT
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "taken": "Thank you. You are on it for {driver}.",
+        "more": "{driver} needs help too: answer 1 again if you are on that as well.",
         "over": "The alert of {driver} is over. Thank you.",
         "false": "Thank you. Everybody is told that it was a false alarm.",
         "first": "To say that you are on it for {driver}, answer 1.",
@@ -18,6 +19,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "de": {
         "taken": "Danke. Sie kümmern sich um {driver}.",
+        "more": "Auch {driver} braucht Hilfe: Antworten Sie noch einmal mit 1, wenn Sie sich auch kümmern.",
         "over": "Der Alarm von {driver} ist vorbei. Danke.",
         "false": "Danke. Alle erfahren, dass es ein Fehlalarm war.",
         "first": "Wenn Sie sich um {driver} kümmern, antworten Sie mit 1.",
@@ -29,6 +31,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "es": {
         "taken": "Gracias. Usted se encarga de {driver}.",
+        "more": "También {driver} necesita ayuda: responda 1 otra vez si también se encarga.",
         "over": "La alerta de {driver} ha terminado. Gracias.",
         "false": "Gracias. Se dice a todos que fue una falsa alarma.",
         "first": "Para decir que se encarga de {driver}, responda 1.",
@@ -40,6 +43,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "fr": {
         "taken": "Merci. Vous vous occupez de {driver}.",
+        "more": "{driver} a aussi besoin d’aide : répondez encore 1 si vous vous en occupez aussi.",
         "over": "L’alerte de {driver} est terminée. Merci.",
         "false": "Merci. Tout le monde apprend que c’était une fausse alerte.",
         "first": "Pour dire que vous vous occupez de {driver}, répondez 1.",
@@ -51,6 +55,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "hi": {
         "taken": "धन्यवाद। {driver} को आप देख रहे हैं।",
+        "more": "{driver} को भी मदद चाहिए: उन्हें भी देख रहे हैं तो फिर 1 भेजें।",
         "over": "{driver} का अलर्ट समाप्त हो गया। धन्यवाद।",
         "false": "धन्यवाद। सबको बताया जाएगा कि यह गलत अलार्म था।",
         "first": "अगर आप {driver} को देख रहे हैं तो 1 से जवाब दें।",
@@ -61,6 +66,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
     "pt": {
         "taken": "Obrigado. Está a tratar de {driver}.",
+        "more": "{driver} também precisa de ajuda: responda 1 outra vez se também trata disso.",
         "over": "O alerta de {driver} terminou. Obrigado.",
         "false": "Obrigado. Todos são avisados de que foi um falso alarme.",
         "first": "Para dizer que trata de {driver}, responda 1.",

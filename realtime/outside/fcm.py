@@ -21,6 +21,8 @@ _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _AUDIENCE: Final = "https://oauth2.googleapis.com/token"
 """What google-auth writes, wherever the account's ``token_uri`` sends it."""
 _FCM_ERROR: Final = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
+_BAD_REQUEST: Final = "type.googleapis.com/google.rpc.BadRequest"
+_NO_TOKEN: Final = "The registration token is not a valid FCM registration token"  # noqa: S105
 _STATUSES: Final = {
     400: ("INVALID_ARGUMENT", "INVALID_ARGUMENT"),
     401: ("UNAUTHENTICATED", None),
@@ -44,7 +46,9 @@ class Push(msgspec.Struct, frozen=True):
 class FcmServer(StandIn):
     """``POST /token`` and ``POST /v1/projects/{project}/messages:send``; faults are for the latter.
 
-    ``unregistered``, ``malformed`` and ``foreign``: push tokens that are refused as such.
+    ``unregistered``, ``malformed`` and ``foreign``: push tokens that are refused as such. The details name
+    ``message.token`` for ``malformed``, and nothing for ``vague``, though the words are the same.
+    ``wrong_field``: a field for which every message is refused, as a malformed payload of ours would be.
     ``refuses_tokens``: the token endpoint answers 400 ``invalid_grant``.
     ``keeps`` False: a lie, messages are taken and go nowhere.
     ``account``: the service account that may send, as its JSON; one is made up otherwise.
@@ -65,6 +69,8 @@ class FcmServer(StandIn):
         self.unregistered = set[str]()
         self.malformed = set[str]()
         self.foreign = set[str]()
+        self.vague = set[str]()
+        self.wrong_field = ""
         self.refuses_tokens = False
         self.keeps = True
         self.tokens_given = 0
@@ -153,12 +159,18 @@ class FcmServer(StandIn):
 
     def _judged(self, message: dict[str, Any], to: object) -> web.Response:
         data = message.get("data", {})
+        if self.wrong_field:
+            return _refused(400, f"Invalid value at '{self.wrong_field}'", field=self.wrong_field)
         if not all(isinstance(value, str) for value in data.values()):
-            return _refused(400, "Invalid value at 'message.data'.")
+            return _refused(
+                400, "Invalid value at 'message.data[0].value' (TYPE_STRING)", field="message.data[0].value"
+            )
         if len(msgspec.json.encode(message)) > MESSAGE_BYTES:
             return _refused(400, "Android message is too big")
         if not isinstance(to, str) or not to or to in self.malformed:
-            return _refused(400, "The registration token is not a valid FCM registration token")
+            return _refused(400, _NO_TOKEN, field="message.token")
+        if to in self.vague:
+            return _refused(400, _NO_TOKEN)
         if to in self.unregistered:
             return _refused(404, "Requested entity was not found.")
         if to in self.foreign:
@@ -179,11 +191,18 @@ def _key(pem: str | None) -> rsa.RSAPrivateKey:
 
 
 def _refused(
-    status: int, message: str, headers: dict[str, str] | None = None, code: str | None = ""
+    status: int,
+    message: str,
+    headers: dict[str, str] | None = None,
+    code: str | None = "",
+    field: str = "",
 ) -> web.Response:
     word, usual = _STATUSES.get(status, ("UNKNOWN", None))
     code = usual if code == "" else code
     error: dict[str, Any] = {"code": status, "message": message, "status": word}
     if code is not None:
         error["details"] = [{"@type": _FCM_ERROR, "errorCode": code}]
+    if field:
+        violation = {"field": field, "description": message}
+        error.setdefault("details", []).append({"@type": _BAD_REQUEST, "fieldViolations": [violation]})
     return web.json_response({"error": error}, status=status, headers=headers)

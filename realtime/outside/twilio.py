@@ -13,9 +13,11 @@ from typing import Final
 
 from aiohttp import web
 
+from alerts.phone import identity
 from realtime.outside.twilio_callbacks import KEPT, Callbacks
 from realtime.outside.twilio_words import (
     MAGIC,
+    OPT_OUT_WORDS,
     VERSION,
     Heard,
     Sent,
@@ -34,6 +36,8 @@ _CODES: Final = {401: 20003, 403: 20003, 404: 20404, 429: 20429, 500: 20500}
 class TwilioServer(StandIn):
     """Serves one account. ``messages``, ``phone_calls``: what was accepted. ``sms_url``: where replies go.
 
+    ``names``: letters that texts may come from; nobody can reply to them. ``shown_as``: how the network has a
+    number that was dialled otherwise (``+521…`` as ``+52…``); ``unknown``: numbers that are none to it.
     ``first_sid``: who is started again beside a database that remembers must not give a sid twice.
     """
 
@@ -57,6 +61,10 @@ class TwilioServer(StandIn):
         self.messages: deque[Sent] = deque(maxlen=KEPT)
         self.phone_calls: deque[Sent] = deque(maxlen=KEPT)
         self.opted_out = set[str]()
+        """Phones, by the one form of their number that all others are compared by."""
+        self.names = set[str]()
+        self.shown_as = dict[str, str]()
+        self.unknown = set[str]()
         self._numbers = itertools.count(first_sid)
         base = f"/{VERSION}/Accounts/{{account}}"
         routes = self.app.router
@@ -95,7 +103,7 @@ class TwilioServer(StandIn):
             return refused(20001)
         sent = Sent(
             sid=self._sid("SM"),
-            to=_text(form, "To"),
+            to=self._shown(_text(form, "To")),
             sender=sender,
             text=body,
             status="queued",
@@ -119,7 +127,7 @@ class TwilioServer(StandIn):
             return refused(21205)
         call = Sent(
             sid=self._sid("CA"),
-            to=_text(form, "To"),
+            to=self._shown(_text(form, "To")),
             sender=_text(form, "From"),
             text=_text(form, "Twiml"),
             status="queued",
@@ -183,14 +191,20 @@ class TwilioServer(StandIn):
             return 21604
         if not sender:
             return 21603
-        if sender != self.number and not sender.startswith("MG"):
+        texts_only = sender in self.names or sender.startswith("MG")
+        if sender != self.number and (is_call or not texts_only):
             return 21212
-        if to in self.opted_out and not is_call:  # STOP is a word of the carriers for texts
+        if identity(to) in self.opted_out and not is_call:  # STOP is a word of the carriers for texts
             return 21610
+        if to in self.unknown:
+            return 21211
         digits = to.removeprefix("+")
         if not (to.startswith("+") and digits.isdigit() and 8 <= len(digits) <= 15):
             return 21211
         return MAGIC.get(to)
+
+    def _shown(self, to: str) -> str:
+        return self.shown_as.get(to, to)
 
     def _sid(self, kind: str) -> str:
         return f"{kind}{next(self._numbers):032x}"
@@ -198,10 +212,11 @@ class TwilioServer(StandIn):
     # --- people
 
     async def reply(self, sender: str, text: str, sid: str = "") -> list[str]:
-        """Somebody writes back from ``sender``: what they get as an answer. STOP is the carrier's as well."""
-        word = text.strip().upper()
-        if word in ("STOP", "START"):
-            (self.opted_out.add if word == "STOP" else self.opted_out.discard)(sender)
+        """Somebody writes back from ``sender``, as the network shows their number: what they get as answers.
+
+        STOP is the carrier's as well.
+        """
+        word = self._heeded(identity(sender), text)
         form = {
             "AccountSid": self.account_sid,
             "ApiVersion": VERSION,
@@ -212,10 +227,19 @@ class TwilioServer(StandIn):
             "NumSegments": "1",
             "To": self.number,
         }
-        if word in ("STOP", "START", "HELP"):
+        if word is not None:
             form["OptOutType"] = word
         answer = await self.callbacks.post(self.sms_url, form)
         return heard(answer).words if answer else []
+
+    def _heeded(self, phone: str, text: str) -> str | None:
+        """What the provider does by itself about a text that is one of its words; None for any other text."""
+        word = next((kind for kind, words in OPT_OUT_WORDS.items() if text.strip().upper() in words), None)
+        if word == "START" and text.strip().upper() == "YES" and phone not in self.opted_out:
+            return None  # an ordinary word from who has not opted out
+        if word in ("STOP", "START"):
+            (self.opted_out.add if word == "STOP" else self.opted_out.discard)(phone)
+        return word
 
     async def press(self, call: Sent, digits: str) -> list[str]:
         """The person called picks up, hears the message, presses, hears the answer, and hangs up.

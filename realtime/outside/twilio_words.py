@@ -29,6 +29,12 @@ ERRORS: Final = {
     21614: (400, "'To' number is not a valid mobile number"),
     21617: (400, "The concatenated message body exceeds the 1600 character limit"),
 }
+OPT_OUT_WORDS: Final = {
+    "STOP": frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"}),
+    "START": frozenset({"START", "UNSTOP", "YES"}),
+    "HELP": frozenset({"HELP", "INFO"}),
+}
+"""Texts that Twilio answers itself, by what it calls them in a callback (``OptOutType``)."""
 MAGIC: Final = {
     "+15005550001": 21211,
     "+15005550002": 21612,

@@ -3,10 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
+from uuid import UUID
 
 from alerts.alert import OPEN
-from alerts.attempt import OF_NO_ALERT, Attempt, Channel, Status, rank
+from alerts.attempt import OF_NO_ALERT, Attempt, Channel, Status
 from alerts.case import Case
+from alerts.destination import may_arrive
+from alerts.phone import is_same
 from alerts.ports import Away
 from realtime.protocol import Code, Refused
 from realtime.safety.directory import Directory
@@ -36,18 +39,23 @@ class SafeBook:
         self._unkept: Final[OrderedDict[str, None]] = OrderedDict()
         """Those of them that Postgres does not know yet."""
 
-    async def last_asked(self, phone: str) -> Asked | None:
-        """The last message to ``phone`` about an open alert."""
+    async def last_asked(self, phone: str) -> list[Asked]:
+        """The last message to ``phone`` about each open alert: of Postgres, of the cases here, and of the
+        copies that were seen.
+        """
         away = False
-        found = None
+        found: list[Asked] = []
         try:
             found = await self._reach.ask_in_turn(lambda: self._book.last_asked(phone), ASK_S)
         except Away:
             away = True
-        if found is None:
-            cases = (kept.case for kept in self._local.all())
-            found = last_asked(cases, phone) or self._copies.last_asked(phone)
-        if found is None and away:
+        known = {asked.alert_id for asked in found}
+        here = last_asked((kept.case for kept in self._local.all()), phone)
+        for asked in (*here, *self._copies.last_asked(phone)):
+            if asked.alert_id not in known:
+                known.add(asked.alert_id)
+                found.append(asked)
+        if away and not found:
             raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2)
         return found
 
@@ -110,19 +118,24 @@ class SafeBook:
         return 0
 
 
-def last_asked(cases: Iterable[Case], phone: str) -> Asked | None:
-    """The last text or call to ``phone`` about one of ``cases`` that is open."""
-    found: list[tuple[int, Asked]] = []
+def last_asked(cases: Iterable[Case], phone: str) -> list[Asked]:
+    """The last text or call to ``phone`` about each of ``cases`` that is open, the last told of first."""
+    found: dict[UUID, Asked] = {}
     for case in cases:
         known = (*case.copy.contacts, *case.copy.former)
-        theirs = {contact.contact_id for contact in known if contact.phone == phone}
+        theirs = {one.contact_id for one in known if one.phone and is_same(one.phone, phone)}
         if case.alert.state not in OPEN or not theirs:
             continue
         for attempt in case.attempts.values():
             if attempt.contact_id in theirs and _was_sent(attempt):
-                asked = Asked(case.alert.alert_id, attempt.attempt_id, attempt.contact_id)
-                found.append((attempt.sent_ms or attempt.created_ms, asked))
-    return max(found, key=lambda one: (one[0], one[1].attempt_id))[1] if found else None
+                sent_ms = attempt.sent_ms or attempt.created_ms
+                asked = Asked(case.alert.alert_id, attempt.attempt_id, attempt.contact_id, sent_ms)
+                found[asked.alert_id] = max(found.get(asked.alert_id, asked), asked, key=_newest)
+    return sorted(found.values(), key=_newest, reverse=True)
+
+
+def _newest(asked: Asked) -> tuple[int, UUID]:
+    return asked.sent_ms, asked.attempt_id
 
 
 def _was_sent(attempt: Attempt) -> bool:
@@ -130,5 +143,6 @@ def _was_sent(attempt: Attempt) -> bool:
     return (
         attempt.channel in _ASKS
         and attempt.purpose not in OF_NO_ALERT
-        and rank(attempt.status) >= rank(Status.SENDING)
+        and attempt.status is not Status.DUE
+        and may_arrive(attempt)
     )

@@ -121,8 +121,8 @@ class Seen:
                     return copy.kept
         return None
 
-    def last_asked(self, phone: str) -> Asked | None:
-        """The last message to a number about an open alert."""
+    def last_asked(self, phone: str) -> list[Asked]:
+        """The last message to a phone about each open alert."""
         return last_asked((copy.kept.case for copy in self), phone)
 
     def _of_driver(self, tenant: str, driver: str) -> Iterator[Kept]:

@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from alerts.phone import identity
 from alerts.policy import Circumstances, Contact, Source
 from realtime import metrics
 from realtime.fanout.endings import end
@@ -160,7 +161,7 @@ class Directory:
         return self._heeding(await circumstances(self._db, tenant, vendor, driver, operator))
 
     def _heeding(self, found: Circumstances) -> Circumstances:
-        out = {phone for phone, said in self._said.items() if said.out}
+        out = {identity(phone) for phone, said in self._said.items() if said.out}
         if not out:
             return found
         return replace(found, contacts=tuple(_without(contact, out) for contact in found.contacts))
@@ -296,6 +297,7 @@ class Directory:
 
     async def say(self, phone: str, *, out: bool) -> None:
         """Keep the word of a number until Postgres has it. Raises OSError when it cannot be kept."""
+        phone = identity(phone)
         if phone not in self._said and len(self._said) >= MAX_SAID:
             raise OSError("too many numbers wait for postgres")
         async with self._writing:
@@ -352,4 +354,4 @@ class Directory:
 
 
 def _without(contact: Contact, phones: AbstractSet[str]) -> Contact:
-    return replace(contact, phone=None) if contact.phone in phones else contact
+    return replace(contact, phone=None) if contact.phone and identity(contact.phone) in phones else contact

@@ -1,5 +1,6 @@
 """Every way out that is configured, made from the settings. A new one is one line in `notifiers_of`."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +13,7 @@ from alerts.notifiers.firebase import service_account
 from alerts.notifiers.guarded import GuardedHttp, refusal_of_url
 from alerts.notifiers.links import Links
 from alerts.notifiers.push import Prune, PushNotifier
+from alerts.notifiers.sender import can_call, can_receive
 from alerts.notifiers.sms import SmsNotifier
 from alerts.notifiers.socket import Announce, SocketNotifier
 from alerts.notifiers.twilio_http import Account
@@ -20,7 +22,10 @@ from alerts.notifiers.writer import Writer
 from alerts.places import NominatimGeocoder
 from alerts.policy import OPERATOR
 from alerts.ports import Job, Notifier
+from alerts.words import Replies
 from realtime.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class WaysOut:
@@ -34,7 +39,9 @@ class WaysOut:
         self._key: Final = settings.alerts_key
         self._settings: Final = settings
         self.links: Final = Links(settings.alerts_key, settings.answers_url)
-        self._writer: Final = Writer(self.links, now_ms, geocoder)
+        self._text_account: Final = self._twilio(settings.twilio_from)
+        self._call_account: Final = self._twilio(_caller(settings))
+        self._writer: Final = Writer(self.links, now_ms, geocoder, replies=self._replies())
         self._now_ms: Final = now_ms
         made = (
             self._socket(announce),
@@ -71,19 +78,26 @@ class WaysOut:
         return PushNotifier(fcm, self._writer, prune, self._now_ms)
 
     def _sms(self) -> Notifier | None:
-        account = self._twilio(self._settings.twilio_from)
+        account = self._text_account
         return None if account is None else SmsNotifier(account, self._writer, self._now_ms)
 
     def _call(self) -> Notifier | None:
-        """A messaging service has numbers for texts alone."""
-        settings = self._settings
-        sender = settings.twilio_call_from or settings.twilio_from
-        account = None if sender.startswith("MG") else self._twilio(sender)
+        account = self._call_account
         return None if account is None else CallNotifier(account, self._writer, self._now_ms)
+
+    def _replies(self) -> Replies:
+        """What comes back to us: a sender that is a name takes no text, and Twilio cannot reach an address
+        that is not on the internet.
+        """
+        text, call = self._text_account, self._call_account
+        return Replies(
+            by_text=text is not None and bool(text.hooks_url) and can_receive(text.sender),
+            by_key=call is not None and bool(call.hooks_url),
+        )
 
     def _twilio(self, sender: str) -> Account | None:
         settings = self._settings
-        if not settings.twilio_account_sid:
+        if not settings.twilio_account_sid or not sender:
             return None
         public = settings.answers_url
         # Twilio refuses a message whose callbacks could only go to itself.
@@ -123,6 +137,18 @@ class WaysOut:
         if job.contact.contact_id == OPERATOR and own:
             return own
         return webhook_secret(self._key, job.alert.tenant, job.contact.contact_id)
+
+
+def _caller(settings: Settings) -> str:
+    """The number that calls come from; empty: calls are not set up. A messaging service, a short code and a
+    name make none.
+    """
+    if settings.twilio_call_from:
+        return settings.twilio_call_from
+    if can_call(settings.twilio_from) or not settings.twilio_account_sid:
+        return settings.twilio_from
+    log.warning("no calls are made: TWILIO_FROM cannot call and TWILIO_CALL_FROM is not set")
+    return ""
 
 
 def _geocoder(url: str) -> NominatimGeocoder | None:

@@ -197,7 +197,7 @@ class Peers:
         """The case of a message that a provider speaks of."""
         return self._seen.of_provider(provider, provider_id)
 
-    def last_asked(self, phone: str) -> Asked | None:
+    def last_asked(self, phone: str) -> list[Asked]:
         """The last message to a number about an open alert."""
         return self._seen.last_asked(phone)
 

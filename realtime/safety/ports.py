@@ -169,5 +169,5 @@ class Copies(Protocol):
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:
         """The case of a message that a provider speaks of."""
 
-    def last_asked(self, phone: str) -> Asked | None:
-        """The last message to a number about an open alert."""
+    def last_asked(self, phone: str) -> list[Asked]:
+        """The last message to a phone about each open alert."""

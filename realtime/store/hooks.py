@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from alerts.phone import spellings
 from realtime.store import contacts
 from realtime.store.database import Database
 from realtime.store.queries import load
@@ -16,12 +17,17 @@ KEPT_MS: Final = 30 * 86_400_000
 remembered for good: one of last year would answer the alert of today, or undo a STOP."""
 
 
+MAX_ASKED: Final = 20
+"""Open alerts of one phone among which an answer is given its own: real ones that nobody is on come first."""
+
+
 class Asked(Struct, frozen=True):
-    """The last message to a number about an alert that is open."""
+    """The last message to a phone about an alert that is open; ``sent_ms``: when it went out."""
 
     alert_id: UUID
     attempt_id: UUID
     contact_id: str
+    sent_ms: int = 0
 
 
 class HookBook:
@@ -30,13 +36,21 @@ class HookBook:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def last_asked(self, phone: str) -> Asked | None:
-        """The last text or call to ``phone`` about an open alert, of whichever tenant."""
+    async def last_asked(self, phone: str) -> list[Asked]:
+        """The last text or call to ``phone`` about each open alert, of whichever tenant; `MAX_ASKED` at
+        most.
+        """
         async with self._db.writer() as connection:
-            row = await connection.fetchrow(_SQL["last_asked"], phone)
-        if row is None:
-            return None
-        return Asked(UUID(int=row["alert_id"].int), UUID(int=row["attempt_id"].int), row["contact_id"])
+            rows = await connection.fetch(_SQL["last_asked"], list(spellings(phone)), MAX_ASKED)
+        return [
+            Asked(
+                UUID(int=row["alert_id"].int),
+                UUID(int=row["attempt_id"].int),
+                row["contact_id"],
+                row["sent_ms"],
+            )
+            for row in rows
+        ]
 
     async def is_known(self, answer_id: str) -> bool:
         """Whether this answer was taken before."""

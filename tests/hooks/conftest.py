@@ -48,12 +48,12 @@ class World:
     url: str
     session: aiohttp.ClientSession
 
-    async def sos(self, driver: str = "d1") -> UUID:
+    async def sos(self, driver: str = "d1", *, drill: bool = False) -> UUID:
         """``driver`` presses; the alert's id."""
         token = mint(self.settings, role="driver", tenant="t1", vendors=["v1"], driver=driver)
         async with self.session.post(
             f"{self.url}/api/v1/sos",
-            json={"sos_id": str(uuid4())},
+            json={"sos_id": str(uuid4()), "drill": drill},
             headers={"Authorization": f"Bearer {token}"},
         ) as answer:
             found = await answer.json()

@@ -122,7 +122,9 @@ async def test_another_key_acknowledges_nothing_and_is_asked_for_again(world: Wo
 async def test_a_mailbox_that_takes_the_call_acknowledges_nothing(world: World) -> None:
     world.twilio.callbacks.behaviour = Behaviour(call="completed")
     alert_id = await world.sos()
-    await has_status(world, alert_id, Channel.CALL, Status.DELIVERED)
+    await has_status(world, alert_id, Channel.CALL, Status.FAILED)
+    call = await world.attempt(alert_id, Channel.CALL)
+    assert (call.reason, call.provider_status) == ("no_key", "completed")
     assert (await world.alert(alert_id)).state is State.ACTIVE
 
 
@@ -175,16 +177,6 @@ async def test_a_number_that_was_told_nothing_answers_nothing(world: World) -> N
     await world.text_of(alert_id)
     [said] = await world.twilio.reply("+4915100000000", "1")
     assert (await world.alert(alert_id)).state is State.ACTIVE and "no open alert" in said
-
-
-async def test_a_reply_is_for_the_alert_this_number_was_told_of_last(world: World) -> None:
-    first = await world.sos("d1")
-    await world.text_of(first)
-    second = await world.sos("d2")
-    await world.text_of(second)
-    await world.twilio.reply(PHONE, "1")
-    assert (await world.alert(second)).state is State.ACKNOWLEDGED
-    assert (await world.alert(first)).state is State.ACTIVE
 
 
 # --- what must change nothing

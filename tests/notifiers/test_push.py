@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from firebase_admin import _http_client, messaging
+from firebase_admin import _http_client, exceptions, messaging
 from firebase_admin._retry import HttpxRetry
 
 from alerts.attempt import Accepted, Outcome, Permanent, Purpose, Retryable, Unsure
 from alerts.notifiers.fcm import BATCH, Fcm
 from alerts.notifiers.firebase import service_account
-from alerts.notifiers.push import PushNotifier, best_of, message_of
+from alerts.notifiers.push import PushNotifier, best_of, message_of, outcome_of
 from alerts.notifiers.writer import Writer
 from alerts.words.language import AVAILABLE
 from realtime.outside import accounts
@@ -129,6 +129,52 @@ async def test_a_device_that_is_gone_is_forgotten(
     assert await push.send(to("old"), PATIENT_S) == Permanent("unregistered", prune=True)
     assert await push.send(to("bad"), PATIENT_S) == Permanent("bad_token", prune=True)
     assert devices.pruned == [("acme", "old"), ("acme", "bad")]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "message.data[0].value", "message", "message.android.ttl", "message.webpush.fcm_options.link",
+        "message.apns.payload", "message.token.x", "message.tokens", "token", "message.topic",
+        "message.name",
+    ],
+)  # fmt: skip
+async def test_a_malformed_message_of_ours_prunes_no_device(
+    push: PushNotifier, server: FcmServer, devices: Devices, field: str
+) -> None:
+    server.wrong_field = field
+    assert await push.send(to("a", "b"), PATIENT_S) == Permanent("http_400")
+    assert not devices.pruned
+
+
+async def test_a_token_is_pruned_only_when_the_details_name_it(
+    push: PushNotifier, server: FcmServer, devices: Devices
+) -> None:
+    server.vague.add("vague")
+    server.malformed.add("bad")
+    assert await push.send(to("vague"), PATIENT_S) == Permanent("http_400")
+    assert isinstance(await push.send(to("vague", "bad", "good"), PATIENT_S), Accepted)
+    assert devices.pruned == [("acme", "bad")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"[]", b"{}", b'{"error": "message.token"}', b'{"error": {"details": "message.token"}}',
+        b'{"error": {"details": ["message.token"]}}',
+        b'{"error": {"details": [{"fieldViolations": "message.token"}]}}',
+        b'{"error": {"details": [{"fieldViolations": ["message.token"]}]}}',
+        b'{"error": {"details": [{"field": "message.token"}]}}', b'{"error": {"details": null}}',
+        b'{"error": {"details": [{"fieldViolations": null}]}}',
+        b'{"error": {"message": "message.token is not a valid FCM registration token"}}',
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_an_answer_that_names_no_token_in_its_details_prunes_nothing(body: bytes) -> None:
+    response = httpx.Response(400, content=body, request=httpx.Request("POST", "http://x"))
+    error = exceptions.InvalidArgumentError("message.token", http_response=response)
+    answer = messaging.SendResponse(None, error)
+    assert outcome_of(answer, NOW_MS) == Permanent("http_400")
 
 
 async def test_a_device_of_another_project_is_kept(

@@ -330,3 +330,75 @@ async def test_a_text_that_failed_is_found_as_failed_with_the_code(twilio: Twili
         "undelivered_30003",
         "undelivered",
     )
+
+
+# --- one number, two forms
+
+FORMS = pytest.mark.parametrize(
+    ("kept", "first", "other"),
+    [
+        ("+5215512345678", "+525512345678", "+5215512345678"),
+        ("+525512345678", "+525512345678", "+5215512345678"),
+        ("+541112345678", "+541112345678", "+5491112345678"),
+        ("+5491112345678", "+5491112345678", "+541112345678"),
+        ("+551187654321", "+5511987654321", "+551187654321"),
+        ("+22997123456", "+2290197123456", "+22997123456"),
+    ],
+)
+
+
+@FORMS
+@BOTH
+async def test_a_number_is_dialled_as_its_network_has_it_and_else_in_its_other_form(
+    twilio: TwilioServer, make: Make, channel: Channel, kept: str, first: str, other: str
+) -> None:
+    notifier, what = make(twilio), job(to=contact(phone=kept), channel=channel)
+    assert isinstance(await notifier.send(what, PATIENT_S), Accepted)
+    twilio.unknown = {first}
+    assert isinstance(await notifier.send(what, PATIENT_S), Accepted)
+    twilio.unknown = {first, other}
+    assert await notifier.send(what, PATIENT_S) == Permanent("bad_number")
+    await notifier.close()
+    assert [sent.to for sent in (*twilio.messages, *twilio.phone_calls)] == [first, other]
+
+
+@BOTH
+async def test_another_refusal_is_not_made_up_for_by_another_form(
+    twilio: TwilioServer, make: Make, channel: Channel
+) -> None:
+    twilio.faults.append(Fault(Trouble.STATUS, 500))
+    notifier = make(twilio)
+    told = await notifier.send(job(to=contact(phone="+525512345678"), channel=channel), PATIENT_S)
+    await notifier.close()
+    assert isinstance(told, Retryable)
+    assert sum(request.method == "POST" for request in twilio.calls) == 1
+
+
+@FORMS
+@BOTH
+async def test_a_look_up_finds_what_the_network_shows_in_another_form(
+    twilio: TwilioServer, make: Make, channel: Channel, kept: str, first: str, other: str
+) -> None:
+    twilio.shown_as = {first: other}
+    twilio.callbacks.behaviour = Behaviour(message="sent")
+    notifier, what = make(twilio), job(to=contact(phone=kept), channel=channel)
+    assert isinstance(await notifier.send(what, PATIENT_S), Accepted)
+    for sent in twilio.phone_calls:
+        sent.asked.append(sent.callback)
+    found = await notifier.look_up(what, PATIENT_S)
+    assert isinstance(found, StatusReport)
+    other_job = job(to=contact(phone="+5215500000000"), channel=channel)
+    assert await notifier.look_up(other_job, PATIENT_S) is None
+    await notifier.close()
+
+
+# --- a sender that takes no reply
+
+
+async def test_a_name_sends_texts_and_makes_no_call(twilio: TwilioServer) -> None:
+    twilio.names = {"WAYGUARD"}
+    texts, calls = sms(twilio, sender="WAYGUARD"), call(twilio, sender="WAYGUARD")
+    assert isinstance(await texts.send(job(), PATIENT_S), Accepted)
+    assert isinstance(await calls.send(job(channel=Channel.CALL), PATIENT_S), Permanent)
+    await texts.close()
+    await calls.close()

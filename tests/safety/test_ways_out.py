@@ -1,5 +1,6 @@
 """Every way out, made from the settings alone, against the stand-ins."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from alerts.alert import Alert
 from alerts.answer import read_token
-from alerts.attempt import Accepted, Channel, Permanent
+from alerts.attempt import Accepted, Channel, Permanent, Purpose
 from alerts.notifiers.links import VALID_MS
 from alerts.notifiers.webhook import webhook_secret
 from alerts.words import render
@@ -23,7 +24,7 @@ from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_callbacks import Behaviour
 from realtime.safety.notifiers import WaysOut
 from realtime.settings import Settings
-from tests.alerts.jobs import NOW_MS, contact, job
+from tests.alerts.jobs import NOW_MS, alert, contact, job
 
 pytestmark = pytest.mark.filterwarnings("ignore:Message.token is deprecated")
 KEY = "k" * 40
@@ -39,7 +40,7 @@ async def prune(tenant: str, token: str) -> None:
 
 
 def ways_out(**given: Any) -> WaysOut:
-    settings = Settings(alerts_secret=KEY, public_url="https://wayguard.example/", **given)
+    settings = Settings(**{"alerts_secret": KEY, "public_url": "https://wayguard.example/", **given})
     return WaysOut(settings, announce, prune, lambda: NOW_MS)
 
 
@@ -108,6 +109,58 @@ async def test_a_messaging_service_makes_no_calls_unless_a_number_is_given_for_t
             await ways.close()
 
 
+SERVICE = "MG" + "a" * 32
+
+
+@pytest.mark.parametrize("language", AVAILABLE)
+@pytest.mark.parametrize("purpose", [Purpose.ALERT, Purpose.REMINDER, Purpose.CODE])
+async def test_a_sender_that_nobody_can_reply_to_asks_for_no_reply(language: str, purpose: Purpose) -> None:
+    async with TwilioServer() as twilio, MailServer() as mail:
+        twilio.names = {"WAYGUARD"}
+        twilio.callbacks.behaviour = Behaviour(calls_back=False)
+        smtp = {
+            "smtp_host": "127.0.0.1", "smtp_port": mail.port, "smtp_from": "sos@wayguard.example",
+            "smtp_security": "none",
+        }  # fmt: skip
+        of = alert(message="482913") if purpose is Purpose.CODE else alert(place=None)
+        for sender in (twilio.number, SERVICE, "WAYGUARD"):
+            ways = ways_out(**twilio_settings(twilio, twilio_from=sender), **smtp)
+            for channel in (Channel.SMS, Channel.EMAIL):
+                what = job(of=of, to=contact(language=language), purpose=purpose, channel=channel)
+                assert isinstance(await ways.by_channel[channel].send(what, PATIENT_S), Accepted)
+            await ways.close()
+        replied = [says_reply(text.text.split("http")[0]) for text in twilio.messages]
+        mails = [one.message.get_body(("plain",)) for one in mail.mails]
+        texts = [body.get_content().split("http")[0] for body in mails if body is not None]
+    assert replied == [True, True, False]
+    if purpose is not Purpose.CODE or "STOP" in texts[0]:
+        assert [says_reply(text) for text in texts] == [True, True, False]
+
+
+def says_reply(text: str) -> bool:
+    """Whether it asks to answer by a text: the digit 1 alone, or the word STOP."""
+    return re.search(r"(?<![0-9:.])1(?![0-9:.])|STOP", text.replace("d-1", "")) is not None
+
+
+async def test_without_an_address_on_the_internet_nobody_is_asked_to_reply_or_to_press() -> None:
+    async with TwilioServer() as twilio:
+        settings = twilio_settings(twilio) | {"twilio_base_url": "", "public_url": "http://127.0.0.1:8000"}
+        ways = ways_out(**settings)
+        written = await ways._writer.write(job(channel=Channel.CALL))
+        await ways.close()
+    assert "Reply 1" not in written.words.short and "press 1" not in written.words.spoken
+
+
+async def test_a_name_makes_no_calls_unless_a_number_is_given_for_them() -> None:
+    async with TwilioServer() as twilio:
+        for sender in ("WAYGUARD", "12345", SERVICE):
+            given = twilio_settings(twilio, twilio_from=sender)
+            for more, calls in (({}, False), ({"twilio_call_from": twilio.number}, True)):
+                ways = ways_out(**given, **more)
+                assert Channel.SMS in ways.by_channel and (Channel.CALL in ways.by_channel) is calls
+                await ways.close()
+
+
 async def test_links_of_two_attempts_differ_and_both_are_good() -> None:
     ways = ways_out()
     links = {ways.links.of(job(attempt_id=UUID(int=n))) for n in (4, 5)}
@@ -135,6 +188,19 @@ async def test_a_private_webhook_is_refused_unless_that_was_allowed() -> None:
         ({"smtp_username": "u"}, "SMTP_PASSWORD"),
         ({"twilio_account_sid": "AC1", "twilio_from": "+15005550006"}, "TWILIO_AUTH_TOKEN"),
         ({"twilio_auth_token": "t"}, "TWILIO_ACCOUNT_SID and TWILIO_FROM"),
+        (
+            {
+                "twilio_account_sid": "AC1",
+                "twilio_auth_token": "t",
+                "twilio_from": "+15005550006",
+                "twilio_call_from": "WAYGUARD",
+            },
+            "TWILIO_CALL_FROM",
+        ),
+        (
+            {"twilio_account_sid": "AC1", "twilio_auth_token": "t", "twilio_from": "Wayguard Alerts"},
+            "TWILIO_FROM",
+        ),
     ],
     ids=str,
 )

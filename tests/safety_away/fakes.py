@@ -272,8 +272,8 @@ class Others:
                     return kept
         return None
 
-    def last_asked(self, phone: str) -> Asked | None:
-        return None
+    def last_asked(self, phone: str) -> list[Asked]:
+        return []
 
 
 def _by(attempt: Any, provider: str) -> Any:

@@ -246,8 +246,8 @@ async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(proces
     unknown = StatusReport("twilio", "SM2", Status.DELIVERED, "delivered")
     assert not await process.intake.report(unknown)
     assert process.journal.reports == [unknown]
-    asked = await process.book.last_asked(PHONE)
-    assert asked is not None and asked.alert_id == taken.alert.alert_id
+    [asked] = await process.book.last_asked(PHONE)
+    assert asked.alert_id == taken.alert.alert_id
     await process.intake.answered(asked.attempt_id)
     await process.back()
     assert process.journal.reports == []

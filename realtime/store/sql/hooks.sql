@@ -1,20 +1,27 @@
 -- name: last_asked
--- Open alerts are few; which of their contacts has the number is in the copy that each took along. Of all tenants.
-SELECT al.alert_id, a.attempt_id, a.attempt ->> 'contact_id' AS contact_id
-FROM alerts al
-CROSS JOIN LATERAL (
-    SELECT json_array_elements(al.policy_copy -> 'contacts')
-    UNION ALL
-    SELECT json_array_elements(al.policy_copy -> 'former')
-) AS known (contact)
-JOIN alert_attempts a ON a.tenant_id = al.tenant_id AND a.alert_id = al.alert_id
-                     AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
-WHERE al.closed_ms IS NULL
-  AND contact ->> 'phone' = $1
-  AND a.channel IN ('sms', 'call')
-  AND a.status <> 'due'
-ORDER BY coalesce((a.attempt ->> 'sent_ms')::bigint, a.due_ms) DESC, a.attempt_id
-LIMIT 1
+-- The last message to a phone ($1: its number in each of its spellings) about each open alert; $2 at most. Open alerts
+-- are few; which of their contacts has the number is in the copy that each took along. Of all tenants.
+SELECT alert_id, attempt_id, contact_id, sent_ms
+FROM (
+    SELECT DISTINCT ON (al.alert_id) al.alert_id, al.drill, al.state, a.attempt_id,
+           a.attempt ->> 'contact_id' AS contact_id,
+           coalesce((a.attempt ->> 'sent_ms')::bigint, a.due_ms) AS sent_ms
+    FROM alerts al
+    CROSS JOIN LATERAL (
+        SELECT json_array_elements(al.policy_copy -> 'contacts')
+        UNION ALL
+        SELECT json_array_elements(al.policy_copy -> 'former')
+    ) AS known (contact)
+    JOIN alert_attempts a ON a.tenant_id = al.tenant_id AND a.alert_id = al.alert_id
+                         AND a.attempt ->> 'contact_id' = contact ->> 'contact_id'
+    WHERE al.closed_ms IS NULL
+      AND contact ->> 'phone' = ANY ($1::text[])
+      AND a.channel IN ('sms', 'call')
+      AND (a.status NOT IN ('due', 'failed') OR a.attempt ->> 'sent_ms' IS NOT NULL)
+    ORDER BY al.alert_id, sent_ms DESC, a.attempt_id
+) told
+ORDER BY drill, state = 'acknowledged', sent_ms DESC, attempt_id
+LIMIT $2
 
 -- name: is_known
 SELECT EXISTS (SELECT FROM hook_answers WHERE answer_id = $1)

@@ -28,7 +28,8 @@ def cancel_asked(alert: Alert, event: CancelAsked, now_ms: int) -> Transition:
     if event.pin is PinResult.DURESS:
         return _duress(alert, now_ms)
     arrow = Arrow.CANCELLED_UNHEARD if alert.state is State.PENDING else Arrow.CANCELLED
-    return closed(alert, State.CANCELLED, event.actor, now_ms, arrow)
+    # The same veil as after the duress PIN: what is done to the alert later is not shown on the phone either.
+    return closed(_with_veil(alert, now_ms), State.CANCELLED, event.actor, now_ms, arrow)
 
 
 def _pin_wrong(alert: Alert, now_ms: int) -> Transition:
@@ -46,7 +47,7 @@ def _duress(alert: Alert, now_ms: int) -> Transition:
         duress=True,
         silent=True,
         severity=Severity.CRITICAL,
-        veil=Veil(now_ms, alert.version + 1, alert.silent, place=alert.place),
+        veil=_with_veil(alert, now_ms).veil,
     )
     return changed(afresh(told, now_ms), Arrow.DURESS)
 
@@ -54,8 +55,12 @@ def _duress(alert: Alert, now_ms: int) -> Transition:
 def _veiled(alert: Alert, now_ms: int) -> Transition:
     if alert.veil is not None and alert.veil.lifted_ms is None:
         return refused(alert, Refusal.ALREADY)
-    veil = Veil(now_ms, alert.version + 1, alert.silent, place=alert.place)
-    return changed(replace(alert, veil=veil), Arrow.VEILED)
+    return changed(_with_veil(alert, now_ms), Arrow.VEILED)
+
+
+def _with_veil(alert: Alert, now_ms: int) -> Alert:
+    """``alert`` as of the change that is made now, from which on the phone is shown it as cancelled."""
+    return replace(alert, veil=Veil(now_ms, alert.version + 1, alert.silent, place=alert.place))
 
 
 def lifted(veil: Veil | None, now_ms: int) -> Veil | None:

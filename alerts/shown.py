@@ -7,12 +7,12 @@ from alerts.values import Actor, ActorKind, Alert, State, severity_of
 
 
 def as_shown_to_driver(alert: Alert) -> Alert:
-    """``alert`` for the driver's phone, and for nobody else.
+    """``alert`` for the driver's phone, and for links to a journey that the driver's app made.
 
     There are four cases:
 
-    1. Cancelled by the driver: cancelled, with nothing of what was done about it.
-    2. Cancelled under duress: the same, and for ever, whatever happens to it.
+    1. Cancelled by a PIN, right or duress: cancelled for ever, with nothing of what is done about it.
+    2. Cancelled by the driver, without a veil (stored by an earlier version): the same.
     3. The driver pressed again after that: active, and only what happened since.
     4. Else: as it is.
     """
@@ -52,6 +52,7 @@ def _cancelled(alert: Alert, at_ms: int, version: int, silent: bool) -> Alert:
     return replace(
         _bare(alert),
         state=State.CANCELLED,
+        place=None,  # it follows the driver while the alert is open
         version=version,
         silent=silent,
         closed_ms=at_ms,

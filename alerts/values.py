@@ -120,7 +120,7 @@ class Responder(Struct, frozen=True):
 
 
 class Veil(Struct, frozen=True):
-    """What the driver's phone is shown of an alert that was cancelled under duress.
+    """What the driver's phone is shown of an alert that was cancelled by a PIN, under duress or not.
 
     From ``drawn_ms`` it is shown a cancelled alert that never changes again. A further press lifts the veil
     at ``lifted_ms``: from then the phone is shown an active one, and nothing of what happened before.

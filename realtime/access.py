@@ -264,6 +264,19 @@ def may_answer(principal: Principal) -> bool:
     return grant is not None and grant.contact_id is not None
 
 
+def sees_as_phone(principal: Principal) -> bool:
+    """Whether alerts are shown as on the driver's own phone: to the driver, and through a link to a journey
+    that the driver's app made.
+
+    Whoever has taken the phone can make such a link, or open one that was sent from it: after a duress PIN it
+    must not show that the alert is open. Contacts are notified with links of their own.
+    """
+    grant = principal.share
+    if grant is None:
+        return principal.role == DRIVER
+    return grant.alert_id is None and grant.answers_from_ms > 0
+
+
 def may_raise_for(principal: Principal, vendor: str) -> bool:
     """Whether an alert may be raised for a driver of ``vendor`` by an overseer: drills, and calls taken."""
     return may_watch_vendor(principal, vendor)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 from alerts.alert import (
+    OPEN,
     Acknowledged,
     Actor,
     ActorKind,
@@ -20,6 +21,7 @@ from alerts.alert import (
     Resolved,
     Responder,
     ResponderAdded,
+    as_shown_to_driver,
 )
 from alerts.events import tag_of
 from realtime import access
@@ -102,6 +104,7 @@ class Answering:
         except Refused:
             await self._denied(principal, alert, tag_of(event))
             raise
+        _must_be_open_as_shown(principal, alert)
         applied = await self._intake.apply(principal.tenant, alert.alert_id, event)
         if applied is None:
             raise Refused(Code.NOT_FOUND, "no such alert")
@@ -124,6 +127,19 @@ class Answering:
             self._tried.popitem(last=False)
         with contextlib.suppress(Refused):  # refused it is all the same
             await self._intake.apply(principal.tenant, alert.alert_id, Denied(_looker(principal), asked))
+
+
+def _must_be_open_as_shown(principal: Principal, alert: Alert) -> None:
+    """A link that shows the alert as the phone does answers it as it is shown: one that is over there cannot
+    be answered. Raises Refused(conflict).
+    """
+    if principal.share is None or not access.sees_as_phone(principal):
+        return
+    shown = as_shown_to_driver(alert)
+    if shown.state not in OPEN:
+        raise Refused(
+            Code.CONFLICT, f"the alert is {shown.state}", reason=str(Refusal.CLOSED), state=shown.state
+        )
 
 
 def _looker(principal: Principal) -> Actor:

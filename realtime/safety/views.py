@@ -202,16 +202,19 @@ def driver_view(alert: Alert) -> AlertView:
     return contact_view(as_shown_to_driver(alert))
 
 
+def _glimpse_as_phone(alert: Alert) -> AlertView:
+    """A glimpse through a link that the driver's own app made."""
+    return glimpse(as_shown_to_driver(alert))
+
+
 def view_for(principal: Principal, alert: Alert) -> AlertView:
     """What ``principal``, who may see ``alert``, sees of it."""
     return _view_of(principal, alert)(alert)
 
 
 def _view_of(principal: Principal, alert: Alert) -> Callable[[Alert], AlertView]:
-    if principal.role == access.DRIVER:
-        return driver_view
     if principal.share is None:
-        return operator_view
+        return driver_view if access.sees_as_phone(principal) else operator_view
     whole = principal.share.alert_id is not None or access.may_answer_alert(
         principal,
         alert.tenant,
@@ -221,6 +224,8 @@ def _view_of(principal: Principal, alert: Alert) -> Callable[[Alert], AlertView]
         alert.journey_id,
         alert.raised_ms,
     )
+    if access.sees_as_phone(principal):
+        return driver_view if whole else _glimpse_as_phone
     return contact_view if whole else glimpse
 
 
@@ -237,6 +242,8 @@ class Rendered:
         alert = self.alert
         if principal.role == access.DRIVER and not is_shown_on_phone(alert, self._before):
             return None
+        if access.sees_as_phone(principal) and not is_changed_as_shown(alert, self._before):
+            return None
         if not access.may_see_alert(
             principal, alert.tenant, alert.vendor, alert.driver, alert.alert_id, alert.journey_id
         ):
@@ -252,13 +259,20 @@ class Rendered:
 
 
 def is_shown_on_phone(alert: Alert, before: Alert | None) -> bool:
-    """Whether a change is pushed to the driver's own screens: none of a silent alert, and of what comes after
-    a duress PIN none either, also where nothing was heard of the alert before.
+    """Whether a change is pushed to the driver's own screens: of what `is_changed_as_shown`, none of a silent
+    alert.
+    """
+    return not as_shown_to_driver(alert).silent and is_changed_as_shown(alert, before)
+
+
+def is_changed_as_shown(alert: Alert, before: Alert | None) -> bool:
+    """Whether a change can be seen as the driver is shown the alert: nothing that comes after a duress PIN
+    can, also where the alert was not known before.
     """
     shown = as_shown_to_driver(alert)
-    if before is None and is_open(alert) and not is_open(shown):
-        return not shown.silent and alert.version == shown.version
-    return not shown.silent and (before is None or shown != as_shown_to_driver(before))
+    if before is None and not is_open(shown):
+        return alert.version == shown.version
+    return before is None or shown != as_shown_to_driver(before)
 
 
 def has_only_moved(alert: Alert, before: Alert | None) -> bool:

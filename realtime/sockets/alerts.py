@@ -225,7 +225,9 @@ class AlertWatch:
 
     async def _who_was_told(self, principal: Principal, alert_id: UUID) -> bytes:
         alert = await self._answering.answerable(principal, alert_id)
-        told = await self._told.of(alert)
+        # As on the phone: of an alert that is over there, nothing more is shown.
+        is_over = access.sees_as_phone(principal) and not is_open_on_phone(alert)
+        told = () if is_over else await self._told.of(alert)
         driver = await self._told.driver(alert)
         answer: dict[str, Any] = {
             "ok": True,
@@ -253,6 +255,6 @@ def label_of(alert_id: UUID) -> str:
 
 
 def _listed(principal: Principal, alerts: Iterable[Alert]) -> bytes:
-    is_phone = principal.role == access.DRIVER
+    is_phone = access.sees_as_phone(principal)
     rendered = (Rendered(alert) for alert in alerts if not is_phone or is_open_on_phone(alert))
     return frames.listed([one.bytes_for(principal) for one in rendered if one.event_for(principal)])

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID
 
+from alerts.alert import Alert
+from realtime import access
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused
 from realtime.safety.news import AlertNews
-from realtime.safety.views import is_open
+from realtime.safety.views import is_open, is_open_on_phone
 from realtime.sockets.connection import Connection
 from realtime.sockets.timings import LINK_LATE_MS
 from realtime.store import shares
@@ -72,8 +74,14 @@ def is_kept_good(news: AlertNews, principal: Principal) -> bool:
         named = news.open_of_journey(principal.tenant, UUID(grant.journey_id))
         alerts = [alert for alert in named if grant.driver in (None, alert.driver)]
     return any(
-        is_open(alert) and not alert.drill and alert.raised_ms <= principal.expires_ms for alert in alerts
+        _is_open(principal, alert) and not alert.drill and alert.raised_ms <= principal.expires_ms
+        for alert in alerts
     )
+
+
+def _is_open(principal: Principal, alert: Alert) -> bool:
+    """Whether the alert is open as the holder of the link is shown it."""
+    return is_open_on_phone(alert) if access.sees_as_phone(principal) else is_open(alert)
 
 
 def _share_of(connection: Connection) -> str:

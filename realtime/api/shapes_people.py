@@ -13,7 +13,7 @@ from realtime.store.contacts import PER_DRIVER
 
 MAX_STEPS: Final = 20
 MAX_NAMES: Final = 500
-"""Drivers of one look-up of names: about 2 ms of Postgres, 20 KB of answer."""
+"""Drivers of one look-up of names: some 15 KB of answer."""
 Text = Annotated[str, Meta(max_length=1_000)]
 Pin = Annotated[str, Meta(pattern=r"^[0-9]{4,8}$(?!\n)", description="4 to 8 digits")]
 Position = Annotated[int, Meta(ge=0, le=1_000, description="who is first; smaller is earlier")]

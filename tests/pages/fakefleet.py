@@ -54,6 +54,16 @@ class FleetServer(FakeServer):
     away: set[str] = field(default_factory=set)
     """Named fault: paths that begin so are `unavailable`."""
     page_rows: int = 500
+    names: dict[str, str] = field(default_factory=dict)
+    """What drivers are called."""
+    phones: dict[str, str] = field(default_factory=dict)
+    """Drivers' own numbers."""
+    under_way: dict[str, bool] = field(default_factory=dict)
+    """Who has an open journey, where the list says so."""
+    contacts: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    raised: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of `POST /api/v1/alerts`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +82,14 @@ class FleetServer(FakeServer):
             ("GET", "/journeys/{journey}/shares", self._shares),
             ("DELETE", "/shares/{share}", self._revoke),
             ("POST", "/pairings", self._pair),
+            ("POST", "/drivers/names", self._names),
+            ("GET", "/drivers/{driver}/profile", self._profile),
+            ("PUT", "/drivers/{driver}/profile", self._describe),
+            ("GET", "/drivers/{driver}/changes", self._changes),
+            ("GET", "/drivers/{driver}/escalation", self._escalation),
+            ("GET", "/contacts", self._contacts),
+            ("PATCH", "/contacts/{contact}", self._change_contact),
+            ("POST", "/alerts", self._raise),
         ]
         for method, path, handler in ways:
             app.router.add_route(method, f"/api/v1{path}", self._noted(handler))
@@ -254,6 +272,7 @@ class FleetServer(FakeServer):
                     "since_ms": now_ms() - 60_000,
                     "reason": "connected",
                 },
+                "journey_open": self.under_way.get(driver),
             }
             for driver in sorted(latest)[begin:end]
         ]
@@ -311,6 +330,111 @@ class FleetServer(FakeServer):
         return web.json_response(
             {"ok": True, "url": url, "jti": "0f", "expires_at": now_ms() + 600_000}, status=201
         )
+
+    async def _names(self, request: web.Request) -> web.StreamResponse:
+        wanted = (await request.json())["drivers"]
+        assert 0 < len(wanted) <= 500
+        return web.json_response(
+            {"ok": True, "names": {one: self.names[one] for one in wanted if one in self.names}}
+        )
+
+    async def _profile(self, request: web.Request) -> web.StreamResponse:
+        driver = request.match_info["driver"]
+        return web.json_response(
+            {"ok": True, "name": self.names.get(driver, ""), "phone": self.phones.get(driver)}
+        )
+
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        driver, body = request.match_info["driver"], await request.json()
+        phone = body["phone"]
+        if phone is not None and not phone.startswith("+"):
+            error = refusal("invalid", "phone: not an international number")
+            return web.json_response({"ok": False, "error": error}, status=400)
+        for field_, held, given in (("name", self.names, body["name"]), ("phone", self.phones, phone)):
+            before = held.get(driver)
+            if before != given:
+                change = {"at": now_ms(), "by_role": "dispatcher", "by_id": "desk", "field": field_}
+                self.changes.insert(0, change | {"before": before, "after": given})
+            held.pop(driver, None)
+            if given:
+                held[driver] = given.replace(" ", "") if held is self.phones else given
+        return await self._profile(request)
+
+    async def _changes(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response({"ok": True, "changes": self.changes})
+
+    async def _contacts(self, request: web.Request) -> web.StreamResponse:
+        mine = [one for one in self.contacts if one["driver"] == request.query["driver"]]
+        return web.json_response({"ok": True, "contacts": mine, "next_cursor": None})
+
+    async def _change_contact(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        for one in self.contacts:
+            if one["contact_id"] == request.match_info["contact"]:
+                one["name"] = body["name"]
+                if "phone" in body:
+                    one["phone"] = {"address": f"{body['phone'][:3]}•••{body['phone'][-2:]}"} | UNVERIFIED
+                return web.json_response({"ok": True, "contact": one, "webhook_secret": None})
+        return web.json_response({"ok": False, "error": refusal("not_found", "no such contact")}, status=404)
+
+    async def _escalation(self, request: web.Request) -> web.StreamResponse:
+        mine = [one for one in self.contacts if one["driver"] == request.match_info["driver"]]
+        counts = [one for one in mine if one["phone"] and one["phone"]["counts"]]
+        told = [
+            {"contact_id": one["contact_id"], "name": one["name"], "channels": ["sms"], "fallback": ["call"]}
+            for one in counts
+        ]
+        dispatch = {"contact_id": "dispatch", "name": "Dispatch", "channels": ["socket"], "fallback": []}
+        untold = [
+            {"contact_id": one["contact_id"], "name": one["name"], "reasons": ["not_verified"]}
+            for one in mine
+            if one not in counts
+        ]
+        return web.json_response(
+            {
+                "ok": True,
+                "driver": request.match_info["driver"],
+                "vendor": "north",
+                "kind": request.query["kind"],
+                "source": "vendor",
+                "countdown_s": 30 if request.query["kind"] == "fall" else 0,
+                "loops": 3,
+                "steps": [
+                    {"after_s": 0, "wait_s": 45, "told": [dispatch, *told]},
+                    {"after_s": 45, "wait_s": 90, "told": told},
+                ],
+                "untold": untold,
+                "reaches_somebody": bool(told),
+            }
+        )
+
+    async def _raise(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.raised.append(body)
+        alert_id = f"raised-{body['sos_id']}"
+        by = {"kind": "operator", "id": "desk", "name": ""}
+        more = {"drill": body["drill"], "silent": body["silent"], "message": body["message"]}
+        await self.raise_alert(body["driver"], alert_id, vendor=body["vendor"], raised_by=by, **more)
+        return web.json_response(
+            {"ok": True, "alert_id": alert_id, "state": "active", "durability": "committed"}
+        )
+
+
+UNVERIFIED = {"verified_at": None, "opted_out_at": None, "counts": False}
+
+
+def contact(contact_id: str, name: str, driver: str, phone: str, *, verified: bool = True) -> dict[str, Any]:
+    """A contact as a dispatcher is shown it."""
+    state = {"verified_at": 1, "opted_out_at": None, "counts": True} if verified else UNVERIFIED
+    return {
+        "contact_id": contact_id,
+        "vendor": None,
+        "driver": driver,
+        "name": name,
+        "position": 1,
+        "phone": {"address": f"{phone[:3]}•••{phone[-2:]}"} | state,
+        "email": None,
+    }
 
 
 def point(

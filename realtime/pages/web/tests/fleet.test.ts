@@ -117,16 +117,36 @@ describe("the fleet", () => {
   it("knows when a journey has ended, and forgets that with the next one", () => {
     const fleet = new Fleet();
     fleet.accept(readFixes([fix("d1", T)]), T);
-    fleet.journey({ journey: "j1", driver: "d1", state: "ended" });
+    fleet.journey({ journey: "j1", driver: "d1", state: "ended" }, T);
     fleet.accept(readFixes([fix("d1", T + 1_000, 2)]), T + 1_000);
     expect(fleet.drivers.get("d1")?.journeyEnded).toBe(true);
     fleet.accept(readFixes([fix("d1", T + 2_000, 1, "j2")]), T + 2_000);
     expect(fleet.drivers.get("d1")).toMatchObject({ journey: "j2", journeyEnded: false });
   });
 
+  it("is under way as the server says, unless the line has said something newer", () => {
+    const fleet = new Fleet();
+    const row = (journey_open: unknown, seq = 1): ReturnType<typeof readListed> => readListed([{ driver: "d1", journey_id: "j1", point: [seq, T, 53.4, -2.9], received_ms: T, presence: null, journey_open }]);
+    fleet.take("north", row(undefined), T);
+    expect(fleet.drivers.get("d1")?.underWay).toBeNull();
+    fleet.take("north", row(false), T + 1);
+    expect(fleet.drivers.get("d1")?.underWay).toBe(false);
+    fleet.accept(readFixes([fix("d1", T + 2_000, 1, "j2")]), T + 2_000);
+    expect(fleet.drivers.get("d1")?.underWay, "a position of another journey").toBeNull();
+    fleet.journey({ journey: "j2", driver: "d1", state: "started" }, T + 3_000);
+    fleet.take("north", row(false), T + 2_500);
+    expect(fleet.drivers.get("d1")?.underWay, "asked for before the line said it").toBe(true);
+    fleet.journey({ journey: "j1", driver: "d1", state: "ended" }, T + 4_000);
+    expect(fleet.drivers.get("d1")?.underWay, "an older journey's end").toBe(true);
+    fleet.journey({ journey: "j2", driver: "d1", state: "expired" }, T + 5_000);
+    expect(fleet.drivers.get("d1")?.underWay).toBe(false);
+    fleet.take("north", row("yes"), T + 6_000);
+    expect(fleet.drivers.get("d1")?.underWay, "of another shape").toBe(false);
+  });
+
   it("leaves out rows of another shape", () => {
     expect(readListed([1, null, { driver: 3 }, { driver: "d1", point: ["x"] }])).toEqual([
-      { driver: "d1", journey: "", point: null, receivedMs: null, presence: null },
+      { driver: "d1", journey: "", point: null, receivedMs: null, presence: null, underWay: null },
     ]);
   });
 });

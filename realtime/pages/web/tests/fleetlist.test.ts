@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 
-import { has, LOW_BATTERY_PCT, MOVING_FROM_MPS, select, tally, type Filter, type Query, type Row } from "../src/console/fleetlist";
+import { has, LOW_BATTERY_PCT, MOVING_FROM_MPS, select, tally, urgencyOf, type Filter, type Query, type Row } from "../src/console/fleetlist";
+import { NameBook } from "../src/console/names";
 
 const row = (id: string, more: Partial<Row> = {}): Row => ({
-  id, freshness: "fresh", ageMs: 1_000, speedMps: 8, batteryPct: 80, onJourney: true, alert: null, ...more,
+  id, name: id, freshness: "fresh", ageMs: 1_000, speedMps: 8, batteryPct: 80, onJourney: true, alert: null,
+  urgency: more.alert ? urgencyOf({ severity: more.alert, kind: "sos", drill: false }) : null, ...more,
 });
 const query = (more: Partial<Query> = {}): Query => ({ search: "", filters: new Set(), sort: "name", ...more });
 const ids = (rows: Row[]): string[] => rows.map(({ id }) => id);
@@ -40,12 +42,12 @@ describe("the list", () => {
   ];
 
   it.each([
-    ["name", ["Bus", "cab", "taxi", "van-9", "van-10"]],
+    ["name", ["taxi", "cab", "Bus", "van-9", "van-10"]],
     ["state", ["taxi", "cab", "Bus", "van-10", "van-9"]],
-    ["age", ["van-10", "cab", "Bus", "taxi", "van-9"]],
-    ["speed", ["taxi", "Bus", "van-10", "cab", "van-9"]],
-    ["battery", ["Bus", "cab", "taxi", "van-9", "van-10"]],
-  ] as const)("is ordered by %s, what is unknown last", (sort, order) => {
+    ["age", ["taxi", "cab", "van-10", "Bus", "van-9"]],
+    ["speed", ["taxi", "cab", "Bus", "van-10", "van-9"]],
+    ["battery", ["taxi", "cab", "Bus", "van-9", "van-10"]],
+  ] as const)("is ordered by %s, alerts first and what is unknown last", (sort, order) => {
     expect(ids(select(rows, query({ sort })))).toEqual(order);
   });
 
@@ -53,6 +55,28 @@ describe("the list", () => {
     expect(ids(select(rows, query({ filters: filters("offline", "stale") })))).toEqual(["taxi", "van-9"]);
     expect(ids(select(rows, query({ filters: filters("offline", "stale", "in_alert") })))).toEqual(["taxi"]);
     expect(ids(select(rows, query({ filters: filters("in_alert", "low_battery") })))).toEqual([]);
+  });
+
+  it("has an SOS before a crash, both before a warning, and drills last of the alerts", () => {
+    const of = (id: string, severity: "critical" | "warning" | "notice", kind: string, drill = false): Row =>
+      row(id, { alert: severity, urgency: urgencyOf({ severity, kind, drill }) });
+    const mixed = [row("a-driver"), of("b-drill", "critical", "sos", true), of("c-signal", "notice", "signal_lost"), of("d-crash", "critical", "crash"), of("e-sos", "critical", "sos"), of("f-fall", "warning", "fall")];
+    for (const sort of ["name", "speed", "age"] as const) {
+      expect(ids(select(mixed, query({ sort })))).toEqual(["e-sos", "d-crash", "f-fall", "c-signal", "b-drill", "a-driver"]);
+    }
+  });
+
+  it("finds by name and id, without accents, in any order of words", () => {
+    const book = new NameBook(async () => ({ names: {} }));
+    book.learn("d-17", "José Núñez");
+    book.learn("d-18", "Josephine Ng");
+    const named = ["d-17", "d-18", "d-19"].map((id) => row(id, { name: book.of(id), sought: book.foldedOf(id) }));
+    const found = (search: string): string[] => ids(select(named, query({ search })));
+    expect(found("jose")).toEqual(["d-17", "d-18"]);
+    expect(found("nunez JOSÉ")).toEqual(["d-17"]);
+    expect(found("d-18")).toEqual(["d-18"]);
+    expect(found("ng 18")).toEqual(["d-18"]);
+    expect(found("  ")).toEqual(["d-19", "d-17", "d-18"]);
   });
 
   it("finds a part of a name, however it is written", () => {

@@ -61,6 +61,23 @@ describe("the markers", () => {
     expect(troupe.actors.get("c")!.index).toBe(0);
   });
 
+  it("in a group are not drawn, and who is marked is never in one", () => {
+    const records = new Records();
+    const troupe = new Troupe(records);
+    for (const [n, id] of ["a", "b", "c"].entries()) troupe.aim(id, spot(n, 0), look, 0, false);
+    for (const actor of troupe.actors.values()) troupe.gather(actor, true);
+    troupe.gather(troupe.actors.get("c")!, false);
+    expect([0, 1, 2].map((index) => records.isHidden(index))).toEqual([true, true, false]);
+    troupe.drop("a"); // c takes its place
+    expect([0, 1].map((index) => records.isHidden(index))).toEqual([false, true]);
+    troupe.dress("b", { ...look, rank: RANK.marked, alarmed: true });
+    expect(records.isHidden(1)).toBe(false);
+    troupe.gather(troupe.actors.get("b")!, true);
+    expect(records.isHidden(1)).toBe(false);
+    troupe.aim("d", spot(9, 0), look, 0, false);
+    expect(records.isHidden(2)).toBe(false);
+  });
+
   it("have an arrow only where a heading is known", () => {
     const records = new Records();
     const troupe = new Troupe(records);
@@ -135,7 +152,7 @@ describe("what the panel says", () => {
   });
 
   it("is a past speed when nothing is known now", () => {
-    const row = { id: "a", freshness: "fresh", ageMs: 1, speedMps: 10, batteryPct: null, onJourney: false, alert: null } as const;
+    const row = { id: "a", name: "a", urgency: null, freshness: "fresh", ageMs: 1, speedMps: 10, batteryPct: null, onJourney: false, alert: null } as const;
     expect(plain(doingText(words, formats, row))).toBe("36 km/h");
     expect(plain(doingText(words, formats, { ...row, freshness: "stale" }))).toBe("was 36 km/h");
     expect(doingText(words, formats, { ...row, speedMps: null })).toBe("–");

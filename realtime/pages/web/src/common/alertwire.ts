@@ -51,6 +51,8 @@ export interface Alert {
   exhaustedReason: string | null;
   closedMs: number | null;
   closedBy: Person | null;
+  /** The operator who raised it for the driver; null when the driver, their phone or a timer did. */
+  raisedBy: Person | null;
 }
 
 const STATES: readonly string[] = ["pending", "active", "acknowledged", "resolved", "cancelled"];
@@ -94,6 +96,7 @@ export function readAlert(raw: unknown): Alert | null {
     exhaustedReason: text(raw["exhausted_reason"]),
     closedMs: number(raw["closed_at"]),
     closedBy: readPerson(raw["closed_by"]),
+    raisedBy: readPerson(raw["raised_by"]),
   };
 }
 

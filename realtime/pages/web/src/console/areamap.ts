@@ -12,15 +12,20 @@ import { accuracyFeature } from "../map/markerfeature";
 import { ACCURACY } from "../map/markers";
 import { MapView, type Padding } from "../map/mapview";
 import { Pace } from "../map/pace";
-import { STATES } from "../map/spriteatlas";
+import { groupRadiusPx, STATES } from "../map/spriteatlas";
+import { Gatherer, type Group, type Spot as GroupSpot } from "../map/gather";
+import { mercatorX, mercatorY, worldPx } from "../map/mercator";
 import { RANK, type Look } from "../map/spriterecord";
 import { Sprites } from "../map/sprites";
-import { iconScale, project, type Looked } from "../map/spriteview";
+import { iconScale, lookedAt, project, type Looked } from "../map/spriteview";
 import { Troupe, type Spot } from "../map/troupe";
 import { Way } from "../map/way";
 
 const NAMES_EVERY_MS = 1_000;
 const REACH_PX = 22;
+/** Between two looks at who lies close together, and the least when something is to be shown at once. */
+const GATHER_EVERY_MS = 700;
+const GATHER_SOON_MS = 120;
 /** The way and the accuracy are the map's own to draw, which costs; nobody sees them move more often. */
 const CHOSEN_EVERY_MS = 100;
 
@@ -28,6 +33,8 @@ export interface MapEvents {
   /** The map has come to rest somewhere else. */
   rested(): void;
   clicked(id: string | null): void;
+  /** A circle of several drivers was clicked. */
+  opened(ids: readonly string[]): void;
   dragged(): void;
 }
 
@@ -45,6 +52,11 @@ export class FleetMap {
   readonly way: Way;
   private readonly sprites: Sprites;
   private readonly names: Names;
+  private readonly gatherer = new Gatherer();
+  private groups: readonly Group[] = [];
+  private gatheredAtMs = -Infinity;
+  private gatheredZoom = -1;
+  private gatherSoon = false;
   private readonly cells: Cells;
   /** Asked once: asking for every marker was a tenth of what a frame costs. */
   private readonly still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -56,14 +68,21 @@ export class FleetMap {
   private chosenAtMs = 0;
   private pointer: { x: number; y: number } | null = null;
 
-  constructor(place: HTMLElement, styleUrl: string, formats: Formats, private readonly cost: Cost, private readonly events: MapEvents) {
+  constructor(
+    place: HTMLElement,
+    styleUrl: string,
+    private readonly formats: Formats,
+    private readonly cost: Cost,
+    private readonly events: MapEvents,
+    nameOf: (id: string) => string,
+  ) {
     this.view = new MapView(place, styleUrl);
     const family = getComputedStyle(document.body).fontFamily;
     this.sprites = new Sprites(PALETTES[currentTheme()], alarmColour(), family);
     this.sprites.canvas.className = "sprites";
     this.view.map.getCanvas().after(this.sprites.canvas);
     this.troupe = new Troupe(this.sprites.records);
-    this.names = new Names(this.troupe, this.sprites);
+    this.names = new Names(this.troupe, this.sprites, nameOf);
     this.cells = new Cells(this.view, formats);
     this.way = new Way(this.view);
     this.listen();
@@ -106,11 +125,15 @@ export class FleetMap {
   dress(id: string, look: Look): void {
     const before = this.troupe.writes;
     this.troupe.dress(id, look);
-    this.dirty ||= this.troupe.writes > before;
+    if (this.troupe.writes === before) return;
+    this.dirty = true;
+    // Whoever is marked now, or no more, leaves or joins a group at once.
+    this.gatherSoon = true;
   }
 
   drop(id: string): void {
     this.names.hide(id);
+    this.gatherSoon ||= this.troupe.actors.get(id)?.gathered ?? false;
     this.troupe.drop(id);
     this.dirty = true;
   }
@@ -140,6 +163,7 @@ export class FleetMap {
     const reach = Math.max(12, REACH_PX * iconScale(looked.zoom));
     let best: { id: string; score: number } | null = null;
     for (const actor of this.troupe.actors.values()) {
+      if (actor.gathered) continue;
       const place = actor.glide.at(now);
       const { x, y } = project(looked, place.lon, place.lat);
       const far = Math.hypot(x - point.x, y - point.y);
@@ -148,6 +172,22 @@ export class FleetMap {
       if (!best || score > best.score) best = { id: actor.id, score };
     }
     return best?.id ?? null;
+  }
+
+  /** The drivers of the group at a point of the screen. */
+  groupAt(point: { x: number; y: number }): readonly string[] | null {
+    const looked = this.looked;
+    const view = lookedAt(looked);
+    const world = worldPx(looked.zoom);
+    for (const { key, ids } of this.groups) {
+      const record = this.sprites.groups.get(key);
+      if (!record) continue;
+      let dx = record.toX - view.x;
+      dx -= Math.floor(dx + 0.5);
+      const far = Math.hypot(looked.width / 2 + dx * world - point.x, looked.height / 2 + (record.toY - view.y) * world - point.y);
+      if (far <= groupRadiusPx(record.label.length) + 4) return ids;
+    }
+    return null;
   }
 
   frameAll(places: readonly { lon: number; lat: number }[], padding: Padding, instantly: boolean): void {
@@ -174,6 +214,8 @@ export class FleetMap {
     map.on("dragstart", () => this.events.dragged());
     map.on("click", (event) => {
       const id = this.markerAt(event.point);
+      const group = id === null ? this.groupAt(event.point) : null;
+      if (group) return this.events.opened(group);
       const cell = id === null ? this.cells.at(event.point) : null;
       if (cell) map.easeTo({ center: [cell.lon, cell.lat], zoom: map.getZoom() + 2, duration: stillWished() ? 0 : 500 });
       else this.events.clicked(id);
@@ -184,10 +226,11 @@ export class FleetMap {
   private frame(atMs: number): void {
     const now = performance.now();
     if (this.pointer) {
-      const over = this.markerAt(this.pointer) !== null || this.cells.at(this.pointer) !== null;
+      const over = this.markerAt(this.pointer) !== null || this.groupAt(this.pointer) !== null || this.cells.at(this.pointer) !== null;
       this.view.map.getCanvas().style.cursor = over ? "pointer" : "";
       this.pointer = null;
     }
+    if (this.isGatherDue(now)) this.gather(now);
     if (now - this.namesAtMs > NAMES_EVERY_MS && this.troupe.actors.size) {
       this.namesAtMs = now;
       this.names.choose(this.looked, now);
@@ -196,6 +239,62 @@ export class FleetMap {
     if (!this.dirty && !this.troupe.anyMoves(now) && this.drawn >= this.troupe.movesUntilMs) return;
     if (!this.pace.isDue(now) || (this.view.map.isMoving() && this.drawn >= atMs)) return;
     this.draw(now);
+  }
+
+  private isGatherDue(now: number): boolean {
+    const since = now - this.gatheredAtMs;
+    const other = this.gatherSoon || Math.abs(this.view.map.getZoom() - this.gatheredZoom) > 0.05;
+    return since > GATHER_EVERY_MS || (other && since > GATHER_SOON_MS);
+  }
+
+  /** Puts markers that lie close into groups; those that are marked stand alone, whatever is near. */
+  private gather(now: number): void {
+    const zoom = this.view.map.getZoom();
+    const world = worldPx(zoom);
+    const spots: GroupSpot[] = [];
+    for (const actor of this.troupe.actors.values()) {
+      if (actor.look.rank === RANK.marked) continue;
+      const place = actor.glide.at(now);
+      spots.push({ id: actor.id, x: mercatorX(place.lon) * world, y: mercatorY(place.lat) * world });
+    }
+    this.groups = this.gatherer.gather(spots, zoom);
+    this.gatheredAtMs = now;
+    this.gatheredZoom = zoom;
+    this.gatherSoon = false;
+    const inGroup = new Set<string>();
+    const keys = new Set<number>();
+    for (const group of this.groups) {
+      keys.add(group.key);
+      let best = 0;
+      for (const id of group.ids) {
+        inGroup.add(id);
+        best = Math.max(best, this.troupe.actors.get(id)?.look.rank ?? 0);
+      }
+      this.place(group, world, now, best);
+    }
+    for (const key of [...this.sprites.groups.keys()]) if (!keys.has(key)) this.sprites.groups.delete(key);
+    for (const actor of this.troupe.actors.values()) {
+      const gathered = inGroup.has(actor.id);
+      if (actor.gathered === gathered) continue;
+      this.troupe.gather(actor, gathered);
+      if (gathered) this.names.hide(actor.id);
+    }
+    this.dirty = true;
+  }
+
+  private place({ key, x, y, ids }: Group, world: number, now: number, rank: number): void {
+    const [toX, toY] = [x / world, y / world];
+    const label = this.formats.number(ids.length);
+    const icon = STATES.length - 1 - Math.min(rank, STATES.length - 1);
+    const record = this.sprites.groups.get(key);
+    if (!record) {
+      this.sprites.groups.set(key, { fromX: toX, fromY: toY, toX, toY, startMs: now, durationMs: 0, label, icon });
+      return;
+    }
+    const done = record.durationMs > 0 ? Math.min(1, (now - record.startMs) / record.durationMs) : 1;
+    record.fromX += (record.toX - record.fromX) * done;
+    record.fromY += (record.toY - record.fromY) * done;
+    Object.assign(record, { toX, toY, startMs: now, durationMs: this.still.matches ? 0 : GATHER_EVERY_MS, label, icon });
   }
 
   private draw(now: number): void {
@@ -220,6 +319,8 @@ export class FleetMap {
       writes: this.troupe.writes,
       drawn: this.sprites.drawn,
       updates: this.pace.updates,
+      zoom: this.view.map.getZoom(),
+      groups: this.groups.map((group) => [...group.ids]),
       script_ms: this.cost.figures(),
       frames: this.cost.frames,
     };

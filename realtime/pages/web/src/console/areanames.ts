@@ -16,12 +16,13 @@ const MARGIN_PX = 40;
 const WRITTEN_AT_ONCE = 32;
 
 export class Names {
-  private readonly shown = new Map<string, { slot: number; faint: boolean }>();
+  private readonly shown = new Map<string, { slot: number; faint: boolean; text: string }>();
   private readonly free = Array.from({ length: NAME_SLOTS }, (_, slot) => slot);
 
   constructor(
     private readonly troupe: Troupe,
     private readonly sprites: Sprites,
+    private readonly nameOf: (id: string) => string,
   ) {}
 
   choose(looked: Looked, nowMs: number): void {
@@ -52,11 +53,12 @@ export class Names {
   private write(actor: Actor): boolean {
     const faint = actor.look.rank < RANK.fresh;
     const shown = this.shown.get(actor.id);
-    if (shown?.faint === faint) return false;
+    const text = clean(this.nameOf(actor.id), LONGEST_NAME);
+    if (shown?.faint === faint && shown.text === text) return false;
     const slot = shown?.slot ?? this.free.pop();
     if (slot === undefined) return false;
-    this.sprites.write(slot, clean(actor.id, LONGEST_NAME), faint);
-    this.shown.set(actor.id, { slot, faint });
+    this.sprites.write(slot, text, faint);
+    this.shown.set(actor.id, { slot, faint, text });
     if (!shown) this.troupe.name(actor, slot);
     return true;
   }
@@ -65,11 +67,11 @@ export class Names {
     const near = looked.zoom >= NAMES_FROM_ZOOM;
     const found: Candidate[] = [];
     for (const actor of this.troupe.actors.values()) {
-      if (!near && actor.look.rank < RANK.marked) continue;
+      if ((!near && actor.look.rank < RANK.marked) || actor.gathered) continue;
       const place = actor.glide.at(nowMs);
       const { x, y } = project(looked, place.lon, place.lat);
       if (x < -MARGIN_PX || y < -MARGIN_PX || x > looked.width + MARGIN_PX || y > looked.height + MARGIN_PX) continue;
-      const width = Math.min(LONGEST_NAME, actor.id.length) * PX_A_LETTER + 8;
+      const width = Math.min(LONGEST_NAME, this.nameOf(actor.id).length) * PX_A_LETTER + 8;
       const weight = actor.look.rank * 2 + (this.shown.has(actor.id) ? 1 : 0);
       found.push({ id: actor.id, x, y, width, weight });
     }

@@ -2,14 +2,19 @@
 import type { AreaFeed } from "./areafeed";
 import type { Cost } from "./areacost";
 import { FleetMap, lookOf } from "./areamap";
-import type { Context, Places, Topic } from "./context";
+import type { Context, LookAt, Places, Topic } from "./context";
+import { listDrivers } from "./groupdialog";
 import type { FleetModel } from "./fleetmodel";
 import type { Moment, Replay } from "./replay";
 import { ReplayMap } from "./replaymap";
 import type { JourneyFeed } from "../common/journeyfeed";
 import type { Padding } from "../map/mapview";
+import { metresBetween } from "../map/motion";
 
 const MARGIN_PX = 48;
+/** Drivers within this distance of each other stand on one place: no zoom tells them apart. */
+const SAME_PLACE_M = 15;
+const NEAREST_GROUP_ZOOM = 17.5;
 
 export interface Watched {
   readonly follows: Topic<boolean>;
@@ -34,8 +39,9 @@ export class AreaWatch {
     this.map = new FleetMap(places.map, context.config.mapStyleUrl, context.formats, cost, {
       rested: () => this.ready && feed.look(this.map.looksAt()),
       clicked: (id) => context.chosen.set(id),
+      opened: (ids) => this.open(ids),
       dragged: () => chosen.follows.set(false),
-    });
+    }, (id) => context.names.of(id));
     this.replay = new ReplayMap(this.map.view);
     this.map.start();
     void this.map.view.ready.then(() => {
@@ -48,8 +54,13 @@ export class AreaWatch {
     model.onMove((ids) => ids.forEach((id) => this.sync(id, true)));
     context.vendors.listen(() => (this.framed = false));
     context.chosen.listen(() => this.everybody());
-    context.place.listen((place) => place && this.look(place));
-    chosen.follows.listen((follows) => follows && this.follow());
+    context.place.listen((place) => place && this.show(place));
+    chosen.follows.listen((follows) => {
+      this.map.view.zoomAroundCentre(follows);
+      if (follows) this.beginToFollow();
+    });
+    // A fix that came while the reader zoomed was passed over.
+    this.map.view.map.on("zoomend", () => void (chosen.follows.get() && this.follow()));
   }
 
   get isReady(): boolean {
@@ -83,6 +94,25 @@ export class AreaWatch {
   reveal(id: string): void {
     const place = this.map.troupe.at(id, performance.now()) ?? this.model.fleet.drivers.get(id)?.point;
     if (place) this.look(place);
+  }
+
+  /** Shows somebody from near: where they are now, or where they were when they called for help. */
+  show({ driver, lat, lon }: LookAt): void {
+    const { context, model } = this;
+    const now = this.map.troupe.at(driver, performance.now()) ?? model.fleet.drivers.get(driver)?.point;
+    const place = now ?? (lat !== null && lon !== null ? { lat, lon } : null);
+    if (place) this.map.view.near(place, this.padding());
+    else context.tell(context.words.say("desk.no_place"));
+  }
+
+  /** Comes so near to a group that its drivers can be told apart; where no zoom does that, they are listed. */
+  private open(ids: readonly string[]): void {
+    const places = ids.flatMap((id) => this.model.fleet.drivers.get(id)?.point ?? []);
+    const { map } = this.map.view;
+    const [lons, lats] = [places.map((place) => place.lon), places.map((place) => place.lat)];
+    const spreadM = places.length ? metresBetween({ lon: Math.min(...lons), lat: Math.min(...lats) }, { lon: Math.max(...lons), lat: Math.max(...lats) }) : 0;
+    if (spreadM < SAME_PLACE_M || map.getZoom() > NEAREST_GROUP_ZOOM) return listDrivers(this.context, ids);
+    this.map.view.frame(places, this.padding(), false, Math.min(18, Math.max(15, map.getZoom() + 2)));
   }
 
   look(place: { lat: number; lon: number }): void {
@@ -144,13 +174,20 @@ export class AreaWatch {
     if (chosen && this.chosen.follows.get()) this.follow();
   }
 
+  /** Near enough at first; how near it stays is the reader's to say. */
+  private beginToFollow(): void {
+    const place = this.followed();
+    if (place) this.map.view.near(place, this.padding());
+  }
+
   private follow(): void {
+    const place = this.followed();
+    if (place) this.map.view.follow(place, this.padding());
+  }
+
+  private followed(): { lat: number; lon: number } | null {
     const id = this.context.chosen.get();
-    const driver = id === null ? undefined : this.model.fleet.drivers.get(id);
-    if (!driver?.point) return;
-    const { view } = this.map;
-    if (view.map.getZoom() < 12) view.frame([driver.point], this.padding());
-    else view.follow(driver.point, this.padding());
+    return id === null ? null : (this.model.fleet.drivers.get(id)?.point ?? null);
   }
 
   private drawChosen(): void {

@@ -15,6 +15,7 @@ import { isRefusal, type Refusal } from "../common/wire";
 import { loadWords } from "../common/words";
 import en from "../../messages/console.en.json";
 import { Topic, type ConsoleWords, type Context } from "./context";
+import { NameBook } from "./names";
 import { Desk } from "./desk";
 import { DeskFeed } from "./deskfeed";
 import { Health } from "./health";
@@ -42,6 +43,7 @@ class Console {
     const session = new Session({ session: true }, this.handlers());
     this.context = {
       session, api, words, config,
+      names: new NameBook((drivers) => api.post("/api/v1/drivers/names", { drivers })),
       formats: new Formats({ locale: words.locale, miles: usesMiles(navigator.languages) }),
       identity: new Topic<Context["identity"] extends Topic<infer T> ? T : never>(null),
       vendors: new Topic<readonly string[]>([]),
@@ -68,6 +70,7 @@ class Console {
     this.desk.start();
     this.health.start();
     this.picker.start();
+    this.context.alerts.listen((alerts) => this.context.names.want([...alerts.values()].map((alert) => alert.driver)));
     this.context.alerts.listen((alerts) => this.shell.count([...alerts.values()].filter((alert) => isOpen(alert) && !alert.drill).length));
     this.context.chosen.listen((driver) => {
       // Who picks somebody in the list wants to see them, and the list covers the map where both do not fit.
@@ -83,7 +86,7 @@ class Console {
     try {
       const { mountFleet } = await import("./parts");
       this.feed.lendArea();
-      mountFleet(this.context, this.shell.places);
+      mountFleet(this.context, this.shell.places, (alert) => this.desk.follow(alert));
     } catch {
       this.feed.keepArea();
       this.context.tell(this.context.words.say("shell.no_map"));

@@ -6,6 +6,7 @@ import type { Formats } from "../common/format";
 import type { Handlers, Session } from "../common/session";
 import { isRefusal, type Identity } from "../common/wire";
 import type { Words } from "../common/words";
+import type { NameBook } from "./names";
 import type en from "../../messages/console.en.json";
 
 export type ConsoleWords = Words<keyof typeof en>;
@@ -33,9 +34,11 @@ export class Topic<T> {
   }
 }
 
+/** Whom the map is asked to show, and where they were when they called for help, as far as is known. */
 export interface LookAt {
-  readonly lat: number;
-  readonly lon: number;
+  readonly driver: string;
+  readonly lat: number | null;
+  readonly lon: number | null;
 }
 
 export interface Context {
@@ -44,6 +47,8 @@ export interface Context {
   readonly words: ConsoleWords;
   readonly formats: Formats;
   readonly config: Config;
+  /** What drivers are called. */
+  readonly names: NameBook;
   readonly identity: Topic<Identity | null>;
   /** The vendors that are looked at, of those that may be. */
   readonly vendors: Topic<readonly string[]>;
@@ -51,7 +56,7 @@ export interface Context {
   readonly allVendors: Topic<boolean>;
   /** The driver that is chosen on the map, in the list or by an alert. */
   readonly chosen: Topic<string | null>;
-  /** A place that the map is asked to show, by an alert of a driver who may be nowhere on it. */
+  /** Whom the map is asked to show from near, by an alert of a driver who may be nowhere on it. */
   readonly place: Topic<LookAt | null>;
   /** How many drivers are shown; null while nobody says. The map sets it. */
   readonly drivers: Topic<number | null>;

@@ -24,6 +24,8 @@ const ICON = {
 export class Desk implements Part {
   readonly element: HTMLElement;
   selected: string | null = null;
+  /** An alert that was raised here, until it is known. */
+  private expected: string | null = null;
   readonly call: DeskCall;
   private readonly cards = new Map<string, AlertCard>();
   private readonly open = make("ol", "alerts");
@@ -46,11 +48,11 @@ export class Desk implements Part {
     private readonly feed: DeskFeed,
     /** Says something to who cannot see it. */
     announce: (text: string, urgently: boolean) => void,
-    /** Brings the desk, or the map, to the front where only one of them fits. */
-    private readonly front: (place: "desk" | "map") => void,
+    /** Brings the desk, the map or the list to the front where only one of them fits. */
+    private readonly front: (place: "desk" | "map" | "side") => void,
   ) {
     const { words } = context;
-    this.call = new DeskCall(words, (alert) => this.pick(alert.id, true), announce);
+    this.call = new DeskCall(words, context.names, (alert) => this.pick(alert.id, true), announce);
     this.soundButton = button(words.say("desk.sound"), ICON.sound, () => void this.turnSound(!this.call.sound.isOn));
     this.bellButton = button(words.say("desk.notify"), ICON.bell, () => void this.turnBell(!this.call.notifies));
     const keys = button(words.say("desk.keys"), ICON.keys, () => showKeys(words));
@@ -68,6 +70,8 @@ export class Desk implements Part {
 
   start(): void {
     const draw = (): void => this.draw();
+    this.context.names.onChange(draw);
+    this.context.chosen.listen((driver) => this.pickOf(driver));
     for (const topic of [this.context.alerts, this.context.vendors, this.context.allVendors] as { listen(act: () => void): unknown }[]) topic.listen(draw);
     window.addEventListener("keydown", (event) => this.key(event));
     window.setInterval(() => this.second(), 1_000);
@@ -114,6 +118,10 @@ export class Desk implements Part {
     show(this.elsewhere, elsewhere > 0);
     if (elsewhere) say(this.elsewhere, this.context.words.say("desk.elsewhere", { n: elsewhere }));
     this.call.update(new Map(here.map((alert) => [alert.id, alert])));
+    if (this.expected === null || !shown.has(this.expected)) return;
+    const id = this.expected;
+    this.expected = null;
+    this.pick(id, true);
   }
 
   /** Nothing is only said to be open by who knows it. */
@@ -183,6 +191,26 @@ export class Desk implements Part {
     card.element.scrollIntoView({ block: "nearest" });
   }
 
+  /** An alert was raised here: it is asked for, shown and picked as soon as it is known. */
+  follow(id: string): void {
+    this.expected = id;
+    this.feed.hurry();
+    this.draw();
+  }
+
+  /** Whoever is chosen in the list or on the map is whom the keys are about, if they are in an alert. */
+  private pickOf(driver: string | null): void {
+    if (driver === null) return;
+    const alerts = this.context.alerts.get();
+    const id = this.inOrder().find((one) => {
+      const alert = alerts.get(one);
+      return alert !== undefined && isOpen(alert) && alert.driver === driver;
+    });
+    const selected = this.selected === null ? undefined : alerts.get(this.selected);
+    // Nobody else's alert is answered by a key that was meant for this driver.
+    if (selected?.driver !== driver) this.pick(id ?? null, false);
+  }
+
   private toggle(id: string): void {
     const card = this.cards.get(id);
     if (!card) return;
@@ -197,15 +225,20 @@ export class Desk implements Part {
   private onMap(id: string): void {
     const alert = this.context.alerts.get().get(id);
     if (!alert) return;
-    if (alert.place) this.context.place.set({ lat: alert.place.lat, lon: alert.place.lon });
-    this.context.chosen.set(null);
-    this.context.chosen.set(alert.driver);
+    // First, so that the map is measured as it will be seen.
     this.front("map");
+    this.context.chosen.set(alert.driver);
+    this.context.place.set({ driver: alert.driver, lat: alert.place?.lat ?? null, lon: alert.place?.lon ?? null });
   }
 
   private act(what: Act, id: string): void {
     const alert = this.context.alerts.get().get(id);
-    if (!alert || !actsOf(alert).includes(what)) return;
+    if (!alert) return;
+    if (!actsOf(alert).includes(what)) {
+      // A key has no button that could be missing: what cannot be done is said.
+      const taken = what === "acknowledge" && isOpen(alert);
+      return this.context.tell(this.context.words.say(taken ? "desk.refused.taken" : "desk.refused.closed"));
+    }
     if (what === "acknowledge") void this.acknowledge(alert);
     else {
       confirmAct(this.context, what, alert, async (more) => {
@@ -225,7 +258,7 @@ export class Desk implements Part {
       if (changed) this.feed.take([changed]);
     } catch (error) {
       const kind = kindText(this.context, alert);
-      this.context.tell(`${kind} ${alert.driver}: ${explained(this.context.words, error)}`);
+      this.context.tell(`${kind} ${this.context.names.of(alert.driver)}: ${explained(this.context.words, error)}`);
     } finally {
       card?.busy(false);
       // The button that had the focus may be gone: the card has it then.
@@ -237,7 +270,7 @@ export class Desk implements Part {
 
   private key(event: KeyboardEvent): void {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
-    const meaning = meaningOf(event, targetOf(event.target));
+    const meaning = meaningOf(event, targetOf(event.composedPath()[0] ?? event.target));
     if (meaning === null) return;
     event.preventDefault();
     this.mean(meaning);
@@ -245,6 +278,11 @@ export class Desk implements Part {
 
   private mean(meaning: DeskKey): void {
     if (meaning === "help") return showKeys(this.context.words);
+    if (meaning === "search") {
+      this.front("side");
+      document.querySelector<HTMLInputElement>(".list-search")?.focus();
+      return;
+    }
     if (meaning === "next" || meaning === "previous") {
       return this.pick(stepped(this.inOrder(), this.selected, meaning === "next" ? 1 : -1), true);
     }
@@ -307,6 +345,6 @@ export class Desk implements Part {
 
 function targetOf(target: EventTarget | null): Target {
   if (!(target instanceof HTMLElement)) return "page";
-  if (target.isContentEditable || target.matches("input, textarea, select")) return "field";
+  if (target.isContentEditable || target.matches("input, textarea, select, [role=textbox], [role=combobox], [role=searchbox]")) return "field";
   return target.matches("button, a, summary, [role=button], [role=option]") ? "control" : "page";
 }

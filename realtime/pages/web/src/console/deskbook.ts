@@ -54,7 +54,7 @@ export interface Ordered {
   elsewhere: number;
 }
 
-/** The desk's order: open ones, worst first, the longest unanswered first; drills apart; then what was closed lately. null: all vendors. */
+/** The desk's order: open ones, worst first, then unanswered ones, an SOS before what a phone felt, the oldest first; drills apart; then what was closed lately. null: all vendors. */
 export function ordered(alerts: Alerts, vendors: readonly string[] | null): Ordered {
   const all = [...alerts.values()];
   const isPicked = (alert: Alert): boolean => vendors === null || vendors.includes(alert.vendor);
@@ -72,6 +72,7 @@ export function compareOpen(a: Alert, b: Alert): number {
   return (
     WEIGHT[b.severity] - WEIGHT[a.severity] ||
     Number(isUnanswered(b)) - Number(isUnanswered(a)) ||
+    Number(b.kind === "sos") - Number(a.kind === "sos") ||
     a.pressedMs - b.pressedMs ||
     byId(a, b)
   );

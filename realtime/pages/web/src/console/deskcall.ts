@@ -5,6 +5,7 @@ import type { Alert } from "../common/alertwire";
 import { isAudible, newlyUnanswered, soundOf } from "./deskalarm";
 import { compareOpen, isUnanswered, type Alerts } from "./deskbook";
 import type { ConsoleWords } from "./context";
+import type { NameBook } from "./names";
 import { DeskSound } from "./desksound";
 
 const NOTIFY_KEY = "wayguard.notify";
@@ -15,15 +16,19 @@ export class DeskCall {
   private flashOn = false;
   private worst: Alert | null = null;
   private unanswered = 0;
+  /** Notified of by the driver's id, as the name was not known yet. */
+  private unnamed: Alert[] = [];
 
   constructor(
     private readonly words: ConsoleWords,
+    private readonly names: NameBook,
     private readonly choose: (alert: Alert) => void,
     private readonly announce: (text: string, urgent: boolean) => void,
   ) {
     const wake = (): void => void this.sound.wake();
     window.addEventListener("pointerdown", wake, { capture: true });
     window.addEventListener("keydown", wake, { capture: true });
+    names.onChange(() => this.named());
   }
 
   get notifies(): boolean {
@@ -46,7 +51,9 @@ export class DeskCall {
     this.sound.want(soundOf(waiting));
     for (const alert of newlyUnanswered(this.before, waiting)) {
       this.announce(this.headline(alert), isAudible(alert));
-      if (this.notifies) this.notify(alert);
+      if (!this.notifies) continue;
+      this.notify(alert, !isAudible(alert));
+      if (this.names.nameOf(alert.driver) === null) this.unnamed.push(alert);
     }
     this.before = alerts;
     this.worst = waiting.find((alert) => !alert.drill) ?? waiting[0] ?? null;
@@ -69,12 +76,23 @@ export class DeskCall {
 
   private headline(alert: Alert): string {
     const kind = this.words.find(`alert.kind.${alert.kind}`) ?? alert.kind;
-    return this.words.say(alert.drill ? "desk.headline.drill" : "desk.headline", { kind, driver: clean(alert.driver, 40) });
+    return this.words.say(alert.drill ? "desk.headline.drill" : "desk.headline", { kind, driver: clean(this.names.of(alert.driver), 40) });
   }
 
-  private notify(alert: Alert): void {
+  /** Names that came too late take the place of ids, without a sound: the tag is the same. */
+  private named(): void {
+    const [waiting, now] = [this.unnamed, this.before];
+    this.unnamed = waiting.filter((alert) => this.names.nameOf(alert.driver) === null && now.has(alert.id));
+    for (const alert of waiting) {
+      const still = now.get(alert.id);
+      if (this.notifies && still && isUnanswered(still) && this.names.nameOf(alert.driver) !== null) this.notify(still, true);
+    }
+    this.title();
+  }
+
+  private notify(alert: Alert, silent: boolean): void {
     try {
-      const shown = new Notification(this.headline(alert), { body: clean(alert.message, 120), tag: alert.id, silent: !isAudible(alert) });
+      const shown = new Notification(this.headline(alert), { body: clean(alert.message, 120), tag: alert.id, silent });
       shown.onclick = () => {
         window.focus();
         this.choose(alert);

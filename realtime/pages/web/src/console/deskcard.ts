@@ -4,6 +4,7 @@ import { make, say, show } from "../common/dom";
 import { clean } from "../common/words";
 import type { Context } from "./context";
 import { actsOf, type Act } from "./deskacts";
+import { keyOf } from "./deskkeys";
 import { DeskDetail } from "./deskdetail";
 import { countdownS, kindText, stateText, whenText, whoTexts } from "./deskwords";
 
@@ -22,6 +23,7 @@ export class AlertCard {
   detail: DeskDetail | null = null;
   private readonly kind = make("span", "kind");
   private readonly driver = make("bdi", "driver");
+  private readonly driverId = make("bdi", "driver-id");
   private readonly vendor = make("bdi", "vendor-name");
   private readonly pill = make("span", "state-pill");
   private readonly marks = make("div", "marks");
@@ -41,10 +43,13 @@ export class AlertCard {
   ) {
     const { words } = context;
     const id = alert.id;
-    this.head = make("button", "alert-head", [make("span", "what", [this.kind, this.driver, this.vendor]), this.pill], { type: "button", "aria-expanded": "false" });
+    this.head = make("button", "alert-head", [make("span", "what", [this.kind, this.driver, this.driverId, this.vendor]), this.pill], { type: "button", "aria-expanded": "false" });
     this.head.addEventListener("click", () => acts.toggle(id));
     for (const what of ["acknowledge", "respond", "note", "resolve", "false_alarm"] as const) {
-      const button = make("button", what === "acknowledge" ? "primary" : "plain", words.say(`desk.act.${what}`), { type: "button" });
+      const key = keyOf(what);
+      const button = make("button", what === "acknowledge" ? "primary" : "plain", [words.say(`desk.act.${what}`), make("kbd", "key", key, { "aria-hidden": "true" })], {
+        type: "button", "aria-keyshortcuts": key,
+      });
       button.addEventListener("click", () => acts.act(what, id));
       this.buttons.set(what, button);
       this.actions.append(button);
@@ -63,7 +68,10 @@ export class AlertCard {
     this.element.dataset["severity"] = alert.severity;
     this.element.toggleAttribute("data-drill", alert.drill);
     say(this.kind, kindText(this.context, alert));
-    say(this.driver, clean(alert.driver, 80));
+    const id = clean(alert.driver, 80);
+    const name = this.context.names.of(alert.driver);
+    say(this.driver, name);
+    say(this.driverId, name === id ? "" : id);
     say(this.vendor, clean(alert.vendor, 40));
     say(this.pill, stateText(this.context, alert));
     this.mark(alert);

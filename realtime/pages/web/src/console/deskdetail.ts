@@ -1,8 +1,9 @@
 /** What is known of one open card: who was tried and how it went, and what happened, kept live while it is looked at. */
-import type { Alert } from "../common/alertwire";
+import { isOpen, type Alert } from "../common/alertwire";
 import { make, say, show } from "../common/dom";
 import { clean } from "../common/words";
 import { isRefusal } from "../common/wire";
+import { CallLine } from "./callline";
 import { explained, type Context } from "./context";
 import { stillMoves } from "./deskfeed";
 import {
@@ -20,6 +21,7 @@ const MAX_PAGE = 500;
 export class DeskDetail {
   readonly element = make("div", "alert-detail");
   detail: Detail | null = null;
+  private readonly call: CallLine;
   private readonly message = make("blockquote", "alert-message", [], { dir: "auto" });
   private readonly fault = make("p", "fault", [], { hidden: "" });
   private readonly people = make("ul", "tried");
@@ -37,12 +39,14 @@ export class DeskDetail {
     private alert: Alert,
   ) {
     const { words } = context;
+    this.call = new CallLine(context);
+    this.call.of(alert.driver);
     say(this.earlierPeople, words.say("desk.tried.earlier"));
     say(this.earlierHistory, words.say("desk.history.earlier"));
     this.earlierPeople.addEventListener("click", () => void this.earlier(this.earlierPeople, "attempts"));
     this.earlierHistory.addEventListener("click", () => void this.earlier(this.earlierHistory, "history"));
     this.element.append(
-      this.message, this.fault,
+      this.call.element, this.message, this.fault,
       make("h4", "", words.say("desk.tried")), this.earlierPeople, this.people,
       make("h4", "", words.say("desk.history")), this.earlierHistory, this.history,
     );
@@ -54,6 +58,7 @@ export class DeskDetail {
   update(alert: Alert): void {
     const newer = alert.version > this.alert.version;
     this.alert = alert;
+    this.call.mayHarm(isOpen(alert) && (alert.silent || alert.duress));
     say(this.message, clean(alert.message, 500));
     show(this.message, alert.message !== "");
     if (newer) this.soon(SOON_MS);

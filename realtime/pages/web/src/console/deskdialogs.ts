@@ -2,10 +2,9 @@
 import type { Alert } from "../common/alertwire";
 import { make } from "../common/dom";
 import type { Json } from "../common/read";
-import { clean } from "../common/words";
 import { explained, type Context, type ConsoleWords } from "./context";
 import type { Act } from "./deskacts";
-import { KEYS } from "./deskkeys";
+import { KEYS, OTHER_KEYS } from "./deskkeys";
 import { kindText } from "./deskwords";
 import { askFor, Dialog } from "./dialog";
 
@@ -15,7 +14,7 @@ const NOTE_CHARS = 1_000;
 /** Asks for what an act needs, and does it when the reader says so. */
 export function confirmAct(context: Context, what: Exclude<Act, "acknowledge">, alert: Alert, go: (more: Json) => Promise<void>): void {
   const { words } = context;
-  const about = make("p", "about", words.say("desk.headline", { kind: kindText(context, alert), driver: clean(alert.driver, 80) }));
+  const about = make("p", "about", words.say("desk.headline", { kind: kindText(context, alert), driver: context.names.of(alert.driver) }));
   const warning = alert.duress && what === "false_alarm" ? [make("p", "warning", words.say("desk.ask.duress"))] : [];
   const lead = words.find(`desk.ask.${what}`);
   askFor({
@@ -24,6 +23,7 @@ export function confirmAct(context: Context, what: Exclude<Act, "acknowledge">, 
     content: [about, ...warning, ...(lead ? [make("p", "", lead)] : []), ...fieldsOf(context, what)],
     action: words.say(`desk.do.${what}`),
     danger: what === "resolve" || what === "false_alarm",
+    byEnter: what !== "note",
     explain: (error) => explained(words, error),
     act: (form) => go(moreOf(what, form)),
   });
@@ -59,6 +59,7 @@ export function showKeys(words: ConsoleWords): void {
   const dialog = new Dialog(words, words.say("desk.keys"));
   const list = make("dl", "keys");
   for (const [key, meaning] of KEYS) list.append(make("div", "", [make("dt", "", [make("kbd", "", key)]), make("dd", "", words.say(`desk.key.${meaning}`))]));
+  for (const [key, meaning] of OTHER_KEYS) list.append(make("div", "", [make("dt", "", [make("kbd", "", key)]), make("dd", "", words.say(`desk.key.${meaning}`))]));
   dialog.body.append(list, make("p", "hint", words.say("desk.keys.hint")));
   dialog.open();
 }

@@ -2,9 +2,9 @@
 import { readAlerts, type Alert } from "../common/alertwire";
 import { make, say, show } from "../common/dom";
 import { text } from "../common/read";
-import { clean } from "../common/words";
 import { explained, type Context } from "./context";
 import { DeskDetail } from "./deskdetail";
+import { fold } from "./names";
 import { kindText, stateText, whenText, whoTexts } from "./deskwords";
 
 const PAGE = 25;
@@ -37,7 +37,16 @@ export class History {
       void this.load(true);
     });
     this.state.addEventListener("change", () => void this.load(true));
+    context.names.onChange(() => this.name());
     this.element = make("div", "desk-history", [form, this.fault, this.none, this.list, this.more]);
+  }
+
+  /** Names that were learnt meanwhile. */
+  private name(): void {
+    for (const row of this.list.children) {
+      const driver = row.querySelector<HTMLElement>(".driver");
+      if (driver && row instanceof HTMLElement) say(driver, this.context.names.of(row.dataset["driver"] ?? ""));
+    }
   }
 
   show(visible: boolean): void {
@@ -49,14 +58,23 @@ export class History {
   private async load(anew: boolean): Promise<void> {
     const { words, api } = this.context;
     const asked = ++this.asked;
-    const driver = this.driver.value.trim();
+    const driver = this.driverOf(this.driver.value.trim());
+    if (driver === null) {
+      this.list.replaceChildren();
+      show(this.more, false);
+      show(this.fault, false);
+      say(this.none, words.say("desk.history.which"));
+      return show(this.none, true);
+    }
     const query = new URLSearchParams({ state: this.state.value, limit: String(PAGE) });
     if (driver) query.set("driver", driver);
     if (!anew && this.cursor !== null) query.set("cursor", this.cursor);
     try {
       const answer = await api.get(`/api/v1/alerts?${query}`);
       if (asked !== this.asked) return;
-      const rows = readAlerts(answer["alerts"]).map((alert) => this.row(alert));
+      const alerts = readAlerts(answer["alerts"]);
+      this.context.names.want(alerts.map((alert) => alert.driver));
+      const rows = alerts.map((alert) => this.row(alert));
       if (anew) this.list.replaceChildren(...rows);
       else this.list.append(...rows);
       this.cursor = text(answer["next_cursor"]);
@@ -71,10 +89,22 @@ export class History {
     }
   }
 
+  /** The id of the driver that is meant, by name or id; empty: all. null: several drivers are called so. */
+  private driverOf(meant: string): string | null {
+    if (meant === "") return "";
+    const { names } = this.context;
+    const found = names.find(meant);
+    if (found.includes(meant)) return meant;
+    const called = found.filter((id) => fold(names.of(id)) === fold(meant));
+    const [first, ...others] = called.length ? called : found;
+    if (first === undefined) return meant;
+    return others.length ? null : first;
+  }
+
   private row(alert: Alert): HTMLElement {
     const now = this.context.session.now();
     const head = make("button", "alert-head", [
-      make("span", "what", [make("span", "kind", kindText(this.context, alert)), make("bdi", "driver", clean(alert.driver, 80))]),
+      make("span", "what", [make("span", "kind", kindText(this.context, alert)), make("bdi", "driver", this.context.names.of(alert.driver))]),
       make("span", "state-pill", stateText(this.context, alert)),
     ], { type: "button", "aria-expanded": "false" });
     const below = make("div", "below");
@@ -91,6 +121,7 @@ export class History {
     const row = make("li", "alert", [
       make("article", "", [make("h3", "", [head]), ...marks, make("p", "when", whenText(this.context, alert, now)), make("p", "who", whoTexts(this.context, alert, now).join("\n")), below]),
     ]);
+    row.dataset["driver"] = alert.driver;
     row.dataset["state"] = alert.state;
     row.dataset["severity"] = alert.severity;
     return row;

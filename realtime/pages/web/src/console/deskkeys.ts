@@ -1,7 +1,8 @@
-/** The desk's keys. Pure: what a key means here, or null when it is none of ours. */
+/** The console's keys. Pure: what a key means here, or null when it is none of ours. */
 
-export type DeskKey = "next" | "previous" | "open" | "acknowledge" | "respond" | "note" | "resolve" | "false_alarm" | "map" | "help";
+export type DeskKey = "next" | "previous" | "open" | "acknowledge" | "respond" | "note" | "resolve" | "false_alarm" | "map" | "search" | "help";
 
+/** Those that act on an alert, or lead somewhere. */
 export const KEYS: readonly (readonly [string, DeskKey])[] = [
   ["j", "next"],
   ["k", "previous"],
@@ -12,9 +13,22 @@ export const KEYS: readonly (readonly [string, DeskKey])[] = [
   ["r", "resolve"],
   ["f", "false_alarm"],
   ["m", "map"],
+  ["/", "search"],
   ["?", "help"],
 ];
 const MEANING: ReadonlyMap<string, DeskKey> = new Map(KEYS);
+
+/** What other parts take themselves; shown with the others. */
+export const OTHER_KEYS = [
+  ["↑ ↓", "rows"],
+  ["Esc", "close"],
+  ["Ctrl + Enter", "send"],
+] as const;
+
+/** The key of an act, for its button. */
+export function keyOf(meaning: DeskKey): string {
+  return KEYS.find(([, other]) => other === meaning)?.[0] ?? "";
+}
 
 export interface Stroke {
   key: string;
@@ -24,13 +38,15 @@ export interface Stroke {
   metaKey: boolean;
   altKey: boolean;
   repeat: boolean;
+  /** Whether the key is part of a character that is being composed. */
+  isComposing?: boolean;
 }
 
 /** Where a stroke went: `field` takes text, `control` does something of its own on Enter. */
 export type Target = "field" | "control" | "page";
 
 export function meaningOf(stroke: Stroke, target: Target): DeskKey | null {
-  if (target === "field" || stroke.ctrlKey || stroke.metaKey || stroke.altKey) return null;
+  if (target === "field" || stroke.ctrlKey || stroke.metaKey || stroke.altKey || stroke.isComposing === true) return null;
   const meaning = MEANING.get(letterOf(stroke)) ?? null;
   if (meaning === "open" && target === "control") return null;
   const moves = meaning === "next" || meaning === "previous";

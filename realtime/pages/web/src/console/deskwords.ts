@@ -20,7 +20,9 @@ export function stateText({ words }: Saying, alert: Alert): string {
 
 export function whenText({ words, formats }: Saying, alert: Alert, nowMs: number): string {
   const clock = formats.clock(alert.pressedMs, nowMs, true);
-  return words.say(isMachine(alert) ? "desk.raised_at" : "desk.pressed_at", { clock, ago: formats.ago(nowMs - alert.pressedMs) });
+  const ago = formats.ago(nowMs - alert.pressedMs);
+  if (alert.raisedBy) return words.say("desk.raised_for_at", { name: nameOf({ words, formats }, alert.raisedBy), clock, ago });
+  return words.say(isMachine(alert) ? "desk.raised_at" : "desk.pressed_at", { clock, ago });
 }
 
 function isMachine(alert: Alert): boolean {

@@ -42,6 +42,8 @@ export function askFor(options: {
   content: (Node | string)[];
   action: string;
   danger?: boolean;
+  /** Whether Enter alone sends it also from a field of several lines, where Shift + Enter begins another line. */
+  byEnter?: boolean;
   act: (form: FormData) => Promise<void>;
   explain: (error: unknown) => string;
 }): void {
@@ -49,7 +51,11 @@ export function askFor(options: {
   const dialog = new Dialog(words, options.title);
   const go = make("button", options.danger ? "primary danger" : "primary", options.action, { type: "submit" });
   const no = make("button", "plain", words.say("cancel"), { type: "button" });
-  const form = make("form", "ask", [...options.content, make("div", "dialog-actions", [no, go])]);
+  const hint = make("p", "hint ask-keys");
+  const form = make("form", "ask", [...options.content, hint, make("div", "dialog-actions", [no, go])]);
+  const lines = form.querySelector("textarea") !== null;
+  const keys = lines ? (options.byEnter ? "ask.keys.enter" : "ask.keys") : form.querySelector("input, select") ? "ask.keys.plain" : "ask.keys";
+  say(hint, words.say(keys, { action: options.action }));
   no.addEventListener("click", () => dialog.close());
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -64,10 +70,16 @@ export function askFor(options: {
       },
     );
   });
-  // A longer text is sent by Ctrl+Enter, as everywhere.
   form.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    if (event.key !== "Enter" || event.isComposing || event.repeat) return;
+    const inText = event.target instanceof HTMLTextAreaElement;
+    const byEnter = options.byEnter === true && inText && !event.shiftKey;
+    if (!byEnter && !event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    form.requestSubmit(go);
   });
   dialog.body.append(form);
   dialog.open();
+  // Not the button that closes: keys are heard by the form.
+  if (!form.contains(document.activeElement)) no.focus();
 }

@@ -1,6 +1,10 @@
 /** What is known of the driver that is chosen, and what can be done: follow, share, look back, pair a phone. */
 import type { AreaWatch } from "./areawatch";
 import { explained, Topic, type Context } from "./context";
+import { CallLine } from "./callline";
+import { editDriver } from "./driveredit";
+import { PeopleDialog } from "./driverpeople";
+import { RaiseDialog } from "./driverraise";
 import { doingText, presenceText } from "./drivertext";
 import type { Driver } from "./fleet";
 import type { FleetModel } from "./fleetmodel";
@@ -14,17 +18,22 @@ import { JourneyFeed } from "../common/journeyfeed";
 import { journeyProbe } from "../common/probe";
 import { clean } from "../common/words";
 
+const ACTS = ["follow", "share", "history", "people", "edit", "pair", "raise"] as const;
+type DriverAct = (typeof ACTS)[number];
+
 export class DriverPanel {
   readonly element = make("div", "driver-place");
   readonly follows = new Topic(false);
   private readonly card: HTMLElement;
   private readonly name = make("h2", "", [], { tabindex: "-1" });
+  private readonly id = make("p", "driver-id detail", "", { hidden: "", dir: "ltr" });
+  private readonly call: CallLine;
   private readonly pill = make("span", "pill");
   private readonly age = make("span", "age");
   private readonly presence = make("p", "detail");
   private readonly alert = make("p", "driver-alert", "", { hidden: "" });
   private readonly facts: Record<"speed" | "battery" | "accuracy" | "journey", HTMLElement>;
-  private readonly acts: Record<"follow" | "share" | "history" | "pair", HTMLButtonElement>;
+  private readonly acts: Record<DriverAct, HTMLButtonElement>;
   private readonly journeys: JourneyList;
   private readonly replay: ReplayPanel;
   private feed: JourneyFeed | null = null;
@@ -34,6 +43,8 @@ export class DriverPanel {
     private readonly context: Context,
     private readonly model: FleetModel,
     private readonly area: () => AreaWatch | null,
+    /** An alert was raised here: the desk hears of it at once. */
+    private readonly raised: (alertId: string) => void = () => undefined,
   ) {
     const { words } = context;
     const facts = make("dl", "facts");
@@ -47,16 +58,21 @@ export class DriverPanel {
       follow: this.act("follow", () => this.follows.set(!this.follows.get())),
       share: this.act("share", () => this.share()),
       history: this.act("history", () => this.history()),
+      people: this.act("people", () => this.people()),
+      edit: this.act("edit", () => this.edit()),
       pair: this.act("pair", () => this.pair()),
+      raise: this.act("raise", () => this.raise()),
     };
+    this.acts.raise.classList.add("raise");
+    this.call = new CallLine(context);
     this.acts.follow.setAttribute("aria-pressed", "false");
     this.acts.history.setAttribute("aria-expanded", "false");
     this.journeys = new JourneyList(context, (journey) => this.lookBack(journey.id));
     this.replay = new ReplayPanel(context, area, () => this.live());
     const head = make("header", "", [this.name, button(words.say("close"), ICONS.close, () => context.chosen.set(null))]);
     this.card = make("section", "driver-card", [
-      head, make("p", "status", [this.pill, this.age]), this.presence, this.alert, facts,
-      make("div", "driver-acts", Object.values(this.acts)), this.journeys.element,
+      head, this.id, make("p", "status", [this.pill, this.age]), this.presence, this.alert, this.call.element, facts,
+      make("div", "driver-acts", ACTS.map((act) => this.acts[act])), this.journeys.element,
     ], { hidden: "", "aria-label": words.say("driver.title") });
     this.element.append(this.card, this.replay.element);
     this.listen();
@@ -89,6 +105,9 @@ export class DriverPanel {
   private listen(): void {
     const { context } = this;
     context.chosen.listen(() => this.choose());
+    context.place.listen(() => this.replay.close());
+    context.names.onChange(() => this.update());
+    context.alerts.listen(() => this.update());
     this.follows.listen((follows) => this.acts.follow.setAttribute("aria-pressed", String(follows)));
     context.hear({
       positions: (feed, fixes) => {
@@ -119,7 +138,11 @@ export class DriverPanel {
     if (this.watched !== null) context.session.unwatch(`driver:${this.watched}`);
     this.watched = id;
     // The area tells only of what the map shows; whoever is chosen is heard wherever they are.
-    if (id !== null) this.watchDriver(id);
+    if (id !== null) {
+      context.names.want([id]);
+      this.watchDriver(id);
+    }
+    this.call.of(id);
     const driver = this.driver;
     this.watchWay(driver);
     this.update();
@@ -149,7 +172,9 @@ export class DriverPanel {
       gap: () => session.rewatch(feed.name),
       ended: (ended) => {
         const now = this.driver;
-        if (now?.journey === feed.journey) now.journeyEnded = ended;
+        if (now?.journey !== feed.journey) return;
+        now.journeyEnded = ended;
+        if (ended) now.underWay = false;
       },
       startedOver: () => session.watch(feed),
       refused: () => undefined,
@@ -162,12 +187,17 @@ export class DriverPanel {
     const { words, formats } = this.context;
     const row = this.model.rowOf(driver);
     const { point } = driver;
-    say(this.name, clean(driver.id, 80));
+    const id = clean(driver.id, 80);
+    say(this.name, row.name);
+    say(this.id, id);
+    show(this.id, row.name !== id);
     this.pill.dataset["state"] = row.freshness;
     say(this.pill, words.say(`freshness.${row.freshness}`));
     say(this.age, row.ageMs === null ? words.say("list.no_position") : words.say("driver.taken", { ago: formats.ago(row.ageMs) }));
     say(this.presence, presenceText(words, formats, this.model.fleet.presenceOf(driver.id), this.model.now()));
-    const [alert] = this.model.alarmed.get(driver.id) ?? [];
+    const alerts = this.model.alarmed.get(driver.id) ?? [];
+    const [alert] = alerts;
+    this.call.mayHarm(alerts.some((one) => one.silent || one.duress));
     show(this.alert, alert !== undefined);
     if (alert) {
       const kind = words.find(`alert.kind.${alert.kind}`) ?? clean(alert.kind, 40);
@@ -176,13 +206,13 @@ export class DriverPanel {
     say(this.facts.speed, doingText(words, formats, row));
     say(this.facts.battery, formats.percent(row.batteryPct));
     say(this.facts.accuracy, formats.accuracy(point?.accuracyM ?? null));
-    say(this.facts.journey, driver.journey === "" ? "–" : words.say(driver.journeyEnded ? "driver.journey.ended" : "driver.journey.open"));
+    say(this.facts.journey, row.onJourney ? words.say("driver.journey.open") : driver.journey === "" ? "–" : words.say("driver.journey.ended"));
     this.acts.share.disabled = driver.journey === "" || driver.journeyEnded;
     this.acts.follow.disabled = point === null;
-    this.acts.pair.disabled = driver.vendor === null;
+    this.acts.pair.disabled = this.acts.raise.disabled = driver.vendor === null;
   }
 
-  private act(name: "follow" | "share" | "history" | "pair", act: () => void): HTMLButtonElement {
+  private act(name: DriverAct, act: () => void): HTMLButtonElement {
     const element = make("button", "plain", this.context.words.say(`driver.${name}`), { type: "button" });
     element.addEventListener("click", act);
     return element;
@@ -196,6 +226,21 @@ export class DriverPanel {
   private pair(): void {
     const driver = this.driver;
     if (driver?.vendor) new PairDialog(this.context, { id: driver.id, vendor: driver.vendor }).open();
+  }
+
+  private people(): void {
+    const driver = this.driver;
+    if (driver) new PeopleDialog(this.context, driver.id).open();
+  }
+
+  private edit(): void {
+    const driver = this.driver;
+    if (driver) void editDriver(this.context, driver.id, () => this.call.of(driver.id, true));
+  }
+
+  private raise(): void {
+    const driver = this.driver;
+    if (driver?.vendor) new RaiseDialog(this.context, { id: driver.id, vendor: driver.vendor }, (alert) => this.raised(alert)).open();
   }
 
   private history(): void {

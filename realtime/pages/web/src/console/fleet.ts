@@ -18,6 +18,8 @@ export interface Driver {
   /** When the position came to the server, as early as is known. */
   seenMs: number;
   journeyEnded: boolean;
+  /** Whether some journey of the driver is open, as the server or the line said last; null: neither has. */
+  underWay: boolean | null;
 }
 
 /** A row of `GET /api/v1/vendors/{vendor}/positions`. */
@@ -27,11 +29,15 @@ export interface Listed {
   point: PlacedPoint | null;
   receivedMs: number | null;
   presence: Presence | null;
+  /** Whether the driver has an open journey; null where the server does not say. */
+  underWay: boolean | null;
 }
 
 export class Fleet {
   readonly drivers = new Map<string, Driver>();
   private readonly presence = new Map<string, Presence & { heardMs: number }>();
+  /** When the line last said that a journey of the driver began or ended. */
+  private readonly journeyNews = new Map<string, number>();
 
   /** Takes positions of the line. Returns the ids that changed. */
   accept(fixes: readonly Fix[], nowMs: number): string[] {
@@ -45,14 +51,16 @@ export class Fleet {
   /** Takes a page of a vendor's list that was asked for at `askedMs`. Returns the ids whose position changed. */
   take(vendor: string, rows: readonly Listed[], askedMs: number): string[] {
     const changed: string[] = [];
-    for (const { driver, journey, point, receivedMs, presence } of rows) {
+    for (const { driver, journey, point, receivedMs, presence, underWay } of rows) {
       if (point && this.place(driver, journey, point, receivedMs ?? askedMs)) changed.push(driver);
       let held = this.drivers.get(driver);
       if (!held) {
-        held = { id: driver, vendor, journey, point: null, seenMs: askedMs, journeyEnded: false };
+        held = { id: driver, vendor, journey, point: null, seenMs: askedMs, journeyEnded: false, underWay: null };
         this.drivers.set(driver, held);
       }
       held.vendor = vendor;
+      // What the line has said since the list was asked for is newer.
+      if (underWay !== null && (this.journeyNews.get(driver) ?? 0) < askedMs) held.underWay = underWay;
       if (presence && (this.presence.get(driver)?.heardMs ?? 0) < askedMs) this.hear(driver, presence, askedMs);
     }
     return changed;
@@ -72,9 +80,15 @@ export class Fleet {
     this.presence.set(driver, { ...presence, heardMs: atMs });
   }
 
-  journey(news: JourneyNews): void {
+  journey(news: JourneyNews, nowMs: number): void {
     const driver = this.drivers.get(news.driver);
-    if (driver?.journey === news.journey) driver.journeyEnded = news.state !== "started";
+    if (!driver) return;
+    const ended = news.state !== "started";
+    if (driver.journey === news.journey) driver.journeyEnded = ended;
+    // The end of an older journey says nothing of a newer one.
+    if (ended && driver.journey !== news.journey) return;
+    driver.underWay = !ended;
+    this.journeyNews.set(news.driver, nowMs);
   }
 
   presenceOf(driver: string): Presence | null {
@@ -99,8 +113,10 @@ export class Fleet {
       if (same || !isNewer(point, journey, seenMs, held, held.point)) return false;
     }
     const journeyEnded = held?.journey === journey && held.journeyEnded;
-    if (held) Object.assign(held, { journey, point, seenMs, journeyEnded });
-    else this.drivers.set(id, { id, vendor: null, journey, point, seenMs, journeyEnded });
+    // A position of another journey than the one that ended: the driver is under way again.
+    const underWay = held && held.journey !== journey && held.underWay === false ? null : (held?.underWay ?? null);
+    if (held) Object.assign(held, { journey, point, seenMs, journeyEnded, underWay });
+    else this.drivers.set(id, { id, vendor: null, journey, point, seenMs, journeyEnded, underWay });
     return true;
   }
 
@@ -109,6 +125,7 @@ export class Fleet {
     for (const id of gone) {
       this.drivers.delete(id);
       this.presence.delete(id);
+      this.journeyNews.delete(id);
     }
     return gone;
   }
@@ -138,6 +155,7 @@ export function readListed(raw: unknown): Listed[] {
       point: point && isPlaced(point) ? point : null,
       receivedMs: number(entry["received_ms"]),
       presence: readPresence(entry["presence"]),
+      underWay: typeof entry["journey_open"] === "boolean" ? entry["journey_open"] : null,
     });
   }
   return rows;

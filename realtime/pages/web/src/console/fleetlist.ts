@@ -1,6 +1,7 @@
 /** Which drivers the list shows, in which order. Pure. */
 import type { Freshness } from "../common/freshness";
 import type { Severity } from "../common/alertwire";
+import { fold, matches, wordsOf } from "./names";
 
 /** From this speed on somebody moves; slower is the drift of a phone that lies still. */
 export const MOVING_FROM_MPS = 1;
@@ -9,6 +10,10 @@ export const LOW_BATTERY_PCT = 20;
 
 export interface Row {
   id: string;
+  /** What the driver is called: the name, or the id where there is none. */
+  name: string;
+  /** What a search looks through, folded; the id alone where it is left out. */
+  sought?: string;
   freshness: Freshness;
   ageMs: number | null;
   speedMps: number | null;
@@ -16,6 +21,13 @@ export interface Row {
   onJourney: boolean;
   /** The worst of the driver's open alerts; null: none. */
   alert: Severity | null;
+  /** How soon an alert comes in the list; null: none. */
+  urgency: number | null;
+}
+
+/** Of open alerts: an SOS before a crash that a phone felt, the worse before the better, drills last. */
+export function urgencyOf(alert: { severity: Severity; kind: string; drill: boolean }): number {
+  return (alert.drill ? 10 : 0) + SEVERITY[alert.severity] * 2 + (alert.kind === "sos" ? 0 : 1);
 }
 
 export const STATE_FILTERS = ["moving", "stopped", "stale", "offline"] as const;
@@ -65,36 +77,36 @@ export function tally(rows: Iterable<Row>): Record<Filter, number> {
 export function select(rows: readonly Row[], query: Query): Row[] {
   const states = STATE_FILTERS.filter((filter) => query.filters.has(filter));
   const traits = TRAIT_FILTERS.filter((filter) => query.filters.has(filter));
-  const search = query.search.trim().toLowerCase();
+  const words = wordsOf(query.search);
   const found = rows.filter(
     (row) =>
       (!states.length || states.some((filter) => has(row, filter))) &&
       traits.every((filter) => has(row, filter)) &&
-      (!search || row.id.toLowerCase().includes(search)),
+      matches(row.sought ?? fold(row.id), words),
   );
-  return found.sort((a, b) => ORDERS[query.sort](a, b) || byName(a, b));
+  // Whoever is in an alert comes first in every order.
+  return found.sort((a, b) => last(a.urgency) - last(b.urgency) || ORDERS[query.sort](a, b) || byName(a, b));
 }
 
 type Order = (a: Row, b: Row) => number;
 
 const collator = new Intl.Collator("en", { numeric: true });
-const byName: Order = (a, b) => (a.id === b.id ? 0 : collator.compare(a.id, b.id) || (a.id < b.id ? -1 : 1));
+const byName: Order = (a, b) => (a.id === b.id ? 0 : collator.compare(a.name, b.name) || collator.compare(a.id, b.id) || (a.id < b.id ? -1 : 1));
 
 /** What is unknown comes last. */
 const last = (value: number | null): number => value ?? Number.MAX_VALUE;
 
 const SEVERITY: Record<Severity, number> = { critical: 0, warning: 1, notice: 2 };
 
-/** Alerts first, then who moves, stands, is silent, is away. */
-function urgency(row: Row): number {
-  if (row.alert) return SEVERITY[row.alert];
+/** Who moves, stands, is silent, is away. */
+function stateOrder(row: Row): number {
   if (row.freshness === "fresh") return isMoving(row) ? 3 : 4;
   return row.freshness === "stale" ? 5 : 6;
 }
 
 const ORDERS: Record<Sort, Order> = {
   name: () => 0,
-  state: (a, b) => urgency(a) - urgency(b),
+  state: (a, b) => stateOrder(a) - stateOrder(b),
   age: (a, b) => last(a.ageMs) - last(b.ageMs),
   speed: (a, b) => last(negative(a.speedMps)) - last(negative(b.speedMps)),
   battery: (a, b) => last(a.batteryPct) - last(b.batteryPct),

@@ -2,12 +2,10 @@
 import { AreaBoard } from "./area";
 import type { Context } from "./context";
 import { Fleet, type Driver } from "./fleet";
-import type { Row } from "./fleetlist";
-import { isOpen, type Alert, type Severity } from "../common/alertwire";
+import { urgencyOf, type Row } from "./fleetlist";
+import { isOpen, type Alert } from "../common/alertwire";
 import { seenThrough, type Freshness } from "../common/freshness";
 import type { Fix } from "../common/wire";
-
-const WORST: readonly Severity[] = ["notice", "warning", "critical"];
 
 /** What hears of changes; `ids` are those whose position is new, or who came or went. */
 export type Moved = (ids: readonly string[]) => void;
@@ -37,7 +35,7 @@ export class FleetModel {
         this.fleet.hear(driver, presence, this.now());
         this.tell([driver]);
       },
-      journey: (_feed, news) => this.fleet.journey(news),
+      journey: (_feed, news) => this.fleet.journey(news, this.now()),
     });
     context.alerts.listen((alerts) => this.alertsChanged(alerts));
     this.alertsChanged(context.alerts.get());
@@ -76,14 +74,18 @@ export class FleetModel {
   }
 
   rowOf(driver: Driver): Row {
+    const worst = this.alarmed.get(driver.id)?.[0];
     return {
       id: driver.id,
+      name: this.context.names.of(driver.id),
+      sought: this.context.names.foldedOf(driver.id),
       freshness: this.freshnessOf(driver),
       ageMs: this.fleet.ageOf(driver, this.now()),
       speedMps: driver.point?.speedMps ?? null,
       batteryPct: driver.point?.batteryPct ?? null,
-      onJourney: driver.journey !== "" && !driver.journeyEnded,
-      alert: this.alarmed.get(driver.id)?.[0]?.severity ?? null,
+      onJourney: driver.underWay ?? (driver.journey !== "" && !driver.journeyEnded),
+      alert: worst?.severity ?? null,
+      urgency: worst ? urgencyOf(worst) : null,
     };
   }
 
@@ -103,7 +105,7 @@ export class FleetModel {
       else this.alarmed.set(alert.driver, [alert]);
       this.placeByAlert(alert);
     }
-    for (const held of this.alarmed.values()) held.sort((a, b) => WORST.indexOf(b.severity) - WORST.indexOf(a.severity));
+    for (const held of this.alarmed.values()) held.sort((a, b) => urgencyOf(a) - urgencyOf(b));
     this.tell([...new Set([...before, ...this.alarmed.keys()])]);
   }
 

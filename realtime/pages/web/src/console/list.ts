@@ -52,6 +52,10 @@ export class FleetList {
       if (id !== null) this.rows.reveal(id);
     });
     context.alerts.listen(() => this.reorder());
+    context.names.onChange(() => {
+      this.orderedAtMs = -Infinity;
+      this.update();
+    });
     context.vendors.listen(() => this.reorder());
   }
 

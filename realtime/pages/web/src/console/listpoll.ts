@@ -51,6 +51,7 @@ export class ListPoll {
       if (turn !== this.turn) return;
       const rows = readListed(page["positions"]);
       for (const row of rows) named.add(row.driver);
+      this.context.names.want(rows.map((row) => row.driver));
       this.model.tell(this.model.fleet.take(vendor, rows, askedMs));
       cursor = text(page["next_cursor"]);
     } while (cursor !== null);

@@ -14,6 +14,7 @@ const SPARE_ROWS = 6;
 interface Line {
   element: HTMLElement;
   name: HTMLElement;
+  id: HTMLElement;
   what: HTMLElement;
   age: HTMLElement;
   battery: HTMLElement;
@@ -93,7 +94,6 @@ export class ListRows {
     if (!line) {
       line = this.spare.pop() ?? this.make();
       this.lines.set(row.id, line);
-      say(line.name, clean(row.id, 80));
       line.element.dataset["id"] = row.id;
       this.field.append(line.element);
     }
@@ -110,6 +110,10 @@ export class ListRows {
     const { words, formats } = this.context;
     const kind = row.freshness === "fresh" ? (isMoving(row) ? "moving" : "stopped") : row.freshness;
     line.sign.className = `sign ${kind}`;
+    say(line.name, row.name);
+    // Two drivers may have one name: the id tells them apart.
+    const id = clean(row.id, 80);
+    say(line.id, row.name === id ? "" : id);
     const alert = row.alert !== null;
     line.element.classList.toggle("in-alert", alert);
     const doing = kind === "moving" ? formats.speed(row.speedMps) : words.say(`list.filter.${kind}`);
@@ -122,14 +126,15 @@ export class ListRows {
   private make(): Line {
     const sign = make("i", "sign", [], { "aria-hidden": "true" });
     const name = make("bdi", "row-name");
+    const id = make("bdi", "row-id");
     const what = make("span", "row-what");
     const age = make("span", "row-age");
     const battery = make("span", "row-battery");
-    const element = make("div", "driver-row", [sign, make("div", "row-text", [name, what]), make("div", "row-end", [age, battery])], {
+    const element = make("div", "driver-row", [sign, make("div", "row-text", [make("div", "row-title", [name, id]), what]), make("div", "row-end", [age, battery])], {
       role: "option", id: `driver-row-${++this.count}`,
     });
     element.addEventListener("click", () => element.dataset["id"] !== undefined && this.choose_(element.dataset["id"]));
-    return { element, name, what, age, battery, sign };
+    return { element, name, id, what, age, battery, sign };
   }
 
   private key(event: KeyboardEvent): void {

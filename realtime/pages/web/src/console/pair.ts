@@ -17,7 +17,7 @@ export class PairDialog {
     private readonly driver: { id: string; vendor: string } | null,
   ) {
     const { words } = context;
-    this.dialog = new Dialog(words, driver ? words.say("pair.title", { driver: driver.id }) : words.say("pair.title.new"));
+    this.dialog = new Dialog(words, driver ? words.say("pair.title", { driver: context.names.of(driver.id) }) : words.say("pair.title.new"));
     this.dialog.body.append(make("p", "", words.say("pair.what")), this.makeForm(), this.made);
   }
 
@@ -66,6 +66,9 @@ export class PairDialog {
     this.dialog.blame("");
     try {
       const answer = await api.post("/api/v1/pairings", wish);
+      // A driver who has a name already keeps it: it is looked up.
+      this.context.names.forget([wish["driver"] ?? ""]);
+      this.context.names.want([wish["driver"] ?? ""]);
       const url = text(answer["url"]) ?? "";
       this.made.replaceChildren(...onceShown(this.context, url, number(answer["expires_at"]) ?? 0, words.say("pair.qr")));
       this.made.hidden = false;

@@ -13,12 +13,12 @@ import { lend } from "../common/probe";
 
 const SECOND_MS = 1_000;
 
-export function mountFleet(context: Context, places: Places): void {
+export function mountFleet(context: Context, places: Places, raised: (alertId: string) => void = () => undefined): void {
   const cost = new Cost();
   const model = new FleetModel(context);
   const feed = new AreaFeed(context, model);
   let area: AreaWatch | null = null;
-  const panel = new DriverPanel(context, model, () => area);
+  const panel = new DriverPanel(context, model, () => area, raised);
   const list = new FleetList(context, model, () => area?.frameAll());
   const poll = new ListPoll(context, model, () => second());
   const second = (): void =>
@@ -55,6 +55,8 @@ function probe(context: Context, model: FleetModel): object {
   const drivers = [...model.fleet.drivers.values()].map((driver) => [
     driver.id,
     {
+      name: context.names.of(driver.id),
+      under_way: model.rowOf(driver).onJourney,
       vendor: driver.vendor,
       lat: driver.point?.lat,
       lon: driver.point?.lon,

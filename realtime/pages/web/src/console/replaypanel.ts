@@ -63,7 +63,7 @@ export class ReplayPanel {
     if (replay.isEmpty) return this.context.tell(words.say("replay.empty"));
     this.replay = replay;
     this.player = new Player(replay);
-    say(this.banner, words.say("replay.banner", { driver }));
+    say(this.banner, words.say("replay.banner", { driver: this.context.names.of(driver) }));
     this.scrub.max = String(Math.ceil((replay.endMs - replay.startMs) / STEP_MS));
     this.drawGaps(replay);
     this.setSpeed(this.player.speed);

@@ -35,7 +35,7 @@ export class ShareDialog {
     driver: string,
   ) {
     const { words } = context;
-    this.dialog = new Dialog(words, words.say("share.title", { driver }), true);
+    this.dialog = new Dialog(words, words.say("share.title", { driver: context.names.of(driver) }), true);
     this.more = make("button", "plain", words.say("share.more"), { type: "button", hidden: "" });
     this.more.addEventListener("click", () => void this.refresh(this.cursor));
     this.dialog.body.append(this.makeForm(), this.made, make("h3", "", words.say("share.links")), this.list, this.more);

@@ -21,6 +21,9 @@ import { currentTheme, onTheme, PALETTES } from "../common/theme";
 
 setWorkerUrl(workerUrl);
 
+/** From here single streets can be told apart. */
+const NEAR_ZOOM = 15;
+
 type Source = (typeof OVERLAY_SOURCES)[number];
 
 export class MapView {
@@ -82,12 +85,12 @@ export class MapView {
   }
 
   /** Shows all of the places, as near as they allow; `padding` is what panels cover, in pixels. */
-  frame(places: readonly { lon: number; lat: number }[], padding: Padding, instantly = false): void {
+  frame(places: readonly { lon: number; lat: number }[], padding: Padding, instantly = false, maxZoom = NEAR_ZOOM): void {
     if (!places.length) return;
     const bounds = new LngLatBounds();
     for (const { lon, lat } of places) bounds.extend([lon, lat]);
     this.moved = false;
-    this.map.fitBounds(bounds, { padding, maxZoom: 15, ...pan(instantly, 900) });
+    this.map.fitBounds(bounds, { padding, maxZoom, ...pan(instantly, 900) });
   }
 
   /** Whether a place is within what the map shows now. */
@@ -95,10 +98,27 @@ export class MapView {
     return this.map.getBounds().contains([place.lon, place.lat]);
   }
 
-  /** Keeps a place in the middle of what panels leave free. */
+  /** Shows a place from near, in the middle of what panels leave free; a map that is nearer already stays as near. */
+  near(place: { lon: number; lat: number }, padding: Padding, instantly = false): void {
+    this.moved = false;
+    const zoom = Math.max(NEAR_ZOOM, this.map.getZoom());
+    this.map.easeTo({ center: [place.lon, place.lat], zoom, offset: middleOf(padding), ...pan(instantly, 900) });
+  }
+
+  /** Keeps a place in the middle of what panels leave free, at the zoom that the reader has chosen. */
   follow(place: { lon: number; lat: number }, padding: Padding): void {
-    const offset: [number, number] = [(padding.left - padding.right) / 2, (padding.top - padding.bottom) / 2];
-    this.map.easeTo({ center: [place.lon, place.lat], offset, ...pan(false, 700), easing: (t) => t });
+    // A wheel or two fingers at work are not interrupted: the next fix, or the end of the zoom, brings the place back.
+    if (this.map.isZooming()) return;
+    this.map.easeTo({ center: [place.lon, place.lat], offset: middleOf(padding), ...pan(false, 700), easing: (t) => t });
+  }
+
+  /** Whether zooming by wheel or fingers keeps the middle of the map where it is, as for who follows somebody. */
+  zoomAroundCentre(centre: boolean): void {
+    for (const handler of [this.map.scrollZoom, this.map.touchZoomRotate]) {
+      handler.disable();
+      handler.enable(centre ? { around: "center" } : undefined);
+    }
+    this.map.touchZoomRotate.disableRotation();
   }
 
   /** Moves the map just so far that a place is not under a panel. */
@@ -201,6 +221,10 @@ export interface Padding {
   bottom: number;
   left: number;
   right: number;
+}
+
+function middleOf(padding: Padding): [number, number] {
+  return [(padding.left - padding.right) / 2, (padding.top - padding.bottom) / 2];
 }
 
 /** How far a value lies outside of low…high, with its sign. */

@@ -80,6 +80,53 @@ function ring(pen: CanvasRenderingContext2D, x: number, y: number, radius: numbe
   pen.stroke();
 }
 
+/** Circles with a number in them, each drawn once and then copied. */
+export class GroupPictures {
+  private readonly made = new Map<string, HTMLCanvasElement>();
+
+  constructor(private readonly family: string) {}
+
+  of(label: string, icon: number, palette: Palette, scale: number): HTMLCanvasElement {
+    const key = `${icon} ${label}`;
+    const known = this.made.get(key);
+    if (known) return known;
+    // There are as many as numbers that are seen; a long day makes no more of them than this.
+    if (this.made.size >= MOST_PICTURES) this.made.clear();
+    const radius = groupRadiusPx(label.length);
+    const side = Math.ceil((radius + 5) * 2 * scale);
+    const canvas = blank(side, side);
+    const pen = canvas.getContext("2d")!;
+    pen.setTransform(scale, 0, 0, scale, side / 2, side / 2);
+    const colour = palette[STATES[icon] ?? "fresh"];
+    pen.globalAlpha = 0.3;
+    pen.fillStyle = colour;
+    pen.beginPath();
+    pen.arc(0, 0, radius + 4, 0, 2 * Math.PI);
+    pen.fill();
+    pen.globalAlpha = 1;
+    pen.beginPath();
+    pen.arc(0, 0, radius, 0, 2 * Math.PI);
+    pen.fill();
+    pen.lineWidth = 2;
+    pen.strokeStyle = palette.ring;
+    pen.stroke();
+    pen.fillStyle = palette.ring;
+    pen.font = `700 12.5px ${this.family}`;
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    pen.fillText(label, 0, 0.5);
+    this.made.set(key, canvas);
+    return canvas;
+  }
+}
+
+const MOST_PICTURES = 512;
+
+/** How wide the circle of a group is, by the length of its number. */
+export function groupRadiusPx(letters: number): number {
+  return 10 + 3 * letters;
+}
+
 export const NAME_WIDTH_PX = 168;
 export const NAME_HEIGHT_PX = 18;
 export const NAME_SLOTS = 96;

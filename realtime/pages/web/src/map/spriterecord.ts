@@ -40,6 +40,8 @@ export interface Shown {
 export class Records {
   count = 0;
   private data = new Float64Array(256 * RECORD);
+  /** Which are not drawn: they are in a group. */
+  private hidden = new Uint8Array(256);
 
   resize(count: number): void {
     this.count = count;
@@ -47,6 +49,9 @@ export class Records {
     const bigger = new Float64Array(Math.max(count * RECORD, this.data.length * 2));
     bigger.set(this.data);
     this.data = bigger;
+    const more = new Uint8Array(bigger.length / RECORD);
+    more.set(this.hidden);
+    this.hidden = more;
   }
 
   write(index: number, leg: Leg, look: Look, slot: number): void {
@@ -66,6 +71,19 @@ export class Records {
     data[at + ORDER] = look.rank;
     data[at + RINGS] = (look.chosen ? 1 : 0) + (look.alarmed ? 2 : 0);
     data[at + SLOT] = slot;
+  }
+
+  hide(index: number, hidden: boolean): void {
+    this.hidden[index] = hidden ? 1 : 0;
+  }
+
+  isHidden(index: number): boolean {
+    return this.hidden[index] === 1;
+  }
+
+  /** Which slot a marker has its name from; the rest of the record stays. */
+  name(index: number, slot: number): void {
+    this.data[index * RECORD + SLOT] = slot;
   }
 
   rankAt(index: number): number {

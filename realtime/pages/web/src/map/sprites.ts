@@ -4,7 +4,7 @@
  */
 import type { Palette } from "../common/theme";
 import { worldPx } from "./mercator";
-import { cellOf, cornerOf, drawAlarm, drawChosen, iconSheet, NAME_HEIGHT_PX, NAME_WIDTH_PX, NameSheet, type Sheet } from "./spriteatlas";
+import { cellOf, cornerOf, drawAlarm, drawChosen, GroupPictures, iconSheet, NAME_HEIGHT_PX, NAME_WIDTH_PX, NameSheet, type Sheet } from "./spriteatlas";
 import { RANK, Records, type Shown } from "./spriterecord";
 import { iconScale, lookedAt, type Looked } from "./spriteview";
 
@@ -14,6 +14,19 @@ const NAME_BELOW_PX = 15;
 const MARGIN_PX = 60;
 /** Icons are drawn in so many sizes between the smallest and the biggest. */
 const SIZES = 20;
+
+/** A group as it is drawn: from one place of the Mercator square to another. */
+export interface GroupRecord {
+  fromX: number;
+  fromY: number;
+  toX: number;
+  toY: number;
+  startMs: number;
+  durationMs: number;
+  label: string;
+  /** Which of the states its colour is. */
+  icon: number;
+}
 
 export class Sprites {
   readonly canvas = document.createElement("canvas");
@@ -25,16 +38,21 @@ export class Sprites {
   private sheet: Sheet | null = null;
   private sheetSize = 0;
   private names: NameSheet;
+  /** Groups of markers, by their keys. */
+  readonly groups = new Map<number, GroupRecord>();
+  private pictures: GroupPictures;
   private readonly shown: Shown = { x: 0, y: 0, icon: 0, heading: NaN, rank: 0, chosen: false, alarmed: false, slot: -1 };
 
   constructor(private palette: Palette, private alarm: string, private readonly family: string) {
     this.names = new NameSheet(family, 1);
+    this.pictures = new GroupPictures(family);
   }
 
   paint(palette: Palette, alarm: string): void {
     this.palette = palette;
     this.alarm = alarm;
     this.sheet = null;
+    this.pictures = new GroupPictures(this.family);
   }
 
   /** Fits the canvas to the map; returns whether names have to be written anew, at another resolution. */
@@ -45,6 +63,7 @@ export class Sprites {
     const other = dpr !== this.dpr || dpr !== this.names.scale;
     if (other) {
       this.names = new NameSheet(this.family, dpr);
+      this.pictures = new GroupPictures(this.family);
       this.sheet = null;
     }
     this.dpr = dpr;
@@ -62,8 +81,10 @@ export class Sprites {
     const view = lookedAt(looked);
     const world = worldPx(looked.zoom);
     for (let rank: number = RANK.offline; rank <= RANK.marked; rank += 1) {
+      // Whoever is marked lies above the groups.
+      if (rank === RANK.marked) this.drawGroups(looked, nowMs, view, world);
       for (let index = 0; index < records.count; index += 1) {
-        if (records.rankAt(index) !== rank) continue;
+        if (records.rankAt(index) !== rank || records.isHidden(index)) continue;
         const { shown } = this;
         records.read(index, nowMs, shown);
         let dx = shown.x - view.x;
@@ -93,7 +114,7 @@ export class Sprites {
     const { pen, records, shown, names, dpr } = this;
     const [width, height] = [NAME_WIDTH_PX * dpr, NAME_HEIGHT_PX * dpr];
     for (let index = 0; index < records.count; index += 1) {
-      if (records.slotAt(index) < 0) continue;
+      if (records.slotAt(index) < 0 || records.isHidden(index)) continue;
       records.read(index, nowMs, shown);
       let dx = shown.x - view.x;
       dx -= Math.floor(dx + 0.5);
@@ -101,6 +122,19 @@ export class Sprites {
       const y = (looked.height / 2 + (shown.y - view.y) * world) * dpr;
       const [sx, sy] = names.corner(shown.slot);
       pen.drawImage(names.canvas, sx * dpr, sy * dpr, width, height, Math.round(x - width / 2), Math.round(y + NAME_BELOW_PX * dpr), width, height);
+    }
+  }
+
+  private drawGroups(looked: Looked, nowMs: number, view: { x: number; y: number }, world: number): void {
+    for (const group of this.groups.values()) {
+      const done = group.durationMs > 0 ? Math.min(1, Math.max(0, (nowMs - group.startMs) / group.durationMs)) : 1;
+      let dx = group.fromX + (group.toX - group.fromX) * done - view.x;
+      dx -= Math.floor(dx + 0.5);
+      const x = looked.width / 2 + dx * world;
+      const y = looked.height / 2 + (group.fromY + (group.toY - group.fromY) * done - view.y) * world;
+      if (x < -MARGIN_PX || y < -MARGIN_PX || x > looked.width + MARGIN_PX || y > looked.height + MARGIN_PX) continue;
+      const picture = this.pictures.of(group.label, group.icon, this.palette, this.dpr);
+      this.pen.drawImage(picture, Math.round(x * this.dpr - picture.width / 2), Math.round(y * this.dpr - picture.height / 2));
     }
   }
 

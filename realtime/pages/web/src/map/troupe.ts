@@ -1,6 +1,6 @@
 /** The markers on the map: who is where and looks how. A record is written when something about its marker changed, never otherwise. */
 import { Glide, headingBetween, type Place } from "./motion";
-import type { Look, Records } from "./spriterecord";
+import { RANK, type Look, type Records } from "./spriterecord";
 
 /** A place and the time it was taken. */
 export type Spot = Place & { tMs: number | null };
@@ -15,6 +15,8 @@ export interface Actor {
   look: Look;
   /** The slot its name is written in; -1: it goes without. */
   slot: number;
+  /** Whether it is drawn as a part of a group. Who is marked never is. */
+  gathered: boolean;
 }
 
 export class Troupe {
@@ -25,7 +27,7 @@ export class Troupe {
   movesUntilMs = 0;
   private readonly order: Actor[] = [];
 
-  constructor(private readonly records: Pick<Records, "resize" | "write">) {}
+  constructor(private readonly records: Pick<Records, "resize" | "write" | "hide" | "name">) {}
 
   /** Sends a marker towards a new fix; a heading the fix lacks is taken from the movement. Makes it when it is new. */
   aim(id: string, fix: Spot, look: Look, nowMs: number, still: boolean): void {
@@ -51,7 +53,13 @@ export class Troupe {
   /** Has a marker show its name from a slot, or none (-1). */
   name(actor: Actor, slot: number): void {
     actor.slot = slot;
-    this.write(actor);
+    this.records.name(actor.index, slot);
+  }
+
+  /** Has a marker drawn by itself, or as a part of a group. */
+  gather(actor: Actor, gathered: boolean): void {
+    actor.gathered = gathered && actor.look.rank !== RANK.marked;
+    this.records.hide(actor.index, actor.gathered);
   }
 
   drop(id: string): void {
@@ -77,7 +85,7 @@ export class Troupe {
 
   private enter(id: string, fix: Spot, look: Look, nowMs: number): void {
     const place = { lon: fix.lon, lat: fix.lat, headingDeg: fix.headingDeg };
-    const actor: Actor = { id, glide: new Glide(place, nowMs), index: this.order.length, last: fix, tMs: fix.tMs, look, slot: -1 };
+    const actor: Actor = { id, glide: new Glide(place, nowMs), index: this.order.length, last: fix, tMs: fix.tMs, look, slot: -1, gathered: false };
     this.order.push(actor);
     this.actors.set(id, actor);
     this.records.resize(this.order.length);
@@ -86,6 +94,7 @@ export class Troupe {
 
   private write(actor: Actor): void {
     this.records.write(actor.index, actor.glide.leg(), actor.look, actor.slot);
+    this.gather(actor, actor.gathered);
     this.writes += 1;
   }
 }

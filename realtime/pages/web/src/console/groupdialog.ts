@@ -1,0 +1,24 @@
+/** Drivers who stand on one place, to choose one of: no zoom would tell them apart. */
+import { make } from "../common/dom";
+import { clean } from "../common/words";
+import type { Context } from "./context";
+import { Dialog } from "./dialog";
+
+export function listDrivers({ words, names, chosen }: Context, ids: readonly string[]): void {
+  const dialog = new Dialog(words, words.say("map.group", { n: ids.length }));
+  const order = new Intl.Collator(words.locale, { numeric: true });
+  const list = make("ul", "group-list");
+  for (const id of [...ids].sort((a, b) => order.compare(names.of(a), names.of(b)))) {
+    const shown = clean(id, 80);
+    const name = names.of(id);
+    const pick = make("button", "plain", [make("bdi", "name", name), ...(name === shown ? [] : [make("bdi", "detail", shown)])], { type: "button" });
+    pick.addEventListener("click", () => {
+      dialog.close();
+      chosen.set(id);
+    });
+    list.append(make("li", "", [pick]));
+  }
+  dialog.body.append(list);
+  dialog.open();
+  list.querySelector("button")?.focus();
+}

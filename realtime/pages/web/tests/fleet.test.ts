@@ -52,7 +52,7 @@ describe("the fleet", () => {
   it("shows the journey that is still open when the other has ended, though it was heard of earlier", () => {
     const fleet = new Fleet();
     fleet.accept(readFixes([fix("d1", T, 5, "j2")]), T + 60_000);
-    fleet.journey({ journey: "j2", driver: "d1", state: "ended" });
+    fleet.journey({ journey: "j2", driver: "d1", state: "ended" }, T + 60_000);
     expect(fleet.take("north", [listed("d1", T, T, 3)], T + 61_000)).toEqual(["d1"]);
     expect(fleet.drivers.get("d1")).toMatchObject({ journey: "j1", journeyEnded: false });
   });
@@ -60,7 +60,7 @@ describe("the fleet", () => {
   it("lets the place of an alert stand only for what came before it", () => {
     const fleet = new Fleet();
     fleet.accept(readFixes([fix("d1", T, 5)]), T);
-    fleet.journey({ journey: "j1", driver: "d1", state: "ended" });
+    fleet.journey({ journey: "j1", driver: "d1", state: "ended" }, T);
     expect(fleet.accept(readFixes([fix("d1", T - 60_000, 0, "")]), T - 60_000)).toEqual([]);
     expect(fleet.accept(readFixes([fix("d1", T + 60_000, 0)]), T + 60_000)).toEqual(["d1"]);
     expect(fleet.accept(readFixes([fix("d1", T - 3_600_000, 6)]), T + 61_000)).toEqual(["d1"]);
@@ -126,7 +126,7 @@ describe("the fleet", () => {
 
   it("is under way as the server says, unless the line has said something newer", () => {
     const fleet = new Fleet();
-    const row = (journey_open: unknown, seq = 1): ReturnType<typeof readListed> => readListed([{ driver: "d1", journey_id: "j1", point: [seq, T, 53.4, -2.9], received_ms: T, presence: null, journey_open }]);
+    const row = (journey_open: unknown, journey_id = "j1"): ReturnType<typeof readListed> => readListed([{ driver: "d1", journey_id, point: [1, T, 53.4, -2.9], received_ms: T, presence: null, journey_open }]);
     fleet.take("north", row(undefined), T);
     expect(fleet.drivers.get("d1")?.underWay).toBeNull();
     fleet.take("north", row(false), T + 1);
@@ -140,7 +140,7 @@ describe("the fleet", () => {
     expect(fleet.drivers.get("d1")?.underWay, "an older journey's end").toBe(true);
     fleet.journey({ journey: "j2", driver: "d1", state: "expired" }, T + 5_000);
     expect(fleet.drivers.get("d1")?.underWay).toBe(false);
-    fleet.take("north", row("yes"), T + 6_000);
+    fleet.take("north", row("yes", "j2"), T + 6_000);
     expect(fleet.drivers.get("d1")?.underWay, "of another shape").toBe(false);
   });
 

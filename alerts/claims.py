@@ -140,6 +140,20 @@ def of_provider(case: Case, claimed: Attempt) -> Case:
     return replace(case, attempts=attempts)
 
 
+def lane_in(copy: PolicyCopy, attempt: Attempt, alert: Alert) -> Lane:
+    """Return `lane_of` ``attempt``, its contact by its snapshot."""
+    is_sos = urgency(attempt, alert) == SOS_URGENCY
+    return Lane(attempt.channel, attempt.tenant, is_sos, host_in(copy, attempt))
+
+
+def host_in(copy: PolicyCopy, attempt: Attempt) -> str | None:
+    """Return `host_of` the contact of ``attempt``, by its snapshot."""
+    if attempt.channel is not Channel.WEBHOOK:
+        return None
+    found = addressee(copy, attempt.contact_id, attempt.channel)
+    return host_of(attempt, Contact(attempt.contact_id, name="") if found is None else found)
+
+
 def contact_of(copy: PolicyCopy, attempt: Attempt) -> Contact:
     """The contact of a job, named as everybody at its address, without the devices that another message of
     its step goes to. One that is not there has no address, which its notifier says and is recorded.

@@ -125,8 +125,7 @@ class Course:
         more = catch_up(self.alert, self.attempts.values(), self.copy, down)
         if more.afresh:
             self.apply(ContactsFound(), now_ms)
-        for plan in more.planned:
-            self._plan(Purpose.ALERT, plan.round, plan.step, plan.contact_id, plan.channel, now_ms)
+        self._plan_alert(more.planned, now_ms)
         known, found = _ids(before), _ids(self.copy)
         detail: Detail = {
             "new_contacts": len(found - known),
@@ -174,8 +173,7 @@ class Course:
         decision = decide(self.alert, self.attempts.values(), self.copy, now_ms, down)
         if isinstance(decision, Notify):
             self._skip(decision.skipped, now_ms)
-            for plan in decision.planned:
-                self._plan(Purpose.ALERT, plan.round, plan.step, plan.contact_id, plan.channel, now_ms)
+            self._plan_alert(decision.planned, now_ms)
             self._note_notified(decision.planned, now_ms)
             return decision
         if isinstance(decision, WaitUntil):
@@ -235,9 +233,9 @@ class Course:
 
     def _tell_on_it(self, now_ms: int) -> None:
         by = self._acknowledger()
-        for contact_id in dict.fromkeys(a.contact_id for a in self._told() if a.contact_id != by):
-            for channel in self._open_to(contact_id, (Channel.PUSH,)):
-                self._plan(Purpose.ON_IT, self.alert.round, 0, contact_id, channel, now_ms, beside=by)
+        others = dict.fromkeys(a.contact_id for a in self._told() if a.contact_id != by)
+        messages = [(one, channel) for one in others for channel in self._open_to(one, (Channel.PUSH,))]
+        self._plan_all(Purpose.ON_IT, self.alert.round, 0, messages, now_ms, beside=by)
 
     # --- the end
 
@@ -248,11 +246,13 @@ class Course:
         failed = (a for a in self.attempts.values() if a.status is Status.FAILED)
         unreachable = {a.contact_id for a in failed if a.channel is Channel.SMS and a.purpose in _ESCALATING}
         reached = {a.contact_id for a in told if a.channel is Channel.SMS}
+        messages = []
         for attempt in told:
             channel = attempt.channel
             if channel is Channel.CALL and attempt.contact_id not in unreachable - reached:
                 channel = Channel.SMS
-            self._plan(purpose, 0, 0, attempt.contact_id, channel, now_ms)
+            messages.append((attempt.contact_id, channel))
+        self._plan_all(purpose, 0, 0, messages, now_ms)
         self._tell_end_otherwise(purpose, now_ms)
 
     def _tell_end_otherwise(self, purpose: Purpose, now_ms: int) -> None:
@@ -276,31 +276,49 @@ class Course:
     # --- small parts
 
     def _plan(
+        self, purpose: Purpose, round_: int, step: int, contact_id: str, channel: Channel, now_ms: int
+    ) -> None:
+        self._plan_all(purpose, round_, step, ((contact_id, channel),), now_ms)
+
+    def _plan_all(
         self,
         purpose: Purpose,
         round_: int,
         step: int,
-        contact_id: str,
-        channel: Channel,
+        messages: Iterable[tuple[str, Channel]],
         now_ms: int,
         beside: str | None = None,
     ) -> None:
-        """Plan a message, unless its address has one of this purpose, round and step. ``beside``: a contact
-        whose devices are left out.
+        """Plan messages (contact, channel) of one purpose, round and step: one to each address of a channel,
+        and none that is planned already. ``beside``: a contact whose devices are left out.
         """
-        alert, key = self.alert, (purpose, round_, step, contact_id, channel)
-        place = (purpose, round_, step, channel)
-        same = [a for a in self.attempts.values() if (a.purpose, a.round, a.step, a.channel) == place]
+        alert, place = self.alert, (purpose, round_, step)
+        same = [a for a in self.attempts.values() if (a.purpose, a.round, a.step) == place]
         # By what it says and not by its id: an alert that came under this one brought ids of its own.
-        if any(a.contact_id == contact_id for a in same):
-            return
-        written = Written(self.copy, same)
-        if beside is not None:
-            written.add(beside, channel)
-        if written.covers(contact_id, channel):
-            return
-        others = written.beside(contact_id, channel)
-        self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms, others))
+        known = {(a.contact_id, a.channel) for a in same}
+        written: Written | None = None
+        for contact_id, channel in messages:
+            if (contact_id, channel) in known:
+                continue
+            if written is None:
+                written = Written(self.copy, same)
+                if beside is not None:
+                    written.add(beside, Channel.PUSH)
+            if written.covers(contact_id, channel):
+                continue
+            others = written.beside(contact_id, channel)
+            key = (*place, contact_id, channel)
+            self.put(planned_attempt(alert.alert_id, alert.tenant, *key, now_ms, others))
+            known.add((contact_id, channel))
+            written.add(contact_id, channel)
+
+    def _plan_alert(self, planned: Sequence[Planned], now_ms: int) -> None:
+        """Plan what an escalation has decided, step by step."""
+        steps: dict[tuple[int, int], list[tuple[str, Channel]]] = {}
+        for one in planned:
+            steps.setdefault((one.round, one.step), []).append((one.contact_id, one.channel))
+        for (round_, step), messages in steps.items():
+            self._plan_all(Purpose.ALERT, round_, step, messages, now_ms)
 
     def _open_to(self, contact_id: str, channels: Iterable[Channel]) -> list[Channel]:
         contact = next((c for c in self.copy.contacts if c.contact_id == contact_id), None)

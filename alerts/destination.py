@@ -75,7 +75,10 @@ class Written:
     """What the messages of one step, or of one end, go to."""
 
     def __init__(self, copy: PolicyCopy, attempts: Iterable[Attempt] = ()) -> None:
-        self._copy: Final = copy
+        self._contacts: Final[dict[str, list[Contact]]] = {}
+        """By id: as the snapshot has it, then as a former local copy had it."""
+        for contact in (*copy.contacts, *copy.former):
+            self._contacts.setdefault(contact.contact_id, []).append(contact)
         self._whose: Final[dict[tuple[Channel, str], str]] = {}
         for attempt in attempts:
             if may_arrive(attempt):
@@ -83,7 +86,7 @@ class Written:
 
     def add(self, contact_id: str, channel: Channel) -> None:
         """A message goes to that contact. A contact that the snapshot does not know has no address."""
-        self.add_keys(contact_id, channel, self._keys(contact_id, channel))
+        self.add_keys(contact_id, channel, self.keys(contact_id, channel))
 
     def add_keys(self, contact_id: str, channel: Channel, keys: Iterable[str]) -> None:
         """A message for that contact goes to ``keys``, whatever the snapshot knows of it."""
@@ -92,7 +95,7 @@ class Written:
 
     def covers(self, contact_id: str, channel: Channel) -> bool:
         """Whether every address of the contact is written to already. Not so for one without any."""
-        return self.covers_keys(channel, self._keys(contact_id, channel))
+        return self.covers_keys(channel, self.keys(contact_id, channel))
 
     def covers_keys(self, channel: Channel, keys: frozenset[str]) -> bool:
         """Whether all of ``keys`` are written to already. Not so where there are none."""
@@ -100,12 +103,15 @@ class Written:
 
     def beside(self, contact_id: str, channel: Channel) -> tuple[str, ...]:
         """The other contacts whose messages go to some address of this one."""
-        found = (self._whose.get((channel, key)) for key in self._keys(contact_id, channel))
+        found = (self._whose.get((channel, key)) for key in self.keys(contact_id, channel))
         return tuple(sorted({one for one in found if one is not None and one != contact_id}))
 
-    def _keys(self, contact_id: str, channel: Channel) -> frozenset[str]:
-        contact = addressee(self._copy, contact_id, channel)
-        return _NOTHING if contact is None else keys_of(contact, channel)
+    def keys(self, contact_id: str, channel: Channel) -> frozenset[str]:
+        """What a message to that contact goes to: as `alerts.policy.addressee` finds it."""
+        for contact in self._contacts.get(contact_id, ()):
+            if keys := keys_of(contact, channel):
+                return keys
+        return _NOTHING
 
 
 def may_arrive(attempt: Attempt) -> bool:

@@ -21,7 +21,6 @@ from alerts.policy import (
     PolicyCopy,
     Step,
     address_of,
-    addressee,
 )
 from alerts.values import Alert, State
 
@@ -265,7 +264,8 @@ def _fallbacks(
             continue
         step = copy.policy.steps[number]
         of_step = [a for a in tried if (a.round, a.step) == (round_, number)]
-        written, messages = Written(copy, of_step), _Messages(copy, _last_of(of_step))
+        written = Written(copy, of_step)
+        messages = _Messages(written, _last_of(of_step))
         for contact_id, contact in contacts_of(step, copy):
             mine = [] if contact is None else messages.of(contact)
             asked = {a.channel for a in mine}
@@ -286,13 +286,12 @@ class _Messages:
     one those that went to its address for another contact.
     """
 
-    def __init__(self, copy: PolicyCopy, last: Iterable[Attempt]) -> None:
+    def __init__(self, written: Written, last: Iterable[Attempt]) -> None:
         self._own: dict[str, list[Attempt]] = {}
         self._by_key: dict[tuple[Channel, str], list[Attempt]] = {}
         for a in last:
             self._own.setdefault(a.contact_id, []).append(a)
-            contact = addressee(copy, a.contact_id, a.channel)
-            for key in () if contact is None else keys_of(contact, a.channel):
+            for key in written.keys(a.contact_id, a.channel):
                 self._by_key.setdefault((a.channel, key), []).append(a)
 
     def of(self, contact: Contact) -> list[Attempt]:

@@ -22,7 +22,7 @@ from alerts import case as cases
 from alerts.alert import Alert, Press, alert_id_of
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
-from alerts.claims import claim_ms, contact_of, lane_of, leased, may_settle, of_provider, urgency
+from alerts.claims import claim_ms, contact_of, lane_in, leased, may_settle, of_provider, urgency
 from alerts.clocks import settled_into
 from alerts.journal.early import EarlyWords
 from alerts.journal.file import JOURNAL_LIMITS, JournalLimits, Need
@@ -178,9 +178,9 @@ class LocalLedger:
             if not left[attempt.channel]:
                 continue
             case = kept.case
-            contact = contact_of(case.copy, attempt)
-            if slots.take(attempt.attempt_id, lane_of(attempt, case.alert, contact)):
+            if slots.take(attempt.attempt_id, lane_in(case.copy, attempt, case.alert)):
                 left[attempt.channel] -= 1
+                contact = contact_of(case.copy, attempt)
                 elsewhere = self.sight.is_elsewhere(case.alert, now_ms)
                 jobs.append(Job(leased(attempt, by, until_ms), case.alert, contact, case.copy, elsewhere))
         by_alert: dict[UUID, list[Job]] = {}

@@ -13,7 +13,7 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press
 from alerts.attempt import Attempt, StatusReport
 from alerts.case import Audit, Case, Changes
-from alerts.claims import claim_ms, contact_of, host_of, urgency
+from alerts.claims import claim_ms, host_in, urgency
 from alerts.clocks import settled_into
 from alerts.policy import PolicyCopy
 from realtime.store.queries import load
@@ -252,7 +252,7 @@ def _attempt_rows(attempts: Sequence[Attempt], case: Case) -> list[tuple[Any, ..
     return [
         (
             a.attempt_id, a.channel.value, a.status.value, urgency(a, case.alert), a.due_ms, claim_ms(a),
-            a.provider, a.provider_id, json(a), host_of(a, contact_of(case.copy, a)),
+            a.provider, a.provider_id, json(a), host_in(case.copy, a),
         )
         for a in latest
     ]  # fmt: skip

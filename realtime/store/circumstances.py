@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from alerts.alert import Kind, Place
 from alerts.location import PlaceSource, as_earlier, place_of
-from alerts.phone import zone_for
+from alerts.phone import NO_ZONE, zone_for
 from alerts.policy import DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy
 from realtime import metrics
 from realtime.settings import Settings
@@ -360,7 +360,13 @@ def operator_of(settings: Settings, tenant: str) -> Contact | None:
     phone = numbers.get(tenant)
     if phone is None and not settings.operator_webhook_url:
         return None
-    return Contact(OPERATOR, "Operator", phone=phone, webhook_url=settings.operator_webhook_url or None)
+    return Contact(
+        OPERATOR,
+        "Operator",
+        phone=phone,
+        webhook_url=settings.operator_webhook_url or None,
+        time_zone=zone_for(NO_ZONE, phone),
+    )
 
 
 def _renewed(ours: dict[str, T], read: dict[str, T], scopes: Collection[str]) -> dict[str, T]:

@@ -167,7 +167,7 @@ async def test_help_is_the_carriers_word_and_changes_nothing(world: World) -> No
     await world.text_of(alert_id)
     before = await world.alert(alert_id)
     assert await world.twilio.reply(PHONE, "HELP") == []
-    [said] = await world.twilio.reply(PHONE, "info")
+    [said] = await world.twilio.reply(PHONE, "aide")
     assert "STOP" in said
     assert (await world.alert(alert_id)).version == before.version
 

@@ -137,6 +137,28 @@ async def test_who_said_stop_is_told_nothing_more_also_after_a_restart_and_postg
     assert PHONE in [contact.phone for contact in back.of("t1", "north", "d1").contacts]
 
 
+@pytest.mark.parametrize(
+    ("kept", "sender"), [("+525512345678", "+5215512345678"), ("+5215512345678", "+525512345678")]
+)
+async def test_stop_is_heeded_in_every_form_of_the_number(
+    db: Database, away: Database, tmp_path: Path, kept: str, sender: str
+) -> None:
+    await put_contact(db, "t1", name="Mexico", phone=kept, driver_id="d1")
+    directory = a_directory(db, tmp_path)
+    await directory.refresh()
+    cut_off = a_directory(away, tmp_path)
+    await cut_off.open()
+    await cut_off.say(sender, out=True)
+    await cut_off.say(kept, out=True)
+    assert cut_off.unsaid == 1, "one phone has one word"
+    assert kept not in [contact.phone for contact in cut_off.of("t1", "north", "d1").contacts]
+    back = a_directory(db, tmp_path)
+    await back.open()
+    await back.hand_over()
+    found = await circumstances(db, "t1", "north", "d1")
+    assert kept not in [contact.phone for contact in found.contacts]
+
+
 async def test_it_counts_what_it_has_of_a_driver(db: Database, tmp_path: Path) -> None:
     directory = a_directory(db, tmp_path)
     await directory.refresh()

@@ -158,7 +158,11 @@ async def test_the_operator_is_the_tenants_emergency_number_and_the_webhook(db: 
     )
     operator = operator_of(settings, "t1")
     assert operator == Contact(
-        "operator", "Operator", phone="+41790000009", webhook_url="https://ops.example/hook"
+        "operator",
+        "Operator",
+        phone="+41790000009",
+        webhook_url="https://ops.example/hook",
+        time_zone="Europe/Zurich",
     )
     assert (await of(db, *HER, operator)).contacts[-1] == operator
     assert operator_of(Settings(), "t1") is None

@@ -392,6 +392,83 @@ async def test_settings_without_a_network_show_what_was_and_say_that_nothing_cha
     assert driver_server.own.asked == []
 
 
+async def test_the_phones_way_back_leads_page_by_page_out_of_the_settings_and_not_out_of_the_app(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    driver_server.own.contact("Ana", "+447700900123")
+    await paired(phone, driver_server)
+    await settings(phone, "Emergency contacts")
+    await phone.page.locator(".contacts .row").click()
+    for place in ("contacts", "index"):
+        await phone.page.evaluate("history.back()")
+        await phone.until("s.settings === a", place)
+    await phone.page.evaluate("history.back()")
+    await phone.until("s.screen === 'home'")
+    await settings(phone, "PIN to cancel")
+    await button(phone, "Back").click()
+    await button(phone, "Back").click()
+    await phone.until("s.screen === 'home'")
+    assert phone.page.url == f"{driver_server.url}/drive"
+
+
+async def test_a_silent_sos_in_the_settings_shows_only_its_note_and_a_loud_one_takes_the_screen(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    await paired(phone, driver_server)
+    await settings(phone, "PIN to cancel")
+    await held(phone, "Silent SOS Press and hold")
+    await phone.until("s.sos?.shown === 'active'")
+    assert (await phone.state())["screen"] == "settings"
+    await button(phone, "Note sent").wait_for()
+    await driver_server.tell(state="resolved")
+    await phone.until("s.sos === null")
+    await held(phone, SOS)
+    await phone.page.get_by_role("heading", name="SOS sent").wait_for()
+
+
+async def test_what_was_changed_elsewhere_is_said_and_read_again(
+    phone: Tab, driver_server: FakeDriverServer
+) -> None:
+    driver_server.own.contact("Ana", "+447700900123")
+    await paired(phone, driver_server)
+    await settings(phone, "Emergency contacts")
+    await phone.page.locator(".contacts .row").click()
+    driver_server.own.contacts.clear()
+    await fill(phone, Name="Bo")
+    await button(phone, "Save contact").click()
+    await said(phone, "This is not there any more.")
+    await button(phone, "Back").click()
+    await said(phone, "You have no contacts of your own yet.")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("revoked", "Access was withdrawn."),
+        ("token_expired", "Access has ended."),
+        ("overloaded", "Too much at once."),
+        ("rate_limited", "Too many tries."),
+        ("unavailable", "Nothing was changed"),
+        ("internal", "The server did not accept this."),
+        ("nonsense", "The server did not accept this."),
+        ("invalid", "This e-mail address cannot be used."),
+        ("conflict", "This contact is there already"),
+    ],
+)
+async def test_each_refusal_of_a_contact_has_its_words(
+    phone: Tab, driver_server: FakeDriverServer, code: str, text: str
+) -> None:
+    await paired(phone, driver_server)
+    await settings(phone, "Emergency contacts")
+    await button(phone, "Add a contact").click()
+    await fill(phone, Name="Ana")
+    await phone.page.get_by_label("E-mail").fill("ana@example.org")
+    driver_server.own.refuse["/contacts"] = refusal(code, "email is no address") | {"retry_after_s": 60}
+    await button(phone, "Save contact").click()
+    await phone.page.locator("form .answer").get_by_text(text).wait_for()
+    assert driver_server.own.contacts == []
+
+
 # --- who is notified, and what is said before
 
 

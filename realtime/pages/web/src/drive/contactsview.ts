@@ -178,7 +178,7 @@ export class ContactPage {
     const { words } = this.speech;
     const answer = make("p", "answer", "", { role: "alert" });
     const done = make("p", "done", "", { role: "status" });
-    const parts: HTMLElement[] = [make("h2", "", [make("bdi", "", address.address)]), make("p", "state-of", addressStatus(this.speech, address))];
+    const parts: HTMLElement[] = [make("h2", "", [addressOf(address)]), make("p", "state-of", addressStatus(this.speech, address))];
     const act = (key: Key, run: () => Promise<Refusal | null>, well: Key, then: () => void = () => undefined): HTMLButtonElement => {
       const button = bigButton(words.say(key), () => void this.during(button, async () => {
         say(answer, "");
@@ -270,9 +270,14 @@ function addressStatus({ words }: Speech, address: Address): string {
   return words.say(address.optedOut ? "address.stop" : address.verified ? "address.counts" : "address.unverified");
 }
 
-function statusOf(speech: Speech, contact: Contact): string {
+function statusOf(speech: Speech, contact: Contact): (HTMLElement | string)[] {
   const all = [contact.phone, contact.email].filter((one): one is Address => one !== null);
-  if (all.length === 0) return speech.words.say("plan.why.no_address");
+  if (all.length === 0) return [speech.words.say("plan.why.no_address")];
   const best = all.find(counts) ?? all[0]!;
-  return `${clean(best.address, 60)} · ${addressStatus(speech, best)}`;
+  return [addressOf(best), ` · ${addressStatus(speech, best)}`];
+}
+
+/** An address reads from left to right in every language: "+" stays in front of a number. */
+function addressOf(address: Address): HTMLElement {
+  return make("bdi", "", clean(address.address, 60), { dir: "ltr" });
 }

@@ -82,6 +82,7 @@ class Face {
   /** `address`: what the page was opened with. */
   async start(address: string): Promise<void> {
     window.setInterval(() => this.render(), 1_000);
+    window.addEventListener("popstate", () => this.wentBack());
     expose(() => this.probe(), () => null);
     this.render();
     void this.installed.start();
@@ -179,13 +180,22 @@ class Face {
   // --- settings
 
   private set(place: Place, first = false): void {
+    // The phone's own way back leads out of a page of the settings, not out of the app.
+    if (!this.setting) history.pushState({ settings: true }, "");
     this.setting = true;
     this.settings?.open(place, first);
     this.render();
   }
 
+  private wentBack(): void {
+    if (!this.setting) return;
+    this.settings?.goBack();
+    if (this.setting) history.pushState({ settings: true }, "");
+  }
+
   private async leaveSettings(): Promise<void> {
     this.setting = false;
+    if ((history.state as { settings?: boolean } | null)?.settings) history.back();
     await this.db.delete("settings", SETUP);
     this.render();
   }

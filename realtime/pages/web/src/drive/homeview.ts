@@ -74,8 +74,11 @@ export class HomeView {
     const { words } = this.speech;
     const { own } = this.app.own;
     const { permission } = this.app.locator;
-    show(this.byWho, this.by.value !== "");
-    show(this.checkWho, this.check.value !== "");
+    for (const [chosen, who] of [[this.by, this.byWho], [this.check, this.checkWho]] as const) {
+      show(who, chosen.value !== "");
+      // One of them says it: in general, or by name.
+      show(chosen.parentElement!.querySelector("small")!, chosen.value === "");
+    }
     say(this.byWho, whoIsNotified(this.speech, own.plans.arrive_by_missed, "home.by.who"));
     say(this.checkWho, whoIsNotified(this.speech, own.plans.check_in_missed, "home.check.who"));
     const plan = own.plans.sos;

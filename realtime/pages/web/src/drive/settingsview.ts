@@ -99,7 +99,8 @@ export class SettingsView {
     return own.pinSet === true && (own.contacts ?? []).some((contact) => counts(contact.phone) || counts(contact.email));
   }
 
-  private goBack(): void {
+  /** One page back; from the index: out. */
+  goBack(): void {
     if (this.place === "index") this.leave();
     else this.open(this.place === "contact" ? "contacts" : "index");
   }

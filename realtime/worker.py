@@ -39,6 +39,7 @@ from realtime.protocol import Refused
 from realtime.safety import announcer, deadlines, scopenews
 from realtime.safety.announcer import Announcer
 from realtime.safety.auditor import AUDIT_S
+from realtime.safety.checkins import CheckIns
 from realtime.safety.deadlines import Deadlines
 from realtime.safety.listening import WorkerListener
 from realtime.safety.news import AlertNews
@@ -106,6 +107,7 @@ class Worker:
             detail=lambda: self._standby.beat(),
             is_in_journal=lambda tenant, driver: self._standby.has_press(tenant, driver),
             audit_every_s=audit_every_s,
+            checkins=CheckIns(client),
         )
         self._standby = Standby(
             settings,
@@ -124,7 +126,14 @@ class Worker:
             press_db=press_db,
         )
         intake = self._standby.intake
-        self._deadlines = Deadlines(self._standby.reach, db, intake, self._work.timer_faults, boot_clock)
+        self._deadlines = Deadlines(
+            self._standby.reach,
+            db,
+            intake,
+            self._work.timer_faults,
+            boot_clock,
+            checkins=CheckIns(client),
+        )
         self._remote = open_remote(settings)
         self._mirror = None
         if self._remote is not None:

@@ -29,6 +29,7 @@ from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
+from realtime.safety.checkins import CheckIns
 from realtime.safety.erasing import Eraser
 from realtime.safety.news import AlertNews
 from realtime.safety.stored import StoredIntake
@@ -163,6 +164,7 @@ class Api:
     fakes: Fakes
     sessions: SessionBook
     session: aiohttp.ClientSession
+    checkins: CheckIns | None = None
 
     def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
         """A token of tenant t1 unless told otherwise."""
@@ -274,6 +276,7 @@ async def running(
     redis = client(redis_url, timeout_s=2.0, max_connections=20)
     sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
+    checkins = CheckIns(redis, key=f"sos:checkins:{uuid.uuid4()}")
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)
     add_api(
@@ -289,6 +292,7 @@ async def running(
             alerts=StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody),
             sessions=sessions,
             pairings=Pairings(redis, 2.0),
+            checkins=checkins,
             now_ms=fakes.now_ms,
             codes=CodeSender(
                 db,
@@ -305,7 +309,7 @@ async def running(
     )
     try:
         async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Api(url, db, fakes, sessions, session)
+            yield Api(url, db, fakes, sessions, session, checkins)
     finally:
         await redis.aclose()
         await db.close()

@@ -28,6 +28,7 @@ from realtime.pages.routes import add_pages
 from realtime.positions import PositionService
 from realtime.press_priority import PressPriority
 from realtime.safety import announcer, scopenews
+from realtime.safety.checkins import CheckIns
 from realtime.safety.engine import AlertEngine
 from realtime.safety.people import People
 from realtime.safety.standby import Disk
@@ -237,6 +238,7 @@ class Instance:
             pairings=Pairings(self.client, self.settings.redis_timeout_s),
             codes=self.people.codes,
             eraser=self.people.eraser,
+            checkins=CheckIns(self.client),
             now_ms=wall_clock_ms,
         )
         app[DESK] = SosDesk(self.admission, engine.intake, wall_clock_ms)

@@ -40,6 +40,7 @@ from realtime.protocol import Refused
 from realtime.safety import announcer, deadlines, scopenews
 from realtime.safety.announcer import Announcer
 from realtime.safety.auditor import AUDIT_S
+from realtime.safety.checkins import CheckIns
 from realtime.safety.deadlines import Deadlines
 from realtime.safety.listening import WorkerListener
 from realtime.safety.news import AlertNews
@@ -110,6 +111,7 @@ class Worker:
             is_in_journal=lambda tenant, driver: self._standby.has_press(tenant, driver),
             audit_every_s=audit_every_s,
             live_of=last_seen.of_redis,
+            checkins=CheckIns(client),
         )
         self._standby = Standby(
             settings,
@@ -128,7 +130,14 @@ class Worker:
             press_db=press_db,
         )
         intake = self._standby.intake
-        self._deadlines = Deadlines(self._standby.reach, db, intake, self._work.timer_faults, boot_clock)
+        self._deadlines = Deadlines(
+            self._standby.reach,
+            db,
+            intake,
+            self._work.timer_faults,
+            boot_clock,
+            checkins=CheckIns(client),
+        )
         self._remote = open_remote(settings)
         self._mirror = None
         if self._remote is not None:

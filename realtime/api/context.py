@@ -14,6 +14,7 @@ from realtime.api.ports import (
     PositionService,
     RequestAuthenticator,
 )
+from realtime.safety.checkins import CheckIns
 from realtime.safety.ports import Intake
 from realtime.sessions.book import SessionBook
 from realtime.sessions.pairings import Pairings
@@ -43,5 +44,7 @@ class ApiContext:
     codes: CodeService | None = None
     """None: no way out is set up by which a code could be sent."""
     eraser: EraserService | None = None
+    checkins: CheckIns | None = None
+    """None: a check-in that Postgres does not take is refused."""
     now_ms: Callable[[], int] = wall_clock_ms
     limits: RequestLimits = REQUEST_LIMITS

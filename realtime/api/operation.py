@@ -98,6 +98,8 @@ class Operation(Generic[P, Q, B]):
     """What the body is when the handler hands it on as it came, to a service that reads it."""
     as_it_comes: bool = False
     """Whether the handler is given the bare request and looks after token, rate, query and body itself."""
+    without_postgres: bool = False
+    """Whether a token that is rightly signed and not expired does while no revocation can be asked for."""
     streams: bool = False
     """Whether the answer is written page by page under its own timeouts."""
 
@@ -161,13 +163,26 @@ async def _who(operation: AnyOperation, request: web.Request, context: ApiContex
     """
     cookies = request.headers.getall("Cookie", [])
     if operation.token_only or "Authorization" in request.headers or not cookies:
-        return await context.authenticator.authenticate(bearer(request))
+        return await _of_token(operation, bearer(request), context)
     value = SessionCookie.at(context.settings.public_url).given(cookies)
     if value is None:
         raise Refused(Code.UNAUTHENTICATED, "no token and no session")
     if operation.method not in SAFE_METHODS:
         _check_page(request, context.settings)
     return await context.authenticator.authenticate_session(value, new=False)
+
+
+async def _of_token(operation: AnyOperation, token: str, context: ApiContext) -> Principal:
+    """The principal of a token. Revocations that this process has polled count in any case."""
+    try:
+        return await context.authenticator.authenticate(token)
+    except Refused as refused:
+        if refused.code is not Code.UNAVAILABLE or not operation.without_postgres:
+            raise
+        principal = await context.authenticator.verify(token)
+        if principal.expires_ms <= context.now_ms():
+            raise
+        return principal
 
 
 def _check_page(request: web.Request, settings: Settings) -> None:

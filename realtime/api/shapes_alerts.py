@@ -1,6 +1,6 @@
 """Paths, queries, bodies and answers about alerts and safety timers."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -226,10 +226,11 @@ class TimerView(Struct):
 
 
 class Timers(Struct, kw_only=True):
-    """Timers."""
+    """Timers; none when Postgres does not take what the driver said and Redis has stored it."""
 
     ok: Ok = True
     timers: list[TimerView]
+    durability: Literal["committed", "replicated"] = "committed"
 
 
 class ListedTimers(Struct, kw_only=True):

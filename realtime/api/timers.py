@@ -1,5 +1,7 @@
 """Safety timers over HTTP: armed, listed, checked in to, ended; a mass silence dismissed."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,9 +22,12 @@ from realtime.api.shapes_alerts import (
 )
 from realtime.protocol import Code, Refused
 from realtime.safety.answering import actor_of
+from realtime.safety.checkins import Action, CheckIn
 from realtime.store import identity, timers
 
 _CURSOR: Final = "timer"
+STORE_S: Final = 3.0
+"""How long Postgres is waited for with a check-in that Redis could store."""
 
 
 async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
@@ -82,13 +87,31 @@ def _after(given: str | None) -> timers.TimerCursor | None:
 
 async def check_in(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
     """The driver is well: every timer of theirs that waits for that begins anew."""
-    found = await timers.check_in(call.context.db, call.principal.tenant, _own(call))
-    return Timers(timers=[_view(timer) for timer in found])
+    tenant, driver = call.principal.tenant, _own(call)
+    return await _answered(call, Action.CHECK_IN, lambda: timers.check_in(call.context.db, tenant, driver))
 
 
 async def arrive(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
     """The driver has arrived: their timers are done."""
-    found = await timers.arrive(call.context.db, call.principal.tenant, _own(call))
+    tenant, driver = call.principal.tenant, _own(call)
+    return await _answered(call, Action.ARRIVE, lambda: timers.arrive(call.context.db, tenant, driver))
+
+
+async def _answered(
+    call: Call[NoPath, NoQuery, Nothing], action: Action, store: Callable[[], Awaitable[list[Timer]]]
+) -> Timers:
+    """Store an answer in Postgres, else in Redis. Raises Refused(unavailable) when neither takes it."""
+    try:
+        async with asyncio.timeout(STORE_S):
+            found = await store()
+    except Exception as error:
+        if isinstance(error, Refused) and error.code is not Code.UNAVAILABLE:
+            raise
+        checkins, principal = call.context.checkins, call.principal
+        if checkins is None:
+            raise
+        await checkins.keep(CheckIn(principal.tenant, _own(call), action))
+        return Timers(timers=[], durability="replicated")
     return Timers(timers=[_view(timer) for timer in found])
 
 

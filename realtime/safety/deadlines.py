@@ -5,8 +5,9 @@ not fire it is pressed through the intake, which keeps the SOS in the journal. F
 every process, however often (`alerts.timers.press_of`). Postgres later fires the timer once more, finds the
 press and opens no second alert.
 
-A check-in cannot be stored while Postgres is unavailable: its driver is answered ``unavailable``, the alert
-is raised, and the driver calls it off. Silence is not counted while no position can be stored, so "signal
+A check-in or an arrival that Postgres does not take is stored in Redis (`realtime.safety.checkins`), and
+counts here before anything is fired. Without Redis its driver is answered ``unavailable``; then the alert is
+raised, and the driver calls it off. Silence is not counted while no position can be stored, so "signal
 lost" is not fired here.
 """
 
@@ -18,8 +19,9 @@ from uuid import UUID
 
 import msgspec
 
-from alerts.timers import Timer, TimerState, press_of
+from alerts.timers import LIVE, Timer, TimerState, press_of
 from realtime import metrics
+from realtime.safety.checkins import CheckIns, overlaid
 from realtime.safety.ports import Intake
 from realtime.safety.reach import Reach
 from realtime.store.database import Database
@@ -63,7 +65,9 @@ class Deadlines:
         *,
         unavailable_s: float = UNAVAILABLE_S,
         max_timers: int = MAX_TIMERS,
+        checkins: CheckIns | None = None,
     ) -> None:
+        self._checkins: Final = checkins
         self._reach: Final = reach
         self._db: Final = db
         self._intake: Final = intake
@@ -88,11 +92,29 @@ class Deadlines:
             self._down_s = self._clock() if self._down_s is None else self._down_s
             if self._reach.lost_for_s < self._unavailable_s or not self._is_fresh(self._down_s):
                 return 0
-            return await self._fire(missed(self._timers.values(), self._now_ms(), 0))
+            overdue = missed(self._timers.values(), self._now_ms(), 0)
+            return await self._fire(await self._unanswered(overdue, 0))
         self._down_s = None
         failing = [timer for timer in self._timers.values() if self._faults.fails(timer.timer_id)]
-        overdue = missed(failing, self._now_ms(), LATE_MS)
+        overdue = await self._unanswered(missed(failing, self._now_ms(), LATE_MS), LATE_MS)
         return await self._fire([timer for timer in overdue if await self._is_still_due(timer)])
+
+    async def _unanswered(self, overdue: list[Timer], late_ms: int) -> list[Timer]:
+        """Return those of ``overdue`` that are overdue with the check-ins that Redis has too.
+
+        A timer that was answered stands in memory as it is then.
+        """
+        if self._checkins is None or not overdue:
+            return overdue
+        try:
+            answers = await self._checkins.read()
+        except Exception as error:
+            log.warning("check-ins cannot be read from redis: %s", type(error).__name__)
+            return overdue
+        now_ms = self._now_ms()
+        self._timers |= {timer.timer_id: overlaid(timer, answers, now_ms) for timer in overdue}
+        now = [self._timers[timer.timer_id] for timer in overdue]
+        return missed([timer for timer in now if timer.state in LIVE], now_ms, late_ms)
 
     def _is_fresh(self, at_s: float) -> bool:
         """Whether the deadlines were at most `FRESH_S` old at ``at_s``: check-ins since then are unknown."""
@@ -113,7 +135,8 @@ class Deadlines:
             return self._is_fresh(self._clock())
         if stored is None or stored.state is not TimerState.ARMED:
             return False
-        return (stored.due_ms, stored.fired) == (timer.due_ms, timer.fired)
+        # What Redis has of check-ins moved ours, not the stored one.
+        return stored.due_ms <= timer.due_ms and stored.fired == timer.fired
 
     async def _one(self, timer: Timer) -> Timer | None:
         async with self._db.reader(timer.tenant) as connection:

@@ -29,6 +29,7 @@ from realtime.live.channels import PRESENCE
 from realtime.live.presence import State
 from realtime.live.state import LiveState
 from realtime.protocol import Refused
+from realtime.safety.checkins import CheckIns
 from realtime.safety.whereabouts import placed
 from realtime.settings import Settings
 from realtime.store import alert_steps
@@ -132,6 +133,7 @@ class SafetyTimers:
     ``batch``: timers in one transaction. ``live_of``: where a driver was last seen live. ``is_in_journal``:
     whether a journal has an open alert of (tenant, driver) that Postgres may not have: firing would open a
     second one, so the timer waits for its import.
+    ``checkins``: those that Redis has for Postgres, which are written before anything is fired.
     """
 
     def __init__(
@@ -144,8 +146,10 @@ class SafetyTimers:
         faults: DeliveryFaults | None = None,
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
         live_of: LiveOf = no_position,
+        checkins: CheckIns | None = None,
     ) -> None:
         self._live_of: Final = live_of
+        self._checkins: Final = checkins
         self._is_in_journal: Final = is_in_journal
         self.faults: Final = faults or DeliveryFaults()
         """Timers that cannot be fired although Postgres answers: `realtime.safety.deadlines` fires them."""
@@ -157,10 +161,22 @@ class SafetyTimers:
     async def round(self) -> int:
         """Process each timer that is due; return how many fired. Raises Refused(unavailable)."""
         try:
+            await self._apply_checkins()
             return await self._round()
         except Exception:
             self.faults.claims_failed()
             raise
+
+    async def _apply_checkins(self) -> None:
+        """Write the check-ins of Redis; without Redis timers are fired as Postgres has them."""
+        if self._checkins is None:
+            return
+        try:
+            await self._checkins.apply(self._db)
+        except Refused:
+            raise
+        except Exception as error:
+            log.debug("check-ins cannot be read: %s", type(error).__name__)
 
     async def _round(self) -> int:
         fired = 0

@@ -16,6 +16,7 @@ from alerts.delivery.ways import ways_of
 from alerts.notifiers.socket import Announce
 from realtime.safety import timers
 from realtime.safety.auditor import AUDIT_S, BEAT_S, Auditor, Pulse
+from realtime.safety.checkins import CheckIns
 from realtime.safety.meter import DeliveryMetrics
 from realtime.safety.notifiers import WaysOut
 from realtime.safety.operator import Operator
@@ -62,6 +63,7 @@ class SafetyWork:
         audit_every_s: float = AUDIT_S,
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
         live_of: LiveOf = no_position,
+        checkins: CheckIns | None = None,
     ) -> None:
         self._db: Final = db
         self._ledger: Final = ledger
@@ -83,7 +85,12 @@ class SafetyWork:
             settling_s=SETTLING_S,
         )
         self._timers: Final = SafetyTimers(
-            db, settings, is_online, is_in_journal=is_in_journal, live_of=live_of
+            db,
+            settings,
+            is_online,
+            is_in_journal=is_in_journal,
+            live_of=live_of,
+            checkins=checkins,
         )
         self._operator: Final = _operator(settings, now_ms)
         self._auditor: Final = Auditor(

@@ -100,6 +100,16 @@ async def cancel(db: Database, tenant: str, driver: str, timer_id: UUID, by: Act
     return gone[0] if gone else None
 
 
+async def change_at(
+    db: Database, tenant: str, driver: str, age_ms: int, change: Callable[[Timer, int], Timer | None]
+) -> list[Timer]:
+    """Change the timers of a driver by what happened ``age_ms`` ago: ``change`` gets each, and when that was.
+
+    Raises Refused(unavailable).
+    """
+    return await _each(db, tenant, driver, None, None, lambda timer, now_ms: change(timer, now_ms - age_ms))
+
+
 async def page(
     db: Database,
     tenant: str,

@@ -29,6 +29,7 @@ from realtime.auth import Authenticator, Principal, ShareGrant, mint
 from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
 from realtime.safety.announcer import Announcer
+from realtime.safety.checkins import CheckIns
 from realtime.safety.erasing import Eraser
 from realtime.safety.news import AlertNews
 from realtime.safety.stored import StoredIntake
@@ -164,6 +165,7 @@ class Api:
     sessions: SessionBook
     session: aiohttp.ClientSession
     intake: StoredIntake | None = None
+    checkins: CheckIns | None = None
 
     def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
         """A token of tenant t1 unless told otherwise."""
@@ -276,6 +278,7 @@ async def running(
     sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
     intake = StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody)
+    checkins = CheckIns(redis, key=f"sos:checkins:{uuid.uuid4()}")
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)
     add_api(
@@ -291,6 +294,7 @@ async def running(
             alerts=intake,
             sessions=sessions,
             pairings=Pairings(redis, 2.0),
+            checkins=checkins,
             now_ms=fakes.now_ms,
             codes=CodeSender(
                 db,
@@ -307,7 +311,7 @@ async def running(
     )
     try:
         async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            yield Api(url, db, fakes, sessions, session, intake)
+            yield Api(url, db, fakes, sessions, session, intake, checkins)
     finally:
         await redis.aclose()
         await db.close()

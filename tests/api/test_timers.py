@@ -5,14 +5,16 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import msgspec
 import pytest
 
 from alerts.timers import Spec, TimerKind, driver_actor
 from alerts.timers import armed as armed_timer
 from realtime.api.cursor import pack
+from realtime.protocol import Code
 from realtime.store import identity, timers
-from tests.api.harness import Api
+from tests.api.harness import Api, refused, running
 
 CURSORS = ["x", pack("alert", f"1.{uuid4().hex}"), pack("timer", "1.x"), pack("timer", f"x.{uuid4().hex}")]
 
@@ -105,3 +107,41 @@ async def test_more_timers_than_a_page_holds_are_announced_and_the_oldest_can_be
     reply = await api.call("DELETE", f"/api/v1/timers/{oldest}", caller)
     assert reply.json["timer"]["state"] == "cancelled"
     assert (await api.call("DELETE", f"/api/v1/timers/{oldest}", caller)).code == "not_found"
+
+
+@pytest.mark.parametrize("action", ["check-in", "arrive"])
+async def test_a_check_in_that_postgres_does_not_take_is_stored_in_redis(
+    database_url: str, redis_url: str, action: str
+) -> None:
+    async with running(database_url, redis_url) as api:
+        await armed(api, "d1", "north", 2)
+        driver = {"token": api.token("driver", ["north"], driver="d1"), "json": {}}
+        reply = await api.call("POST", f"/api/v1/timers/{action}", **driver)
+        assert (len(reply.json["timers"]), reply.json["durability"]) == (2, "committed")
+        owner = await asyncpg.connect(database_url, timeout=20)
+        await owner.execute("ALTER TABLE safety_timers RENAME TO lost_timers")
+        reply = await api.call("POST", f"/api/v1/timers/{action}", **driver)
+        assert reply.json == {"ok": True, "timers": [], "durability": "replicated"}
+        assert api.checkins is not None
+        assert [str(one.answer.action).replace("_", "-") for one in await api.checkins.read()] == [action]
+        api.fakes.failures["authenticate"] = refused(Code.UNAVAILABLE)
+        reply = await api.call("POST", f"/api/v1/timers/{action}", **driver)
+        assert (reply.status, reply.json["durability"]) == (200, "replicated")
+        expired = {"token": api.token("driver", ["north"], driver="d1", ttl_s=-60), "json": {}}
+        reply = await api.call("POST", f"/api/v1/timers/{action}", **expired)
+        assert reply.status in (401, 503)
+        reply = await api.call("GET", "/api/v1/timers", token=driver["token"])
+        assert reply.status == 503, "no other operation takes a token that may be revoked"
+        await owner.execute("ALTER TABLE lost_timers RENAME TO safety_timers")
+        await owner.close()
+
+
+async def test_a_check_in_that_nothing_takes_is_unavailable(database_url: str) -> None:
+    async with running(database_url) as api:
+        owner = await asyncpg.connect(database_url, timeout=20)
+        await owner.execute("ALTER TABLE safety_timers RENAME TO lost_timers")
+        token = api.token("driver", ["north"], driver="d1")
+        reply = await api.call("POST", "/api/v1/timers/check-in", token=token, json={})
+        assert (reply.status, reply.json["error"]["code"]) == (503, "unavailable")
+        await owner.execute("ALTER TABLE lost_timers RENAME TO safety_timers")
+        await owner.close()

@@ -93,7 +93,7 @@ class Words(Struct, frozen=True, kw_only=True):
     exhausted_act: str
     """To the operator: ``{driver}``; nobody was reached."""
     push_position: str
-    """In a push, of a position that is old or inexact: ``{how}``. No coordinate."""
+    """In a push and a call, of a position that is old or inexact: ``{how}``. No coordinate."""
     push_act: str
     """The last line of a push: open it."""
     footer: str

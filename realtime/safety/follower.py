@@ -33,10 +33,10 @@ from realtime.store.alerts import PostgresLedger
 log = logging.getLogger(__name__)
 
 ROUND_S: Final = 1.0
-MOVES: Final = 50
+MOVES: Final = 20
 """Alerts that one round changes at most: those whose place is the oldest first."""
-READS: Final = 50
-"""Live positions that one round reads from Redis at most."""
+READS: Final = 8
+"""Live positions that one round reads from Redis at most, and at once: its connections are for others too."""
 STORE_S: Final = 2.0
 
 

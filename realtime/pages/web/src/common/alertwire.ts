@@ -110,7 +110,7 @@ function readPlace(raw: unknown): AlertPlace | null {
   const lat = within(raw["lat"], -90, 90);
   const lon = within(raw["lon"], -180, 180);
   if (lat === null || lon === null) return null;
-  const accuracyM = within(raw["accuracy_m"], 0, 1_000_000);
+  const accuracyM = within(raw["accuracy_m"], 0, 10_000_000);
   return { lat, lon, accuracyM, tMs: number(raw["t_ms"]), batteryPct: within(raw["battery_pct"], 0, 100) };
 }
 

@@ -12,8 +12,11 @@ from functools import partial
 from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
-from alerts.alert import Alert
+from msgspec.structs import replace
+
+from alerts.alert import OPEN, Alert
 from alerts.attempt import StatusReport
+from alerts.case import Case
 from alerts.ports import Away
 from realtime import metrics
 from realtime.fanout.endings import end
@@ -82,6 +85,8 @@ class Importer:
     """`start` begins to look; ``wake`` when Postgres is back.
 
     ``fails``: whether an alert cannot be delivered from Postgres; it stays while this process acts on it.
+    ``note``: keeps a case that the journal is about to forget until it is read from Postgres, which may be
+    lost again before that.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Importer:
         pauses: Pauses | None = None,
         *,
         fails: Callable[[UUID], bool] = lambda alert_id: False,
+        note: Callable[[Case], None] = lambda case: None,
     ) -> None:
         self._reach: Final = reach
         self._ledger: Final = ledger
@@ -108,6 +114,7 @@ class Importer:
         self._answers: Final = answers
         self._pauses: Final = pauses or Pauses()
         self._fails: Final = fails
+        self._note: Final = note
         self._awake: Final = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -178,6 +185,7 @@ class Importer:
         async with self._local.hold(alert_id) as found:
             if found != kept:
                 return None
+            self._keep_in_memory(kept, kept.case.alert)
             await self._local.forget(alert_id)
         metrics.JOURNAL_IMPORTED.labels("known").inc()
         return alert_id
@@ -196,12 +204,18 @@ class Importer:
                 metrics.JOURNAL_IMPORTED.labels("rejected").inc()
                 self._pauses.rejected(alert_id)
                 return False
+            self._keep_in_memory(kept, alert)
             await self._local.forget(alert_id)
         self._pauses.accepted(alert_id)
         metrics.JOURNAL_IMPORTED.labels("ok").inc()
         await self._copies.withdraw(alert_id)
         self._imported(alert)
         return True
+
+    def _keep_in_memory(self, kept: Kept, alert: Alert) -> None:
+        """Note the case of ``kept`` as Postgres has it, unless it is closed or went into another alert."""
+        if alert.state in OPEN and alert.alert_id == kept.case.alert.alert_id:
+            self._note(replace(kept.case, alert=alert))
 
     async def _unless_rejected(self, part: Hashable, work: Callable[[], Awaitable[T]]) -> T | None:
         """Do one part of a round; None when Postgres rejects it, or did and its pause is not over.

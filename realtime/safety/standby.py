@@ -178,6 +178,7 @@ class Standby:
             now_ms,
             self.book,
             fails=ledger.faults.fails,
+            note=self._shadow.note,
         )
         self.cases: Final = LocalCases(local)
         self.store_faults: Final = StoreFaults(now_ms)

@@ -167,7 +167,16 @@ async def a_process(
     )
     book = SafeBook(reach, HookBook(db), journal, others, directory)
     importer = Importer(
-        reach, ledger, journal, others, directory, told.append, now_ms, book, fails=ledger.faults.fails
+        reach,
+        ledger,
+        journal,
+        others,
+        directory,
+        told.append,
+        now_ms,
+        book,
+        fails=ledger.faults.fails,
+        note=shadow.note,
     )
     await directory.refresh()
     made = Process(

@@ -309,3 +309,41 @@ async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(process: Pro
     for press in (process.press(drill=True), process.press(driver="d2")):
         other = await process.intake.press(press)
         assert other.created and other.alert.alert_id != taken.alert.alert_id
+
+
+@at_once
+async def test_an_alert_that_was_just_imported_goes_on_when_postgres_is_lost_again(
+    process: Process, shadow: Shadow
+) -> None:
+    """Its journal has forgotten it, and no process has read it from Postgres since."""
+    await lose(process, shadow)
+    taken = await process.intake.press(process.press())
+    alert_id = taken.alert.alert_id
+    assert taken.durability != "committed"
+    assert await process.back() == 1
+    assert process.journal.kept == {}
+    await lose(process, shadow)
+    await shadow.beat()
+    assert set(process.journal.kept) == {alert_id}
+    assert process.others.turns[-1] == alert_id
+    assert await process.back() >= 0
+    assert [alert.alert_id for alert in await process.stored()] == [alert_id]
+
+
+@at_once
+async def test_a_copy_that_postgres_had_goes_on_when_postgres_is_lost_again(
+    process: Process, shadow: Shadow
+) -> None:
+    """The journal has forgotten its replica, because Postgres had all of it."""
+    taken = await process.intake.press(process.press())
+    alert_id = taken.alert.alert_id
+    await shadow.beat()
+    case = shadow.case_of(alert_id)
+    assert case is not None
+    await process.journal.adopt(case)
+    shadow._open.cases.clear()
+    shadow._open._noted.clear()
+    assert await process.importer.round() == 1
+    await lose(process, shadow)
+    await shadow.beat()
+    assert set(process.journal.kept) == {alert_id}

@@ -33,6 +33,8 @@ MAX_JSON_BYTES: Final = 4 * 1024 * 1024
 
 TOKEN_EXPIRED: Final = "token_expired"  # noqa: S105  a word, not a secret
 """What is noted of a press that was let in by an old token."""
+WRAPPED: Final = "wrapped"
+"""What is noted of a press that came inside of something else."""
 MAX_DIGITS: Final = 100
 MAX_T_MS: Final = 1e15
 """No clock of a phone shows a time that is further from 1970: the number is no time."""
@@ -41,8 +43,10 @@ _BOM: Final = "\ufeff"
 
 _BY_PHONE: Final = frozenset({Kind.SOS, Kind.CRASH, Kind.FALL})
 _UUID: Final = r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
-_FOUND: Final = re.compile(r'"sos_id"\s{0,20}:\s{0,20}"(' + _UUID + r')"')
-_WHOLE: Final = re.compile(_UUID)
+_SPELLED: Final = r"(?:urn:uuid:)?\{?(" + _UUID + r")\}?"
+"""A UUID as libraries write it: in any case, in braces, without hyphens, as a URN."""
+_FOUND: Final = re.compile(r'"sos_id"\s{0,20}:\s{0,20}"' + _SPELLED + '"', re.IGNORECASE)
+_WHOLE: Final = re.compile(_SPELLED, re.IGNORECASE)
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Part of words in Persian and Hindi, and of emoji."""
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -132,8 +136,8 @@ class _Reader:
         value = self._fields.get("journey_id")
         if value is None:
             return None
-        if isinstance(value, str) and _WHOLE.fullmatch(value):
-            return UUID(value)
+        if isinstance(value, str) and (found := _WHOLE.fullmatch(value)):
+            return UUID(found[1])
         self._noted.append("journey_id")
         return None
 
@@ -209,10 +213,24 @@ def _fields(raw: object) -> tuple[Mapping[str, Any], list[str]]:
             value = json.loads(raw, parse_int=_int)
         except (ValueError, RecursionError):
             value = None
-        if isinstance(value, Mapping):
-            return value, []
+        if isinstance(press := _unwrapped(value), Mapping):
+            return press, [] if press is value else [WRAPPED]
     found = _FOUND.search(raw)
     return ({} if found is None else {"sos_id": found[1]}), ["malformed"]
+
+
+def _unwrapped(value: Any) -> Any:
+    """The press that ``value`` is wrapped around: a text, a list, or an object of one member; else
+    ``value``."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            return json.loads(value, parse_int=_int)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, Mapping) and ("sos_id" in value or len(value) != 1):
+        return value
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return next((each for each in inside if isinstance(each, Mapping) and "sos_id" in each), value)
 
 
 def _int(digits: str) -> float:
@@ -223,9 +241,10 @@ def _int(digits: str) -> float:
 def _sos_id(value: object) -> UUID:
     if isinstance(value, UUID):
         value = str(value)
-    if not isinstance(value, str) or not _WHOLE.fullmatch(value):
+    spelled = _WHOLE.fullmatch(value) if isinstance(value, str) else None
+    if spelled is None:
         raise ValueError("sos_id is not a uuid")
-    found = UUID(value)
+    found = UUID(spelled[1])
     if not found.int:
         raise ValueError("sos_id is the nil uuid")  # every press of such an app would be one and the same
     return found

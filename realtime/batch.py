@@ -157,18 +157,25 @@ def _judged(journey: object, points: Sequence["Point | Reported | _Bad"], skip: 
 
 
 def _check_times(points: Sequence["Point | Reported | _Bad"], reasons: Sequence[str]) -> bool:
-    """Refuse points of which none has a usable time: an app that sends such points sends them all day.
+    """Refuse points that have a place and no usable time, where no point of the message can be used.
 
-    One odd point among good ones is a void. So is a single point; True for that, unless it is in seconds, as
-    no accident is. Raises Refused: time_in_seconds, bad_time.
+    An app that sends such points sends them all day. One odd point among good ones is a void. So is a single
+    one; True for that, unless it is in seconds, as no accident is. What has no place is a phone without a
+    fix. ``reasons``: of the points that cannot be used. Raises Refused: time_in_seconds, bad_time.
     """
-    if not points or len(reasons) < len(points) or not _TIME_FAULTS.issuperset(reasons):
+    if len(reasons) < len(points):
         return False
-    if VoidReason.TIME_IN_SECONDS in reasons:
+    faults = [
+        reason
+        for point, reason in zip(points, reasons, strict=True)
+        if reason in _TIME_FAULTS
+        and (isinstance(point, _Bad) or (point.lat is not None and point.lon is not None))
+    ]
+    if VoidReason.TIME_IN_SECONDS in faults:
         raise Refused(Code.TIME_IN_SECONDS, "times are in seconds; they have to be in milliseconds")
-    if len(points) > 1:
+    if len(faults) > 1:
         raise bad_times()
-    return True
+    return bool(faults)
 
 
 def bad_times() -> Refused:

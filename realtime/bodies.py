@@ -132,4 +132,4 @@ def encoding_of(request: web.Request) -> str:
 def route_of(request: web.Request) -> str:
     """The route's template, so that no id becomes a metric label or a log word."""
     resource = request.match_info.route.resource
-    return "other" if resource is None else resource.canonical
+    return "other" if resource is None else "/" + resource.canonical.strip("/")

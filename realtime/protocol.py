@@ -203,7 +203,7 @@ def time_in_text(text: str) -> int | float | None:
 
 def _iso_ms(text: str) -> int | None:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
     if moment.tzinfo is None:  # it may be of any zone

@@ -83,7 +83,7 @@ def hush_the_parser() -> None:
 
 def is_api(path: str) -> bool:
     """Whether ``path`` is answered by this package; pages and sockets share the application."""
-    return path in _ABOUT or path == "/api" or path.startswith("/api/")
+    return path in _ABOUT or path == "/api" or path.startswith(("/api/", "//api/"))
 
 
 @web.middleware

@@ -7,6 +7,7 @@ import msgspec
 from realtime import access
 from realtime.api.operation import Call
 from realtime.api.shapes import Done, NoBody, NoPath, NoQuery, PositionsAck, Revocation
+from realtime.api.spellings import BOM
 from realtime.auth import Principal
 from realtime.protocol import Code, Refused
 from realtime.store import revocations
@@ -17,7 +18,7 @@ async def submit_positions(call: Call[NoPath, NoQuery, NoBody]) -> PositionsAck:
     driver = call.principal.driver
     if driver is None or not access.may_write(call.principal, call.principal.tenant, driver):
         raise Refused(Code.FORBIDDEN, "only a driver sends positions")
-    ack = await call.context.positions.submit(call.principal, call.raw_body)
+    ack = await call.context.positions.submit(call.principal, call.raw_body.removeprefix(BOM))
     if not ack["ok"]:
         raise _refused(**ack["error"])
     return msgspec.convert(ack, PositionsAck)

@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from realtime import access
+from realtime.api import spellings
 from realtime.api.context import ApiContext
 from realtime.api.limits import REQUEST_LIMITS
 from realtime.api.ports import Health
@@ -148,7 +149,7 @@ async def _call(
 
 
 async def _principal(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:
-    if not TOKEN_PARAMETERS.isdisjoint(name.lower() for name in request.query):
+    if not TOKEN_PARAMETERS.isdisjoint(name.strip().lower() for name in request.query):
         raise Refused(Code.UNAUTHENTICATED, "a token does not belong in a query string")
     principal = await _who(operation, request, context)
     if not access.may_use_api(principal):
@@ -218,7 +219,7 @@ def _query(request: web.Request) -> dict[str, str]:
 
 def _shaped(values: Mapping[str, str], shape: type[msgspec.Struct]) -> msgspec.Struct:
     try:
-        return msgspec.convert(values, shape, strict=False)
+        return spellings.shaped(values, shape)
     except msgspec.ValidationError as error:
         raise Refused(Code.INVALID, fact(error)) from error
 
@@ -227,7 +228,7 @@ def _decoded(raw: bytes, operation: AnyOperation) -> msgspec.Struct:
     if operation.unread_body is not None:
         return cast(msgspec.Struct, operation.body_shape())
     try:
-        return cast(msgspec.Struct, msgspec.json.decode(raw, type=operation.body_shape))
+        return cast(msgspec.Struct, spellings.decoded(raw, operation.body_shape))
     except msgspec.ValidationError as error:
         raise Refused(Code.INVALID, fact(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from realtime.api import errors, openapi
+from realtime.api import errors, openapi, spellings
 from realtime.api.context import ApiContext
 from realtime.api.operation import AnyOperation, Call, Operation, answer
 from realtime.api.ports import Health
@@ -61,7 +61,8 @@ def _register(
     app.middlewares.append(errors.middleware)
     for operation in operations:
         handler = partial(answer, operation, health=health, context=context)
-        app.router.add_route(operation.method, operation.path, handler)
+        for path in spellings.paths(operation.path):
+            app.router.add_route(operation.method, path, handler)
 
 
 @lru_cache(maxsize=8)

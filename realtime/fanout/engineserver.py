@@ -96,9 +96,12 @@ class EngineServer(engineio.AsyncServer):
     # --- the application that serves it
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
-        """Serve at this path of ``app``, every method: a wrong one has the protocol's answer."""
+        """Serve at this path of ``app``, with and without the slash at its end, every method: a wrong one has
+        the protocol's answer.
+        """
         super().attach(app, engineio_path)
-        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+        for slash in ("/", ""):
+            app.router.add_route("*", f"/{engineio_path.strip('/')}{slash}", self.handle_request)
         app.on_shutdown.append(self._cut_all)
 
     async def _cut_all(self, app: web.Application) -> None:
@@ -135,7 +138,7 @@ class EngineServer(engineio.AsyncServer):
         query = request.query
         if request.method == "OPTIONS":
             return web.Response(headers=headers)
-        transport = query.get("transport")
+        transport = query.get("transport", "").lower()
         if transport not in self.transports:
             raise BadRequest(Fault.TRANSPORT)
         if "j" in query:

@@ -14,6 +14,7 @@ MAX_CHARS: Final = 64
 MAX_HOPS: Final = 32
 """Hops that are looked at, from the near end."""
 
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _BRACKETED: Final = re.compile(r"\[([0-9a-fA-F:.]+)(?:%[^\]]*)?\](?::\d{0,5})?")
 _WITH_PORT: Final = re.compile(r"([0-9.]+):\d{0,5}")
 
@@ -73,12 +74,24 @@ class Addresses:
         return allowed
 
 
-def is_own_origin(settings: Settings, origin: str, environ: Mapping[str, Any]) -> bool:
+def is_own_origin(settings: Settings, origin: str | None, environ: Mapping[str, Any]) -> bool:
     """Whether a page of ``origin`` is one of ours: of the host that the request of ``environ`` was made to,
     or of the public URL. The settings' further origins bring tokens of their own; cookies are not for them.
     """
-    scheme = environ.get("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
-    return origin in (f"{scheme}://{environ.get('HTTP_HOST', '')}", origin_of(settings.public_url))
+    if not origin:
+        return False
+    # Each proxy on the way may add its own; what the client spoke is the first.
+    forwarded = environ.get("HTTP_X_FORWARDED_PROTO", environ.get("wsgi.url_scheme", "http"))
+    scheme = forwarded.partition(",")[0].strip()
+    asked = f"{scheme}://{environ.get('HTTP_HOST', '')}"
+    return normal_origin(origin) in (normal_origin(asked), normal_origin(origin_of(settings.public_url)))
+
+
+def normal_origin(origin: str) -> str:
+    """``origin`` as browsers write it (RFC 6454 §6.2): lower case, without the port that its scheme has
+    anyway."""
+    scheme, _, host = origin.strip().lower().partition("://")
+    return f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ' '))}"
 
 
 def asked_at(request: web.Request) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What both namespaces share: the table of events, payloads, counted answers, slow requests as tasks."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
@@ -11,7 +12,7 @@ from msgspec import Raw
 from realtime import metrics
 from realtime.fanout import frames
 from realtime.fanout.server import Reply
-from realtime.protocol import NOTHING, Code, Refused
+from realtime.protocol import NOTHING, Code, Refused, unwrapped
 from realtime.sockets.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,16 @@ class Events:
 
 
 def decoded(payload: Raw, shape: type[T]) -> T:
-    """``payload`` as ``shape``. Raises Refused(invalid), naming the field and not its value."""
+    """``payload`` as ``shape``, also where it is wrapped as `realtime.protocol.unwrapped` knows it. Raises
+    Refused(invalid), naming the field and not its value.
+    """
     try:
         return msgspec.json.decode(payload, type=shape)
     except msgspec.ValidationError as error:
+        inner = unwrapped(payload, shape.__struct_fields__)  # type: ignore[attr-defined]
+        if inner is not None:
+            with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
+                return msgspec.json.decode(inner, type=shape)
         raise Refused(Code.INVALID, str(error)[:200].lower()) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise Refused(Code.MALFORMED, "payload is not valid json") from error

@@ -52,6 +52,8 @@ def test_an_sos_id_is_enough() -> None:
     "raw",
     [
         {"sos_id": SOS}, {"sos_id": UUID(SOS)}, {"sos_id": SOS.upper()}, {"sos_id": SOS.replace("-", "")},
+        {"sos_id": f"{{{SOS}}}"}, {"sos_id": f"urn:uuid:{SOS}"}, {"sos_id": f"URN:UUID:{SOS.upper()}"},
+        f'{{"sos_id": "{{{SOS}}}", "message": cut',
         json.dumps({"sos_id": SOS}), msgspec.Raw(json.dumps({"sos_id": SOS}).encode()),
         bytearray(json.dumps({"sos_id": SOS}).encode()),
     ],
@@ -75,7 +77,7 @@ def test_a_byte_order_mark_before_it_costs_nothing() -> None:
     "raw",
     [
         b"", b"{}", b"[]", b"null", b"7", "", None, 7, [], {}, b"\xff\xfe", {"sos_id": None}, {"sos_id": 7},
-        {"sos_id": ""}, {"sos_id": SOS + "0"}, {"sos_id": f"{{{SOS}}}"}, {"sos_id": [SOS]},
+        {"sos_id": ""}, {"sos_id": SOS + "0"}, {"sos_id": f"{{{SOS}0}}"}, {"sos_id": [SOS]},
         {"sos_id": "00000000-0000-0000-0000-000000000000"}, [{"sos_id": SOS}],
         json.dumps({"sos_id": "x", "message": SOS}),
     ],

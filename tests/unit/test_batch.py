@@ -334,6 +334,8 @@ def test_the_newest_point_is_the_last_however_the_clock_steps(back_ms: int) -> N
         ('"2026-09-21T14:13:20Z"', 1_790_000_000_000),
         ('"2026-09-21T14:13:20.235+00:00"', 1_790_000_000_235),
         ('"2026-09-21T16:13:20+0200"', 1_790_000_000_000),
+        ('"2026-09-21t14:13:20z"', 1_790_000_000_000),
+        ('"20260921T141320Z"', 1_790_000_000_000),
         ("0", 0),
         ("0.4", 0),
         ("253402300799999", 253_402_300_799_999),
@@ -388,6 +390,19 @@ def test_points_of_which_none_has_a_time_are_refused_and_a_single_one_is_a_void(
     beside = parsed(points=[*points, good(4)])
     assert [seq for seq, _ in beside.voided] == [1, 2, 3]
     assert not beside.bad_time
+
+
+def test_points_without_a_fix_hide_no_clock_that_counts_seconds() -> None:
+    seconds, no_fix = [1, NOW_MS // 1000, 53.4, -2.98], [2, NOW_MS // 1000, None, None]
+    assert refused(payload(points=[seconds, no_fix])).code is Code.TIME_IN_SECONDS
+    assert refused(payload(points=[seconds, [2, NOW_MS, 0, 0]])).code is Code.TIME_IN_SECONDS
+
+
+@pytest.mark.parametrize("t", [None, 0, -1, NOW_MS])
+def test_a_phone_without_a_fix_is_never_refused_for_its_time(t: Any) -> None:
+    batch = parsed(points=[[seq, t, None, None] for seq in range(1, 501)])
+    assert len(batch.voided) == 500
+    assert not batch.bad_time
 
 
 @pytest.mark.parametrize("number", ["NaN", "-NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "INF"])

@@ -230,6 +230,8 @@ def may_see_alert(
         return False
     if grant.alert_id is not None:
         return grant.alert_id == str(alert_id)
+    if grant.vendor is not None:
+        return (grant.vendor, grant.driver) == (vendor, driver)
     # The phone names the journey of an alert, so it is compared whose that is.
     own = grant.driver in (None, driver)
     return own and journey_id is not None and grant.journey_id == str(journey_id)

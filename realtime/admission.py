@@ -165,6 +165,7 @@ class Admission:
             name=share.holder,
             driver=share.driver,
             answers_from_ms=share.answers_from_ms,
+            vendor=share.vendor or None,
         )
         return Principal(
             sub=f"share:{share.share_id}",

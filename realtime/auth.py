@@ -52,6 +52,10 @@ class ShareGrant:
     name: str = ""
     driver: str | None = None
     answers_from_ms: int = 0
+    vendor: str | None = None
+    """Set in a link to the driver: the vendor that they drive for. ``journey_id`` is then the journey that
+    they are on, null before the first, and is replaced when the next begins.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from realtime.answers.desk import AnswerDesk, Shown
 from realtime.answers.language import wished
 from realtime.answers.words import BEFORE, TEXTS
 from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone, read_body
-from realtime.pages.routes import at, content_security_policy
+from realtime.pages.routes import at, content_security_policy, origin_of
 from realtime.pages.wrong import EMERGENCY
 from realtime.protocol import HTTP_STATUS, Code, Refused
 from realtime.settings import Settings
@@ -39,7 +39,6 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex, nofollow",
 }
 _FILES: Final = {
@@ -74,10 +73,11 @@ def add_answers(
     """Adds the page and what its script posts to. A body has ``body_timeout_s`` to come. ``settings``: what
     the page's map may load; default: nothing of other origins.
     """
-    headers = {**HEADERS, "Content-Security-Policy": content_security_policy(settings or Settings())}
+    settings = settings or Settings()
+    headers, public = _headers(settings), _map_origin(settings)
     for path, (name, kind) in _FILES.items():
         app.router.add_get(path, _file((STATIC / name).read_bytes(), kind, headers))
-    pages = {language: _page(language) for language in TEXTS}
+    pages = {language: _page(language, public) for language in TEXTS}
     page_headers = {**headers, "Vary": "Accept-Language"}
 
     async def page(request: web.Request) -> web.Response:
@@ -99,10 +99,27 @@ def add_answers(
     app.router.add_post("/answers/act", act)
 
 
-def _page(language: str) -> bytes:
+def _map_origin(settings: Settings) -> str:
+    """Where the page's map is, when that is not where the page is: links begin with SAFETY_URL, where there
+    is nothing but what an SOS needs.
+    """
+    safety, public = (origin_of(url) for url in (settings.safety_url, settings.public_url))
+    return public if safety and safety != public else ""
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    policy = content_security_policy(settings)
+    if not (public := _map_origin(settings)):
+        return {**HEADERS, "X-Frame-Options": "DENY", "Content-Security-Policy": policy}
+    # The page at SAFETY_URL shows that at PUBLIC_URL in a frame, of which only the map is seen.
+    framed = policy.replace("frame-ancestors 'none'", f"frame-ancestors {origin_of(settings.safety_url)}")
+    return {**HEADERS, "Content-Security-Policy": f"{framed}; frame-src {public}"}
+
+
+def _page(language: str, public: str) -> bytes:
     """The page in one language: ``{name}`` in the file is a text of `BEFORE`."""
     said = {name: html.escape(TEXTS[language][name]).replace("{number}", EMERGENCY) for name in BEFORE}
-    said["language"] = language
+    said |= {"language": language, "public": html.escape(public)}
     template = (STATIC / "page.html").read_text(encoding="utf-8")
     return _SLOT.sub(lambda slot: said[slot[1]], template).encode()
 

@@ -127,6 +127,13 @@ class ShareRequest(Struct, forbid_unknown_fields=True):
         bool, Meta(description="whether its holder may answer alerts; `name` says who that is then")
     ] = False
     name: Annotated[str, Meta(max_length=200, description="who is given the link")] = ""
+    follows: Annotated[
+        bool,
+        Meta(
+            description="whether the link is to the journey's driver, and goes on with the next journey "
+            "until it expires; not for a link to an alert"
+        ),
+    ] = False
 
 
 class Revocation(Struct, forbid_unknown_fields=True):
@@ -288,6 +295,9 @@ class Share(Struct):
     may_answer: bool
     name: Annotated[str, Meta(description="who was given it, when it may answer")]
     views: list[ShareView]
+    follows: Annotated[
+        bool, Meta(description="whether it is to the driver, and goes on with the next journey")
+    ]
 
 
 class Shares(Struct, kw_only=True):

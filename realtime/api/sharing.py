@@ -43,6 +43,7 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
         call.principal.sub,
         _holder(call.body),
         new_only=call.principal.role == access.DRIVER,
+        follows=call.body.follows,
         key=shares.signing_key(call.context.settings.alerts_key),
     )
     return _new(call, *made, expires_ms)
@@ -51,6 +52,8 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
 async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> NewShare:
     """The same for an alert; its history says who made it."""
     alert = await _shareable_alert(call)
+    if call.body.follows:
+        raise Refused(Code.INVALID, "a link to an alert follows nobody")
     by = actor_of(call.principal)
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
     try:
@@ -105,6 +108,8 @@ async def _may_revoke(call: Call[SharePath, NoQuery, NoBody], share: shares.Shar
     if share.alert_id is not None:
         alert = await context.alerts.get(principal.tenant, share.alert_id)
         return alert is not None and access.may_share_alert(principal, alert.tenant, alert.vendor)
+    if share.driver is not None and share.vendor is not None:
+        return access.may_share(principal, principal.tenant, share.vendor, share.driver)
     assert share.journey_id is not None
     journey = await journeys.head(context.db, principal.tenant, share.journey_id)
     if journey is None:
@@ -180,4 +185,5 @@ def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:
             ShareView(view.address, view.user_agent, view.first_ms, view.at_ms, view.times)
             for view in share.views
         ],
+        follows=share.driver is not None,
     )

@@ -77,8 +77,8 @@ def content_security_policy(settings: Settings) -> str:
     ``'self'`` covers the websocket in browsers of today; the public address is named for those of yesterday.
     ``blob:`` is for images and workers MapLibre makes itself.
     """
-    websocket = _origin(settings.public_url).replace("http", "ws", 1)
-    style, safety = _origin(settings.map_style_url), _origin(settings.safety_url)
+    websocket = origin_of(settings.public_url).replace("http", "ws", 1)
+    style, safety = origin_of(settings.map_style_url), origin_of(settings.safety_url)
     rules = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -96,7 +96,7 @@ def content_security_policy(settings: Settings) -> str:
     return "; ".join(" ".join(f"{name} {sources}".split()) for name, sources in rules.items())
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
     """``scheme://host`` of an absolute http(s) URL without user name, else nothing."""
     parts = urlsplit(url)
     fit = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)

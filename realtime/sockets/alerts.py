@@ -69,6 +69,8 @@ class AlertWatch:
         self._principal_of = principal_of
         self._told = told
         self._watching: dict[UUID, set[Connection]] = {}
+        self._persons: dict[tuple[str, str], set[Connection]] = {}
+        """Who holds a link to a driver, by tenant and driver: an alert need not name the journey."""
         self._following: dict[UUID, dict[Connection, str]] = {}
         news.listen(self._on_change)
 
@@ -100,6 +102,11 @@ class AlertWatch:
             argument = rendered.event_for(connection.principal)
             if argument is not None:
                 label = frames.json_bytes(label_of(alert.alert_id))
+                connection.socket.write(frames.event(connection.namespace, EVENT, label, argument))
+        for connection in list(self._persons.get((alert.tenant, alert.driver), ())):
+            argument = rendered.event_for(connection.principal)
+            if argument is not None and not connection.left:
+                label = frames.json_bytes(f"driver:{alert.driver}")
                 connection.socket.write(frames.event(connection.namespace, EVENT, label, argument))
         if not is_open(alert):
             self._part(alert.alert_id)
@@ -166,6 +173,19 @@ class AlertWatch:
         shown = access.may_see_journey_of_alert(principal, alert.tenant, alert.alert_id, is_open(alert))
         return str(alert.journey_id) if shown and alert.journey_id is not None else None
 
+    def follow_person(self, connection: Connection) -> list[str]:
+        """Tell the holder of a link to a driver of every alert of theirs from now on; the ids of the open.
+
+        Nothing for the holder of another link.
+        """
+        grant = connection.principal.share
+        if grant is None or grant.vendor is None or grant.driver is None or connection.left:
+            return []
+        tenant = connection.principal.tenant
+        self._persons.setdefault((tenant, grant.driver), set()).add(connection)
+        rendered = (Rendered(alert) for alert in self._news.open_of_driver(tenant, grant.driver))
+        return [str(one.alert.alert_id) for one in rendered if one.event_for(connection.principal)]
+
     def labels(self, connection: Connection) -> list[str]:
         """The alerts that ``connection`` watches."""
         return [label_of(alert_id) for alert_id, there in self._watching.items() if connection in there]
@@ -184,6 +204,10 @@ class AlertWatch:
         """The viewer has gone."""
         for label in self.labels(connection):
             self.unwatch(connection, label)
+        for key in [key for key, there in self._persons.items() if connection in there]:
+            self._persons[key].discard(connection)
+            if not self._persons[key]:
+                del self._persons[key]
         for alert_id in [one for one, there in self._following.items() if connection in there]:
             del self._following[alert_id][connection]
             if not self._following[alert_id]:

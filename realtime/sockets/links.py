@@ -51,14 +51,33 @@ class Links:
                 holders.setdefault(share_id, []).append(connection)
         try:
             lasting = await shares.lasting(self._db, list(holders))
+            following = [share_id for share_id, there in holders.items() if _follows(there[0])]
+            shown = await shares.shown_journeys(self._db, following)
         except Refused:
             return  # open ones stay while the store cannot be asked
         for share_id, there in holders.items():
             for connection in there:
                 if share_id in lasting:
                     _extend(connection, lasting[share_id])
+                    _go_on(connection, shown.get(share_id))
                 else:
                     connection.end(Refused(Code.REVOKED, "link is not valid any more"))
+
+
+def _follows(connection: Connection) -> bool:
+    """Whether it came in by a link to a driver, which goes on with the next journey."""
+    grant = connection.principal.share
+    return grant is not None and grant.vendor is not None
+
+
+def _go_on(connection: Connection, journey_id: UUID | None) -> None:
+    """Tell who holds a link to a driver of the journey that it shows from now on."""
+    grant = connection.principal.share
+    if grant is None or journey_id is None or grant.journey_id == str(journey_id):
+        return
+    grant = replace(grant, journey_id=str(journey_id))
+    connection.principal = replace(connection.principal, share=grant)
+    connection.emit("share", {"journey_id": grant.journey_id})
 
 
 def is_kept_good(news: AlertNews, principal: Principal) -> bool:
@@ -69,6 +88,9 @@ def is_kept_good(news: AlertNews, principal: Principal) -> bool:
     if grant.alert_id is not None:
         alert = news.get(principal.tenant, UUID(grant.alert_id))
         alerts = [] if alert is None else [alert]
+    elif grant.vendor is not None:
+        of_driver = news.open_of_driver(principal.tenant, grant.driver or "")
+        alerts = [alert for alert in of_driver if alert.vendor == grant.vendor]
     else:
         # The phone names the journey of an alert: that of another driver, which names this one, counts not.
         named = news.open_of_journey(principal.tenant, UUID(grant.journey_id))

@@ -136,6 +136,9 @@ class WatchEvents:
             who["name"] = principal.share.name
             if principal.share.alert_id is not None:
                 who["alert_id"] = principal.share.alert_id
+            if principal.share.vendor is not None:
+                who["follows"] = principal.share.driver
+                who["alerts"] = self._alerts.follow_person(connection)
         answer(who)
 
     def _on_unwatch(self, connection: Connection, payload: Raw, answer: Answer) -> None:

@@ -59,6 +59,8 @@ class Share(Struct, frozen=True):
     driver: str = ""
     holder: str = ""
     answers_from_ms: int = 0
+    vendor: str = ""
+    """Of a link to a driver, for whom ``journey_id`` is the journey that it shows now: the vendor."""
 
 
 class ShareCursor(Struct, frozen=True):
@@ -99,6 +101,9 @@ class ShareRecord(Struct, frozen=True):
     revoked_ms: int | None
     holder: str
     views: list[View]
+    driver: str | None = None
+    vendor: str | None = None
+    """Of a link to a driver: whom, and of which vendor."""
 
 
 async def create(
@@ -111,17 +116,20 @@ async def create(
     holder: str = "",
     *,
     new_only: bool = False,
+    follows: bool = False,
     key: bytes | None = None,
 ) -> tuple[str, str]:
     """Share a journey; return (share id, secret), both of ``A-Za-z0-9_-``. The secret cannot be had again.
 
     ``holder``: who is given it and may answer the journey's alerts, with ``new_only`` those that are raised
-    from now on; empty for one that only looks. ``key``: what `signing_key` gives; the link is signed with it.
+    from now on; empty for one that only looks. ``follows``: the link is to the journey's driver, and goes on
+    with the next journey until it expires. ``key``: what `signing_key` gives; the link is signed with it.
 
     Raises Refused: not_found when ``tenant`` has no such journey, unavailable.
     """
+    query = "create_to_driver" if follows else "create"
     return await _create(
-        db, "create", tenant, journey_id, scope, expires_ms, holder, new_only, created_by, key=key
+        db, query, tenant, journey_id, scope, expires_ms, holder, new_only, created_by, key=key
     )
 
 
@@ -163,7 +171,7 @@ async def _create(
     async with db.writer() as connection:
         made = await connection.fetchval(_SQL[query], *given)
     if made is None:
-        raise Refused(Code.NOT_FOUND, f"{'journey' if query == 'create' else 'alert'} is not known")
+        raise Refused(Code.NOT_FOUND, f"{'alert' if query == 'create_to_alert' else 'journey'} is not known")
     return share_id, secret
 
 
@@ -205,7 +213,14 @@ async def find(db: Database, share_id: str, timeout_s: float | None = None) -> F
     to = (_uuid(row["journey_id"]), _uuid(row["alert_id"]))
     holder = (_holder(row), row["answers_from_ms"])
     share = Share(
-        row["share_id"], row["tenant_id"], *to, row["scope"], row["lasts_ms"], row["driver_id"], *holder
+        row["share_id"],
+        row["tenant_id"],
+        *to,
+        row["scope"],
+        row["lasts_ms"],
+        row["driver_id"],
+        *holder,
+        vendor=row["vendor_id"] or "",
     )
     return Found(share, row["secret_sha256"])
 
@@ -277,11 +292,20 @@ async def viewed_by(db: Database, share_id: str, views: Mapping[tuple[str, str],
 
 async def lasting(db: Database, share_ids: Collection[str]) -> dict[str, int]:
     """Until when those of ``share_ids`` that nobody has revoked are good. Raises Refused(unavailable)."""
+    return {row["share_id"]: row["lasts_ms"] for row in await _standing(db, share_ids)}
+
+
+async def shown_journeys(db: Database, share_ids: Collection[str]) -> dict[str, UUID | None]:
+    """The journey that each of ``share_ids``, links to drivers, shows now. Raises Refused(unavailable)."""
+    return {row["share_id"]: _uuid(row["journey_id"]) for row in await _standing(db, share_ids)}
+
+
+async def _standing(db: Database, share_ids: Collection[str]) -> list[asyncpg.Record]:
     if not share_ids:
-        return {}
+        return []
     async with db.lookup() as connection:
-        rows = await connection.fetch(_SQL["lasting"], list(share_ids), GRACE_MS)
-    return {row["share_id"]: row["lasts_ms"] for row in rows}
+        rows: list[asyncpg.Record] = await connection.fetch(_SQL["lasting"], list(share_ids), GRACE_MS)
+    return rows
 
 
 def _page(after: ShareCursor | None, limit: int) -> tuple[int | None, str | None, int]:
@@ -316,6 +340,8 @@ async def _records(
             revoked_ms=row["revoked_ms"],
             holder=_holder(row),
             views=views[row["share_id"]],
+            driver=row["driver_id"],
+            vendor=row["vendor_id"],
         )
         for row in rows
     ]

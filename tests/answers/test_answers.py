@@ -1,10 +1,12 @@
 """The page behind the link: only a POST with the token changes anything, and only while it is open."""
 
 import gzip
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 from yarl import URL
 
@@ -12,7 +14,9 @@ from alerts.answer import Answer, make_token
 from alerts.case import Case
 from alerts.words.language import AVAILABLE
 from realtime.answers.desk import _shown
+from realtime.answers.routes import add_answers
 from realtime.answers.words import TEXTS
+from realtime.settings import Settings
 from realtime.store import alert_reads
 from tests.sockets.kit import Server, now_ms
 
@@ -263,6 +267,26 @@ async def test_the_page_is_in_the_readers_language_before_anything_is_asked(
     assert f'<html lang="{language}">' in html
     assert TEXTS[language]["loading"] in html
     assert "{" not in html
+
+
+@pytest.mark.parametrize(
+    ("safety_url", "framed"),
+    [("", False), ("https://track.example", False), ("https://sos.example:8443", True)],
+)
+async def test_a_page_at_the_safety_address_frames_the_map_of_the_public_one(
+    safety_url: str, framed: bool
+) -> None:
+    settings = Settings(public_url="https://track.example", safety_url=safety_url)
+    app = web.Application()
+    add_answers(app, cast(Any, None), settings)
+    async with TestClient(TestServer(app)) as client:
+        response = await client.get("/a")
+        html, policy = await response.text(), response.headers["Content-Security-Policy"]
+    assert ('data-public="https://track.example"' in html) is framed
+    assert ("frame-src https://track.example" in policy) is framed
+    assert ("frame-ancestors https://sos.example:8443" in policy) is framed
+    assert ("X-Frame-Options" in response.headers) is not framed
+    assert policy.count("frame-ancestors") == 1
 
 
 async def test_the_page_is_small(server: Server) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -175,6 +176,29 @@ async def test_the_map_follows_the_driver(server: Server, phone: Page) -> None:
     await expect(phone.locator("#map")).to_have_attribute(
         "data-at", "53.45000, -2.95000", timeout=PATIENCE_MS
     )
+
+
+async def test_at_the_safety_address_the_map_is_that_of_the_public_one(server: Server, phone: Page) -> None:
+    """The page's own address stands for SAFETY_URL, another name of this machine for PUBLIC_URL."""
+    public = server.url.replace("127.0.0.1", "localhost")
+
+    async def apart(route: Route) -> None:
+        answer = await route.fetch()
+        html = (await answer.text()).replace('data-public=""', f'data-public="{public}"')
+        policy = answer.headers["content-security-policy"].replace("frame-ancestors 'none'", "")
+        headers = {**answer.headers, "content-security-policy": f"{policy}; frame-src {public}"}
+        del headers["x-frame-options"]
+        await route.fulfill(response=answer, body=html, headers=headers)
+
+    await phone.route(lambda url: urlsplit(url).path == "/a", apart)
+    _, link = await raised(server)
+    await phone.goto(f"{server.url}/a#{link}")
+    await expect(phone.locator("#ack")).to_be_visible()
+    # Chromium keeps a page of one local address from the sockets of another: no map is waited for.
+    inner = phone.frame_locator("#map iframe")
+    await expect(inner.locator("#box")).to_be_visible(timeout=PATIENCE_MS)
+    await expect(inner.locator("#ack")).to_be_hidden()
+    await expect(inner.locator("#maps")).to_be_hidden()
 
 
 async def test_nothing_but_the_map_waits_for_the_map(server: Server, phone: Page) -> None:

@@ -32,6 +32,8 @@ class Link(Share):
     journey: str = MINE
     holder: str = ""
     alert: str | None = None
+    follows: str | None = None
+    """Whom, of a link to a driver."""
 
 
 @dataclass
@@ -129,6 +131,8 @@ class FakeContact(FakeServer):
             answer["journey_id"] = share.journey or None
             if share.alert:
                 answer["alert_id"] = share.alert
+            if share.follows:
+                answer |= {"follows": share.follows, "alerts": []}
         return answer
 
     async def _watch(self, sid: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Locator, expect
 
 from realtime.pages.routes import STATIC
 from tests.pages.conftest import WEB, Tab, open_tab
-from tests.pages.fake import now_ms, refusal
+from tests.pages.fake import JOURNEY, now_ms, refusal
 from tests.pages.fakecontact import MINE, FakeContact, Link, used
 
 LAT, LON = 53.4084, -2.9916
@@ -490,6 +490,19 @@ async def test_a_live_link_hides_the_place_after_the_journey_unless_an_sos_is_op
     await server.press()
     await phone.page.reload()
     await named(phone, "Open in maps").wait_for()
+
+
+async def test_a_link_to_a_driver_goes_on_with_the_next_journey(phone: Tab, server: FakeContact) -> None:
+    link = server.shares["id1.secret1"] = Link("", "journey", follows="asha")
+    await phone.page.goto(f"{server.url}/s/id1#secret1")
+    await phone.page.get_by_text("No position yet. It will appear here as soon as there is one.").wait_for()
+    for number in (1, 2):
+        link.journey = JOURNEY.format(number)
+        await server.report("asha", LAT + number / 100, LON, journey=link.journey)
+        await server.sio.emit("share", {"journey_id": link.journey}, namespace="/watch")
+        await phone.until("s.drivers.asha && s.drivers.asha.journey === a", link.journey)
+        await phone.until("Math.abs(s.drivers.asha.lat - a) < 1e-6", LAT + number / 100)
+        assert list((await phone.state())["journeys"]) == [link.journey]
 
 
 CHANGED = (

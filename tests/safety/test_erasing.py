@@ -59,6 +59,10 @@ async def seeded(db: Database, tenant: str, driver: str) -> set[UUID]:
         share_id, _ = await shares.create(db, tenant, head.journey_id, "live", now_ms + 60_000, driver)
         await shares.viewed(db, share_id, "192.0.2.1", driver)
         ids.add(head.journey_id)
+    share_id, _ = await shares.create(
+        db, tenant, head.journey_id, "live", now_ms + 60_000, driver, follows=True
+    )
+    await shares.viewed(db, share_id, "192.0.2.1", driver)
     await put_contact(db, tenant, driver_id=driver, name=f"aunt of {driver}", phone="+442079460958")
     await put_device(db, tenant, f"token of {driver}", subject=driver, driver_id=driver, role="driver")
     async with db.writer() as connection:

@@ -3,6 +3,8 @@
 (function () {
   "use strict";
   var POLL_MS = 5000, RETRY_MS = 2000, TIMEOUT_MS = 15000, MINUTES = [5, 10, 20, 30, 60];
+  /* In a frame of the page at SAFETY_URL, where there are no maps, only the map of this page is seen. */
+  var onlyMap = window.parent !== window && /^\?map$/.test(location.search);
   var token = tokenOf(location), shown = null, waiting = null, sending = false, timer = null, mapped = false;
 
   function at(id) { return document.getElementById(id); }
@@ -42,7 +44,7 @@
 
   /* A reload of an address as we write it gives the server nothing of the token. */
   function tidy() {
-    if (token && location.pathname + (location.search || "") + location.hash !== "/a#" + token && history.replaceState) {
+    if (token && !onlyMap && location.pathname + (location.search || "") + location.hash !== "/a#" + token && history.replaceState) {
       history.replaceState(null, "", "/a#" + token);
     }
   }
@@ -153,6 +155,7 @@
     window.wayguardShown = { token: token, view: answer };
     if (!mapped && typeof answer.lat === "number") {
       mapped = true;
+      if (said("public") && said("public") !== location.protocol + "//" + location.host) { frame(answer); return; }
       script = document.createElement("script");
       script.type = "module";
       script.src = "/pages/answer.js";
@@ -161,14 +164,30 @@
     if (typeof CustomEvent === "function") { document.dispatchEvent(new CustomEvent("wayguard:shown")); }
   }
 
+  function frame(answer) {
+    var inner = document.createElement("iframe");
+    inner.title = answer.texts.map;
+    inner.src = said("public") + "/a?map#" + token;
+    at("map").appendChild(inner);
+  }
+
+  window.addEventListener("message", function (event) {
+    if (said("public") && event.origin === said("public") && event.data && /^\d{2,6}$/.test(event.data.number)) { number(event.data); }
+  });
+
   /* The map knows the number of the place. */
   document.addEventListener("wayguard:number", function (event) {
-    var number = event.detail.number;
+    if (onlyMap) { window.parent.postMessage({ number: event.detail.number, known: event.detail.known }, "*"); }
+    number(event.detail);
+  });
+
+  function number(emergency) {
+    var number = emergency.number;
     at("emergency").setAttribute("data-known", "1");
     at("emergency").href = "tel:" + number;
     two("emergency", texts("emergency", "{number}").replace("{number}", number),
-      texts(event.detail.known ? "emergency_here" : "emergency_any", ""));
-  });
+      texts(emergency.known ? "emergency_here" : "emergency_any", ""));
+  }
 
   function trouble(text) { put("trouble", text); show("trouble", true); }
 
@@ -243,6 +262,7 @@
     if (text) { press({ act: "note", text: text }, "sent"); }
   };
   window.onhashchange = function () { token = tokenOf(location); tidy(); again(0); };
+  if (onlyMap) { document.documentElement.className = "onlymap"; }
   tidy();
   look();
 }());

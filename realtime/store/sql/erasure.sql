@@ -41,7 +41,8 @@ SELECT contact_id FROM contacts WHERE tenant_id = $1 AND driver_id = $2
 -- name: shares
 SELECT share_id
 FROM shares
-WHERE tenant_id = $1 AND (journey_id = ANY ($2::uuid[]) OR alert_id = ANY ($3::uuid[]))
+WHERE tenant_id = $1
+  AND (journey_id = ANY ($2::uuid[]) OR alert_id = ANY ($3::uuid[]) OR driver_id = $4)
 
 -- name: provider_ids
 SELECT provider_id

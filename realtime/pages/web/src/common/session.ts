@@ -222,6 +222,13 @@ export class Session {
     on("reset", (raw) => {
       if (isObject(raw) && typeof raw["feed"] === "string") this.rewatch(raw["feed"]);
     });
+    // What the link shows has changed: the driver is on another journey.
+    on("share", () => {
+      this.whoami(socket).then(
+        (identity) => socket === this.socket && this.handlers.identified(identity),
+        (error: unknown) => socket === this.socket && this.failed(error),
+      );
+    });
     on("closing", (raw) => {
       this.closing = readRefusal(raw);
       if (!this.closing.retryable) this.refusedOrLost(this.closing);

@@ -80,6 +80,9 @@ export interface Identity {
   /** Of a link to an alert: which, and whether whoever holds it may answer it. */
   alertId: string | null;
   mayAnswer: boolean;
+  /** Of a link to a driver, which goes on with the next journey: whom; and their open alerts. */
+  follows: string | null;
+  alerts: string[];
   /** Who was given a link that answers. */
   holder: string;
   expiresAtMs: number | null;
@@ -199,6 +202,8 @@ export function readIdentity(raw: unknown): Identity {
     scope: scope === "live" || scope === "journey" ? scope : null,
     alertId: text(raw["alert_id"]),
     mayAnswer: raw["may_answer"] === true,
+    follows: text(raw["follows"]),
+    alerts: readIds(raw["alerts"]),
     holder: text(raw["name"]) ?? "",
     expiresAtMs: number(raw["expires_at"]),
     nowMs: number(raw["now_ms"]) ?? Date.now(),

@@ -48,7 +48,7 @@ async function main(): Promise<void> {
   document.addEventListener("wayguard:shown", draw);
   const load = async (): Promise<void> => {
     const { openMap } = await import("./answermap");
-    map = await openMap(container);
+    map ??= await openMap(container);
     draw();
     ({ emergencyOf: numberOf } = await import("./emergency"));
     draw();

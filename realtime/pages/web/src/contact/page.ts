@@ -130,7 +130,8 @@ export class ContactPage {
 
   private identified(identity: Identity): void {
     this.identity = identity;
-    if (identity.journeyId === null && identity.alertId === null) return this.shut(null);
+    if (identity.journeyId === null && identity.alertId === null && identity.follows === null) return this.shut(null);
+    for (const alert of identity.alerts) this.watchAlert(alert);
     if (identity.alertId !== null) this.watchAlert(identity.alertId);
     const seen = this.seen.get(); // a link to a journey shows open alerts alone: how this one ended is asked for after a reload
     if (seen !== null) this.watchAlert(seen);
@@ -139,7 +140,12 @@ export class ContactPage {
   }
 
   private watchJourney(journey: string): void {
-    if (this.feed) this.session.unwatch(this.feed.name);
+    if (this.feed) {
+      this.session.unwatch(this.feed.name);
+      this.person.leave();
+      this.hidePlace();
+    }
+    this.person.ended = false;
     const feed = new TripFeed(
       journey,
       {
@@ -165,9 +171,9 @@ export class ContactPage {
     this.session.watch(feed);
   }
 
-  /** A link to an alert shows the journey for a while; a link to a journey is nothing without it. */
+  /** A link to an alert shows the journey for a while, one to a driver the next; a link to a journey is nothing without it. */
   private journeyRefused(refusal: Refusal): void {
-    if (this.identity?.alertId == null) return this.shut(refusal);
+    if (this.identity?.alertId == null && this.identity?.follows == null) return this.shut(refusal);
     this.feed = null;
     this.person.leave();
     this.retell();

@@ -249,7 +249,7 @@ async def test_an_alert_is_raised_with_the_vendors_list_unavailable_when_redis_k
 
     monkeypatch.setattr(identity, "vendor_of", unavailable)
     north = api.token("dispatcher", ["north"])
-    assert (await raised(api, north)).code == "unavailable", "nobody can say whose driver it is"
+    assert (await raised(api, north)).code == "unavailable", "neither store says whose driver it is"
     api.fakes.presence["t1", "north"] = {"d1": {"state": "online", "since_ms": 1}}
     assert (await raised(api, north)).status == 200
     assert (await raised(api, north, driver="d2")).code == "unavailable"
@@ -304,8 +304,7 @@ async def test_a_driver_who_has_moved_is_no_longer_the_old_vendors(api: Api) -> 
     assert (await raised(api, south, vendor="south")).status == 200
 
 
-async def test_a_driver_cannot_be_told_apart_by_a_press_of_their_own(api: Api) -> None:
-    """The id of a press that the driver made: a dispatcher who sends it again gets that alert, unchanged."""
+async def test_the_id_of_a_drivers_own_press_gives_that_alert_unchanged(api: Api) -> None:
     await three_drivers(api)
     sos_id = str(uuid.uuid4())
     press = parse_press(

@@ -1,10 +1,10 @@
-/** Drivers who stand on one place, to choose one of: no zoom would tell them apart. */
+/** A list of drivers within a few metres of each other, to choose one: no zoom separates them. */
 import { make } from "../common/dom";
 import { clean } from "../common/words";
 import type { Context } from "./context";
 import { Dialog } from "./dialog";
 
-/** As many as can be read; of more a search finds who is meant. */
+/** Drivers that are listed at most; the search of the list finds the others. */
 const MOST = 200;
 
 export function listDrivers({ words, names, chosen }: Context, ids: readonly string[]): void {

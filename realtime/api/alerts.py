@@ -241,6 +241,8 @@ async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
     body, principal = call.body, call.principal
     if principal.role not in access.OVERSEERS:
         raise Refused(Code.FORBIDDEN, "alerts are raised for drivers by those who oversee their vendor")
+    if not body.sos_id.int:
+        raise Refused(Code.INVALID, "sos_id is the nil uuid")  # all presses of such a page would be one
     if not access.may_raise_for(principal, body.vendor) or not await _drives_for(call):
         raise Refused(Code.NOT_FOUND, "driver is not known")
     now_ms = call.context.now_ms()

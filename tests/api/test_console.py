@@ -249,8 +249,81 @@ async def test_an_alert_is_raised_with_the_vendors_list_unavailable_when_redis_k
 
     monkeypatch.setattr(identity, "vendor_of", unavailable)
     north = api.token("dispatcher", ["north"])
-    assert (await raised(api, north)).code == "unavailable", "nobody can say whose driver it is"
+    assert (await raised(api, north)).code == "unavailable", "neither store says whose driver it is"
     api.fakes.presence["t1", "north"] = {"d1": {"state": "online", "since_ms": 1}}
     assert (await raised(api, north)).status == 200
     assert (await raised(api, north, driver="d2")).code == "unavailable"
     assert (await raised(api, north, vendor="south", driver="d3")).code == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"sos_id": "00000000-0000-0000-0000-000000000000"}, 400),
+        ({"sos_id": "not a uuid"}, 400),
+        ({"driver": "d 1"}, 400),
+        ({"driver": "d1\n"}, 400),
+        ({"vendor": ""}, 400),
+        ({"drill": "yes"}, 400),
+        ({"message": "x" * 501}, 400),
+        ({"source": "socket"}, 400),
+        ({"raised_by": "boss"}, 400),
+        ({"driver": "D1"}, 404),
+        ({"vendor": "North"}, 404),
+    ],
+)
+async def test_a_wrong_request_raises_nothing(api: Api, body: dict[str, Any], status: int) -> None:
+    await three_drivers(api)
+    assert (await raised(api, api.token("dispatcher", ["north"]), **body)).status == status
+    assert (await api.get("/api/v1/alerts", api.token("admin"))).json["alerts"] == []
+
+
+async def test_an_sos_and_a_drill_stand_apart_and_each_press_names_who_made_it(api: Api) -> None:
+    await three_drivers(api)
+    north, admin = api.token("dispatcher", ["north"]), api.token("admin")
+    real, drill = await raised(api, north, message="a\u202eb\x00 c"), await raised(api, admin, drill=True)
+    assert real.json["alert_id"] != drill.json["alert_id"]
+    joined = await raised(api, admin)
+    assert joined.json["alert_id"] == real.json["alert_id"], "one open SOS a driver"
+    detail = (await api.get(f"/api/v1/alerts/{real.json['alert_id']}", admin)).json
+    assert (detail["alert"]["message"], detail["alert"]["raised_by"]["id"]) == ("ab c", BY)
+    by = [(line["what"], line["by_id"], line["detail"]["source"]) for line in detail["history"][:3:2]]
+    assert by[0] == ("raised", BY, "dispatcher")
+    pressed = [line for line in detail["history"] if line["what"] == "pressed"]
+    assert [(line["by_id"], line["detail"]["source"]) for line in pressed] == [("admin@t1", "api")]
+
+
+async def test_a_driver_who_has_moved_is_no_longer_the_old_vendors(api: Api) -> None:
+    await three_drivers(api)
+    north, south = api.token("dispatcher", ["north"]), api.token("dispatcher", ["south"])
+    await put_driver(api.db, "t1", "south", "d1")
+    assert (await raised(api, north)).code == "not_found"
+    assert (await names(api, "d1", token=north)).json["names"] == {}
+    assert (await put(api, north, name="Eve")).code == "not_found"
+    assert (await names(api, "d1", token=south)).json["names"] == {"d1": "Asha Okoye"}
+    assert (await raised(api, south, vendor="south")).status == 200
+
+
+async def test_the_id_of_a_drivers_own_press_gives_that_alert_unchanged(api: Api) -> None:
+    await three_drivers(api)
+    sos_id = str(uuid.uuid4())
+    press = parse_press(
+        {"sos_id": sos_id}, tenant="t1", vendor="north", driver="d1", received_ms=1, source="http"
+    )
+    assert api.intake is not None
+    own = (await api.intake.press(press)).alert
+    again = await raised(api, api.token("dispatcher", ["north"]), sos_id=sos_id)
+    assert again.json["alert_id"] == str(own.alert_id)
+    alert = (await api.get(f"/api/v1/alerts/{own.alert_id}", api.token("admin"))).json["alert"]
+    assert (alert["raised_by"], alert["presses"]) == (None, 1)
+
+
+async def test_links_and_the_driver_see_that_it_was_raised_and_not_by_whom(api: Api) -> None:
+    await three_drivers(api)
+    alert_id = (await raised(api, api.token("dispatcher", ["north"]))).json["alert_id"]
+    driver = api.token("driver", ["north"], driver="d1")
+    (seen,) = (await api.get("/api/v1/alerts", driver)).json["alerts"]
+    assert (seen["alert_id"], seen["raised_by"]) == (
+        alert_id,
+        {"kind": "operator", "id": "", "name": "operator"},
+    )

@@ -390,3 +390,50 @@ async def test_drivers_on_one_place_are_listed(tab: Tab, server: FleetServer) ->
     assert await axe(tab, ".dialog") == []
     await page.keyboard.press("Enter")
     await tab.until("s.chosen === 'a2' && s.groups.length === 0")
+
+
+# --- what may come
+
+
+async def test_strange_names_and_keys_that_cannot_be_done(tab: Tab, server: FleetServer) -> None:
+    hostile = "<img src=x onerror=window.__owned=1>\u202egnp"
+    server.names |= {"d1": hostile, "d2": "x" * 1_000, "d3": "", "d4": "عائشة"}
+    await server.move({f"d{n}": point(1, LAT + n * 0.004, LON + n * 0.004) for n in range(1, 5)})
+    await server.move({"<b>": point(1, LAT, LON)})  # of no shape that is looked up
+    await opened(tab, server)
+    page = tab.page
+    await row(tab, "d1").get_by_text("<img src=x").wait_for()
+    assert await row(tab, "d3").locator(".row-name").text_content() == "d3"
+    await row(tab, "d2").click()
+    await page.locator(".driver-card").get_by_role("heading", name="xxx").wait_for()
+    assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    await server.raise_alert("d1", "a-1", place=None)
+    await page.wait_for_function("() => document.title.includes('<img')")
+    assert "\u202e" not in await page.locator(".console").inner_text()
+    assert "\u202e" not in await page.title()
+    assert await page.evaluate("window.__owned === undefined && !document.querySelector('img[src=\"x\"]')")
+    await page.keyboard.press("j")
+    await tab.until("s.desk.selected === 'a-1'")
+    await server.raise_alert("d1", "a-1", state="resolved", version=9, closed_at=now_ms())
+    await tab.until("s.desk.alerts['a-1'].state === 'resolved'")
+    await page.keyboard.press("r")
+    await page.get_by_text("The alert is over already.").wait_for()
+    await page.keyboard.press("Control+r")  # the browser's own: it reloads
+    await tab.until("s.connection === 'live' && s.connections === 1 && s.map_ready")
+
+
+async def test_many_on_one_place_are_gathered_and_listed_in_part(tab: Tab, server: FleetServer) -> None:
+    await server.move({f"d{n:03}": point(1, LAT, LON) for n in range(300)})
+    await opened(tab, server)
+    page = tab.page
+    await tab.until("s.groups.length === 1 && s.groups[0].length === 300")
+    box = await page.locator(".map-field").bounding_box()
+    assert box is not None
+    at = await place_of(tab, "d000")
+    await page.mouse.click(box["x"] + at["x"], box["y"] + at["y"])
+    dialog = page.get_by_role("dialog", name="300 drivers here")
+    await dialog.get_by_text("and 100 more").wait_for()
+    assert await dialog.locator(".group-list button").count() == 200
+    await close_dialog(tab)
+    await server.raise_alert("d150", drill=True)
+    await tab.until("s.groups[0].length === 299")

@@ -23,7 +23,7 @@ import { Way } from "../map/way";
 
 const NAMES_EVERY_MS = 1_000;
 const REACH_PX = 22;
-/** Between two looks at who lies close together, and the least when something is to be shown at once. */
+/** Between two gatherings of close markers, and the least when a change is to be shown at once. */
 const GATHER_EVERY_MS = 700;
 const GATHER_SOON_MS = 120;
 /** The way and the accuracy are the map's own to draw, which costs; nobody sees them move more often. */
@@ -127,7 +127,7 @@ export class FleetMap {
     this.troupe.dress(id, look);
     if (this.troupe.writes === before) return;
     this.dirty = true;
-    // Whoever is marked now, or no more, leaves or joins a group at once.
+    // A marker that is marked now, or no longer, leaves or joins a group at once.
     this.gatherSoon = true;
   }
 

@@ -12,7 +12,7 @@ import type { Padding } from "../map/mapview";
 import { metresBetween } from "../map/motion";
 
 const MARGIN_PX = 48;
-/** Drivers within this distance of each other stand on one place: no zoom tells them apart. */
+/** Drivers within this distance of each other are listed: no zoom separates them. */
 const SAME_PLACE_M = 15;
 const NEAREST_GROUP_ZOOM = 17.5;
 
@@ -96,7 +96,7 @@ export class AreaWatch {
     if (place) this.look(place);
   }
 
-  /** Shows somebody from near: where they are now, or where they were when they called for help. */
+  /** Zooms in on a driver: the newest position, or the place of the alert when there is none. */
   show({ driver, lat, lon }: LookAt): void {
     const { context, model } = this;
     const now = this.map.troupe.at(driver, performance.now()) ?? model.fleet.drivers.get(driver)?.point;
@@ -105,7 +105,7 @@ export class AreaWatch {
     else context.tell(context.words.say("desk.no_place"));
   }
 
-  /** Comes so near to a group that its drivers can be told apart; where no zoom does that, they are listed. */
+  /** Zooms in on a group so far that its drivers are drawn apart; lists them where no zoom does that. */
   private open(ids: readonly string[]): void {
     const places = ids.flatMap((id) => this.model.fleet.drivers.get(id)?.point ?? []);
     const { map } = this.map.view;

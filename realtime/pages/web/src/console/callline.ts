@@ -1,4 +1,4 @@
-/** The driver's own number with a link that calls it, for whoever is shown a driver or an alert. Not while a call may do harm. */
+/** The driver's own number with a link that calls it, in the driver's panel and in a card. No link while a call may do harm. */
 import { make, say, show } from "../common/dom";
 import { text } from "../common/read";
 import { clean } from "../common/words";
@@ -20,9 +20,9 @@ export class CallLine {
     this.element.append(this.link, this.note);
   }
 
-  /** Of whom it is; the number is asked for, and again with `anew`. */
-  of(driver: string | null, anew = false): void {
-    if (driver === this.driver && !anew) return;
+  /** Sets the driver and requests the number; `refresh` requests it again for the same driver. */
+  of(driver: string | null, refresh = false): void {
+    if (driver === this.driver && !refresh) return;
     this.driver = driver;
     this.known = false;
     this.draw();

@@ -191,14 +191,14 @@ export class Desk implements Part {
     card.element.scrollIntoView({ block: "nearest" });
   }
 
-  /** An alert was raised here: it is asked for, shown and picked as soon as it is known. */
+  /** An alert was raised here: requests it, and selects it once it is known. */
   follow(id: string): void {
     this.expected = id;
     this.feed.hurry();
     this.draw();
   }
 
-  /** Whoever is chosen in the list or on the map is whom the keys are about, if they are in an alert. */
+  /** Selects the alert of the driver that is chosen in the list or on the map, so that keys act on it. */
   private pickOf(driver: string | null): void {
     if (driver === null) return;
     const alerts = this.context.alerts.get();
@@ -207,7 +207,7 @@ export class Desk implements Part {
       return alert !== undefined && isOpen(alert) && alert.driver === driver;
     });
     const selected = this.selected === null ? undefined : alerts.get(this.selected);
-    // Nobody else's alert is answered by a key that was meant for this driver.
+    // A key that is meant for this driver must not act on another driver's alert.
     if (selected?.driver !== driver) this.pick(id ?? null, false);
   }
 

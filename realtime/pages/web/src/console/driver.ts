@@ -43,7 +43,7 @@ export class DriverPanel {
     private readonly context: Context,
     private readonly model: FleetModel,
     private readonly area: () => AreaWatch | null,
-    /** An alert was raised here: the desk hears of it at once. */
+    /** Called with the id of an alert that was raised here. */
     private readonly raised: (alertId: string) => void = () => undefined,
   ) {
     const { words } = context;

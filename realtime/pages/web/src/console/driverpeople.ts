@@ -1,4 +1,4 @@
-/** Whom a driver's alert would reach: contacts as they are kept, and a dry run of the escalation. */
+/** The contacts of a driver, and a dry run of the escalation of each kind of alert. */
 import { make, say, show } from "../common/dom";
 import { isObject, number, text, type Json } from "../common/read";
 import { clean } from "../common/words";
@@ -90,7 +90,7 @@ export class PeopleDialog {
     const id = text(contact["contact_id"]) ?? "";
     const name = make("input", "", [], { name: "name", id: "contact-name", required: "", maxlength: "80", autocomplete: "off", dir: "auto" });
     name.value = text(contact["name"]) ?? "";
-    // The number is not shown whole here: it is typed anew or left alone.
+    // The number is masked here: a new one is typed, or the field stays empty.
     const held = isObject(contact["phone"]) ? (text(contact["phone"]["address"]) ?? "") : "";
     const phone = make("input", "", [], { name: "phone", id: "contact-phone", type: "tel", maxlength: "40", autocomplete: "off", dir: "ltr", placeholder: held });
     askFor({

@@ -12,7 +12,7 @@ export interface Row {
   id: string;
   /** What the driver is called: the name, or the id where there is none. */
   name: string;
-  /** What a search looks through, folded; the id alone where it is left out. */
+  /** The text that a search is matched against, folded; the id alone when missing. */
   sought?: string;
   freshness: Freshness;
   ageMs: number | null;
@@ -84,7 +84,7 @@ export function select(rows: readonly Row[], query: Query): Row[] {
       traits.every((filter) => has(row, filter)) &&
       matches(row.sought ?? fold(row.id), words),
   );
-  // Whoever is in an alert comes first in every order.
+  // Drivers in an alert come first in every order.
   return found.sort((a, b) => last(a.urgency) - last(b.urgency) || ORDERS[query.sort](a, b) || byName(a, b));
 }
 
@@ -98,7 +98,7 @@ const last = (value: number | null): number => value ?? Number.MAX_VALUE;
 
 const SEVERITY: Record<Severity, number> = { critical: 0, warning: 1, notice: 2 };
 
-/** Who moves, stands, is silent, is away. */
+/** Moving, standing, without news, offline. */
 function stateOrder(row: Row): number {
   if (row.freshness === "fresh") return isMoving(row) ? 3 : 4;
   return row.freshness === "stale" ? 5 : 6;

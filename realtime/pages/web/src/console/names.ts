@@ -6,11 +6,11 @@ import { isObject, text, type Json } from "../common/read";
 import { isRefusal } from "../common/wire";
 import { clean } from "../common/words";
 
-/** Ids of one look-up: what the server takes at most. */
+/** Ids of one look-up: the most that the server accepts. */
 const BATCH = 500;
 /** Between two look-ups. */
 export const PAUSE_MS = 1_000;
-/** A name that is older is asked for again when it is wanted: somebody else may have changed it. */
+/** An older name is requested again when it is wanted: another page may have changed it. */
 export const KEPT_MS = 120_000;
 const FAILED_MS = 5_000;
 /** Where the server has no names to give, or not for this reader. */
@@ -18,7 +18,7 @@ const REFUSED_MS = 60_000;
 /** Drivers that are remembered, and that wait: beyond it those that came first are forgotten. */
 const MOST = 50_000;
 const LONGEST = 80;
-/** Of another shape there is no driver, and one such id would have a whole look-up refused. */
+/** The server refuses a whole look-up with an id of another shape. */
 const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._~@:+-]{0,63}$/;
 
 interface Entry {
@@ -55,7 +55,7 @@ export class NameBook {
     return this.entries.get(id)?.name || null;
   }
 
-  /** What a search looks through: name and id. */
+  /** Name and id, folded, for a search. */
   foldedOf(id: string): string {
     return `${this.entries.get(id)?.folded ?? ""} ${fold(id)}`;
   }
@@ -87,7 +87,7 @@ export class NameBook {
     if (this.put(id, name)) this.tell();
   }
 
-  /** Looks these up anew, whatever is known of them. */
+  /** Has these looked up again when they are wanted. */
   forget(ids: Iterable<string>): void {
     for (const id of ids) {
       const entry = this.entries.get(id);

@@ -112,7 +112,7 @@ export class MapView {
     this.map.easeTo({ center: [place.lon, place.lat], offset: middleOf(padding), ...pan(false, 700), easing: (t) => t });
   }
 
-  /** Whether zooming by wheel or fingers keeps the middle of the map where it is, as for who follows somebody. */
+  /** Zoom by wheel or fingers around the middle of the map (`centre`), or around the pointer. */
   zoomAroundCentre(centre: boolean): void {
     for (const handler of [this.map.scrollZoom, this.map.touchZoomRotate]) {
       handler.disable();

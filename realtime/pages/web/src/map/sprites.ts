@@ -81,7 +81,7 @@ export class Sprites {
     const view = lookedAt(looked);
     const world = worldPx(looked.zoom);
     for (let rank: number = RANK.offline; rank <= RANK.marked; rank += 1) {
-      // Whoever is marked lies above the groups.
+      // Marked drivers lie above the groups.
       if (rank === RANK.marked) this.drawGroups(looked, nowMs, view, world);
       for (let index = 0; index < records.count; index += 1) {
         if (records.rankAt(index) !== rank || records.isHidden(index)) continue;

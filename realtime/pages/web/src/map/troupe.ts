@@ -15,7 +15,7 @@ export interface Actor {
   look: Look;
   /** The slot its name is written in; -1: it goes without. */
   slot: number;
-  /** Whether it is drawn as a part of a group. Who is marked never is. */
+  /** Whether it is drawn as a part of a group. A marked driver never is. */
   gathered: boolean;
 }
 

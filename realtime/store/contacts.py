@@ -197,7 +197,7 @@ async def order(db: Database, tenant: str, driver: str, contact_ids: Sequence[UU
     async with db.writer() as connection:
         scope = scope_of(tenant, None, driver)
         await connection.execute(_SQL["lock_scope"], scope)
-        known = await connection.fetchval(_SQL["count"], tenant, None, driver)
+        known = len(await connection.fetch(_query("of_exactly"), tenant, None, driver))
         status: str = await connection.execute(
             _SQL["order"], tenant, driver, list(contact_ids), Draft(name="").position - len(contact_ids)
         )

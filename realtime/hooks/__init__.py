@@ -1,4 +1,5 @@
 """What providers call: the states of messages and calls, keys pressed in a call, and texts that come back.
 
-`form` reads a call, `desk` decides what it means, `routes` puts both onto an application, `words` answers.
+`form` reads a call, `choice` says which alert a text is about, `desk` decides what an answer means, `routes`
+puts both onto an application, `words` answers.
 """

@@ -220,7 +220,7 @@ async def find(db: Database, share_id: str, timeout_s: float | None = None) -> F
         row["lasts_ms"],
         row["driver_id"],
         *holder,
-        vendor=row["vendor_id"] or "",
+        vendor=row.get("vendor_id") or "",
     )
     return Found(share, row["secret_sha256"])
 

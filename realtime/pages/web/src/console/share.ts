@@ -20,6 +20,7 @@ interface Wish {
   expires_in_s: number;
   name: string;
   may_answer: boolean;
+  follows?: true;
 }
 
 export class ShareDialog {
@@ -62,9 +63,11 @@ export class ShareDialog {
     const holder = make("input", "", [], { name: "holder", maxlength: "200", autocomplete: "off", "aria-label": words.say("share.holder") });
     const answers = make("input", "", [], { type: "checkbox", name: "may_answer", "aria-label": words.say("share.answers") });
     answers.addEventListener("change", () => (holder.required = answers.checked));
+    const follows = make("input", "", [], { type: "checkbox", name: "follows", "aria-label": words.say("share.follows") });
     const whom = make("div", "share-whom", [
       make("label", "field", [make("span", "", words.say("share.holder")), holder]),
       make("label", "choice", [answers, make("span", "", [make("b", "", words.say("share.answers")), make("small", "", words.say("share.answers.what"))])]),
+      make("label", "choice", [follows, make("span", "", [make("b", "", words.say("share.follows")), make("small", "", words.say("share.follows.what"))])]),
     ]);
     const form = make("form", "share-form", [choices, whom, make("div", "share-go", [make("label", "", [make("span", "", words.say("share.duration")), long]), go])]);
     form.addEventListener("submit", (event) => {
@@ -77,6 +80,7 @@ export class ShareDialog {
         expires_in_s: Number(given.get("expires_in_s")),
         name: clean(holder.value),
         may_answer: answers.checked,
+        ...(follows.checked ? { follows: true as const } : {}),
       };
       void this.create(wish).finally(() => (go.disabled = false));
     });
@@ -123,6 +127,7 @@ export class ShareDialog {
       make("span", "detail", words.say(`share.state.${state}`, { at: formats.clock(when, now) })),
     ]);
     if (link.holder) about.append(make("bdi", "", clean(link.holder, 60)));
+    if (link.follows) about.append(make("span", "tag", words.say("share.follows")));
     if (link.mayAnswer) about.append(make("span", "tag", words.say("share.answers")));
     const by = make("p", "detail", words.say("share.made_by", { who: clean(link.createdBy, 60), at: formats.clock(link.createdMs, now) }));
     const looks = link.looks.slice(0, LOOKS_SHOWN).map((look) =>

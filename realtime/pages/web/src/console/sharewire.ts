@@ -14,6 +14,8 @@ export interface ShareLink {
   /** Who was given it; empty when nobody was named. */
   holder: string;
   mayAnswer: boolean;
+  /** Whether it is to the driver, and goes on with the next journey. */
+  follows: boolean;
   createdMs: number;
   createdBy: string;
   expiresMs: number;
@@ -32,6 +34,7 @@ export function readShares(raw: unknown): ShareLink[] {
       scope: entry["scope"] === "journey" ? "journey" : "live",
       holder: text(entry["name"]) ?? "",
       mayAnswer: entry["may_answer"] === true,
+      follows: entry["follows"] === true,
       createdMs: number(entry["created_at"]) ?? 0,
       createdBy: text(entry["created_by"]) ?? "",
       expiresMs: number(entry["expires_at"]) ?? 0,

@@ -34,7 +34,7 @@ export class DriveView {
     this.speed = fact(this.facts, words.say("drive.speed"));
     this.accuracy = fact(this.facts, words.say("drive.accuracy"));
     this.checkButton = bigButton(words.say("check.go"), () => void app.timers.checkIn());
-    this.check.append(make("div", "", [this.due, this.dueWho]), this.checkButton);
+    this.check.append(this.due, this.checkButton, this.dueWho);
     this.endButton = bigButton(words.say("drive.end"), () => void this.end());
     this.element = make("section", "going", [make("div", "headline", [this.going, this.to]), this.facts, this.byWho, this.check, this.endButton]);
   }

@@ -46,7 +46,7 @@ async def test_a_press_is_kept_and_answered_with_its_durability(api: Api) -> Non
     assert (press.sos_id, press.kind, press.message, press.silent) == (UUID(SOS_ID), Kind.CRASH, "help", True)
     assert press.place is not None
     assert press.place.lat == 53.4
-    assert press.noted == ()
+    assert press.noted == ("point_time",)
     assert metrics.SOS_TAKEN.labels("http", "committed").value == before + 1
 
 

@@ -140,6 +140,6 @@ async def test_both_find_the_live_position_of_a_driver_who_says_none(both: Both)
     press = a_press(at_ms, place=None)
     intakes = (both.instance.alerts.standby.intake, both.worker._standby.intake)
     until_s = time.monotonic() + WITHIN_S
-    while not all([(await intake._located(press)).place for intake in intakes]):
+    while not all([await intake._live_places(press) for intake in intakes]):
         assert time.monotonic() < until_s
         await asyncio.sleep(0.02)

@@ -97,12 +97,18 @@ async def test_wrong_bodies_are_refused_with_a_code(server: Server, body: Any) -
     assert answer["error"]["code"] in ("invalid", "malformed")
 
 
-async def test_a_service_raises_a_drill_and_a_dispatcher_cannot(server: Server) -> None:
+async def test_a_service_raises_a_drill_and_a_driver_or_another_vendors_dispatcher_cannot(
+    server: Server,
+) -> None:
     driver = f"d-{uuid4()}"
     await server.driver(driver)
     body = {"sos_id": str(uuid4()), "vendor": "v1", "driver": driver, "drill": True}
-    status, answer = await ask(server, server.token("dispatcher"), "POST", ALERTS, body)
+    own = server.token("driver", "t1", ["v1"], driver=driver)
+    status, answer = await ask(server, own, "POST", ALERTS, body)
     assert (status, answer["error"]["code"]) == (403, "forbidden")
+    other = server.token("dispatcher", "t1", ["v9"])
+    status, answer = await ask(server, other, "POST", ALERTS, body)
+    assert (status, answer["error"]["code"]) == (404, "not_found")
     service = server.token("service", vendors=None)
     status, made = await ask(server, service, "POST", ALERTS, body)
     assert (status, made["durability"]) == (200, "committed")

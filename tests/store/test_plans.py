@@ -111,7 +111,7 @@ def index_conditions(plan: dict[str, Any]) -> list[str]:
 
 
 async def test_where_a_driver_was_seen_plans_three_days(month: Database) -> None:
-    args = (["t1"], ["d1"], [JOURNEY], *circumstances._bounds(NOW, circumstances.RECENT))
+    args = (["t1"], ["d1"], [JOURNEY], *circumstances.seen_bounds(NOW))
     async with month.reader("t1") as connection:
         plan = await explained(connection, circumstances._SQL["drivers_seen"], *args)
     partitions_ = {table for table in tables_planned(plan) if table.startswith("journey_points")}

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from alerts.arrows import Arrow, Refusal
 from alerts.events import CancelAsked, PinResult
 from alerts.moves import Transition, afresh, changed, closed, refused
-from alerts.values import Alert, Severity, State, Veil
+from alerts.values import Alert, Press, Severity, State, Veil
 
+OF_PHONE: Final = frozenset({"socket", "http"})
+"""Sources of presses by the driver's own phone."""
 MAX_WRONG_PINS: Final = 5
 """The last of them ends a countdown, and every PIN after it is refused: somebody is guessing."""
 
@@ -60,11 +62,25 @@ def _veiled(alert: Alert, now_ms: int) -> Transition:
 
 def _with_veil(alert: Alert, now_ms: int) -> Alert:
     """``alert`` as of the change that is made now, from which on the phone is shown it as cancelled."""
-    return replace(alert, veil=Veil(now_ms, alert.version + 1, alert.silent, place=alert.place))
+    veil = Veil(
+        drawn_ms=now_ms,
+        version=alert.version + 1,
+        silent=alert.silent,
+        place=alert.place,
+        message=alert.message,
+        kind=alert.kind,
+        journey_id=alert.journey_id,
+        pressed_ms=alert.pressed_ms,
+    )
+    return replace(alert, veil=veil)
 
 
-def lifted(veil: Veil | None, now_ms: int) -> Veil | None:
-    """Whoever presses again after a duress PIN sees an alert again."""
-    if veil is None or veil.lifted_ms is not None:
+def lifted(veil: Veil | None, press: Press, now_ms: int) -> Veil | None:
+    """Return ``veil`` after ``press``: a driver who presses again after a PIN is shown an alert again.
+
+    A press by an operator or by a timer lifts nothing: an attacker who holds the phone must not see it.
+    """
+    if veil is None or veil.lifted_ms is not None or press.by is not None or press.source not in OF_PHONE:
         return veil
-    return replace(veil, lifted_ms=now_ms)
+    message = press.message or veil.message
+    return replace(veil, lifted_ms=now_ms, message=message)

@@ -3,7 +3,7 @@
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from alerts.values import Actor, ActorKind, Alert, State, severity_of
+from alerts.values import Actor, ActorKind, Alert, State, Veil, severity_of
 
 
 def as_shown_to_driver(alert: Alert) -> Alert:
@@ -22,10 +22,11 @@ def as_shown_to_driver(alert: Alert) -> Alert:
             return _cancelled(alert, alert.closed_ms, alert.version, alert.silent)
         return alert
     if veil.lifted_ms is None:
-        was = alert if veil.place is UNSET else replace(alert, place=veil.place)
-        return _cancelled(was, veil.drawn_ms, veil.version, veil.silent)
+        return _cancelled(_as_veiled(alert, veil), veil.drawn_ms, veil.version, veil.silent)
     since_ms = veil.lifted_ms
     shown = replace(_bare(alert), state=State.ACTIVE, active_since_ms=since_ms)
+    if veil.message is not UNSET:
+        shown = replace(shown, message=veil.message)
     shown = replace(shown, responders=tuple(r for r in alert.responders if r.at_ms >= since_ms))
     if alert.reached_ms is not None and alert.reached_ms >= since_ms:
         shown = replace(shown, reached_ms=alert.reached_ms)
@@ -40,6 +41,18 @@ def as_shown_to_driver(alert: Alert) -> Alert:
     if alert.closed_ms is not None:
         shown = replace(shown, state=alert.state, closed_ms=alert.closed_ms, closed_by=alert.closed_by)
     return shown
+
+
+def _as_veiled(alert: Alert, veil: Veil) -> Alert:
+    """Return ``alert`` with what presses of others may have changed as it was when the veil was drawn."""
+    return replace(
+        alert,
+        place=alert.place if veil.place is UNSET else veil.place,
+        message=alert.message if veil.message is UNSET else veil.message,
+        kind=alert.kind if veil.kind is UNSET else veil.kind,
+        journey_id=alert.journey_id if veil.journey_id is UNSET else veil.journey_id,
+        pressed_ms=alert.pressed_ms if veil.pressed_ms is UNSET else veil.pressed_ms,
+    )
 
 
 def _is_cancelled_by_driver(alert: Alert) -> bool:

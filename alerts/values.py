@@ -133,8 +133,13 @@ class Veil(Struct, frozen=True):
     lifted_ms: int | None = None
     place: Place | UnsetType | None = UNSET
     """The place when it was drawn: what the phone is shown does not follow the driver. Unset in records of
-    earlier releases.
+    earlier releases, as the next ones.
     """
+    message: str | UnsetType = UNSET
+    kind: Kind | UnsetType = UNSET
+    journey_id: UUID | UnsetType | None = UNSET
+    pressed_ms: int | UnsetType = UNSET
+    """The same of what a press by an operator or a timer may change while the veil is drawn."""
 
 
 class Alert(Struct, frozen=True):

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from msgspec.structs import replace
 
@@ -124,7 +124,11 @@ class SafeIntake:
         One that waits in the journal is answered from there.
         """
         with self._priority.press():
-            return await self._press(press)
+            taken = await self._press(press)
+            if taken.alert.drill is press.drill:
+                return taken
+            # The id is known as that of a drill, and this is none, or the other way round.
+            return await self._press(replace(press, sos_id=_id_beside(press)))
 
     async def _press(self, press: Press) -> Taken:
         wait_s, live = await asyncio.gather(self._wait_in_journal_s(press), self._live_places(press))
@@ -462,6 +466,11 @@ class SafeIntake:
     async def _share(self, alert_id: UUID) -> bool:
         kept = self._local.get(alert_id)
         return kept is not None and await self._copies.share(kept)
+
+
+def _id_beside(press: Press) -> UUID:
+    """Return the id of a press whose own id is that of a drill, or of an SOS where it is a drill."""
+    return uuid5(press.sos_id, "drill" if press.drill else "sos")
 
 
 def _may_join(press: Press, alert: Alert) -> bool:

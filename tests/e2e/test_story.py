@@ -55,7 +55,11 @@ async def paired(world: World, console: Tab, phone: Tab, phone_url: str, driver:
     assert link.startswith(world.cluster.url)
     await phone.page.goto(link.replace(world.cluster.url, phone_url, 1))
     await phone.page.get_by_role("button", name="Pair", exact=True).click()
-    await phone.until("s.screen === 'home' && s.driver === a && s.line === 'live'", driver, timeout_s=LONG_S)
+    await phone.until(
+        "s.screen === 'settings' && s.driver === a && s.line === 'live'", driver, timeout_s=LONG_S
+    )
+    await phone.page.get_by_role("button", name="Later").click()
+    await phone.until("s.screen === 'home'")
     assert "pair" not in phone.page.url
 
 

@@ -88,6 +88,7 @@ async def phone_context(browser: Browser, server: FakeDriverServer, **more: Any)
 
 async def paired(tab: Tab, server: FakeDriverServer) -> None:
     await tab.page.goto(f"{server.url}/drive#token={token()}")
+    await tab.page.get_by_role("button", name="Pair", exact=True).click()
     await tab.until("s.screen === 'home' && s.line === 'live'")
 
 
@@ -478,7 +479,7 @@ async def test_a_link_pairs_by_a_tap_and_not_by_being_opened(
     assert CODE in driver_server.pairings
     assert (await phone.state())["driver"] is None
     await phone.page.get_by_role("button", name="Pair", exact=True).click()
-    await phone.until("s.screen === 'home' && s.driver === 'd1'")
+    await phone.until("s.screen === 'settings' && s.driver === 'd1'")
     assert driver_server.pairings == {}
 
 

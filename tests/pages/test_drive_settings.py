@@ -136,6 +136,8 @@ async def test_both_pins_are_set_after_pairing_and_never_shown(
     driver_server.own.pin = None
     driver_server.pairings["CODE-123"] = token()
     await phone.page.goto(f"{driver_server.url}/drive#pair=CODE-123")
+    await phone.page.locator(".pair-yes, .pair button.primary, form button").first.wait_for()
+    await phone.page.get_by_role("button", name="Pair", exact=True).click()
     await phone.page.get_by_role("heading", name="Set up your safety").wait_for()
     await said(phone, "Not set: anyone with this phone can cancel your SOS")
     await phone.page.reload()

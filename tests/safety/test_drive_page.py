@@ -30,6 +30,7 @@ async def test_a_driver_sets_contacts_and_pins_and_a_duress_pin_looks_like_the_r
     await context.set_geolocation({"latitude": 53.4, "longitude": -2.99, "accuracy": 8})
     tab = await open_tab(context, url)
     await tab.page.goto(f"{url}/drive#token={token}")
+    await tab.page.get_by_role("button", name="Pair", exact=True).click()
     await tab.until("s.screen === 'home' && s.line === 'live' && s.own.pin === false")
     # A contact is notified once the code of a real mail was typed in.
     await settings(tab, "Emergency contacts")

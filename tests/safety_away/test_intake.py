@@ -308,3 +308,20 @@ async def test_a_press_by_an_old_token_is_the_vendors_that_the_driver_drives_for
     assert taken.alert.vendor == vendor
     (stored,) = await process.stored()
     assert stored.vendor == vendor
+
+
+@pytest.mark.parametrize("has_postgres", [True, False], ids=["postgres", "journal"])
+@pytest.mark.parametrize("drill", [True, False], ids=["a drill first", "an sos first"])
+async def test_an_id_of_a_drill_does_not_stand_for_an_sos(
+    process: Process, has_postgres: bool, drill: bool
+) -> None:
+    """A console that lost the answer to a drill sent an SOS with the same id, and was told that it is raised."""
+    if not has_postgres:
+        process.line.cut()
+    first = await process.intake.press(process.press(drill=drill))
+    other = replace(process.press(drill=not drill), sos_id=first.alert.sos_id)
+    taken = await process.intake.press(other)
+    again = await process.intake.press(other)
+    assert (first.alert.drill, taken.alert.drill) == (drill, not drill)
+    assert taken.created and taken.alert.alert_id != first.alert.alert_id
+    assert again.alert.alert_id == taken.alert.alert_id

@@ -9,8 +9,8 @@ const MESSAGE_CHARS = 500;
 
 export class RaiseDialog {
   private readonly dialog: Dialog;
-  /** One for the dialog: the same alert, however often it has to be sent. */
-  private readonly sosId = uuid();
+  /** One for each choice of the dialog: the same alert however often it is sent, and never a drill in the place of an SOS. */
+  private readonly sosIds = { sos: uuid(), drill: uuid() };
   private readonly message = make("textarea", "", [], { id: "raise-message", rows: "3", maxlength: String(MESSAGE_CHARS) });
   private readonly silent = make("input", "", [], { type: "checkbox", name: "silent" });
   private readonly real: HTMLInputElement;
@@ -86,7 +86,7 @@ export class RaiseDialog {
     say(drill ? this.drill.element.querySelector("b")! : this.hold.element.querySelector("b")!, words.say("raise.sending"));
     try {
       const answer = await api.post("/api/v1/alerts", {
-        sos_id: this.sosId, vendor: this.driver.vendor, driver: this.driver.id, drill, silent: this.silent.checked, message: this.message.value.trim(),
+        sos_id: this.sosIds[drill ? "drill" : "sos"], vendor: this.driver.vendor, driver: this.driver.id, drill, silent: this.silent.checked, message: this.message.value.trim(),
       });
       this.dialog.close();
       this.context.tell(words.say(drill ? "raise.done.drill" : "raise.done.sos", { driver: names.of(this.driver.id) }));

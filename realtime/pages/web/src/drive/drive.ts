@@ -87,8 +87,7 @@ class Face {
     this.render();
     void this.installed.start();
     const invitation = invitationOf(address);
-    if (invitation && "token" in invitation) await this.pairView.use(invitation); // while developing
-    else if (invitation || isInviting(address)) this.pairView.offer(invitation);
+    if (invitation || isInviting(address)) this.pairView.offer(invitation);
     this.render();
     if (this.pairing && !this.app) this.lock.wait();
   }
@@ -115,10 +114,8 @@ class Face {
     const { words } = this.speech;
     const before = this.pairing;
     if (before && (before.driver !== given.driver || before.vendor !== given.vendor)) {
-      const points = await this.db.count("points");
-      const why = words.say("pair.other.why", { n: points });
-      const kept = points > 0 || (await this.db.getAll("presses")).some((press) => !isOver(press));
-      if (kept && !(await asked(words.say("pair.other", { driver: before.driver }), why, words.say("pair.other.forget"), words.say("pair.other.keep"), true))) return;
+      const why = words.say("pair.other.why", { n: await this.db.count("points") });
+      if (!(await asked(words.say("pair.other", { driver: before.driver }), why, words.say("pair.other.forget"), words.say("pair.other.keep"), true))) return;
       await wipe(this.db);
       await this.db.put("settings", this.help, "help");
     }

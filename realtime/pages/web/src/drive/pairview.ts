@@ -11,10 +11,7 @@ export type Redeemed = { pairing: Pairing } | { trouble: "wrong" | "network" };
 
 /** Exchanges an invitation. A code works once: what it gave has to be kept at once. */
 export async function redeem(invitation: Invitation): Promise<Redeemed> {
-  if ("token" in invitation) {
-    const pairing = claimsOf(invitation.token);
-    return pairing ? { pairing } : { trouble: "wrong" };
-  }
+  if ("token" in invitation) return checked(invitation.token);
   try {
     const response = await fetch("/api/v1/pairings/redeem", {
       method: "POST",
@@ -29,6 +26,24 @@ export async function redeem(invitation: Invitation): Promise<Redeemed> {
     if (pairing) return { pairing };
     const refusal = readRefusal(isObject(answer) ? answer["error"] : null);
     return { trouble: refusal.retryable ? "network" : "wrong" };
+  } catch {
+    return { trouble: "network" };
+  }
+}
+
+/** A token of a link, once the server lets it in: what it says of itself may be made up. */
+async function checked(token: string): Promise<Redeemed> {
+  const pairing = claimsOf(token);
+  if (!pairing) return { trouble: "wrong" };
+  try {
+    const response = await fetch("/api/v1/contacts", {
+      headers: { Authorization: `Bearer ${token}` },
+      credentials: "omit",
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    if (response.ok) return { pairing };
+    return { trouble: response.status === 401 || response.status === 403 ? "wrong" : "network" };
   } catch {
     return { trouble: "network" };
   }

@@ -3,6 +3,7 @@
 import hashlib
 import time
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -11,7 +12,16 @@ from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from realtime.settings import Settings
 from realtime.store import press_groups, revocations
-from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, circumstances_of, query, seen_bounds
+from realtime.store.circumstances import (
+    DEVICE_SEEN_MS,
+    FAR,
+    Asked,
+    Whose,
+    circumstances_of,
+    query,
+    seen_bounds,
+    seen_within,
+)
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
@@ -223,3 +233,22 @@ async def test_a_group_of_presses_reads_what_is_its_drivers_and_not_all_that_the
     async with db.writer() as connection:
         text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {press_groups.READ}", *given)
     assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 20 * presses
+
+
+async def test_a_search_that_takes_too_long_leaves_its_transaction_as_it_was(
+    db: Database, database_url: str
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    owner = await asyncpg.connect(database_url)
+    try:
+        async with db.writer() as connection:
+            before = await connection.fetchval("SHOW statement_timeout")
+            await connection.execute("UPDATE drivers SET vendor_id = vendor_id WHERE tenant_id = 't1'")
+            await owner.execute("BEGIN; LOCK TABLE driver_safety IN ACCESS EXCLUSIVE MODE")
+            assert await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 50) is None
+            await owner.execute("ROLLBACK")
+            (seen,) = await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 5_000) or ()
+            assert seen.places == []
+            assert await connection.fetchval("SHOW statement_timeout") == before
+    finally:
+        await owner.close()

@@ -7,7 +7,8 @@ place that an open alert has already. `choose` decides between all of them, in t
    exchanged, or a sign lost, when another place shows it (`is_garbled`).
 2. Of two positions of one journey the one with the higher seq counts when their times contradict that.
 3. Else the newer place counts. A place without a credible time counts as an hour older than its arrival, one
-   that the phone itself calls older than 30 days as that old (`order_ms`).
+   that the phone itself calls older than 30 days as that old (`order_ms`). One of a journey whose time is
+   ahead of its arrival counts as a minute older than that: the clock is wrong, not the position.
 4. A place counts as older by the time in which a driver may have left its circle: a second for each 10 m of
    its accuracy (`rank_ms`). So a place of 3 km does not replace one of 5 m from two seconds ago.
 """
@@ -31,6 +32,10 @@ ANCIENT_MS: Final = 30 * 86_400_000
 """A time further back than this says nothing but that the place is old, or the clock wrong."""
 UNKNOWN_AGE_MS: Final = 3_600_000
 """How much older than its arrival a place without a credible time counts: the phone may have stored it."""
+AHEAD_AGE_MS: Final = 60_000
+"""The same of a position of a journey whose time is ahead. No phone can store a position of the future, so
+its clock is wrong; positions are sent as they are taken, and one of a right clock beats it within a minute.
+"""
 MAX_ACCURACY_M: Final = 1e7
 """A circle of more than this is half the earth: no place."""
 MAX_NUMBER: Final = 10**15
@@ -136,7 +141,12 @@ def place_of(
         return None
     assert lat is not None and lon is not None
     time_ms = credible_ms(t_ms, arrived_ms)
-    is_ancient = time_ms is None and t_ms is not None and t_ms < arrived_ms
+    order_ms_ = None
+    if time_ms is None:
+        is_ancient = t_ms is not None and t_ms < arrived_ms
+        order_ms_ = _order_of_unknown_ms(arrived_ms, is_ancient=is_ancient)
+        if t_ms is not None and t_ms > arrived_ms and source in (PlaceSource.JOURNEY, PlaceSource.LIVE):
+            order_ms_ = arrived_ms - AHEAD_AGE_MS
     return Place(
         lat=lat,
         lon=lon,
@@ -144,7 +154,7 @@ def place_of(
         t_ms=time_ms,
         battery_pct=battery_pct,
         source=source,
-        order_ms=None if time_ms is not None else _order_of_unknown_ms(arrived_ms, is_ancient=is_ancient),
+        order_ms=order_ms_,
         journey_id=journey_id,
         seq=seq,
     )

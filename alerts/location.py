@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from alerts.values import Place, Press
 from geo.distance import distance_m
+from geo.position import is_null_island
 
 FUTURE_MS: Final = 60_000
 """A clock that is further ahead than this says nothing."""
@@ -44,8 +45,6 @@ PRECISE_M: Final = 30.0
 """Places within this, and those of unknown accuracy, are as good as each other: the newer counts."""
 SPEED_MPS: Final = 10.0
 """How fast a driver leaves the circle of a place: the mean speed of a car in a city."""
-NULL_ISLAND_DEG: Final = 0.01
-"""Receivers and apps report 0, 0, or nearly that, without a fix. Nothing but a buoy is there."""
 GARBLED_M: Final = 100_000.0
 """Further than this from another one, a place is garbled when an exchange or a sign brings it nearer."""
 
@@ -106,7 +105,7 @@ def is_usable(lat: object, lon: object) -> bool:
         return False
     if not -90.0 <= lat <= 90.0 or not -180.0 <= lon <= 180.0:
         return False
-    return abs(lat) >= NULL_ISLAND_DEG or abs(lon) >= NULL_ISLAND_DEG
+    return not is_null_island(lat, lon)
 
 
 def accuracy_of(metres: object) -> float | None:

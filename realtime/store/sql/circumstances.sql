@@ -27,7 +27,8 @@ WHERE {scope}
 -- The settings of each driver ($1 tenant, $2 driver), the place of their last alert, and one row for each of their
 -- journeys from $4 to $5, at most $6 of them: the one that is named ($3, its id or the app's), then open ones, then the
 -- newest; with the last position among its last $7 entries, or else the seq of its last entry. One row for a driver
--- without any. The read of positions stops at the first: a LIMIT of entries would read all of them.
+-- without any. The read of positions stops at the first: a LIMIT of entries would read all of them. One about 0, 0
+-- is none (`geo.position.is_null_island`): an earlier release stored such.
 -- The bounds on journey_id are for the planner too: it leaves out the partitions of all other days. Each LIMIT keeps a
 -- read to its index, whatever the statistics say.
 SELECT asked.place, asked.tenant_id, asked.driver_id,
@@ -79,7 +80,7 @@ LEFT JOIN LATERAL (
     FROM journey_points
     WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
       AND journey_id >= $4::uuid AND journey_id < $5::uuid
-      AND seq > newest.seq - $7 AND lat IS NOT NULL
+      AND seq > newest.seq - $7 AND lat IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) q ON true

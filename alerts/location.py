@@ -200,14 +200,18 @@ def better(a: Place | None, b: Place | None) -> Place | None:
 
 
 def choose(known: Iterable[Place | None]) -> Choice:
-    """The place that counts of all that are known, in any order. Of two that are as good the first counts."""
+    """The place that counts of all that are known, in any order.
+
+    Those that a later position of their journey contradicts are left out first: pairs alone, one after the
+    other, would make the order of ``known`` decide.
+    """
     places = [place for place in known if place is not None and is_usable(place.lat, place.lon)]
     pressed = next((place for place in places if place.source == PlaceSource.PRESS), None)
     others = [place for place in places if place.source != PlaceSource.PRESS]
     garbled = pressed is not None and any(is_garbled(pressed, other) for other in others)
-    best: Place | None = None
-    for place in others if garbled else places:
-        best = better(best, place)
+    counted = others if garbled else places
+    agreed = [place for place in counted if not any(_is_contradicted(place, other) for other in counted)]
+    best = max(agreed, key=_rank, default=None)
     return Choice(best, SetAside.GARBLED if garbled else set_aside(pressed, best))
 
 
@@ -299,6 +303,11 @@ def _contradicts(a: Place, b: Place) -> bool:
     if a.journey_id is None or a.journey_id != b.journey_id or a.seq is None or b.seq is None:
         return False
     return (a.seq - b.seq) * (order_ms(a) - order_ms(b)) < 0
+
+
+def _is_contradicted(place: Place, other: Place) -> bool:
+    """Whether ``other`` is a later position of the journey of ``place`` by seq, and an earlier one by time."""
+    return _contradicts(place, other) and (other.seq or 0) > (place.seq or 0)
 
 
 def _is_same_fix(a: Place, b: Place) -> bool:

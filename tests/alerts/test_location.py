@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -274,6 +275,34 @@ def test_within_a_journey_seq_decides_when_the_clock_stepped_back() -> None:
         assert choose(known).place == after
     assert is_worth_following(before, after)
     assert not is_worth_following(after, before)
+
+
+def test_a_clock_that_stepped_back_decides_the_same_in_every_order() -> None:
+    """By pairs alone each of the three would count over another one."""
+    before, after = committed(10 * S, seq=7), committed(3_600 * S, seq=8)
+    between = committed(60 * S, journey_id=J2)
+    assert {choose(known).place for known in itertools.permutations([before, after, between])} == {between}
+
+
+KNOWN = st.lists(
+    st.builds(
+        committed,
+        st.integers(-100, 100).map(lambda n: n * S),
+        st.sampled_from([None, 5.0, 100.0, 3_000.0]),
+        st.sampled_from([52.0, 52.1]),
+        source=st.sampled_from([PlaceSource.JOURNEY, PlaceSource.LIVE]),
+        journey_id=st.sampled_from([J1, J2, None]),
+        seq=st.integers(1, 4),
+    ),
+    max_size=5,
+)
+
+
+@given(KNOWN, st.randoms())
+def test_the_order_of_what_is_known_decides_nothing(known: list[Place], random: Random) -> None:
+    shuffled = random.sample(known, len(known))
+    assert choose(shuffled) == choose(known)
+    assert (choose(known).place is None) == (not known)
 
 
 # --- copies of an alert

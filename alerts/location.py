@@ -306,7 +306,7 @@ def _contradicts(a: Place, b: Place) -> bool:
 
 
 def _is_contradicted(place: Place, other: Place) -> bool:
-    """Whether ``other`` is a later position of the journey of ``place`` by seq, and an earlier one by time."""
+    """Whether ``other`` is a later position of the same journey by seq, and an earlier one by time."""
     return _contradicts(place, other) and (other.seq or 0) > (place.seq or 0)
 
 

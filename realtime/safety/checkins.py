@@ -12,6 +12,7 @@ When an answer came is by Redis' clock, and its age counts: no two machines have
 import asyncio
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
@@ -70,12 +71,20 @@ class CheckIn(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True):
-    """An answer as Redis has it; ``age_ms``: how long ago it came."""
+    """An answer as Redis has it; ``age_ms``: how long ago it came when it was read, which was at ``read_s``
+    by the monotonic clock. None: its age does not grow.
+    """
 
     answer: CheckIn
     age_ms: int
     field: bytes
     content: bytes
+    read_s: float | None = None
+
+    def age_now_ms(self) -> int:
+        """How long ago it came, now."""
+        since_ms = 0 if self.read_s is None else (time.monotonic() - self.read_s) * 1000
+        return self.age_ms + round(since_ms)
 
 
 def answered(timer: Timer, answer: CheckIn, at_ms: int) -> Timer | None:
@@ -97,7 +106,7 @@ def answered(timer: Timer, answer: CheckIn, at_ms: int) -> Timer | None:
 def overlaid(timer: Timer, answers: Sequence[Stored], now_ms: int) -> Timer:
     """Return ``timer`` after all of ``answers``, the oldest first. ``now_ms`` by Postgres' clock."""
     for one in sorted(answers, key=lambda one: -one.age_ms):
-        timer = answered(timer, one.answer, now_ms - one.age_ms) or timer
+        timer = answered(timer, one.answer, now_ms - one.age_now_ms()) or timer
     return timer
 
 
@@ -135,9 +144,11 @@ class CheckIns:
 
     async def read(self) -> list[Stored]:
         """Return the answers that Postgres does not have yet, the oldest first. Raises what redis-py does."""
+        read_s = time.monotonic()  # before: an answer never counts for a timer that was armed after it
         now_ms, flat = await self._bounded(lambda: self._eval(_READ))
         found = [
-            _stored(field, content, now_ms) for field, content in zip(flat[::2], flat[1::2], strict=True)
+            _stored(field, content, now_ms, read_s)
+            for field, content in zip(flat[::2], flat[1::2], strict=True)
         ]
         return sorted((one for one in found if one is not None), key=lambda one: -one.age_ms)
 
@@ -151,7 +162,7 @@ class CheckIns:
         for one in await self.read():
             answer = one.answer
             try:
-                await stored.change_at(db, answer.tenant, answer.driver, one.age_ms, _change(answer))
+                await stored.change_at(db, answer.tenant, answer.driver, one.age_now_ms, _change(answer))
             except Refused:
                 raise
             except Exception as error:
@@ -185,11 +196,11 @@ def _field(answer: CheckIn) -> bytes:
     return hashlib.sha256(whose.encode()).hexdigest().encode()
 
 
-def _stored(field: bytes, content: bytes, now_ms: int) -> Stored | None:
+def _stored(field: bytes, content: bytes, now_ms: int, read_s: float) -> Stored | None:
     at_ms, _, encoded = content.partition(b" ")
     try:
         answer = msgspec.json.decode(encoded, type=CheckIn)
-        return Stored(answer, max(0, now_ms - int(float(at_ms))), field, content)
+        return Stored(answer, max(0, now_ms - int(float(at_ms))), field, content, read_s)
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         log.error("a check-in in redis cannot be decoded: %s", type(error).__name__)
         return None

@@ -223,6 +223,17 @@ async def test_an_answer_is_of_the_timers_that_its_driver_had_then(scene: Scene)
     assert (await scene.stored(timer)).state is TimerState.ARMED
 
 
+async def test_an_answer_that_is_written_late_ends_no_timer_that_was_armed_after_it(scene: Scene) -> None:
+    await scene.checkins.keep(ARRIVE)
+    found = await scene.checkins.read()
+    await asyncio.sleep(0.02)
+    timer = await scene.arm()
+    await asyncio.sleep(0.1)
+    scene.checkins.read = lambda: _as(found)  # type: ignore[method-assign]
+    assert await scene.checkins.apply(scene.process.db) == 1
+    assert (await scene.stored(timer)).state is TimerState.ARMED
+
+
 async def test_one_that_came_while_another_was_written_stays(scene: Scene) -> None:
     await scene.checkins.keep(CHECK_IN)
     (first,) = await scene.checkins.read()

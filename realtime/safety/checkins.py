@@ -35,6 +35,17 @@ TTL_S: Final = 86_400
 MAX_ANSWERS: Final = 20_000
 """Drivers times two. Beyond it a check-in is ``unavailable``."""
 TIMEOUT_S: Final = 1.0
+WRITTEN_AT_ONCE: Final = 500
+"""Answers that one `CheckIns.apply` writes at most."""
+APPLY_S: Final = 2.0
+"""How long after it began `CheckIns.apply` writes no more: timers are fired after it."""
+WRITE_S: Final = 1.0
+"""How long the write of one answer takes at most: it may wait for a lock of its driver."""
+FIRST_PAUSE_S: Final = 2.0
+LAST_PAUSE_S: Final = 300.0
+"""After its second failure an answer is left alone for `FIRST_PAUSE_S`, after each further one for longer."""
+AWAITED_FAILURES: Final = 3
+"""After so many failures the timers of its driver are fired as Postgres has them."""
 
 _PUT: Final = """
 local time = redis.call('TIME')
@@ -110,12 +121,34 @@ def overlaid(timer: Timer, answers: Sequence[Stored], now_ms: int) -> Timer:
     return timer
 
 
+class _Failure(Struct, frozen=True):
+    """How often an answer could not be written, and when it is tried again, by the monotonic clock."""
+
+    times: int
+    again_s: float
+
+
 class CheckIns:
-    """`keep` stores an answer, `read` returns all, `apply` writes them to Postgres."""
+    """`keep` stores an answer, `read` returns all, `apply` writes them to Postgres.
+
+    ``write_s``: how long the write of one answer takes at most; ``written_at_once``: how many `apply` writes.
+    """
 
     def __init__(
-        self, client: Client, *, timeout_s: float = TIMEOUT_S, max_answers: int = MAX_ANSWERS, key: str = KEY
+        self,
+        client: Client,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        max_answers: int = MAX_ANSWERS,
+        key: str = KEY,
+        write_s: float = WRITE_S,
+        written_at_once: int = WRITTEN_AT_ONCE,
     ) -> None:
+        self._write_s: Final = write_s
+        self._written_at_once: Final = written_at_once
+        self._failures: dict[bytes, _Failure] = {}
+        """By the content of the answer."""
+        self._awaited: frozenset[tuple[str, str]] = frozenset()
         self._client: Final = client
         self._timeout_s: Final = timeout_s
         self._max_answers: Final = max_answers
@@ -152,32 +185,68 @@ class CheckIns:
         ]
         return sorted((one for one in found if one is not None), key=lambda one: -one.age_ms)
 
-    async def apply(self, db: Database) -> int:
-        """Write all answers to Postgres and delete them; return their number.
-
-        One that Postgres does not take stays, and holds up no other. Raises Refused(unavailable) and what
-        redis-py does.
+    def is_awaited(self, tenant: str, driver: str) -> bool:
+        """Whether an answer of that driver was left by the last `apply` and is written soon: the timers of
+        the driver wait for it.
         """
-        done = 0
-        for one in await self.read():
-            answer = one.answer
-            try:
-                await stored.change_at(db, answer.tenant, answer.driver, one.age_now_ms, _change(answer))
-            except Refused:
-                raise
-            except Exception as error:
-                log.error(
-                    "a check-in of driver %s of tenant %s cannot be written: %s",
-                    answer.driver,
-                    answer.tenant,
-                    type(error).__name__,
-                )
-                continue
-            await self._bounded(partial(self._eval, _DELETE, one.field, one.content))
-            done += 1
+        return (tenant, driver) in self._awaited
+
+    async def apply(self, db: Database) -> int:
+        """Write answers to Postgres, the oldest first, and delete them; return their number.
+
+        Bounded in number and time. One that Postgres does not take stays, is tried again after a pause that
+        grows, and holds up no other. Raises Refused(unavailable) and what redis-py does.
+        """
+        self._awaited = frozenset()
+        found = await self.read()
+        now_s = time.monotonic()
+        contents = {one.content for one in found}
+        self._failures = {content: known for content, known in self._failures.items() if content in contents}
+        untried = [
+            one
+            for one in found
+            if (known := self._failures.get(one.content)) is None or known.again_s <= now_s
+        ]
+        done: set[bytes] = set()
+        for one in untried[: self._written_at_once]:
+            if time.monotonic() - now_s >= APPLY_S:
+                break
+            if await self._write(db, one):
+                done.add(one.content)
+        self._awaited = frozenset(
+            (one.answer.tenant, one.answer.driver)
+            for one in found
+            if one.content not in done and self._times_failed(one) < AWAITED_FAILURES
+        )
         if done:
-            log.info("%d check-ins that redis had are in postgres", done)
-        return done
+            log.info("%d check-ins that redis had are in postgres", len(done))
+        return len(done)
+
+    async def _write(self, db: Database, one: Stored) -> bool:
+        """Write one answer and delete it; return whether Postgres took it."""
+        answer = one.answer
+        try:
+            async with asyncio.timeout(self._write_s):
+                await stored.change_at(db, answer.tenant, answer.driver, one.age_now_ms, _change(answer))
+        except Refused:
+            raise
+        except Exception as error:
+            times = self._times_failed(one) + 1
+            pause_s = min(FIRST_PAUSE_S * 2.0 ** min(times - 2, 10), LAST_PAUSE_S) if times > 1 else 0.0
+            self._failures[one.content] = _Failure(times, time.monotonic() + pause_s)
+            log.error(
+                "a check-in of driver %s of tenant %s cannot be written: %s",
+                answer.driver,
+                answer.tenant,
+                type(error).__name__,
+            )
+            return False
+        await self._bounded(partial(self._eval, _DELETE, one.field, one.content))
+        return True
+
+    def _times_failed(self, one: Stored) -> int:
+        known = self._failures.get(one.content)
+        return 0 if known is None else known.times
 
     async def _bounded(self, call: Callable[[], Any]) -> Any:
         async with asyncio.timeout(self._timeout_s):

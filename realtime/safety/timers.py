@@ -200,9 +200,7 @@ class SafetyTimers:
         while True:
             async with self._db.writer() as connection:
                 rows = await connection.fetch(stored.SQL["due"], READ_TIMERS)
-            due = [
-                one for one in map(_due, rows) if not self._is_in_journal(one.whose.tenant, one.whose.driver)
-            ]
+            due = [one for one in map(_due, rows) if not self._waits(one.whose.tenant, one.whose.driver)]
             batches = [due[at : at + self._batch] for at in range(0, len(due), self._batch)]
             # Every worker reads the same ones; a random order lets them share the work.
             random.shuffle(batches)
@@ -211,6 +209,12 @@ class SafetyTimers:
             fired += fired_now
             if len(rows) < READ_TIMERS or not processed:
                 return fired
+
+    def _waits(self, tenant: str, driver: str) -> bool:
+        """Return whether the timers of a driver wait: for the import of an alert, or for a check-in."""
+        if self._checkins is not None and self._checkins.is_awaited(tenant, driver):
+            return True
+        return self._is_in_journal(tenant, driver)
 
     async def _process_all(self, batches: list[list[_Due]]) -> tuple[int, int]:
         """Process the batches, `TRANSACTIONS_AT_ONCE`; return the numbers of timers processed and fired."""

@@ -185,6 +185,15 @@ class CheckIns:
         ]
         return sorted((one for one in found if one is not None), key=lambda one: -one.age_ms)
 
+    async def count(self, tenant: str, driver: str) -> int:
+        """Return how many answers of a driver are stored. Raises what redis-py does."""
+        held = [self._client.hexists(self._key, field) for field in _fields(tenant, driver)]
+        return sum([bool(one) for one in await self._bounded(lambda: asyncio.gather(*held))])
+
+    async def forget(self, tenant: str, driver: str) -> None:
+        """Delete the answers of a driver. Is idempotent. Raises what redis-py does."""
+        await self._bounded(lambda: self._client.hdel(self._key, *_fields(tenant, driver)))
+
     def is_awaited(self, tenant: str, driver: str) -> bool:
         """Whether an answer of that driver was left by the last `apply` and is written soon: the timers of
         the driver wait for it.
@@ -263,6 +272,10 @@ def _change(answer: CheckIn) -> Callable[[Timer, int], Timer | None]:
 def _field(answer: CheckIn) -> bytes:
     whose = f"{answer.tenant}\0{answer.driver}\0{answer.action}"
     return hashlib.sha256(whose.encode()).hexdigest().encode()
+
+
+def _fields(tenant: str, driver: str) -> list[bytes]:
+    return [_field(CheckIn(tenant, driver, action)) for action in Action]
 
 
 def _stored(field: bytes, content: bytes, now_ms: int, read_s: float) -> Stored | None:

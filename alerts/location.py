@@ -7,7 +7,8 @@ place that an open alert has already. `choose` decides between all of them, in t
    exchanged, or a sign lost, when another place shows it (`is_garbled`).
 2. Of two positions of one journey the one with the higher seq counts when their times contradict that.
 3. Else the newer place counts. A place without a credible time counts as an hour older than its arrival, one
-   that the phone itself calls older than 30 days as that old (`order_ms`).
+   that the phone itself calls older than 30 days as that old (`order_ms`). One of a journey whose time is
+   ahead of its arrival counts as a minute older than that: the clock is wrong, not the position.
 4. A place counts as older by the time in which a driver may have left its circle: a second for each 10 m of
    its accuracy (`rank_ms`). So a place of 3 km does not replace one of 5 m from two seconds ago.
 """
@@ -24,6 +25,7 @@ from msgspec.structs import replace
 
 from alerts.values import Place, Press
 from geo.distance import distance_m
+from geo.position import is_null_island
 
 FUTURE_MS: Final = 60_000
 """A clock that is further ahead than this says nothing."""
@@ -31,6 +33,10 @@ ANCIENT_MS: Final = 30 * 86_400_000
 """A time further back than this says nothing but that the place is old, or the clock wrong."""
 UNKNOWN_AGE_MS: Final = 3_600_000
 """How much older than its arrival a place without a credible time counts: the phone may have stored it."""
+AHEAD_AGE_MS: Final = 60_000
+"""The same of a position of a journey whose time is ahead. No phone can store a position of the future, so
+its clock is wrong; positions are sent as they are taken, and one of a right clock beats it within a minute.
+"""
 MAX_ACCURACY_M: Final = 1e7
 """A circle of more than this is half the earth: no place."""
 MAX_NUMBER: Final = 10**15
@@ -39,8 +45,6 @@ PRECISE_M: Final = 30.0
 """Places within this, and those of unknown accuracy, are as good as each other: the newer counts."""
 SPEED_MPS: Final = 10.0
 """How fast a driver leaves the circle of a place: the mean speed of a car in a city."""
-NULL_ISLAND_DEG: Final = 0.01
-"""Receivers and apps report 0, 0, or nearly that, without a fix. Nothing but a buoy is there."""
 GARBLED_M: Final = 100_000.0
 """Further than this from another one, a place is garbled when an exchange or a sign brings it nearer."""
 
@@ -101,7 +105,7 @@ def is_usable(lat: object, lon: object) -> bool:
         return False
     if not -90.0 <= lat <= 90.0 or not -180.0 <= lon <= 180.0:
         return False
-    return abs(lat) >= NULL_ISLAND_DEG or abs(lon) >= NULL_ISLAND_DEG
+    return not is_null_island(lat, lon)
 
 
 def accuracy_of(metres: object) -> float | None:
@@ -136,7 +140,12 @@ def place_of(
         return None
     assert lat is not None and lon is not None
     time_ms = credible_ms(t_ms, arrived_ms)
-    is_ancient = time_ms is None and t_ms is not None and t_ms < arrived_ms
+    order_ms_ = None
+    if time_ms is None:
+        is_ancient = t_ms is not None and t_ms < arrived_ms
+        order_ms_ = _order_of_unknown_ms(arrived_ms, is_ancient=is_ancient)
+        if t_ms is not None and t_ms > arrived_ms and source in (PlaceSource.JOURNEY, PlaceSource.LIVE):
+            order_ms_ = arrived_ms - AHEAD_AGE_MS
     return Place(
         lat=lat,
         lon=lon,
@@ -144,7 +153,7 @@ def place_of(
         t_ms=time_ms,
         battery_pct=battery_pct,
         source=source,
-        order_ms=None if time_ms is not None else _order_of_unknown_ms(arrived_ms, is_ancient=is_ancient),
+        order_ms=order_ms_,
         journey_id=journey_id,
         seq=seq,
     )
@@ -191,14 +200,18 @@ def better(a: Place | None, b: Place | None) -> Place | None:
 
 
 def choose(known: Iterable[Place | None]) -> Choice:
-    """The place that counts of all that are known, in any order. Of two that are as good the first counts."""
+    """The place that counts of all that are known, in any order.
+
+    Those that a later position of their journey contradicts are left out first: pairs alone, one after the
+    other, would make the order of ``known`` decide.
+    """
     places = [place for place in known if place is not None and is_usable(place.lat, place.lon)]
     pressed = next((place for place in places if place.source == PlaceSource.PRESS), None)
     others = [place for place in places if place.source != PlaceSource.PRESS]
     garbled = pressed is not None and any(is_garbled(pressed, other) for other in others)
-    best: Place | None = None
-    for place in others if garbled else places:
-        best = better(best, place)
+    counted = others if garbled else places
+    agreed = [place for place in counted if not any(_is_contradicted(place, other) for other in counted)]
+    best = max(agreed, key=_rank, default=None)
     return Choice(best, SetAside.GARBLED if garbled else set_aside(pressed, best))
 
 
@@ -290,6 +303,11 @@ def _contradicts(a: Place, b: Place) -> bool:
     if a.journey_id is None or a.journey_id != b.journey_id or a.seq is None or b.seq is None:
         return False
     return (a.seq - b.seq) * (order_ms(a) - order_ms(b)) < 0
+
+
+def _is_contradicted(place: Place, other: Place) -> bool:
+    """Whether ``other`` is a later position of the same journey by seq, and an earlier one by time."""
+    return _contradicts(place, other) and (other.seq or 0) > (place.seq or 0)
 
 
 def _is_same_fix(a: Place, b: Place) -> bool:

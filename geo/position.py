@@ -23,7 +23,8 @@ itself: such a time is one in seconds."""
 
 CLOCK_PAST_MS: Final = 30 * 86_400_000
 CLOCK_FUTURE_MS: Final = 86_400_000
-
+NULL_ISLAND_DEG: Final = 0.01
+"""Receivers and apps report 0, 0, or nearly that, without a fix. Nothing but a buoy is there."""
 
 _SPEED_MPS: Final = (0.0, 350.0)
 _HEADING_DEG: Final = (0.0, 360.0)
@@ -93,7 +94,7 @@ def time_fault(t_ms: float | None) -> VoidReason | None:
 def refusal(point: Point | Reported) -> VoidReason | None:
     """Why ``point`` cannot be stored as a position, or None when it can.
 
-    Latitude and longitude of exactly 0, 0 are what receivers report before their first fix.
+    About 0, 0 is what receivers report before their first fix (`is_null_island`).
     """
     lat, lon = point.lat, point.lon
     fault = time_fault(point.t_ms)
@@ -105,9 +106,14 @@ def refusal(point: Point | Reported) -> VoidReason | None:
         return VoidReason.LAT_OUT_OF_RANGE
     if not -180.0 <= lon <= 180.0:
         return VoidReason.LON_OUT_OF_RANGE
-    if lat == 0.0 and lon == 0.0:
+    if is_null_island(lat, lon):
         return VoidReason.NO_FIX
     return None
+
+
+def is_null_island(lat: float, lon: float) -> bool:
+    """Whether ``lat, lon`` in degrees are within `NULL_ISLAND_DEG` of 0, 0. The SQL has the same rule."""
+    return -NULL_ISLAND_DEG < lat < NULL_ISLAND_DEG and -NULL_ISLAND_DEG < lon < NULL_ISLAND_DEG
 
 
 def has_fix(point: Point) -> bool:
@@ -115,7 +121,7 @@ def has_fix(point: Point) -> bool:
     seconds."""
     lat = point.lat
     lon = point.lon
-    return point.t_ms is not None and lat is not None and lon is not None and (lat != 0.0 or lon != 0.0)
+    return point.t_ms is not None and lat is not None and lon is not None and not is_null_island(lat, lon)
 
 
 def cleaned(point: Point | Reported) -> Point:

@@ -21,6 +21,7 @@ from realtime.live.channels import HASHED, state_key
 from realtime.mirror import erasure as mirror
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused
 from realtime.protocol import Code, Refused
+from realtime.safety.checkins import CheckIns
 from realtime.settings import Settings
 from realtime.store import erasure as rows
 from realtime.store import identity
@@ -170,7 +171,10 @@ def places_of(
     settings: Settings, db: Database, client: Client, remote: RealtimeDatabase | None
 ) -> list[Place]:
     """Every place there is beside the tables. ``remote``: the mirror's database, None when there is none."""
-    places: list[Place] = [RedisPlace(db, client, settings.redis_timeout_s)]
+    places: list[Place] = [
+        RedisPlace(db, client, settings.redis_timeout_s),
+        CheckInsPlace(CheckIns(client, timeout_s=settings.redis_timeout_s)),
+    ]
     if remote is not None:
         places.append(MirrorPlace(remote))
     return places
@@ -208,6 +212,29 @@ class RedisPlace:
         except REDIS_FAULTS as error:
             raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
         return answers
+
+
+class CheckInsPlace:
+    """The answers of a driver to their timers that Redis stores for Postgres."""
+
+    name = "checkins"
+
+    def __init__(self, checkins: CheckIns) -> None:
+        self._checkins: Final = checkins
+
+    async def count(self, tenant: str, driver: str) -> int:
+        """How many there are."""
+        try:
+            return await self._checkins.count(tenant, driver)
+        except REDIS_FAULTS as error:
+            raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
+
+    async def erase(self, tenant: str, driver: str) -> None:
+        """Delete them."""
+        try:
+            await self._checkins.forget(tenant, driver)
+        except REDIS_FAULTS as error:
+            raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
 
 
 class MirrorPlace:

@@ -9,13 +9,14 @@ A process follows two kinds of alerts:
 What counts, and how often, `alerts.location.is_worth_following` decides. A change is stored like any other of
 the alert: every process, page and message knows it. One that cannot be stored is tried again with the next
 round. It is in the way of no press and no answer: one at a time, and Postgres is not asked while it is
-unavailable.
+unavailable. Those of the journal come first in a round, and the first that Postgres does not take ends it.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from alerts.alert import OPEN, Alert, Place
 from alerts.events import Moved
@@ -44,6 +45,7 @@ class _Move(NamedTuple):
     alert: Alert
     place: Place
     apply: Callable[[Alert, Place], Awaitable[Applied | None]]
+    is_of_postgres: bool
 
 
 class Follower:
@@ -67,6 +69,8 @@ class Follower:
         self._news: Final = news
         self._last_seen: Final = last_seen
         self._read_from = 0
+        self._late: set[UUID] = set()
+        """Alerts that Postgres did not take: the last of the next round, so that one stops no other."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -83,13 +87,20 @@ class Follower:
         """Follow once; how many alerts have another place. Never raises for a store that is unavailable."""
         moves = [*await self._of_journal(), *self._of_postgres()]
         moves.sort(key=lambda move: -1 if move.alert.place is None else order_ms(move.alert.place))
+        moves = moves[:MOVES]
+        self._late &= {move.alert.alert_id for move in moves}
+        moves.sort(key=lambda move: (move.is_of_postgres, move.alert.alert_id in self._late))
         moved = 0
-        for alert, place, apply in moves[:MOVES]:
+        for alert, place, apply, is_of_postgres in moves:
             try:
                 applied = await apply(alert, place)
             except (Away, TimeoutError):
                 log.debug("alert %s cannot follow its driver now", alert.alert_id)
+                if is_of_postgres:
+                    self._late.add(alert.alert_id)
+                    break
                 continue
+            self._late.discard(alert.alert_id)
             if applied is not None and applied.refused is None:
                 moved += 1
                 self._announcer.changed(applied.alert)
@@ -104,7 +115,7 @@ class Follower:
         reads = (self._last_seen.of_redis(alert.tenant, alert.vendor, alert.driver) for alert in asked)
         found = [*here, *zip(asked, await asyncio.gather(*reads), strict=True)]
         return [
-            _Move(alert, place, self._apply_here)
+            _Move(alert, place, self._apply_here, False)
             for alert, known in found
             if (place := _worth(alert, known)) is not None
         ]
@@ -116,7 +127,7 @@ class Follower:
         for alert in self._news.all_open():
             place = _worth(alert, self._here(alert))
             if place is not None and self._local.get(alert.alert_id) is None:
-                found.append(_Move(alert, place, self._apply_stored))
+                found.append(_Move(alert, place, self._apply_stored, True))
         return found
 
     def _here(self, alert: Alert) -> Place | None:

@@ -10,6 +10,7 @@ operator dismisses it in time.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -34,7 +35,17 @@ from realtime.safety.whereabouts import placed
 from realtime.settings import Settings
 from realtime.store import alert_steps
 from realtime.store import timers as stored
-from realtime.store.circumstances import FAR, Asked, Seen, Whose, circumstances_of, operator_of, seen_of
+from realtime.store.circumstances import (
+    FAR,
+    RECENT,
+    Asked,
+    Depth,
+    Seen,
+    Whose,
+    circumstances_of,
+    operator_of,
+    seen_within,
+)
 from realtime.store.database import Database
 from realtime.store.delivery_faults import DeliveryFaults, Work
 
@@ -48,6 +59,12 @@ BATCH_TIMERS: Final = 50
 TRANSACTIONS_AT_ONCE: Final = 2
 """Of one process: most of its connections are left to presses."""
 PUT_OFF_MS: Final = 5_000
+RECENT_MS: Final = 1_000
+"""How long one statement may take that reads where the drivers of a batch were last seen."""
+SEARCH_EACH_MS: Final = 250
+"""How long the same may take for one driver: further back, or after the statement for all has failed."""
+SEARCH_S: Final = 2.0
+"""How long after a batch began no more of these are sent: its transaction holds the locks of its drivers."""
 COMPARED_DRIVERS: Final = 20_000
 """Drivers of a tenant that are compared with a silent one, at most."""
 ONLINE_TIMEOUT_S: Final = 2.0
@@ -183,9 +200,7 @@ class SafetyTimers:
         while True:
             async with self._db.writer() as connection:
                 rows = await connection.fetch(stored.SQL["due"], READ_TIMERS)
-            due = [
-                one for one in map(_due, rows) if not self._is_in_journal(one.whose.tenant, one.whose.driver)
-            ]
+            due = [one for one in map(_due, rows) if not self._waits(one.whose.tenant, one.whose.driver)]
             batches = [due[at : at + self._batch] for at in range(0, len(due), self._batch)]
             # Every worker reads the same ones; a random order lets them share the work.
             random.shuffle(batches)
@@ -194,6 +209,12 @@ class SafetyTimers:
             fired += fired_now
             if len(rows) < READ_TIMERS or not processed:
                 return fired
+
+    def _waits(self, tenant: str, driver: str) -> bool:
+        """Return whether the timers of a driver wait: for the import of an alert, or for a check-in."""
+        if self._checkins is not None and self._checkins.is_awaited(tenant, driver):
+            return True
+        return self._is_in_journal(tenant, driver)
 
     async def _process_all(self, batches: list[list[_Due]]) -> tuple[int, int]:
         """Process the batches, `TRANSACTIONS_AT_ONCE`; return the numbers of timers processed and fired."""
@@ -293,22 +314,45 @@ class SafetyTimers:
         """Add to each that is to fire where its driver was last seen."""
         firing = [one.timer for one in found if isinstance(one, _Firing)]
         asked = [Asked(timer.tenant, timer.driver, timer.journey_id) for timer in firing]
-        seen = await seen_of(snapshot.connection, asked, snapshot.now_ms)
+        until_s = time.monotonic() + SEARCH_S
+        seen = await self._seen(snapshot, asked, until_s)
         located = [
             _Firing(timer, one, snapshot.live.get(timer.timer_id))
             for timer, one in zip(firing, seen, strict=True)
         ]
-        lost = [
-            one.timer.timer_id
-            for one in located
-            if one.seen.has_more and one.press(snapshot.now_ms).place is None
-        ]
-        asked = [Asked(t.tenant, t.driver, t.journey_id) for t in firing if t.timer_id in lost]
-        far = dict(zip(lost, await seen_of(snapshot.connection, asked, snapshot.now_ms, FAR), strict=True))
-        known = {
-            one.timer.timer_id: replace(one, seen=far.get(one.timer.timer_id, one.seen)) for one in located
-        }
+        lost = [one for one in located if one.seen.has_more and one.press(snapshot.now_ms).place is None]
+        asked = [Asked(one.timer.tenant, one.timer.driver, one.timer.journey_id) for one in lost]
+        far = await self._seen_alone(snapshot, asked, FAR, until_s)
+        known = {one.timer.timer_id: one for one in located}
+        for was, seen_far in zip(lost, far, strict=True):
+            if seen_far is not None:
+                known[was.timer.timer_id] = replace(was, seen=seen_far)
         return [known[one.timer.timer_id] if isinstance(one, _Firing) else one for one in found]
+
+    async def _seen(self, snapshot: _Snapshot, asked: Sequence[Asked], until_s: float) -> list[Seen]:
+        """Return where each driver was last seen, in one statement, else in one for each of them."""
+        seen = await seen_within(snapshot.connection, asked, snapshot.now_ms, RECENT, RECENT_MS)
+        if seen is not None:
+            return seen
+        alone = await self._seen_alone(snapshot, asked, RECENT, until_s)
+        return [Seen() if one is None else one for one in alone]
+
+    async def _seen_alone(
+        self, snapshot: _Snapshot, asked: Sequence[Asked], depth: Depth, until_s: float
+    ) -> list[Seen | None]:
+        """Return the same of each driver in a statement of its own; None where that cannot be read.
+
+        After ``until_s`` by the monotonic clock no more are read: a timer fires without a place rather than
+        not.
+        """
+        found: list[Seen | None] = []
+        for one in asked:
+            left_ms = min(SEARCH_EACH_MS, round((until_s - time.monotonic()) * 1000))
+            seen = None
+            if left_ms > 0:
+                seen = await seen_within(snapshot.connection, [one], snapshot.now_ms, depth, left_ms)
+            found.append(None if seen is None else seen[0])
+        return found
 
     async def _decide_silence(
         self, snapshot: _Snapshot, timer: Timer, sign: Sign | None, online: bool

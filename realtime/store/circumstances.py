@@ -235,6 +235,25 @@ async def seen_of(
     return seen_from(await _seen_rows(connection, asked, now_ms, depth), depth)
 
 
+async def seen_within(
+    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth, within_ms: int
+) -> list[Seen] | None:
+    """`seen_of`, or None when Postgres cannot say so ``within_ms``. The transaction goes on either way.
+
+    Raises what the driver raises when the connection is lost.
+    """
+    if not asked:
+        return []
+    await connection.execute(_SQL["search"].format(ms=max(1, within_ms)))
+    found = None
+    try:
+        found = await seen_of(connection, asked, now_ms, depth)
+    except (asyncpg.PostgresError, msgspec.MsgspecError) as error:
+        _log.warning("the positions of %d drivers cannot be read: %s", len(asked), type(error).__name__)
+    await connection.execute(_SQL["end_search"])
+    return found
+
+
 def seen_from(rows: Sequence[Row], depth: Depth = RECENT) -> list[Seen]:
     """Return where each driver was last seen, from the rows of the statement ``drivers_seen``."""
     rows_of: dict[int, list[Row]] = {}

@@ -101,13 +101,17 @@ async def cancel(db: Database, tenant: str, driver: str, timer_id: UUID, by: Act
 
 
 async def change_at(
-    db: Database, tenant: str, driver: str, age_ms: int, change: Callable[[Timer, int], Timer | None]
+    db: Database,
+    tenant: str,
+    driver: str,
+    age_ms: Callable[[], int],
+    change: Callable[[Timer, int], Timer | None],
 ) -> list[Timer]:
-    """Change the timers of a driver by what happened ``age_ms`` ago: ``change`` gets each, and when that was.
+    """Change the timers of a driver by what happened in the past: ``change`` gets each, and when that was.
 
-    Raises Refused(unavailable).
+    ``age_ms``: how long ago it was; it is asked when Postgres' clock is. Raises Refused(unavailable).
     """
-    return await _each(db, tenant, driver, None, None, lambda timer, now_ms: change(timer, now_ms - age_ms))
+    return await _each(db, tenant, driver, None, None, change, age_ms)
 
 
 async def page(
@@ -229,9 +233,11 @@ async def _each(
     timer_id: UUID | None,
     journey_id: UUID | None,
     change: Callable[[Timer, int], Timer | None],
+    age_ms: Callable[[], int] = lambda: 0,
 ) -> list[Timer]:
     async with db.writer() as connection:
         now_ms = await connection.fetchval(alert_rows.SQL["clock"])
+        now_ms -= age_ms()
         rows = await connection.fetch(SQL["lock_of"], tenant, driver, timer_id, journey_id)
         changed = [after for row in rows if (after := change(timer_of(row), now_ms)) is not None]
         await put(connection, changed)

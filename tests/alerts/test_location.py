@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from alerts import case as cases
 from alerts.alert import Alert, Place, Press, State, as_shown_to_driver
 from alerts.events import CancelAsked, Moved, PinResult
 from alerts.location import (
+    AHEAD_AGE_MS,
     ANCIENT_MS,
     FUTURE_MS,
     UNKNOWN_AGE_MS,
@@ -235,11 +237,36 @@ def test_a_place_of_unknown_age_counts_when_what_else_is_known_is_older_than_an_
     assert noted == ("point_ancient", "point_unknown_age")
 
 
-def test_a_committed_point_whose_clock_ran_ahead_is_of_unknown_age() -> None:
-    ahead = committed(2 * S, arrived_ms=T0 - 2 * 3_600_000)
-    assert ahead.t_ms is None
-    assert order_ms(ahead) == T0 - 3 * 3_600_000
-    assert choose([ahead, committed(300 * S)]).place == committed(300 * S)
+def ahead(arrived_ago_ms: int, ahead_ms: int = 2 * 3_600_000, **more: Any) -> Place:
+    """A position of a journey by a clock that is ``ahead_ms`` ahead."""
+    return committed(arrived_ago_ms - ahead_ms, arrived_ms=T0 - arrived_ago_ms, **more)
+
+
+@pytest.mark.parametrize("ahead_ms", [FUTURE_MS + 1, 3_600_000, 86_400_000, WEEKS_1024_MS])
+@pytest.mark.parametrize("source", [PlaceSource.JOURNEY, PlaceSource.LIVE])
+def test_a_position_whose_clock_ran_ahead_is_as_old_as_its_arrival(ahead_ms: int, source: Any) -> None:
+    place = ahead(2 * S, ahead_ms, source=source)
+    assert place.t_ms is None, "its age is unknown"
+    assert order_ms(place) == T0 - 2 * S - AHEAD_AGE_MS
+    older, newer = committed(300 * S, journey_id=J2), committed(30 * S, journey_id=J2)
+    assert choose([place, older]).place == place
+    assert choose([place, newer]).place == newer
+
+
+def test_an_open_alert_follows_a_driver_whose_clock_is_ahead() -> None:
+    raised = committed(300 * S, accuracy_m=5.0)
+    moved = ahead(0, lat=52.1, seq=8)
+    assert is_worth_following(raised, moved)
+    later = ahead(-60 * S, lat=52.2, seq=9)
+    assert is_worth_following(moved, later)
+    assert not is_worth_following(later, moved)
+
+
+def test_a_position_without_a_time_and_a_press_ahead_count_as_an_hour_older() -> None:
+    untimed = place_of(52.0, 13.0, 5.0, None, None, source=PlaceSource.LIVE, arrived_ms=T0)
+    point = pressed([1, T0 + 2 * 3_600_000, 53.0, 13.0]).place
+    for place in (untimed, point):
+        assert place is not None and order_ms(place) == T0 - UNKNOWN_AGE_MS
 
 
 def test_within_a_journey_seq_decides_when_the_clock_stepped_back() -> None:
@@ -248,6 +275,34 @@ def test_within_a_journey_seq_decides_when_the_clock_stepped_back() -> None:
         assert choose(known).place == after
     assert is_worth_following(before, after)
     assert not is_worth_following(after, before)
+
+
+def test_a_clock_that_stepped_back_decides_the_same_in_every_order() -> None:
+    """By pairs alone each of the three would count over another one."""
+    before, after = committed(10 * S, seq=7), committed(3_600 * S, seq=8)
+    between = committed(60 * S, journey_id=J2)
+    assert {choose(known).place for known in itertools.permutations([before, after, between])} == {between}
+
+
+KNOWN = st.lists(
+    st.builds(
+        committed,
+        st.integers(-100, 100).map(lambda n: n * S),
+        st.sampled_from([None, 5.0, 100.0, 3_000.0]),
+        st.sampled_from([52.0, 52.1]),
+        source=st.sampled_from([PlaceSource.JOURNEY, PlaceSource.LIVE]),
+        journey_id=st.sampled_from([J1, J2, None]),
+        seq=st.integers(1, 4),
+    ),
+    max_size=5,
+)
+
+
+@given(KNOWN, st.randoms())
+def test_the_order_of_what_is_known_decides_nothing(known: list[Place], random: Random) -> None:
+    shuffled = random.sample(known, len(known))
+    assert choose(shuffled) == choose(known)
+    assert (choose(known).place is None) == (not known)
 
 
 # --- copies of an alert

@@ -45,12 +45,8 @@ def test_a_press_of_others_leaves_the_mask_and_what_it_shows(press: Press) -> No
 
 
 def test_a_press_of_the_phone_lifts_the_mask_and_shows_no_message_of_others() -> None:
-    told = cases.joined(
-        hidden(),
-        press_of("dispatcher", by=OLGA, message="police are 2 min away"),
-        CIRCUMSTANCES,
-        START_MS + 6_000,
-    ).case
+    press = press_of("dispatcher", by=OLGA, message="police are 2 min away")
+    told = cases.joined(hidden(), press, CIRCUMSTANCES, START_MS + 6_000).case
     after = cases.joined(told, press_of("socket"), CIRCUMSTANCES, START_MS + 9_000).case
     assert is_open_on_phone(after.alert)
     shown = as_shown_to_driver(after.alert)

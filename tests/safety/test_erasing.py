@@ -14,7 +14,8 @@ from geo.position import Point
 from realtime.fanout.redisurl import Client, client
 from realtime.live.channels import state_key
 from realtime.protocol import Code, Refused
-from realtime.safety.erasing import Eraser, Proof, RedisPlace, is_signed
+from realtime.safety.checkins import Action, CheckIn, CheckIns
+from realtime.safety.erasing import Eraser, Proof, RedisPlace, is_signed, places_of
 from realtime.settings import Settings
 from realtime.store import erasure, incidents, journeys, shares
 from realtime.store.database import Database
@@ -302,6 +303,30 @@ async def test_the_caches_of_every_vendor_are_cleared(
     assert proof.places["redis"] == (2, 0)
     assert await redis.hkeys(state_key("t1", "north", "latest")) == [OTHER.encode()]
     assert await redis.hkeys(state_key("t2", "north", "latest")) == [HER.encode()]
+
+
+async def test_the_check_ins_that_redis_stores_are_erased(
+    settings: Settings, db: Database, redis: Client
+) -> None:
+    await put_driver(db, "t1", "north", HER)
+    checkins = CheckIns(redis)
+    others = [CheckIn("t1", OTHER, Action.ARRIVE), CheckIn("t2", HER, Action.CHECK_IN)]
+    for answer in (*(CheckIn("t1", HER, action) for action in Action), *others):
+        await checkins.keep(answer)
+    proof = await eraser(db, *places_of(settings, db, redis, None)).erase("t1", HER, "admin")
+    assert (proof.done, proof.places["checkins"]) == (True, (2, 0))
+    assert {one.answer.driver for one in await checkins.read()} >= {OTHER, HER}
+    for answer in others:
+        await checkins.forget(answer.tenant, answer.driver)
+        assert await checkins.count(answer.tenant, answer.driver) == 0
+
+
+async def test_an_erasure_without_redis_is_unfinished(settings: Settings, db: Database) -> None:
+    await put_driver(db, "t1", "north", HER)
+    nowhere = client("redis://127.0.0.1:1", timeout_s=0.5, max_connections=1)
+    proof = await eraser(db, *places_of(settings, db, nowhere, None)).erase("t1", HER, "admin")
+    assert (proof.done, proof.places["checkins"]) == (False, (None, None))
+    await nowhere.aclose()
 
 
 class Away:

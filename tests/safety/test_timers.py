@@ -157,6 +157,29 @@ async def test_an_alert_of_a_timer_has_the_live_position_where_that_is_newer(
     assert found == {"d1": Place(54.0, -2.9, 5.0, now_ms, source="live"), "d2": None}
 
 
+async def test_timers_fire_when_the_positions_of_one_driver_cannot_be_read(world: World) -> None:
+    """The others of the batch have their places all the same."""
+    await world.begin("d2")
+    first = await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 1
+    assert await world.state(first) is TimerState.FIRED
+    async with world.db.writer() as connection:
+        await connection.execute(
+            "UPDATE alerts SET closed_ms = raised_ms, next_ms = NULL,"
+            " alert = jsonb_set(alert::jsonb, '{place}', '{\"lat\": \"north\"}') WHERE tenant_id = 't1'"
+        )
+    armed = [await world.arm(TimerKind.CHECK_IN, driver, every_s=60) for driver in ("d1", "d2")]
+    await world.later(2 * MINUTE)
+    assert await world.worker.round() == 2
+    assert [await world.state(timer) for timer in armed] == [TimerState.FIRED] * 2
+    async with world.db.writer() as connection:
+        places = await connection.fetch(
+            "SELECT driver_id, alert -> 'place' ->> 'lat' AS lat FROM alerts WHERE closed_ms IS NULL"
+        )
+    assert {row["driver_id"]: row["lat"] for row in places} == {"d1": None, "d2": "53.4"}
+
+
 async def test_a_timer_joins_the_drivers_open_alert(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """One that the batch opens, and one that was open before; neither fails the batch for the others."""
     await world.arm(TimerKind.CHECK_IN, every_s=60)

@@ -1,6 +1,7 @@
 """A check-in that Postgres does not take is stored in Redis, and its driver is not reported missing."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -12,7 +13,16 @@ from alerts.alert import Actor, ActorKind, Kind
 from alerts.timers import Spec, Timer, TimerKind, TimerState, armed
 from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
-from realtime.safety.checkins import Action, CheckIn, CheckIns, Stored, answered, overlaid
+from realtime.safety.checkins import (
+    AWAITED_FAILURES,
+    Action,
+    CheckIn,
+    CheckIns,
+    Stored,
+    _Failure,
+    answered,
+    overlaid,
+)
 from realtime.safety.deadlines import LATE_MS, Deadlines
 from realtime.safety.timers import SafetyTimers
 from realtime.settings import Settings
@@ -223,6 +233,17 @@ async def test_an_answer_is_of_the_timers_that_its_driver_had_then(scene: Scene)
     assert (await scene.stored(timer)).state is TimerState.ARMED
 
 
+async def test_an_answer_that_is_written_late_ends_no_timer_that_was_armed_after_it(scene: Scene) -> None:
+    await scene.checkins.keep(ARRIVE)
+    found = await scene.checkins.read()
+    await asyncio.sleep(0.02)
+    timer = await scene.arm()
+    await asyncio.sleep(0.1)
+    scene.checkins.read = lambda: _as(found)  # type: ignore[method-assign]
+    assert await scene.checkins.apply(scene.process.db) == 1
+    assert (await scene.stored(timer)).state is TimerState.ARMED
+
+
 async def test_one_that_came_while_another_was_written_stays(scene: Scene) -> None:
     await scene.checkins.keep(CHECK_IN)
     (first,) = await scene.checkins.read()
@@ -236,6 +257,68 @@ async def test_one_that_came_while_another_was_written_stays(scene: Scene) -> No
 
 async def _as(found: list[Stored]) -> list[Stored]:
     return found
+
+
+async def test_an_answer_that_cannot_be_written_holds_up_no_timer_of_others(
+    scene: Scene, database_url: str
+) -> None:
+    """The driver's own timer waits for it a while."""
+    timer = await scene.arm()
+    overdue = {"due_ms": now_ms() - 1_000, "armed_ms": timer.armed_ms - 700_000, "heard_ms": None}
+    await scene.put(replace(timer, **overdue))
+    other = await timers.arm(
+        scene.process.db, "t1", "north", "d2", Spec(TimerKind.CHECK_IN, uuid4(), every_s=600), D1
+    )
+    await scene.put(replace(other, **overdue))
+    await scene.checkins.keep(CHECK_IN)
+    scene.checkins._write_s = 0.2  # type: ignore[misc]
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute("BEGIN; SET LOCAL ROLE wayguard_writer")
+    await owner.execute("SELECT FROM safety_timers WHERE tenant_id = 't1' AND driver_id = 'd1' FOR UPDATE")
+    assert await scene.timers.round() == 1
+    listed = (await timers.page(scene.process.db, "t1", live=False)).timers
+    assert {one.driver: one.state for one in listed}["d2"] is TimerState.FIRED
+    await owner.execute("ROLLBACK")
+    await owner.close()
+    assert [failed.times for failed in scene.checkins._failures.values()] == [1]
+    assert await scene.timers.round() == 0
+    assert (await scene.stored(timer)).state is TimerState.ARMED
+    assert await scene.checkins.read() == []
+
+
+async def test_an_answer_that_fails_again_is_left_alone_for_a_while(scene: Scene, database_url: str) -> None:
+    await scene.checkins.keep(CHECK_IN)
+    owner = await asyncpg.connect(database_url, timeout=20)
+    await owner.execute("ALTER TABLE safety_timers RENAME TO lost_timers")
+    for _ in range(4):
+        assert await scene.checkins.apply(scene.process.db) == 0
+    await owner.execute("ALTER TABLE lost_timers RENAME TO safety_timers")
+    await owner.close()
+    assert [failed.times for failed in scene.checkins._failures.values()] == [2]
+    scene.checkins._failures = {
+        content: replace(failed, again_s=0.0) for content, failed in scene.checkins._failures.items()
+    }
+    assert await scene.checkins.apply(scene.process.db) == 1
+
+
+async def test_an_answer_that_always_fails_does_not_silence_its_driver_s_timers(scene: Scene) -> None:
+    await scene.checkins.keep(CHECK_IN)
+    (one,) = await scene.checkins.read()
+    for times, is_awaited in ((AWAITED_FAILURES - 1, True), (AWAITED_FAILURES, False)):
+        scene.checkins._failures = {one.content: _Failure(times, math.inf)}
+        assert await scene.checkins.apply(scene.process.db) == 0
+        assert scene.checkins.is_awaited("t1", "d1") is is_awaited
+
+
+async def test_a_round_writes_a_bounded_number_and_the_timers_of_the_others_wait(scene: Scene) -> None:
+    scene.checkins._written_at_once = 2  # type: ignore[misc]
+    for driver in ("d1", "d2", "d3"):
+        await scene.checkins.keep(CheckIn("t1", driver, Action.CHECK_IN))
+        await asyncio.sleep(0.005)
+    assert await scene.checkins.apply(scene.process.db) == 2
+    assert [scene.checkins.is_awaited("t1", driver) for driver in ("d1", "d2", "d3")] == [False, False, True]
+    assert await scene.checkins.apply(scene.process.db) == 1
+    assert not scene.checkins.is_awaited("t1", "d3")
 
 
 async def test_what_redis_does_not_take_is_unavailable(scene: Scene) -> None:

@@ -316,6 +316,39 @@ async def test_a_store_that_is_unavailable_stops_no_round_and_is_not_asked(proce
     process.line.mend()
 
 
+class Hanging:
+    """A ledger that takes nothing in time."""
+
+    def __init__(self) -> None:
+        self.asked: list[UUID] = []
+
+    async def apply(self, alert_id: UUID, *given: Any) -> None:
+        self.asked.append(alert_id)
+        raise TimeoutError
+
+
+async def test_a_postgres_that_hangs_is_asked_once_a_round_and_after_the_journal(process: Process) -> None:
+    for driver in ("d1", "d2", "d4"):
+        process.news.heard((await process.intake.press(pressed(driver, ago_ms=5_000))).alert)
+    process.line.cut()
+    alert = (await process.intake.press(pressed("d3", ago_ms=1_000))).alert
+    kept = process.journal.kept[alert.alert_id]
+    process.journal.kept[alert.alert_id] = replace(kept, acting=True)
+    process.reach._is_up = True
+    item = live(50.045)
+
+    def here(tenant: str, vendor: str, driver: str) -> Item:
+        return item._replace(fragment=item.fragment.replace(b'"d1"', f'"{driver}"'.encode()))
+
+    follows = follower(process, here)  # type: ignore[arg-type]
+    hanging = follows._ledger = Hanging()  # type: ignore[assignment,misc]
+    assert await follows.round() == 1, "that of the journal"
+    assert len(hanging.asked) == 1
+    for _ in range(2):
+        await follows.round()
+    assert len(hanging.asked) == len(set(hanging.asked)) == 3, "one that hangs stops no other"
+
+
 async def test_an_alert_that_is_over_does_not_follow(process: Process) -> None:
     here = Here()
     follows = follower(process, here)

@@ -2,19 +2,34 @@
 
 import hashlib
 import time
+from uuid import uuid4
 
+import asyncpg
 import msgspec
 import pytest
 
 from alerts.alert import Kind
 from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
+from geo.position import NULL_ISLAND_DEG, Point
 from realtime.settings import Settings
-from realtime.store import press_groups, revocations
-from realtime.store.circumstances import DEVICE_SEEN_MS, Whose, circumstances_of, query, seen_bounds
+from realtime.store import ids, journeys, points, press_groups, revocations, timers
+from realtime.store.circumstances import (
+    DEVICE_SEEN_MS,
+    FAR,
+    RECENT,
+    Asked,
+    Whose,
+    circumstances_of,
+    query,
+    seen_bounds,
+    seen_of,
+    seen_within,
+)
 from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
 from realtime.store.database import Database
 
+from .conftest import put
 from .people import put_contact, put_device, put_driver, put_policy
 from .test_alert_plans import rows_read
 
@@ -223,3 +238,52 @@ async def test_a_group_of_presses_reads_what_is_its_drivers_and_not_all_that_the
     async with db.writer() as connection:
         text = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT json) {press_groups.READ}", *given)
     assert rows_read(msgspec.json.decode(text)[0]["Plan"]) <= 20 * presses
+
+
+async def test_a_search_that_takes_too_long_leaves_its_transaction_as_it_was(
+    db: Database, database_url: str
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    owner = await asyncpg.connect(database_url)
+    try:
+        async with db.writer() as connection:
+            before = await connection.fetchval("SHOW statement_timeout")
+            await connection.execute("UPDATE drivers SET vendor_id = vendor_id WHERE tenant_id = 't1'")
+            await owner.execute("BEGIN; LOCK TABLE driver_safety IN ACCESS EXCLUSIVE MODE")
+            assert await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 50) is None
+            await owner.execute("ROLLBACK")
+            (seen,) = await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 5_000) or ()
+            assert seen.places == []
+            assert await connection.fetchval("SHOW statement_timeout") == before
+    finally:
+        await owner.close()
+
+
+async def test_a_position_about_0_0_hides_no_earlier_one(db: Database) -> None:
+    """An earlier release stored such a position."""
+    now_ms = time.time_ns() // 1_000_000
+    head = await journeys.start(db, "t1", "north", "d1", uuid4(), now_ms, None, None, None, now_ms)
+    points_ = [Point(1, now_ms, 53.4, -2.9), Point(2, now_ms, 0.004, 0.003), Point(3, now_ms, 0.0, -0.009)]
+    await put(db, "t1", head.journey_id, points_, now_ms)
+    async with db.writer() as connection:
+        for depth in (RECENT, FAR):
+            (seen,) = await seen_of(connection, [Asked("t1", "d1")], now_ms, depth)
+            assert [(place.lat, place.seq) for place in seen.places] == [(53.4, 1)]
+        sign = await timers.sign_of(connection, "t1", "d1", None)
+        assert sign is not None and sign.place is not None
+        assert (sign.seq, sign.place.lat) == (3, 53.4), "a sign of life all the same"
+        since = ids.floor_of(now_ms - 3_600_000)
+        for name, more in (("latest_of_vendor", ()), ("latest_of_driver", ("d1",))):
+            (row,) = await connection.fetch(points._SQL[name], "t1", "north", since, *more)
+            assert row["seq"] == 1
+
+
+def test_the_sql_has_the_rule_of_the_null_island() -> None:
+    rule = f"NOT (abs(lat) < {NULL_ISLAND_DEG} AND abs(lon) < {NULL_ISLAND_DEG})"
+    texts = (
+        press_groups.SQL["drivers_seen"],
+        timers.SQL["signs"],
+        points._SQL["latest_of_vendor"],
+        points._SQL["latest_of_driver"],
+    )
+    assert all(rule in text for text in texts)

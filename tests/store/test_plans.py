@@ -117,3 +117,50 @@ async def test_where_a_driver_was_seen_plans_three_days(month: Database) -> None
     partitions_ = {table for table in tables_planned(plan) if table.startswith("journey_points")}
     days = {partitions.name_of(ids.day_of(NOW - n * DAY_MS)) for n in (-1, 0, 1, 2)}
     assert partitions_ <= days, "each partition costs every press time"
+
+
+LONG = """
+INSERT INTO journey_points (journey_id, seq, tenant_id, t_ms, lat, lon, received_ms)
+SELECT $1, seq, 't1', $2::bigint + seq,
+       CASE WHEN seq <= 4000 THEN 53.4 END, CASE WHEN seq <= 4000 THEN -2.9 END, $2 + seq
+FROM generate_series(1, 4000 + $3::int) seq
+"""
+
+
+@pytest.mark.parametrize("is_analysed", [True, False])
+@pytest.mark.parametrize(("voids", "rows"), [(0, 1), (300, 301)])
+async def test_the_search_for_the_last_position_stops_at_the_first(
+    month: Database, database_url: str, is_analysed: bool, voids: int, rows: int
+) -> None:
+    """With eight journeys of 4,000 entries each, as deep as a search goes."""
+    await identity.connect_driver(month, "t1", "north", "d1")
+    async with month.writer() as connection:
+        for number in range(8):
+            journey = ids.uuid7(NOW - number * DAY_MS, Random(number))
+            await connection.execute(
+                "INSERT INTO journeys (journey_id, tenant_id, vendor_id, driver_id, client_journey_id,"
+                " created_ms, started_ms) VALUES ($1, 't1', 'north', 'd1', gen_random_uuid(), 1, 1)",
+                journey,
+            )
+            await connection.execute(LONG, journey, NOW - number * DAY_MS, voids)
+    if is_analysed:
+        owner = await asyncpg.connect(database_url)
+        await owner.execute("ANALYZE journeys, journey_points")
+        await owner.close()
+    args = (["t1"], ["d1"], [None], *circumstances.seen_bounds(NOW, circumstances.FAR))
+    async with month.reader("t1") as connection:
+        plan = await explained(connection, circumstances._SQL["drivers_seen"], *args)
+        (seen,) = await circumstances.seen_of(
+            connection, [circumstances.Asked("t1", "d1")], NOW, circumstances.FAR
+        )
+    assert points_read(plan) <= 8 * (rows + 1)
+    assert [journey.place and journey.place.seq for journey in seen.journeys] == [4000] * 8
+
+
+def points_read(plan: dict[str, Any]) -> int:
+    """Rows of positions that were taken from their tables, those thrown away included."""
+    inner = sum(points_read(child) for child in plan.get("Plans", []))
+    if not plan.get("Relation Name", "").startswith("journey_points"):
+        return inner
+    removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    return inner + int((plan["Actual Rows"] + removed) * plan["Actual Loops"])

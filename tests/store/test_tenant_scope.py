@@ -145,6 +145,8 @@ FRAGMENTS: Final = frozenset(
     {
         "contacts.columns",
         "database.and_lock_timeout",
+        "circumstances.search",
+        "circumstances.end_search",
         *(f"circumstances.rows_{name}" for name in ("of_everybody", "of_scope", "of_many")),
         *(f"circumstances.of_{name}" for name in ("everybody", "driver", "drivers", "tenant", "tenants")),
         *(f"circumstances.{name}" for name in ("rows_of_scopes", "of_subjects", "of_found_contacts")),

@@ -26,7 +26,9 @@ WHERE {scope}
 -- name: drivers_seen
 -- The settings of each driver ($1 tenant, $2 driver), the place of their last alert, and one row for each of their
 -- journeys from $4 to $5, at most $6 of them: the one that is named ($3, its id or the app's), then open ones, then the
--- newest; with the last position among its last $7 entries, or else its last entry. One row for a driver without any.
+-- newest; with the last position among its last $7 entries, or else the seq of its last entry. One row for a driver
+-- without any. The read of positions stops at the first: a LIMIT of entries would read all of them. One about 0, 0
+-- is none (`geo.position.is_null_island`): an earlier release stored such.
 -- The bounds on journey_id are for the planner too: it leaves out the partitions of all other days. Each LIMIT keeps a
 -- read to its index, whatever the statistics say.
 SELECT asked.place, asked.tenant_id, asked.driver_id,
@@ -35,7 +37,7 @@ SELECT asked.place, asked.tenant_id, asked.driver_id,
        EXISTS (SELECT FROM journeys o
                WHERE o.tenant_id = asked.tenant_id AND o.driver_id = asked.driver_id
                  AND o.journey_id < $4::uuid) AS has_older,
-       j.journey_id, j.is_open, j.is_named, q.seq, q.t_ms, q.received_ms, q.lat, q.lon,
+       j.journey_id, j.is_open, j.is_named, coalesce(q.seq, newest.seq) AS seq, q.t_ms, q.received_ms, q.lat, q.lon,
        q.accuracy_m::text::float8 AS accuracy_m, q.battery_pct::text::float8 AS battery_pct
 FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY AS asked (tenant_id, driver_id, journey_id, place)
 LEFT JOIN LATERAL (
@@ -66,19 +68,31 @@ LEFT JOIN LATERAL (
     LIMIT $6
 ) j ON true
 LEFT JOIN LATERAL (
+    SELECT seq
+    FROM journey_points
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+      AND journey_id >= $4::uuid AND journey_id < $5::uuid
+    ORDER BY seq DESC
+    LIMIT 1
+) newest ON true
+LEFT JOIN LATERAL (
     SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
-    FROM (
-        SELECT seq, t_ms, received_ms, lat, lon, accuracy_m, battery_pct
-        FROM journey_points
-        WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
-          AND journey_id >= $4::uuid AND journey_id < $5::uuid
-        ORDER BY seq DESC
-        LIMIT $7
-    ) entries
-    ORDER BY lat IS NULL, seq DESC
+    FROM journey_points
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
+      AND journey_id >= $4::uuid AND journey_id < $5::uuid
+      AND seq > newest.seq - $7 AND lat IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
+    ORDER BY seq DESC
     LIMIT 1
 ) q ON true
 ORDER BY asked.place, j.journey_id DESC
+
+-- name: search
+-- A read that may fail or take too long without costing its transaction: {ms} at most.
+SAVEPOINT search; SET LOCAL statement_timeout = {ms}
+
+-- name: end_search
+-- Also sets the timeout back. Nothing was written.
+ROLLBACK TO SAVEPOINT search; RELEASE SAVEPOINT search
 
 -- name: devices
 -- Those that were seen lately and whose token is not revoked; the newest first.

@@ -66,6 +66,7 @@ CROSS JOIN LATERAL (
     SELECT *
     FROM journey_points
     WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3 AND lat IS NOT NULL
+      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) p
@@ -82,6 +83,7 @@ CROSS JOIN LATERAL (
     SELECT *
     FROM journey_points
     WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3 AND lat IS NOT NULL
+      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) p

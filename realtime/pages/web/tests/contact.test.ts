@@ -7,6 +7,8 @@ import { readAlert, type Alert } from "../src/common/alertwire";
 import { Formats } from "../src/common/format";
 import type { PlacedPoint, Refusal } from "../src/common/wire";
 import { COMMON, Words } from "../src/common/words";
+import type { Told } from "../src/contact/answer";
+import { AnswerFeed } from "../src/contact/answerfeed";
 import { closedWords, needWords, overWords, refusalWords, statusWords, whoWords, type ContactWords, type Situation } from "../src/contact/contactwords";
 import { Hearsay, insist } from "../src/contact/deeds";
 import { Person } from "../src/contact/person";
@@ -279,5 +281,27 @@ describe("what is asked of the server", () => {
     expect([hearsay.of(over)?.length, hearsay.name, hearsay.phone]).toEqual([1, "Ada", "+442079460958"]);
     hearsay.clear();
     expect([hearsay.of(over), hearsay.name, hearsay.phone]).toEqual([null, "", null]);
+  });
+});
+
+describe("where the driver of an alert is", () => {
+  const point = { seq: 7, tMs: 5_000, lat: 53, lon: -3 } as PlacedPoint;
+  const spot = (place: object, known: PlacedPoint | null): number | undefined => {
+    const feed = new AnswerFeed(() => undefined);
+    Object.assign(feed, { point: known });
+    return feed.spot({ token: "t", view: { lat: 50, lon: 10, accuracy_m: 5, place_ms: null, ...place } } as unknown as Told)?.lat;
+  };
+
+  it("is the newer of the alert's place and the feed's point", () => {
+    expect(spot({ place_ms: 6_000 }, point)).toBe(50);
+    expect(spot({ place_ms: 4_000 }, point)).toBe(53);
+    expect(spot({ place_ms: 4_000 }, null)).toBe(50);
+    expect(spot({ lat: null, lon: null }, point)).toBe(53);
+    expect(spot({ lat: null, lon: null }, null)).toBeUndefined();
+  });
+
+  it("is the alert's place where the age of that is unknown", () => {
+    expect(spot({}, point)).toBe(50);
+    expect(spot({}, null)).toBe(50);
   });
 });

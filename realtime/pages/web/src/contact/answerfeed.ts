@@ -16,11 +16,14 @@ export class AnswerFeed {
     return this.session?.now() ?? Date.now();
   }
 
-  /** The newer of what the page was told and what the feed says; null without a place. */
+  /**
+   * The newer of what the page was told and what the feed says; null without a place. The place of the alert, if its age is unknown: the server has
+   * chosen it among all, the feed's point included.
+   */
   spot({ view }: Told): PlacedPoint | null {
     const { point } = this;
-    if (point && point.tMs >= (view.place_ms ?? 0)) return point;
-    if (view.lat === null || view.lon === null) return null;
+    if (view.lat === null || view.lon === null) return point;
+    if (point && view.place_ms !== null && point.tMs >= view.place_ms) return point;
     return { seq: 0, tMs: view.place_ms ?? 0, lat: view.lat, lon: view.lon, speedMps: null, headingDeg: null, accuracyM: view.accuracy_m, batteryPct: null };
   }
 

@@ -96,7 +96,8 @@ class Journal:
             return Taken(found, "local", created=False, joined=found.sos_id != press.sos_id)
         for one in self.kept.values():
             alert = one.case.alert
-            if (alert.tenant, alert.driver) == (press.tenant, press.driver) and alert.state in OPEN:
+            theirs = (alert.tenant, alert.driver, alert.drill)
+            if theirs == (press.tenant, press.driver, press.drill) and alert.state in OPEN:
                 changes = cases.joined(one.case, press, circumstances, now_ms())
                 return Taken(self._keep(changes, press), "local", created=False, joined=True)
         changes = cases.opened(press, circumstances, now_ms())

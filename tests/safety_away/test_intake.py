@@ -315,7 +315,7 @@ async def test_a_press_by_an_old_token_is_the_vendors_that_the_driver_drives_for
 async def test_an_id_of_a_drill_does_not_stand_for_an_sos(
     process: Process, has_postgres: bool, drill: bool
 ) -> None:
-    """A console that lost the answer to a drill sent an SOS with the same id, and was told that it is raised."""
+    """A console that lost the answer to a drill sent an SOS with the same id, and was answered ok."""
     if not has_postgres:
         process.line.cut()
     first = await process.intake.press(process.press(drill=drill))

@@ -1,5 +1,7 @@
 """Alerts over HTTP: listed, explained, answered, raised for a driver."""
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 from uuid import UUID
@@ -44,6 +46,8 @@ _ATTEMPT_CURSOR: Final = "attempt"
 _LINE_CURSOR: Final = "history"
 _API: Final = "api"
 _DISPATCHER: Final = "dispatcher"
+_VENDOR_TIMEOUT_S: Final = 1.0
+_log = logging.getLogger(__name__)
 
 
 async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
@@ -266,20 +270,21 @@ async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
 
 
 async def _drives_for(call: Call[NoPath, NoQuery, RaiseRequest]) -> bool:
-    """Whether the driver of the request is of its vendor. With Postgres unavailable the live state in Redis
-    decides: a driver that it does not have may still be one. Raises Refused(unavailable).
+    """Whether the driver of the request is of its vendor. When Postgres does not answer within
+    `_VENDOR_TIMEOUT_S`, or fails in any way, the live state in Redis decides: a driver that it does not have
+    may still be one. Raises Refused(unavailable).
     """
     body, context, tenant = call.body, call.context, call.principal.tenant
     try:
-        return await identity.vendor_of(context.db, tenant, body.driver) == body.vendor
-    except Refused as refused:
-        if refused.code is not Code.UNAVAILABLE:
-            raise
-        if body.driver in await context.latest.presence_of_vendor(tenant, body.vendor):
-            return True
-        if any(row[0] == body.driver for row in await context.latest.of_vendor(tenant, body.vendor)):
-            return True
-        raise
+        async with asyncio.timeout(_VENDOR_TIMEOUT_S):
+            return await identity.vendor_of(context.db, tenant, body.driver) == body.vendor
+    except Exception as failure:
+        _log.warning("the vendor of a driver cannot be read from postgres: %s", type(failure).__name__)
+    if body.driver in await context.latest.presence_of_vendor(tenant, body.vendor):
+        return True
+    if any(row[0] == body.driver for row in await context.latest.of_vendor(tenant, body.vendor)):
+        return True
+    raise Refused(Code.UNAVAILABLE, "the vendor of the driver cannot be read")
 
 
 def _answering(call: Call[Any, Any, Any]) -> Answering:

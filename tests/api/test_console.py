@@ -1,5 +1,6 @@
 """What a dispatcher asks for: names, open journeys, a driver's own number, alerts raised for a driver."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -237,6 +238,26 @@ async def test_a_press_of_the_driver_makes_it_the_drivers_own(api: Api) -> None:
     await api.intake.press(press)
     alert = (await api.get(f"/api/v1/alerts/{by_us}", north)).json["alert"]
     assert (alert["presses"], alert["raised_by"]) == (2, None)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("undefined table"), TimeoutError(), None])
+async def test_an_alert_is_raised_with_any_failure_of_postgres_when_redis_knows_the_driver(
+    api: Api, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
+) -> None:
+    await three_drivers(api)
+
+    async def fails(*_: object) -> str:
+        if failure is None:
+            await asyncio.Event().wait()
+            raise AssertionError
+        raise failure
+
+    monkeypatch.setattr(identity, "vendor_of", fails)
+    api.fakes.presence["t1", "north"] = {"d1": {"state": "online", "since_ms": 1}}
+    north = api.token("dispatcher", ["north"])
+    async with asyncio.timeout(30):
+        assert (await raised(api, north)).status == 200
+        assert (await raised(api, north, driver="d2")).code == "unavailable"
 
 
 async def test_an_alert_is_raised_with_the_vendors_list_unavailable_when_redis_knows_the_driver(

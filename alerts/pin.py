@@ -10,8 +10,10 @@ from typing import Final
 
 from alerts.events import PinResult
 from alerts.policy import Pins
+from alerts.typed import digits_of
 
 SALT_BYTES: Final = 16
+_MAX_TYPED_CHARS: Final = 64
 _PIN: Final = re.compile(r"[0-9]{4,8}", re.ASCII)
 _NO_HASH: Final = "00" * SALT_BYTES + "$" + "00" * 32
 _SHOWN_UNSET: Final = "-"
@@ -23,6 +25,7 @@ def pins_of(cancel: str | None, duress: str | None, salts: tuple[bytes, bytes]) 
 
     Raises ValueError when one is no PIN, both are the same, or there is a duress PIN alone.
     """
+    cancel, duress = _as_digits(cancel), _as_digits(duress)
     if duress is not None and cancel is None:
         raise ValueError("a duress pin needs a cancel pin")
     if duress is not None and duress == cancel:
@@ -35,6 +38,7 @@ def pins_of(cancel: str | None, duress: str | None, salts: tuple[bytes, bytes]) 
 
 def hashed(pin: str, salt: bytes) -> str:
     """``pin`` as it is kept: ``salt$hash`` in hexadecimal. Raises ValueError when it is no PIN."""
+    pin = digits_of(pin) or pin
     if not _PIN.fullmatch(pin):
         raise ValueError("a pin is 4 to 8 digits")
     if len(salt) < SALT_BYTES:
@@ -49,6 +53,7 @@ def masked_pins(known: Pins, cancel: str | None, duress: str | None, salt: bytes
     would after a change. Where none was chosen that is the empty PIN, and `is_set_as_shown` is False.
     ``salt``: 16 random bytes. Raises ValueError as `pins_of` does.
     """
+    cancel, duress = _as_digits(cancel), _as_digits(duress)
     pins_of(cancel, duress, (salt, salt))
     chosen = [cancel or ""] if duress is None else [cancel or "", duress]
     parts = [salt.hex(), *(_scrypt(one, salt).hex() for one in chosen)]
@@ -69,7 +74,8 @@ def checked(typed: object, pins: Pins) -> PinResult:
 
     Without a cancel PIN nothing has to be typed: a driver who sets none lets everyone with the phone cancel.
     """
-    text = typed if isinstance(typed, str) else ""
+    text = typed[:_MAX_TYPED_CHARS] if isinstance(typed, str) else ""
+    text = digits_of(text) or text  # never empty for other signs: the empty PIN may be a duress PIN
     is_cancel = _matches(text, pins.cancel or _NO_HASH)
     is_duress = _matches(text, pins.duress or _NO_HASH) and pins.duress is not None
     if pins.cancel is None:
@@ -77,6 +83,10 @@ def checked(typed: object, pins: Pins) -> PinResult:
     if is_duress:
         return PinResult.DURESS
     return PinResult.RIGHT if is_cancel else PinResult.WRONG
+
+
+def _as_digits(pin: str | None) -> str | None:
+    return None if pin is None else digits_of(pin) or pin
 
 
 def _matches(typed: str, kept: str) -> bool:

@@ -17,7 +17,10 @@ BOTH = pins_of("1234", "99999999", SALTS)
     ("typed", "result"),
     [
         ("1234", PinResult.RIGHT), ("99999999", PinResult.DURESS), ("1235", PinResult.WRONG),
-        ("", PinResult.WRONG), (None, PinResult.WRONG), (1234, PinResult.WRONG), (" 1234", PinResult.WRONG),
+        ("", PinResult.WRONG), (None, PinResult.WRONG), (1234, PinResult.WRONG), (" 1234", PinResult.RIGHT),
+        ("1234 ", PinResult.RIGHT), ("١٢٣٤", PinResult.RIGHT), ("１２３４", PinResult.RIGHT),
+        ("۱۲۳۴", PinResult.RIGHT), ("٩٩٩٩٩٩٩٩", PinResult.DURESS), ("9999 9999", PinResult.DURESS),
+        ("1234x", PinResult.WRONG),
         ("1" * 1_000_000, PinResult.WRONG), ("\ud800", PinResult.WRONG),
     ],
 )  # fmt: skip
@@ -53,8 +56,8 @@ def test_no_pin_stands_in_its_hash_and_salts_make_equal_pins_differ() -> None:
     ("cancel", "duress", "fact"),
     [
         ("123", None, "a pin is 4 to 8 digits"), ("123456789", None, "a pin is 4 to 8 digits"),
-        ("12a4", None, "a pin is 4 to 8 digits"), ("١٢٣٤", None, "a pin is 4 to 8 digits"),
-        ("1234\n", None, "a pin is 4 to 8 digits"), ("1234", "12", "a pin is 4 to 8 digits"),
+        ("12a4", None, "a pin is 4 to 8 digits"), ("١٢٣", None, "a pin is 4 to 8 digits"),
+        ("1234", "١٢٣٤", "the duress pin is the cancel pin"), ("1234", "12", "a pin is 4 to 8 digits"),
         ("1234", "1234", "the duress pin is the cancel pin"),
         (None, "1234", "a duress pin needs a cancel pin"),
     ],

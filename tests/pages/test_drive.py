@@ -88,7 +88,7 @@ async def phone_context(browser: Browser, server: FakeDriverServer, **more: Any)
 
 async def paired(tab: Tab, server: FakeDriverServer) -> None:
     await tab.page.goto(f"{server.url}/drive#token={token()}")
-    await tab.page.get_by_role("button", name="Pair", exact=True).click()
+    await tab.page.locator("form.start button[type=submit]").click()  # in any language
     await tab.until("s.screen === 'home' && s.line === 'live'")
 
 

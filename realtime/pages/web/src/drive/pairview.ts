@@ -36,14 +36,14 @@ async function checked(token: string): Promise<Redeemed> {
   const pairing = claimsOf(token);
   if (!pairing) return { trouble: "wrong" };
   try {
-    const response = await fetch("/api/v1/contacts", {
+    const response = await fetch("/api/v1/timers", {
       headers: { Authorization: `Bearer ${token}` },
       credentials: "omit",
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    if (response.ok) return { pairing };
-    return { trouble: response.status === 401 || response.status === 403 ? "wrong" : "network" };
+    if (response.status === 401 || response.status === 403) return { trouble: "wrong" };
+    return response.status === 429 || response.status >= 500 ? { trouble: "network" } : { pairing };
   } catch {
     return { trouble: "network" };
   }

@@ -101,6 +101,7 @@ class FakeDriverServer:
         app.router.add_post("/api/v1/sos", self._http_sos)
         app.router.add_post("/api/v1/pairings/redeem", self._http_redeem)
         app.router.add_post("/api/v1/timers{rest:.*}", self._http_timer)
+        app.router.add_get("/api/v1/timers", self._http_timers)
         self.own.add_routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -288,6 +289,9 @@ class FakeDriverServer:
             return _answered({"ok": False, "error": refusal("not_found", "no such code")})
         who = {"driver": "d1", "vendor": "north", "tenant": "demo", "expires_at": now_ms() + 30 * 86_400_000}
         return _answered({"ok": True, "token": given, **who})
+
+    async def _http_timers(self, request: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "timers": []})
 
     async def _http_timer(self, request: web.Request) -> web.Response:
         self.timers.append((request.match_info["rest"], await request.json()))

@@ -268,7 +268,7 @@ async def test_an_sos_may_be_wrapped_and_its_id_spelled_as_libraries_do(server: 
     status, first = await asked(server, "POST", "/api/v1/sos", token=token, json=press)
     assert status == 200, first
     driver = await server.driver(name)
-    again = await driver.ask("/driver", "sos", {"sos_id": sos_id})
+    again = await driver.ask("/driver", "sos", {"sos_id": sos_id, "drill": True})
     assert again["alert_id"] == first["alert_id"], "it is the same press"
     async with server.db.writer() as connection:
         stored = json.loads(

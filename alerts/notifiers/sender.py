@@ -23,7 +23,7 @@ class Sender(StrEnum):
     SHORT_CODE = "short_code"
     """Texts and replies."""
     NAME = "name"
-    """Letters (an alphanumeric sender id): texts that nobody can reply to."""
+    """Letters (an alphanumeric sender id): texts without a number to reply to."""
 
 
 def sender_of(text: str) -> str:

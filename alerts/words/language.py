@@ -61,11 +61,11 @@ class Words(Struct, frozen=True, kw_only=True):
     act_short: str
     """Before the link in a text message: reply 1, or open."""
     act_open: str
-    """The same where nobody can reply: open."""
+    """The same where the contact cannot reply: open."""
     act_long: str
     """Before the link in a mail."""
     act_long_open: str
-    """The same where nobody can reply to a text message."""
+    """The same where the contact cannot reply to a text message."""
     details: str
     """Before the link when nothing is asked for."""
     press: str
@@ -88,7 +88,7 @@ class Words(Struct, frozen=True, kw_only=True):
     reminder_act: str
     """To the acknowledger: ``{driver}``; what else happens."""
     reminder_open: str
-    """The last where nobody can reply."""
+    """The last where the contact cannot reply."""
     exhausted: str
     exhausted_act: str
     """To the operator: ``{driver}``; nobody was reached."""
@@ -111,7 +111,7 @@ class Words(Struct, frozen=True, kw_only=True):
     test_note_open: str
     """The same where the contact cannot reply."""
     code_note_open: str
-    """The same where nobody can reply."""
+    """The same where the contact cannot reply."""
 
 
 def words_of(language: str) -> Words:

@@ -30,7 +30,7 @@ class Rendered(Struct, frozen=True):
     """``short`` is at most two segments in the GSM alphabet, four in other scripts; its link is never cut.
 
     ``voice`` is the BCP 47 tag of the voice for ``spoken``, which says "press 1" where that is an answer.
-    Where nobody can reply to a text, every form says "open the link" alone.
+    Where the contact cannot reply to a text, every form says "open the link" alone.
     A push holds no coordinate and no address: it is shown on locked screens.
     """
 

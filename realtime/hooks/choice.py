@@ -4,7 +4,7 @@ A text says "1" and not of whom. The rule, in this order:
 
 1. "1" is for an alert that this phone has not answered: two of them are never for one alert while there is
    another.
-2. A real alert goes before a drill, and one that nobody is on before one that somebody is on.
+2. A real alert goes before a drill, and one without a responder before one that has one.
 3. "2" is for the alert that this phone is on; only who is on an alert may call it a false alarm.
 4. Then for the one that the phone was told of last.
 """
@@ -54,12 +54,12 @@ def in_order(phone: str, word: Word, candidates: Sequence[Candidate]) -> list[Ca
 
 
 def is_mine(phone: str, case: Case) -> bool:
-    """Whether somebody at ``phone`` is on the alert, or coming."""
+    """Whether a contact at ``phone`` is on the alert, or coming."""
     return any(is_responding(case.alert, actor) for actor in _actors(phone, case))
 
 
 def _answered_ms(phone: str, case: Case) -> int:
-    """When somebody at ``phone`` said so; 0 when nobody did."""
+    """When a contact at ``phone`` said so; 0 when none did."""
     mine = {who(actor) for actor in _actors(phone, case)}
     alert = case.alert
     said = [responder.at_ms for responder in alert.responders if who(responder.actor) in mine]

@@ -216,7 +216,7 @@ class HookDesk:
 
 
 def is_unanswered(case: Case) -> bool:
-    """Whether nobody is on a real alert."""
+    """Whether no contact is on a real alert."""
     return case.alert.state is State.ACTIVE and not case.alert.drill
 
 

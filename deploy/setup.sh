@@ -124,7 +124,8 @@ patiently() {
     ticker=$!
     code=0
     output=$("$@" 2>&1) || code=$?
-    kill "$ticker" 2>/dev/null || true
+    # SIGTERM is lost on a child that has not yet reset the traps of its parent.
+    kill -KILL "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
     if [ "$code" != 0 ]; then printf '%s\n' "$output" >&2; fi
     return "$code"

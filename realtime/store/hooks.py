@@ -18,7 +18,7 @@ remembered for good: one of last year would answer the alert of today, or undo a
 
 
 MAX_ASKED: Final = 20
-"""Open alerts of one phone among which an answer is given its own; real ones without a responder come first."""
+"""Open alerts of one phone among which an answer is given its own: real ones without a responder first."""
 
 
 class Asked(Struct, frozen=True):

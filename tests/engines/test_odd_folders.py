@@ -205,16 +205,32 @@ def test_a_build_that_is_interrupted_clears_up(
     until(lambda: not place.parent.exists(), "it is cleared away")
 
 
-def test_a_long_step_says_every_so_often_that_it_goes_on(clone: Path) -> None:
+@pytest.fixture
+def short_sleep(clone: Path) -> str:
+    """A PATH on which the script's ten seconds pass in a fifth of one."""
     (clone / "bin").mkdir()
-    # The script's ten seconds pass in a fifth of one.
     (clone / "bin" / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.2\n")
     (clone / "bin" / "sleep").chmod(0o755)
+    return f"{clone}/bin:{os.environ['PATH']}"
+
+
+def test_a_step_that_ends_before_its_reminder_has_begun_ends(clone: Path, short_sleep: str) -> None:
+    """A shell loses a signal that reaches a child before the child has reset the traps of its parent."""
+    done = shell(
+        "trap 'exit 143' TERM; for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5 6 7 8 9 10; do "
+        "patiently x true; done; done; say all",
+        clone,
+        PATH=short_sleep,
+    )
+    assert done.stderr.splitlines()[-1] == "all"
+
+
+def test_a_long_step_says_every_so_often_that_it_goes_on(clone: Path, short_sleep: str) -> None:
     done = shell(
         "patiently 'making it' /bin/sleep 1; code=0; patiently failing sh -c 'echo why; exit 3' || code=$?; "
         'say "code $code"',
         clone,
-        PATH=f"{clone}/bin:{os.environ['PATH']}",
+        PATH=short_sleep,
     )
     lines = done.stderr.splitlines()
     assert lines[:4] == [

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from alerts import location
 from alerts.arrows import Arrow, Refusal
 from alerts.cancelling import MAX_WRONG_PINS, cancel_asked, lifted
+from alerts.driver_view import as_shown_to_driver
 from alerts.events import (
     Acknowledged,
     AckSilent,
@@ -31,8 +32,7 @@ from alerts.events import (
     Resolved,
     ResponderAdded,
 )
-from alerts.moves import Transition, afresh, changed, closed, life, refused
-from alerts.shown import as_shown_to_driver
+from alerts.transitions import Transition, afresh, changed, closed, life, refused
 from alerts.values import (
     MAX_LOOPS,
     OPEN,

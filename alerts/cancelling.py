@@ -1,6 +1,6 @@
 """The driver's PINs: the right one ends an alert, the duress PIN seems to, guessing leads nowhere. Pure.
 
-What the phone is shown then is in `alerts.shown`.
+What the phone is shown then is in `alerts.driver_view`.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from alerts.arrows import Arrow, Refusal
 from alerts.events import CancelAsked, PinResult
-from alerts.moves import Transition, afresh, changed, closed, refused
+from alerts.transitions import Transition, afresh, changed, closed, refused
 from alerts.values import Alert, Press, Severity, State, Veil
 
 OF_PHONE: Final = frozenset({"socket", "http"})

@@ -29,7 +29,7 @@ from alerts.completing import succeeding
 from alerts.course import Audit, Course
 from alerts.events import Event, Moved, Pressed, Reached
 from alerts.location import is_worth_following
-from alerts.merging import both
+from alerts.merge import both
 from alerts.policy import Circumstances, PolicyCopy, copy_of
 from alerts.retry import settle
 from alerts.values import OPEN, Alert, Place, Press, State, worse

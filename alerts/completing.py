@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from alerts.addresses.destination import Written, keys_of, may_arrive
 from alerts.attempt import Attempt, Channel, Purpose, Status
-from alerts.destination import Written, keys_of, may_arrive
 from alerts.escalation import Planned, plan_step
 from alerts.policy import (
     DISPATCH,

@@ -8,10 +8,10 @@ from uuid import UUID
 from msgspec import Struct
 
 from alerts import location
+from alerts.addresses.destination import Written
 from alerts.alert import Transition, transition
 from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
 from alerts.completing import catch_up, completed_copy, is_withdrawn
-from alerts.destination import Written
 from alerts.escalation import Exhausted, Notify, Planned, Skipped, WaitUntil, decide
 from alerts.events import (
     Acknowledged,

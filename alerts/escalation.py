@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from alerts.addresses.destination import Written, keys_of
 from alerts.attempt import Attempt, Channel, Purpose, Status, rank
-from alerts.destination import Written, keys_of
 from alerts.policy import (
     ALL,
     DISPATCH,

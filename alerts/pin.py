@@ -8,9 +8,9 @@ import hmac
 import re
 from typing import Final
 
+from alerts.addresses.typed import digits_of
 from alerts.events import PinResult
 from alerts.policy import Pins
-from alerts.typed import digits_of
 
 SALT_BYTES: Final = 16
 _MAX_TYPED_CHARS: Final = 64

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from alerts.alert import Alert, Press
 from alerts.attempt import Attempt, Channel, Outcome, StatusReport, Unsure
-from alerts.claims import Lane
+from alerts.leases import Lane
 from alerts.policy import Circumstances, Contact, PolicyCopy
 
 Durability = Literal["committed", "replicated", "local"]
@@ -88,7 +88,8 @@ class Reservation(Protocol):
 
 
 class Ledger(Protocol):
-    """Where cases live: `realtime.store.alerts` in Postgres, `alerts.journal` in a file while that is away.
+    """Where cases live: `realtime.store.alerts.ledger` in Postgres, `alerts.journal` in a file while that is
+    away.
 
     Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises Away
     when the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.

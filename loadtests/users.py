@@ -16,7 +16,7 @@ from geo.fleet import Vehicle, advance
 from loadtests import history
 from loadtests.ledger import Ledger
 from loadtests.line import Line, Record
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.client.outbox import Outbox, Verdict
 from realtime.client.views import JourneyView, LatestView
 from realtime.settings import Settings

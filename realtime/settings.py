@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from alerts.answer import derive
+from alerts.addresses.typed import plain
 from alerts.notifiers.sender import can_call, sender_of
-from alerts.typed import plain
+from alerts.replies.answer import derive
 from realtime import urls
 
 _TOGETHER = (

@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from alerts.attempt import Channel
-from alerts.delivery.meter import Meter, NoMeter
+from alerts.delivery.observer import Meter, NoMeter
 from alerts.delivery.recorder import TRIES, Keep, Recorder
 from alerts.delivery.reservation import SlotReservation
-from alerts.delivery.trying import Bounds, named, tried
-from alerts.delivery.ways import Permit, Way, down
+from alerts.delivery.routes import Permit, Way, down
+from alerts.delivery.send import Bounds, named, tried
 from alerts.ports import Away, Job, Ledger
 
 log = logging.getLogger(__name__)

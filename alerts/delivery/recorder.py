@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from alerts.delivery.meter import Meter
-from alerts.delivery.trying import Tried, named
+from alerts.delivery.observer import Meter
+from alerts.delivery.send import Tried, named
 from alerts.ports import Away, Ledger
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Final
 from uuid import UUID
 
 from alerts.attempt import Channel
-from alerts.claims import Lane
-from alerts.delivery.ways import Permit, Way
+from alerts.delivery.routes import Permit, Way
+from alerts.leases import Lane
 from alerts.ports import FullLanes, Wanted
 
 

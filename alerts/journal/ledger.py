@@ -22,13 +22,13 @@ from alerts import case as cases
 from alerts.alert import Alert, Press, alert_id_of
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
-from alerts.claims import claim_ms, contact_of, lane_in, leased, may_settle, of_provider, urgency
-from alerts.clocks import settled_into
-from alerts.journal.early import EarlyWords
-from alerts.journal.file import JOURNAL_LIMITS, JournalLimits, Need
-from alerts.journal.keeping import Keeping
+from alerts.clock_skew import settled_into
+from alerts.journal.append_log import JOURNAL_LIMITS, JournalLimits, Need
+from alerts.journal.early_reports import EarlyWords
+from alerts.journal.peer_visibility import Sight
 from alerts.journal.records import Kept, history, together
-from alerts.journal.sight import Sight
+from alerts.journal.store import Keeping
+from alerts.leases import claim_ms, contact_of, lane_in, leased, may_settle, of_provider, urgency
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Job, Reservation, Taken
 
@@ -61,7 +61,7 @@ class LocalLedger:
         on_change: Callable[[Kept], None] | None = None,
         limits: JournalLimits = JOURNAL_LIMITS,
     ) -> "LocalLedger":
-        """The ledger that ``folder`` has, or an empty one. Raises `alerts.journal.file.InUse`, OSError."""
+        """The ledger in ``folder``, or an empty one. Raises `alerts.journal.append_log.InUse`, OSError."""
         keeping = Keeping(folder, key, now_ms, on_change, limits)
         if unread := await keeping.open():
             log.error("%d records of the journal make no sense", unread)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from twilio.rest import Client
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
+from alerts.addresses.phone import dialled
 from alerts.attempt import (
     ASKING,
     OF_NO_ALERT,
@@ -22,7 +23,6 @@ from alerts.attempt import (
 from alerts.notifiers.twilio_hooks import CALL_STATUSES, report, status_url, voice_url
 from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
 from alerts.notifiers.writer import Writer, Written
-from alerts.phone import dialled
 from alerts.ports import Job
 
 RING_S: Final = 40

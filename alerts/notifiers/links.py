@@ -4,8 +4,8 @@ import re
 from typing import Final
 from uuid import UUID
 
-from alerts.answer import make_token, read_token
 from alerts.ports import Job
+from alerts.replies.answer import make_token, read_token
 
 VALID_MS: Final = 7 * 86_400_000
 """At least so long from when the alert was raised."""

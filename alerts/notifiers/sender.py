@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from alerts.typed import plain
+from alerts.addresses.typed import plain
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _SERVICE: Final = re.compile(r"MG[0-9a-fA-F]{32}")

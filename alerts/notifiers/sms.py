@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from twilio.rest import Client
 
+from alerts.addresses.phone import dialled
 from alerts.attempt import (
     OF_NO_ALERT,
     Accepted,
@@ -21,7 +22,6 @@ from alerts.attempt import (
 from alerts.notifiers.twilio_hooks import MESSAGE_STATUSES, report, status_url
 from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
 from alerts.notifiers.writer import Writer, Written
-from alerts.phone import dialled
 from alerts.ports import Job
 
 VALID_S: Final = 600

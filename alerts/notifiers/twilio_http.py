@@ -15,9 +15,9 @@ from twilio.http.async_http_client import AsyncTwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from alerts.addresses.phone import dialled
 from alerts.attempt import Outcome, Permanent, Retryable, Unsure
 from alerts.notifiers.webhook import retry_after_s
-from alerts.phone import dialled
 
 PROVIDER: Final = "twilio"
 CONNECT_SHARE: Final = 0.5
@@ -192,7 +192,7 @@ _FOR_GOOD: Final = {
 }
 """What Twilio's codes mean; any other is named by its number. https://www.twilio.com/docs/api/errors"""
 _NO_SUCH_NUMBER: Final = frozenset({"bad_number", "not_mobile", "no_route"})
-"""Refusals of a number that its other form (`alerts.phone.dialled`) may not get."""
+"""Refusals of a number that its other form (`alerts.addresses.phone.dialled`) may not get."""
 _LATER: Final = frozenset({20429, 21611, 14107})
 """Too many requests; the queue of the sender is full; too many messages of the sender."""
 _OURS: Final = frozenset({20003, 20005, 20006, 20008, 10001, 30002})

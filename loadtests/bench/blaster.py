@@ -14,7 +14,7 @@ from hashlib import sha1
 from itertools import count
 from typing import Final
 
-from realtime.fanout.frames import text_frame
+from realtime.fanout.engineio.frames import text_frame
 
 FRAMES_A_BLOCK: Final = 64
 QUIET_S: Final = 1.0

@@ -18,9 +18,10 @@ import uvloop
 
 from loadtests.bench.load import quantiles, told_to_end
 from realtime.settings import Settings
-from realtime.store import identity, journeys
-from realtime.store.database import Database
-from realtime.store.queries import load
+from realtime.store.db.database import Database
+from realtime.store.db.queries import load
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
 
 TENANT: Final = "ceiling"
 VENDOR: Final = "north"
@@ -108,14 +109,14 @@ class Ceiling:
 
 async def _journey(db: Database, name: str) -> Owner:
     driver = f"{name}-{uuid4().hex[:8]}"
-    await identity.connect_driver(db, TENANT, VENDOR, driver)
+    await tenants.connect_driver(db, TENANT, VENDOR, driver)
     now_ms = time.time_ns() // 1_000_000
     head = await journeys.start(db, TENANT, VENDOR, driver, uuid4(), now_ms, None, None, None, now_ms)
     return head.journey_id, driver
 
 
 def _columns(group: list[Owner], batch: int) -> list[list[Any]]:
-    """What `realtime.store.commit` passes for ``batch`` points of each journey."""
+    """What `realtime.store.journeys.commit` passes for ``batch`` points of each journey."""
     now_ms = time.time_ns() // 1_000_000
     rows = [
         (

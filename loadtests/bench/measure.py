@@ -15,7 +15,7 @@ from loadtests.bench.ceiling import CeilingResult, CeilingSpec
 from loadtests.bench.load import LoadResult, LoadSpec
 from loadtests.bench.system import Engines, Target
 from loadtests.bench.usage import Usage
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 
 TENANT: Final = "bench"
 VENDOR: Final = "north"

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from realtime.app import run_web
+from realtime.processes.run import run_web
 from realtime.settings import Settings
 
 EVERY_S: Final = 0.004

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from loadtests.bench.profiled import Sampler
-from realtime.app import run_web
+from realtime.processes.run import run_web
 from realtime.settings import Settings
-from realtime.store import commit
+from realtime.store.journeys import commit
 
 
 async def forget(db: Any, batches: Sequence[Any], *args: Any, **options: Any) -> None:
-    """In the place of `realtime.store.commit.store`."""
+    """In the place of `realtime.store.journeys.commit.store`."""
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ uvloop, no compression, handlers awaited in line. Settings by environment: PORT,
 - ``TICK_MS`` above 0 gathers the newest position of each driver and emits them once a tick;
 - ``REDIS_URL`` joins several of these servers by python-socketio's own Redis manager;
 - ``GC=rare`` adds what no documentation says and our own server does: a frozen heap, rare full collections;
-- ``ENGINE=fanout`` serves the same handlers by `realtime.fanout.server.FanoutServer`: our engine alone.
+- ``ENGINE=fanout`` serves the same handlers by `realtime.fanout.socketio.server.FanoutServer`: our engine
+alone.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ OPTIONS: Final[dict[str, Any]] = {
 def make_server() -> Any:
     """The server that ``ENGINE`` names."""
     if os.environ.get("ENGINE") == "fanout":
-        from realtime.fanout.server import FanoutServer
+        from realtime.fanout.socketio.server import FanoutServer
 
         return FanoutServer(**OPTIONS)
     redis_url = os.environ.get("REDIS_URL")

@@ -24,22 +24,22 @@ from alerts.alert import (
     ResponderAdded,
     State,
 )
-from alerts.answer import Answer, read_token
 from alerts.case import Case
 from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
-from alerts.tokens import cut
+from alerts.replies.answer import Answer, read_token
+from alerts.replies.tokens import cut
 from alerts.who import is_responding
 from alerts.words.facts import age, clock_time, happened, position_of
 from alerts.words.language import words_of
+from realtime.alerting.actions import MAX_ETA_S, MAX_TEXT_CHARS, clean
+from realtime.alerting.last_positions import LastSeen
+from realtime.alerting.ports import Intake
+from realtime.alerting.receipts import persons, rows
 from realtime.answers.words import primary_of, texts_of
-from realtime.auth import Principal, ShareGrant
+from realtime.auth.tokens import Principal, ShareGrant
 from realtime.protocol import Code, Refused
-from realtime.safety.answering import MAX_ETA_S, MAX_TEXT_CHARS, clean
-from realtime.safety.ports import Intake
-from realtime.safety.told import persons, rows
-from realtime.safety.whereabouts import LastSeen
 
 LINK: Final = "link"
 CANNOT: Final = "cannot help"

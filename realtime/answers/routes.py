@@ -21,7 +21,7 @@ from msgspec import Struct
 from realtime.answers.desk import AnswerDesk, Shown
 from realtime.answers.language import wished
 from realtime.answers.words import BEFORE, TEXTS
-from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone, read_body
+from realtime.http.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone, read_body
 from realtime.pages.routes import at, content_security_policy, origin_of
 from realtime.pages.wrong import EMERGENCY
 from realtime.protocol import HTTP_STATUS, Code, Refused

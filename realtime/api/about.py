@@ -4,9 +4,9 @@ from typing import Final
 
 from aiohttp import web
 
-from realtime import catalogue
-from realtime.api.operation import Call
-from realtime.api.shapes import Healthy, NoBody, NoPath, NoQuery, Ready
+from realtime.api.framework.operation import Call
+from realtime.api.framework.shapes import Healthy, NoBody, NoPath, NoQuery, Ready
+from realtime.metrics import registry
 from realtime.protocol import Code, Refused
 
 AboutCall = Call[NoPath, NoQuery, NoBody]
@@ -47,5 +47,5 @@ async def readyz(call: AboutCall) -> Ready:
 
 async def metrics_text(call: AboutCall) -> web.StreamResponse:
     """Prometheus text format."""
-    body, content_type = catalogue.exposition()
+    body, content_type = registry.exposition()
     return web.Response(body=body, headers={"Content-Type": content_type})

@@ -8,17 +8,17 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from realtime.api import errors, openapi, spellings
-from realtime.api.context import ApiContext
-from realtime.api.operation import AnyOperation, Call, Operation, answer
-from realtime.api.ports import Health
-from realtime.api.shapes import NoBody, NoPath, NoQuery
-from realtime.api.sos import DESK, SosDesk
+from realtime.api.alerts.sos import DESK, SosDesk
+from realtime.api.framework import errors, openapi, spellings
+from realtime.api.framework.context import ApiContext
+from realtime.api.framework.operation import AnyOperation, Call, Operation, answer
+from realtime.api.framework.ports import Health
+from realtime.api.framework.shapes import NoBody, NoPath, NoQuery
 from realtime.api.table import ABOUT, API, SOS
 
 SERVER_LIMITS: Final = {"max_line_size": 32_768, "max_field_size": 32_768, "auto_decompress": False}
 """For ``web.AppRunner(app, **SERVER_LIMITS)``: a longer token or id than is valid gets a coded answer
-instead of the parser's own. Bodies are decoded by `realtime.bodies`."""
+instead of the parser's own. Bodies are decoded by `realtime.http.bodies`."""
 
 HSTS: Final = "max-age=31536000"
 """A year. Not for sub-domains: they are other systems, which may have no certificate."""
@@ -27,7 +27,7 @@ HSTS: Final = "max-age=31536000"
 def add_api(app: web.Application, context: ApiContext) -> None:
     """Adds every operation, the OpenAPI document and the coded errors of ``/api/…`` to ``app``.
 
-    ``app`` is to have a desk for SOS under `realtime.api.sos.DESK`.
+    ``app`` is to have a desk for SOS under `realtime.api.alerts.sos.DESK`.
     """
     operations = [*API, *SOS, *ABOUT, _document_operation(context.settings.public_url)]
     _register(app, operations, context.health, context)

@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from alerts.alert import Alert
-from realtime import access
-from realtime.api import cursor, shapes
-from realtime.api.journeys import visible
-from realtime.api.operation import Call
-from realtime.api.shapes import (
+from realtime.alerting.actions import Answering, actor_of
+from realtime.api.alerts.shapes import AlertPath
+from realtime.api.framework import cursor, shapes
+from realtime.api.framework.operation import Call
+from realtime.api.framework.shapes import (
     Done,
     JourneyPath,
     NewShare,
@@ -19,12 +19,12 @@ from realtime.api.shapes import (
     SharesQuery,
     ShareView,
 )
-from realtime.api.shapes_alerts import AlertPath
-from realtime.auth import Principal
+from realtime.api.journeys.journeys import visible
+from realtime.auth import authorize
+from realtime.auth.tokens import Principal
+from realtime.contacts import validation
 from realtime.protocol import Code, Refused
-from realtime.safety import addresses
-from realtime.safety.answering import Answering, actor_of
-from realtime.store import journeys, shares
+from realtime.store.journeys import journeys, shares
 
 _CURSOR = "share"
 NOT_STORED_S: Final = 2.0
@@ -42,7 +42,7 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
         expires_ms,
         call.principal.sub,
         _holder(call.body),
-        new_only=call.principal.role == access.DRIVER,
+        new_only=call.principal.role == authorize.DRIVER,
         follows=call.body.follows,
         key=shares.signing_key(call.context.settings.alerts_key),
     )
@@ -107,27 +107,27 @@ async def _may_revoke(call: Call[SharePath, NoQuery, NoBody], share: shares.Shar
     principal, context = call.principal, call.context
     if share.alert_id is not None:
         alert = await context.alerts.get(principal.tenant, share.alert_id)
-        return alert is not None and access.may_share_alert(principal, alert.tenant, alert.vendor)
+        return alert is not None and authorize.may_share_alert(principal, alert.tenant, alert.vendor)
     if share.driver is not None and share.vendor is not None:
-        return access.may_share(principal, principal.tenant, share.vendor, share.driver)
+        return authorize.may_share(principal, principal.tenant, share.vendor, share.driver)
     assert share.journey_id is not None
     journey = await journeys.head(context.db, principal.tenant, share.journey_id)
     if journey is None:
         return False
-    return access.may_share(principal, journey.tenant, journey.vendor, journey.driver)
+    return authorize.may_share(principal, journey.tenant, journey.vendor, journey.driver)
 
 
 async def _shareable_alert(call: Call[AlertPath, Any, Any]) -> Alert:
     principal = call.principal
     alert = await Answering(call.context.alerts, call.context.now_ms).visible(principal, call.path.alert_id)
-    if not access.may_share_alert(principal, alert.tenant, alert.vendor):
+    if not authorize.may_share_alert(principal, alert.tenant, alert.vendor):
         raise Refused(Code.FORBIDDEN, "links to alerts are not yours to make")
     return alert
 
 
 async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
     journey = await visible(call)
-    if not access.may_share(call.principal, journey.tenant, journey.vendor, journey.driver):
+    if not authorize.may_share(call.principal, journey.tenant, journey.vendor, journey.driver):
         raise Refused(Code.FORBIDDEN, "this journey is not yours to share")
     return journey
 
@@ -135,7 +135,7 @@ async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
 def _holder(body: ShareRequest) -> str:
     """Who is given a link that answers; nobody, of one that only looks. Raises Refused(invalid)."""
     if body.may_answer:
-        return addresses.name_of(body.name)
+        return validation.name_of(body.name)
     if body.name:
         raise Refused(Code.INVALID, "name is given to a link that may answer")
     return ""
@@ -170,7 +170,7 @@ def _after(given: str | None) -> shares.ShareCursor | None:
 
 def _listed(share: shares.ShareRecord, principal: Principal) -> shapes.Share:
     # What an open alert does to a link is not shown on a driver's phone: it may be open under duress.
-    lasts_ms = share.lasts_ms if principal.role in access.OVERSEERS else share.expires_ms
+    lasts_ms = share.lasts_ms if principal.role in authorize.OVERSEERS else share.expires_ms
     return shapes.Share(
         id=share.share_id,
         scope=share.scope,

@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from realtime.api import about, geojson, gpx, ingest, journeys, points, shapes, sharing, sos, vendors
-from realtime.api.operation import AnyOperation, Operation
-from realtime.api.table_alerts import ALERTS
-from realtime.api.table_people import PEOPLE
-from realtime.api.table_sessions import SESSIONS
+from realtime.api import about, sharing
+from realtime.api.alerts import sos
+from realtime.api.alerts.table import ALERTS
+from realtime.api.framework import shapes
+from realtime.api.framework.operation import AnyOperation, Operation
+from realtime.api.journeys import geojson, gpx, ingest, journeys, points
+from realtime.api.people import vendors
+from realtime.api.people.table import PEOPLE
+from realtime.api.sessions.table import SESSIONS
 from realtime.protocol import Code, Positions
 
 METRICS_TYPE: Final = "text/plain"

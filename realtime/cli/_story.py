@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from alerts.addresses.destination import named
 from alerts.alert import ActorKind, Alert, Place, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
-from alerts.destination import named
 from alerts.policy import Contact, PolicyCopy, Source, addressee, everyone
 from alerts.words.clean import clean
-from realtime.store.alert_console import Standing
-from realtime.store.alert_reads import Explanation
+from realtime.store.alerts.console import Standing
+from realtime.store.alerts.reads import Explanation
 
 DETAIL_CHARS: Final = 1_000
 _UNSENT: Final = frozenset({Status.DUE, Status.SENDING, Status.UNSURE})

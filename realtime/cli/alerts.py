@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from alerts.alert import Alert
     from realtime.cli._story import Line
-    from realtime.store.alert_console import Standing
-    from realtime.store.database import Database
+    from realtime.store.alerts.console import Standing
+    from realtime.store.db.database import Database
 
 FOLLOW_S: Final = 1.0
 PIPED_WIDTH: Final = 160
@@ -73,7 +73,7 @@ async def _run(
     from rich.console import Console
 
     from realtime.protocol import Refused
-    from realtime.store.database import Database
+    from realtime.store.db.database import Database
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -97,7 +97,7 @@ async def _list(db: "Database", console: "Console", tenant: str | None, only_ope
     from rich.table import Table
 
     from realtime.cli._story import moment
-    from realtime.store import alert_console
+    from realtime.store.alerts import console as alert_console
 
     found = await alert_console.recent(db, tenant, only_open=only_open, limit=limit)
     if not found:
@@ -122,7 +122,7 @@ async def _list(db: "Database", console: "Console", tenant: str | None, only_ope
 
 
 async def _show(db: "Database", console: "Console", tenant: str | None, prefix: str, history: int) -> None:
-    from realtime.store import alert_console
+    from realtime.store.alerts import console as alert_console
 
     found = await alert_console.named(db, tenant, prefix.lower())
     if len(found) != 1:
@@ -165,8 +165,8 @@ def _line(console: "Console", line: "Line", before: str = "") -> None:
 
 
 async def _follow(db: "Database", console: "Console", tenant: str | None) -> None:
-    from realtime.store import alert_console
-    from realtime.store.alert_reads import ChangedAlerts
+    from realtime.store.alerts import console as alert_console
+    from realtime.store.alerts.reads import ChangedAlerts
 
     changes = ChangedAlerts(db)
     await changes.look()

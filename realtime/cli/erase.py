@@ -41,12 +41,12 @@ def erase(
 
 async def _erased(settings: Settings, tenant: str, driver: str) -> tuple[str, bool]:
     """The proof as JSON, and whether it is done."""
-    from realtime.fanout.bus import RedisBus
-    from realtime.instance import redis_client, wall_clock_ms
+    from realtime.alerting.scope_changes import ScopeAnnouncer
+    from realtime.bus.bus import RedisBus
+    from realtime.erasure.eraser import Eraser, places_of
     from realtime.mirror.remote import open_remote
-    from realtime.safety.erasing import Eraser, places_of
-    from realtime.safety.scopenews import ScopeAnnouncer
-    from realtime.store.database import Database
+    from realtime.processes.web import redis_client, wall_clock_ms
+    from realtime.store.db.database import Database
 
     db, client, remote = await Database.open(settings), redis_client(settings), open_remote(settings)
     bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)

@@ -15,14 +15,16 @@ import asyncpg
 import redis.asyncio
 
 from realtime.engines.probe import http_status
-from realtime.fanout.redisurl import cluster_url
+from realtime.monitoring.checks import COPY_MS, copy_age_ms
 from realtime.protocol import Refused
-from realtime.safety.findings import COPY_MS, copy_age_ms
+from realtime.redis.client import cluster_url
 from realtime.settings import Settings
-from realtime.store import audit, durability, schema, upkeep
-from realtime.store.database import Database
-from realtime.store.migration import MigrationError, migrations
-from realtime.store.queries import load
+from realtime.store.alerts import health
+from realtime.store.db import durability, schema
+from realtime.store.db.database import Database
+from realtime.store.db.migration import MigrationError, migrations
+from realtime.store.db.queries import load
+from realtime.store.journeys import upkeep
 from realtime.urls import without_login
 
 CLOCK_SKEW_MAX_S = 1.0
@@ -227,8 +229,8 @@ async def _schema(connection: asyncpg.Connection) -> Finding:
 
 async def _alert_store(connection: asyncpg.Connection) -> Finding:
     """Whether statements about alerts have failed in running processes."""
-    rows = await connection.fetch(load("audit")["beats"], audit.REMEMBERED_MS)
-    failed = [beat for beat in map(audit.beat_of, rows) if beat.detail.store_faults.recent]
+    rows = await connection.fetch(load("audit")["beats"], health.REMEMBERED_MS)
+    failed = [beat for beat in map(health.beat_of, rows) if beat.detail.store_faults.recent]
     if not failed:
         return Finding("alert store", "no statement about alerts failed in the last five minutes")
     names = ", ".join(f"{beat.process} ({beat.detail.store_faults.recent})" for beat in failed)
@@ -244,7 +246,7 @@ async def _storage(settings: Settings) -> list[Finding]:
     try:
         unsafe = await durability.unsafe_settings(db)
         missing = await upkeep.missing_partitions(db, time.time_ns() // 1_000_000)
-        copies = copies_of(*await audit.beats(db))
+        copies = copies_of(*await health.beats(db))
     finally:
         await db.close()
     named = ", ".join(f"{name} is {value}" for name, value in unsafe.items())
@@ -260,7 +262,7 @@ async def _storage(settings: Settings) -> list[Finding]:
     ]
 
 
-def copies_of(now_ms: int, beats: Sequence[audit.Beat]) -> Finding:
+def copies_of(now_ms: int, beats: Sequence[health.Beat]) -> Finding:
     """How old the local copies of contacts and policies are that an SOS uses without Postgres."""
     ages = {beat.process: age_ms for beat in beats if (age_ms := copy_age_ms(beat, now_ms)) is not None}
     if not ages:

@@ -12,7 +12,7 @@ import typer
 
 from realtime.cli.environment import fail, plain_errors, settings_here, settings_of_process
 from realtime.protocol import shown
-from realtime.tuning import raise_open_files_limit
+from realtime.runtime import raise_open_files_limit
 
 _SERVER = re.compile(r"[a-z][a-z0-9-]{0,31}=[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}", re.ASCII)
 
@@ -23,7 +23,7 @@ def serve() -> None:
     It listens on `BIND_HOST`:`PORT` and is called `INSTANCE_NAME` at the balancer, a name that no other
     instance may have. SIGTERM drains it: clients move, what was accepted is committed, then it ends.
     """
-    from realtime.app import run_web
+    from realtime.processes.run import run_web
 
     run_web(settings_of_process())
 
@@ -35,7 +35,7 @@ def worker() -> None:
     Run at least two, so that none is a single point; they take turns. It listens on `BIND_HOST`:`PORT` and is
     called `INSTANCE_NAME` at the balancer.
     """
-    from realtime.app import run_worker
+    from realtime.processes.run import run_worker
 
     run_worker(settings_of_process())
 
@@ -44,8 +44,8 @@ def migrate() -> None:
     """Bring the database to this release's schema. Safe to start many times at once."""
     import asyncpg
 
+    from realtime.store.db.migration import MigrationError
     from realtime.store.migrate import migrate as run_migrations
-    from realtime.store.migration import MigrationError
 
     settings = settings_here()
     if not settings.direct_url:

@@ -32,7 +32,7 @@ def token(
 
     Example: `wayguard token --role driver --tenant demo --vendor north --driver d1`
     """
-    from realtime.auth import Authenticator, mint
+    from realtime.auth.tokens import Authenticator, mint
     from realtime.protocol import Refused
 
     settings = settings_here()
@@ -51,15 +51,15 @@ def revoke(
     token: Annotated[str, typer.Argument(help="The token, or - to read it from standard input.")],
 ) -> None:
     """Make a token void before it expires; open sockets that came in with it close within seconds."""
-    from realtime.auth import Authenticator
+    from realtime.auth.tokens import Authenticator
     from realtime.protocol import Refused
-    from realtime.store.database import Database
+    from realtime.store.db.database import Database
 
     settings = settings_here()
     text = typer.get_text_stream("stdin").read().strip() if token == "-" else token  # noqa: S105
 
     async def run(tenant: str, jti: str, expires_ms: int) -> None:
-        from realtime.store import revocations
+        from realtime.store.people import revocations
 
         db = await Database.open(settings)
         try:

@@ -12,7 +12,7 @@ from realtime.engines.console import Console, console
 from realtime.engines.layout import DataDir
 from realtime.engines.plan import Options, Plan, make_plan
 from realtime.engines.supervisor import Announce, Supervisor, end_leftovers
-from realtime.tuning import raise_open_files_limit
+from realtime.runtime import raise_open_files_limit
 
 
 class Outside(StrEnum):

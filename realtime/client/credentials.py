@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.protocol import identifier
 from realtime.settings import Settings
 

@@ -10,7 +10,7 @@ import urllib.request
 from contextlib import suppress
 from typing import Any
 
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.console import Console
 from realtime.engines.plan import Part, Plan, local_host
 from realtime.settings import Settings

@@ -10,7 +10,7 @@ import urllib.error
 from collections.abc import Callable
 from typing import Any
 
-from realtime.auth import Role, mint
+from realtime.auth.tokens import Role, mint
 from realtime.engines import local
 from realtime.engines.console import Console
 from realtime.engines.demo import CONTACT, DRIVER, TENANT, VENDOR, call, outside_url, sent

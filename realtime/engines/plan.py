@@ -14,7 +14,7 @@ from realtime.engines.ports import inner_ports, public_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.store.pools import GUESTS, PRESSES
+from realtime.store.db.pools import GUESTS, PRESSES
 
 MARK = "WAYGUARD_SUPERVISED"
 """The environment variable that tells whose child a process is: the data directory of its supervisor."""

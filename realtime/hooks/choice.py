@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from alerts.addresses.phone import is_same
 from alerts.alert import OPEN, Actor, ActorKind, State
-from alerts.answer import Word
 from alerts.case import Case
-from alerts.phone import is_same
 from alerts.policy import everyone
+from alerts.replies.answer import Word
 from alerts.who import is_responding, who
-from realtime.store.hooks import Asked
+from realtime.store.people.replies import Asked
 
 
 class Candidate(Struct, frozen=True):

@@ -12,15 +12,15 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct, structs
 
+from alerts.addresses.destination import named
+from alerts.addresses.phone import identity
 from alerts.alert import OPEN, Acknowledged, Actor, ActorKind, FalseAlarm, Noted, State
-from alerts.answer import Word, keypress, sms_word
 from alerts.attempt import Channel, StatusReport
 from alerts.case import Case
-from alerts.destination import named
 from alerts.notifiers.twilio_hooks import Named
-from alerts.phone import identity
 from alerts.policy import Contact, everyone
 from alerts.ports import Away
+from alerts.replies.answer import Word, keypress, sms_word
 from alerts.words.clean import clean
 from alerts.words.facts import clock_time
 from alerts.words.language import words_of
@@ -28,7 +28,7 @@ from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
 from realtime.hooks.ports import Alerts, Book, Reports
 from realtime.hooks.words import said
 from realtime.protocol import Code, Refused
-from realtime.store.hooks import MAX_ASKED, Asked
+from realtime.store.people.replies import MAX_ASKED, Asked
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ _CARRIERS: Final = {"STOP": Word.STOP, "START": Word.START, "HELP": Word.HELP}
 
 
 class Told(Struct, frozen=True):
-    """What became of an answer, by a word of `realtime.metrics.CALLBACK_OUTCOMES`, and what is said back."""
+    """The outcome of an answer, of `realtime.metrics.instruments.CALLBACK_OUTCOMES`, and the reply."""
 
     outcome: str
     text: str = ""

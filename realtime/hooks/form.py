@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from alerts.notifiers.twilio_hooks import is_signed
-from realtime.bodies import BODY_TIMEOUT_S, read_body
+from realtime.http.bodies import BODY_TIMEOUT_S, read_body
 
 BODY_BYTES: Final = 64 * 1024
 MOST_FIELDS: Final = 200

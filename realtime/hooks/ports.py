@@ -6,11 +6,11 @@ from uuid import UUID
 from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.ports import Applied
-from realtime.store.hooks import Asked
+from realtime.store.people.replies import Asked
 
 
 class Alerts(Protocol):
-    """Part of `realtime.safety.ports.Intake`. Raises Refused(unavailable)."""
+    """Part of `realtime.alerting.ports.Intake`. Raises Refused(unavailable)."""
 
     async def case(self, alert_id: UUID) -> Case | None:
         """All of an alert, whatever its tenant."""
@@ -30,7 +30,7 @@ class Reports(Protocol):
 
 
 class Book(Protocol):
-    """What is known of numbers and of answers: `realtime.store.hooks`. Raises Refused(unavailable)."""
+    """Numbers and answers that are known: `realtime.store.people.replies`. Raises Refused(unavailable)."""
 
     async def last_asked(self, phone: str) -> list[Asked]:
         """The last message to ``phone`` about each open alert, in whichever spelling the alert has it."""

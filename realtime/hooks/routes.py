@@ -20,11 +20,11 @@ from alerts.notifiers.twilio_hooks import (
     report_of,
 )
 from alerts.notifiers.twilio_http import PROVIDER
-from realtime import metrics
-from realtime.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone
 from realtime.hooks.desk import HookDesk, Told
 from realtime.hooks.form import Caller, Forged, Malformed, read_form
 from realtime.hooks.words import said
+from realtime.http.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone
+from realtime.metrics import instruments
 from realtime.protocol import HTTP_STATUS, Code, Refused
 from realtime.settings import Settings
 
@@ -96,7 +96,7 @@ def _answer(refusal: Refused, status: int) -> web.Response:
 
 
 def _count(outcome: str) -> None:
-    metrics.CALLBACKS.labels(PROVIDER, outcome).inc()
+    instruments.CALLBACKS.labels(PROVIDER, outcome).inc()
 
 
 class _Hooks:

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from realtime.auth import Principal
-from realtime.fanout.bus import REDIS_FAULTS
-from realtime.fanout.redisurl import Client
-from realtime.limits import network_of_subscriber
+from realtime.auth.tokens import Principal
+from realtime.bus.bus import REDIS_FAULTS
 from realtime.protocol import Code, Refused
+from realtime.rate_limits import network_of_subscriber
+from realtime.redis.client import Client
 
 WINDOW_S: Final = 10
 DEFAULT_PER_WINDOW: Final = 100

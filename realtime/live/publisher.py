@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
-from realtime import metrics
-from realtime.fanout.board import is_of_higher_order
-from realtime.fanout.bus import REDIS_FAULTS, Item, Message, RedisBus
-from realtime.fanout.endings import end
-from realtime.fanout.hub import Hub
-from realtime.live.channels import (
+from realtime.aio import end
+from realtime.bus.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.fanout.feeds.latest import is_of_higher_order
+from realtime.fanout.hub.hub import Hub
+from realtime.live.precedence import arrival_ms, supersedes
+from realtime.live.redis_state import LiveState, Stored
+from realtime.live.topics import (
     HASHED,
     JOURNEY,
     POSITIONS,
@@ -27,8 +28,7 @@ from realtime.live.channels import (
     parts,
     vendor_channel,
 )
-from realtime.live.precedence import arrival_ms, supersedes
-from realtime.live.state import LiveState, Stored
+from realtime.metrics import instruments
 from realtime.protocol import Refused
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class LivePublisher:
         if self._hub is not None:
             self._hub.publish(channel, kind, items, at_ms)
         if self._log_items + len(items) > LOG_OUTBOX_ITEMS:
-            metrics.BUS_DROPPED.labels("queue_full").inc()
+            instruments.BUS_DROPPED.labels("queue_full").inc()
             return
         self._log_items += len(items)
         self._logs.setdefault(channel, []).extend((kind, item) for item in items)
@@ -186,13 +186,13 @@ class LivePublisher:
             await self._bus.publish(messages)
         except REDIS_FAULTS as error:
             log.debug("redis is away: %s", type(error).__name__)
-            metrics.BUS_DROPPED.labels("redis_away").inc(len(logs))
+            instruments.BUS_DROPPED.labels("redis_away").inc(len(logs))
             self._keep_unsent()
             return False
         except BaseException:
             self._keep_unsent()
             raise
-        metrics.BUS_MESSAGES.labels("out").inc(len(messages))
+        instruments.BUS_MESSAGES.labels("out").inc(len(messages))
         if not stored:
             self._keep_unsent()
             return False

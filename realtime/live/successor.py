@@ -3,13 +3,13 @@ is one."""
 
 import logging
 
-from realtime.live.channels import POSITIONS, position_item
 from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
+from realtime.live.topics import POSITIONS, position_item
 from realtime.protocol import Refused
-from realtime.store.database import Database
-from realtime.store.journeys import JourneyHead
-from realtime.store.points import latest_of_driver
+from realtime.store.db.database import Database
+from realtime.store.journeys.journeys import JourneyHead
+from realtime.store.journeys.points import latest_of_driver
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from alerts.delivery.breaker import Breaker
-from realtime import metrics
-from realtime.fanout.bus import REDIS_FAULTS
-from realtime.fanout.endings import end
-from realtime.fanout.redisurl import Client
+from realtime.aio import end
+from realtime.bus.bus import REDIS_FAULTS
+from realtime.metrics import instruments
 from realtime.mirror.nodes import (
     ALERTS,
     JOURNEYS,
@@ -28,8 +27,10 @@ from realtime.mirror.plan import Chunk, Plan
 from realtime.mirror.reader import LiveReader
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused
 from realtime.protocol import Refused
-from realtime.store import leases, mirror
-from realtime.store.database import Database
+from realtime.redis.client import Client
+from realtime.store import mirror
+from realtime.store.db import leases
+from realtime.store.db.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Mirror:
             self._fence = None
             with contextlib.suppress(Refused):  # it runs out by itself
                 await leases.give_back(self._db, LEASE, self._holder)
-        metrics.MIRROR_LEADING.set(0)
+        instruments.MIRROR_LEADING.set(0)
 
     # --- the lease
 
@@ -138,7 +139,7 @@ class Mirror:
             self._plan = Plan()
             self._seen.clear()
             self._journeys_s = self._synced_s = None
-        metrics.MIRROR_LEADING.set(fence is not None)
+        instruments.MIRROR_LEADING.set(fence is not None)
 
     async def _is_newest(self, fence: int) -> bool:
         try:
@@ -154,7 +155,7 @@ class Mirror:
         if not self.is_leading:
             return
         await self._read()
-        metrics.MIRROR_WAITING.set(self._plan.waiting)
+        instruments.MIRROR_WAITING.set(self._plan.waiting)
         now_s = self._clock()
         if self._remote.is_updating or not self._breaker.room(now_s, 1) or not self.is_leading:
             return
@@ -182,7 +183,7 @@ class Mirror:
         try:
             await self._remote.update(chunk | beat)
         except RemoteRefused:
-            metrics.MIRROR_UPDATES.labels("failed").inc()
+            instruments.MIRROR_UPDATES.labels("failed").inc()
             self._refused(chunk)
             return
         except BaseException:
@@ -190,10 +191,10 @@ class Mirror:
             raise
         self._plan.written(chunk)
         self._chunk_paths = min(self._chunk_paths * 2, self._max_chunk_paths)
-        metrics.MIRROR_UPDATES.labels("ok").inc()
-        metrics.MIRROR_PATHS.inc(len(chunk))
-        metrics.MIRROR_SECONDS.observe(self._clock() - begun_s)
-        metrics.MIRROR_WAITING.set(self._plan.waiting)
+        instruments.MIRROR_UPDATES.labels("ok").inc()
+        instruments.MIRROR_PATHS.inc(len(chunk))
+        instruments.MIRROR_SECONDS.observe(self._clock() - begun_s)
+        instruments.MIRROR_WAITING.set(self._plan.waiting)
 
     def _refused(self, chunk: Chunk) -> None:
         if len(chunk) > 1:
@@ -204,7 +205,7 @@ class Mirror:
             self._plan.written(chunk)
 
     def _struck(self, why: str) -> None:
-        metrics.MIRROR_UPDATES.labels("failed").inc()
+        instruments.MIRROR_UPDATES.labels("failed").inc()
         now_s = self._clock()
         was_down = self._breaker.is_down(now_s)
         self._breaker.struck(now_s)

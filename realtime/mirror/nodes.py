@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from alerts.alert import Alert
-from realtime.live.channels import parse_position
 from realtime.live.presence import State
-from realtime.live.state import Stored
+from realtime.live.redis_state import Stored
+from realtime.live.topics import parse_position
 from realtime.mirror.keys import path_of
 from realtime.store.mirror import JourneyRow
 

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from realtime.fanout.bus import Item
-from realtime.fanout.redisurl import Client
-from realtime.live.channels import HASHED, POSITIONS, PRESENCE, state_key, vendor_channel
-from realtime.live.origin import LiveOrigin
-from realtime.live.state import LiveState, Stored
+from realtime.bus.bus import Item
+from realtime.live.redis_state import LiveState, Stored
+from realtime.live.source import LiveOrigin
+from realtime.live.topics import HASHED, POSITIONS, PRESENCE, state_key, vendor_channel
 from realtime.mirror.nodes import LIVE, Nodes, VendorNodes
-from realtime.store.database import Database
+from realtime.redis.client import Client
+from realtime.store.db.database import Database
 
 SEARCH_S: Final = 5.0
 """From one search for new vendors to the next."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from aiohttp import web
 
-from alerts.phone import identity
+from alerts.addresses.phone import identity
 from realtime.outside.twilio_callbacks import KEPT, Callbacks
 from realtime.outside.twilio_words import (
     MAGIC,

@@ -20,12 +20,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from realtime.auth import Principal, Role
-from realtime.fanout.redisurl import Client
+from realtime.auth.tokens import Principal, Role
+from realtime.link_tokens import new_token
 from realtime.protocol import Code, Refused
+from realtime.redis.client import Client
 from realtime.sessions.calls import bounded
 from realtime.sessions.keys import digest, session_key, subject_index, tenant_index
-from realtime.tokens import new_token
 
 PER_SUBJECT: Final = 20
 """Sessions of one subject; one more ends the oldest."""

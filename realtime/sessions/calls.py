@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from realtime.fanout.bus import REDIS_FAULTS
+from realtime.bus.bus import REDIS_FAULTS
 from realtime.protocol import Code, Refused
 
 

@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from alerts.tokens import cut
-from realtime.fanout.redisurl import Client
+from alerts.replies.tokens import cut
+from realtime.link_tokens import new_token
+from realtime.redis.client import Client
 from realtime.sessions.calls import bounded
 from realtime.sessions.keys import pairing_key
-from realtime.tokens import new_token
 
 TTL_S: Final = 600
 _CODE_BYTES: Final = 24

@@ -7,19 +7,19 @@ from uuid import UUID
 from msgspec import Raw, Struct
 
 from alerts.alert import Alert
-from realtime import access
-from realtime.auth import Principal
-from realtime.fanout import frames
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.hub import Hub
-from realtime.live.channels import journey_channel, vendor_channel
+from realtime.alerting.actions import Answering, How
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.receipts import Told, persons
+from realtime.alerting.views import Rendered, is_open, is_open_on_phone
+from realtime.auth import authorize
+from realtime.auth.tokens import Principal
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.hub.hub import Hub
+from realtime.live.topics import journey_channel, vendor_channel
 from realtime.protocol import Refused, alert_uuid
-from realtime.safety.answering import Answering, How
-from realtime.safety.news import AlertNews
-from realtime.safety.told import Told, persons
-from realtime.safety.views import Rendered, is_open, is_open_on_phone
 from realtime.sockets.connection import Connection
-from realtime.sockets.events import Answer, decoded, later
+from realtime.sockets.dispatch import Answer, decoded, later
 
 EVENT: Final = "alert"
 
@@ -170,7 +170,7 @@ class AlertWatch:
         alert = self._news.get(principal.tenant, alert_uuid(grant.alert_id))
         if alert is None:
             return grant.journey_id
-        shown = access.may_see_journey_of_alert(principal, alert.tenant, alert.alert_id, is_open(alert))
+        shown = authorize.may_see_journey_of_alert(principal, alert.tenant, alert.alert_id, is_open(alert))
         return str(alert.journey_id) if shown and alert.journey_id is not None else None
 
     def follow_person(self, connection: Connection) -> list[str]:
@@ -250,7 +250,7 @@ class AlertWatch:
     async def _who_was_told(self, principal: Principal, alert_id: UUID) -> bytes:
         alert = await self._answering.answerable(principal, alert_id)
         # As on the phone: of an alert that is over there, nothing more is shown.
-        is_over = access.sees_as_phone(principal) and not is_open_on_phone(alert)
+        is_over = authorize.sees_as_phone(principal) and not is_open_on_phone(alert)
         told = () if is_over else await self._told.of(alert)
         driver = await self._told.driver(alert)
         answer: dict[str, Any] = {
@@ -279,6 +279,6 @@ def label_of(alert_id: UUID) -> str:
 
 
 def _listed(principal: Principal, alerts: Iterable[Alert]) -> bytes:
-    is_phone = access.sees_as_phone(principal)
+    is_phone = authorize.sees_as_phone(principal)
     rendered = (Rendered(alert) for alert in alerts if not is_phone or is_open_on_phone(alert))
     return frames.listed([one.bytes_for(principal) for one in rendered if one.event_for(principal)])

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from geo import cells
-from realtime import access
-from realtime.auth import Principal
-from realtime.fanout import frames
-from realtime.fanout.areas import AreaJoin
-from realtime.fanout.grid import Region
-from realtime.fanout.hub import Hub
-from realtime.limits import TokenBucket
-from realtime.live.channels import POSITIONS, PRESENCE, presences, vendor_channel
+from realtime.auth import authorize
+from realtime.auth.tokens import Principal
+from realtime.fanout.engineio import frames
+from realtime.fanout.feeds.areas import AreaJoin
+from realtime.fanout.feeds.grid import Region
+from realtime.fanout.hub.hub import Hub
+from realtime.live.topics import POSITIONS, PRESENCE, presences, vendor_channel
 from realtime.protocol import AreaRequest, Code, Refused, identifier
+from realtime.rate_limits import TokenBucket
 from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.connection import Connection, Limiter
-from realtime.store import identity
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.people import tenants as identity
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class AreaWatch:
         """Count a move. Raises Refused for who may not look, for a box or zoom that is none, and for more
         moves than `MOVES_PER_S`.
         """
-        if connection.principal.role not in access.OVERSEERS:
+        if connection.principal.role not in authorize.OVERSEERS:
             raise Refused(Code.FORBIDDEN, "areas are for dispatchers, admins and services")
         _regions(asked)
         viewer = self._viewers.setdefault(connection, _Viewer())
@@ -121,7 +121,7 @@ class AreaWatch:
         if wanted is not None:
             vendors = sorted({identifier(vendor, "vendor") for vendor in wanted})
             for vendor in vendors:
-                if not access.may_watch_vendor(principal, vendor):
+                if not authorize.may_watch_vendor(principal, vendor):
                     raise Refused(Code.NOT_FOUND, "vendor is not known")
         elif principal.vendors is not None:
             vendors = sorted(principal.vendors)

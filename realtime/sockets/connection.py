@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from realtime.auth import Principal
-from realtime.fanout import frames
-from realtime.fanout.engine import EngineSocket
-from realtime.limits import TokenBucket
+from realtime.auth.tokens import Principal
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import EngineSocket
 from realtime.protocol import Code, Refused
+from realtime.rate_limits import TokenBucket
 
 NAMESPACES: Final = ("/driver", "/watch")
 MAX_PENDING: Final = 32

@@ -7,13 +7,13 @@ from uuid import UUID
 from msgspec import Raw
 
 from geo.position import SEQ_MAX
-from realtime.auth import Principal
-from realtime.live.channels import ENDED, STARTED
-from realtime.live.keeper import PresenceKeeper
+from realtime.auth.tokens import Principal
+from realtime.ingest.pipeline import PositionService
 from realtime.live.presence import Reason
+from realtime.live.presence_tracker import PresenceKeeper
 from realtime.live.publisher import LivePublisher
 from realtime.live.successor import show_successor
-from realtime.positions import PositionService
+from realtime.live.topics import ENDED, STARTED
 from realtime.protocol import (
     Code,
     JourneyEnd,
@@ -25,10 +25,11 @@ from realtime.protocol import (
     uuid_text,
 )
 from realtime.sockets.connection import Connection, Limiter
-from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.sockets.dispatch import Answer, Events, decoded, later
 from realtime.sockets.sos import SosEvents
-from realtime.store import identity, journeys
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
 
 NAMESPACE: Final = "/driver"
 SOS: Final = frozenset({"sos", "sos:cancel", "sos:state"})
@@ -75,7 +76,7 @@ class DriverEvents:
         """The epoch of a driver's new connection. Raises Refused: forbidden, unavailable."""
         if principal.role != "driver" or principal.driver is None or principal.home_vendor is None:
             raise Refused(Code.FORBIDDEN, "only a driver's token opens /driver")
-        return await identity.connect_driver(
+        return await tenants.connect_driver(
             self._db, principal.tenant, principal.home_vendor, principal.driver
         )
 

@@ -13,27 +13,27 @@ from aiohttp import web
 from msgspec import Raw
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
-from realtime import metrics
-from realtime.admission import Admission
-from realtime.auth import Principal
-from realtime.fanout import frames
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.server import FanoutServer, Refusals, Reply
-from realtime.limits import TokenBucket, network_of_subscriber
+from realtime.admission.authenticate import Admission
+from realtime.auth.tokens import Principal
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.socketio.server import FanoutServer, Refusals, Reply
+from realtime.http.proxy import Addresses
 from realtime.live.presence import Reason
+from realtime.metrics import instruments
 from realtime.protocol import Code, Refused, finite
+from realtime.rate_limits import TokenBucket, network_of_subscriber
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
-from realtime.sockets.address import Addresses
+from realtime.sockets.authentication import Door
 from realtime.sockets.connection import Connection, Connections, Limiter
-from realtime.sockets.door import Door
+from realtime.sockets.dispatch import internal
 from realtime.sockets.driver import DriverEvents
-from realtime.sockets.events import internal
-from realtime.sockets.links import Links
-from realtime.sockets.stays import Stays
+from realtime.sockets.expiry import Stays
+from realtime.sockets.link_expiry import Links
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class Gateway:
         return connect
 
     def _refuse(self, namespace: str, refusal: Refused) -> None:
-        metrics.CONNECTS_REFUSED.labels(namespace, refusal.code.value).inc()
+        instruments.CONNECTS_REFUSED.labels(namespace, refusal.code.value).inc()
         raise SocketRefused(refusal.message, refusal.as_answer()["error"]) from None
 
     async def _connect(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any) -> None:
@@ -156,7 +156,7 @@ class Gateway:
             entry.until_s,
         )
         self.connections.add(connection)
-        metrics.CONNECTIONS.labels(namespace, connection.transport).inc()
+        instruments.CONNECTIONS.labels(namespace, connection.transport).inc()
         if namespace == driver.NAMESPACE:
             assert self._driver is not None
             self._driver.joined(connection)
@@ -181,7 +181,7 @@ class Gateway:
             connection = self.connections.remove(eio_sid, namespace) if eio_sid else None
             if connection is None:
                 return
-            metrics.CONNECTIONS.labels(namespace, connection.transport).dec()
+            instruments.CONNECTIONS.labels(namespace, connection.transport).dec()
             if not self.connections.any_of(connection.socket.sid):
                 self.server.expect(connection.socket.sid)
             assert self._driver is not None
@@ -247,7 +247,7 @@ class Gateway:
             self.on_event(socket, namespace, *event, reply)
             return
         code = Code(fault)
-        metrics.ACKS.labels("other", code.value).inc()
+        instruments.ACKS.labels("other", code.value).inc()
         text = "binary is not taken" if code is Code.BINARY_REFUSED else "frame is not valid json"
         reply(_encoded(Refused(code, text)))
 

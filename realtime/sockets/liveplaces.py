@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from realtime import access
-from realtime.auth import Principal
-from realtime.fanout.hub import Hub
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.views import is_open_on_phone
+from realtime.auth import authorize
+from realtime.auth.tokens import Principal
+from realtime.fanout.hub.hub import Hub
 from realtime.protocol import Refused
-from realtime.safety.news import AlertNews
-from realtime.safety.views import is_open_on_phone
 from realtime.sockets.connection import Connection
-from realtime.store import journeys
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,6 @@ class LivePlaces:
 def is_live_link(principal: Principal) -> bool:
     """Whether somebody holds a link to a journey, or to a driver, that shows only where they are now."""
     grant = principal.share
-    if principal.role != access.SHARE or grant is None:
+    if principal.role != authorize.SHARE or grant is None:
         return False
     return grant.alert_id is None and grant.scope == "live"

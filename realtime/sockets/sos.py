@@ -15,15 +15,15 @@ from alerts.alert import MAX_WRONG_PINS, Actor, ActorKind, Alert, CancelAsked, P
 from alerts.pin import checked
 from alerts.ports import Applied, Taken
 from alerts.press import parse_press
-from realtime import metrics
-from realtime.fanout import frames
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.ports import Intake
+from realtime.alerting.receipts import Told
+from realtime.alerting.views import has_only_moved, is_open_on_phone, is_shown_on_phone, phone_view
+from realtime.fanout.engineio import frames
+from realtime.metrics import instruments
 from realtime.protocol import Code, Refused, uuid_text
-from realtime.safety.news import AlertNews
-from realtime.safety.ports import Intake
-from realtime.safety.told import Told
-from realtime.safety.views import has_only_moved, is_open_on_phone, is_shown_on_phone, phone_view
 from realtime.sockets.connection import Connection
-from realtime.sockets.events import Answer, decoded, internal
+from realtime.sockets.dispatch import Answer, decoded, internal
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class SosEvents:
         ack: dict[str, Any]
         try:
             taken = await self._intake.press(press)
-            metrics.SOS_TAKEN.labels(SOCKET, taken.durability).inc()
+            instruments.SOS_TAKEN.labels(SOCKET, taken.durability).inc()
             ack = pressed(taken)
         except Refused as refusal:
             ack = refusal.as_answer()

@@ -7,12 +7,13 @@ from uuid import UUID
 from msgspec import Raw
 
 from alerts.alert import Alert
-from realtime import access
-from realtime.auth import Principal
-from realtime.fanout.hub import Hub
-from realtime.fanout.joining import Beside
-from realtime.guests import GuestLinks
-from realtime.live.channels import (
+from realtime.admission.guests import GuestLinks
+from realtime.alerting.views import is_open
+from realtime.auth import authorize
+from realtime.auth.tokens import Principal
+from realtime.fanout.hub.hub import Hub
+from realtime.fanout.hub.joining import Beside
+from realtime.live.topics import (
     ENDED,
     EXPIRED,
     PRESENCE,
@@ -30,17 +31,17 @@ from realtime.protocol import (
     journey_uuid,
     shown,
 )
-from realtime.safety.views import is_open
-from realtime.sockets import snapshots
+from realtime.sockets import responses
 from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection, Limiter
-from realtime.sockets.events import Answer, Events, decoded, later
+from realtime.sockets.dispatch import Answer, Events, decoded, later
 from realtime.sockets.liveplaces import LivePlaces
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
-from realtime.store import identity, journeys, points, trip
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import details, journeys, points
+from realtime.store.people import tenants
 
 NAMESPACE: Final = "/watch"
 VENDORS_REMEMBERED: Final = 10_000
@@ -105,7 +106,7 @@ class WatchEvents:
         elif principal.vendors:
             wanted = {(principal.tenant, vendor) for vendor in principal.vendors} - self._made
             if wanted:
-                await identity.ensure_vendors(self._db, principal.tenant, principal.vendors)
+                await tenants.ensure_vendors(self._db, principal.tenant, principal.vendors)
                 if len(self._made) + len(wanted) > self._max_vendors_remembered:
                     self._made.clear()
                 self._made |= wanted
@@ -132,7 +133,7 @@ class WatchEvents:
         if principal.share is not None:
             who["journey_id"] = self._alerts.journey_of_link(principal)
             who["scope"] = principal.share.scope
-            who["may_answer"] = access.may_answer(principal)
+            who["may_answer"] = authorize.may_answer(principal)
             who["name"] = principal.share.name
             if principal.share.alert_id is not None:
                 who["alert_id"] = principal.share.alert_id
@@ -178,24 +179,24 @@ class WatchEvents:
 
     async def _watch_vendor(self, connection: Connection, vendor: str) -> bytes:
         principal = connection.principal
-        if not access.may_watch_vendor(principal, vendor):
+        if not authorize.may_watch_vendor(principal, vendor):
             raise Refused(Code.NOT_FOUND, "vendor is not known")
         label = f"vendor:{vendor}"
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join.board(channel, label, None, connection.socket)
         self._stay_out_if_left(connection, label)
-        return snapshots.board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
+        return responses.board_answer(label, snapshot, self._alerts.of_vendors(principal, [vendor]))
 
     async def _watch_driver(self, connection: Connection, driver: str) -> bytes:
         principal = connection.principal
-        vendor = await identity.vendor_of(self._db, principal.tenant, driver)
-        if vendor is None or not access.may_watch_driver(principal, vendor, driver):
+        vendor = await tenants.vendor_of(self._db, principal.tenant, driver)
+        if vendor is None or not authorize.may_watch_driver(principal, vendor, driver):
             raise Refused(Code.NOT_FOUND, "driver is not known")
         label = f"driver:{driver}"
         channel = vendor_channel(principal.tenant, vendor)
         snapshot = await self._hub.join.board(channel, label, driver, connection.socket)
         self._stay_out_if_left(connection, label)
-        return snapshots.board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
+        return responses.board_answer(label, snapshot, self._alerts.of_driver(principal, driver))
 
     async def _watch_journey(self, connection: Connection, journey_id: UUID, since_seq: int) -> bytes:
         principal = connection.principal
@@ -207,13 +208,13 @@ class WatchEvents:
         alert = await self._let_see(principal, head)
         label = f"journey:{journey_id}"
         since = await self._since(principal, journey_id, since_seq, alert)
-        about = await trip.get(self._db, principal.tenant, journey_id)
+        about = await details.get(self._db, principal.tenant, journey_id)
         is_hidden = self._places.is_hidden(principal, head.driver, head.ended_ms)
         self._places.add(connection, label, head, is_hidden=is_hidden)
         if is_hidden:
             self._hub.leave(label, connection.socket)
             alerts = self._alerts.of_journey(principal, journey_id)
-            return snapshots.hidden_answer(label, head, about, access.may_answer(principal), alerts)
+            return responses.hidden_answer(label, head, about, authorize.may_answer(principal), alerts)
         # Nothing is awaited from here on: events follow, and the answer has to come before them.
         log = journey_channel(principal.tenant, journey_id)
         try:
@@ -221,23 +222,25 @@ class WatchEvents:
         except ValueError as error:
             raise Refused(Code.INVALID, str(error)) from error
         self._stay_out_if_left(connection, label)
-        for_a_while = alert if access.leaves_at_the_end(principal) else None
+        for_a_while = alert if authorize.leaves_at_the_end(principal) else None
         if for_a_while is not None and not self._alerts.follow(connection, for_a_while, label):
             self._hub.leave(label, connection.socket)  # the alert was closed while the feed was joined
             raise _no_journey()
-        journey = snapshots.journey_of(joined, head, about, access.may_answer(principal))
-        return snapshots.log_answer(label, joined, journey, self._alerts.of_journey(principal, journey_id))
+        journey = responses.journey_of(joined, head, about, authorize.may_answer(principal))
+        return responses.log_answer(label, joined, journey, self._alerts.of_journey(principal, journey_id))
 
     async def _let_see(self, principal: Principal, head: journeys.JourneyHead) -> Alert | None:
         """Refuse who may not see the journey. The alert, where that is what the viewer's link is to."""
         if principal.share is None or principal.share.alert_id is None:
-            seen = access.may_see_journey(principal, head.tenant, head.vendor, head.driver, head.journey_id)
+            seen = authorize.may_see_journey(
+                principal, head.tenant, head.vendor, head.driver, head.journey_id
+            )
             alert = None
         else:
             alert = await self._alerts.of_link(principal)
             # The phone names the journey, so it is compared whose that is.
             own = alert.journey_id == head.journey_id and alert.driver == head.driver
-            seen = own and access.may_see_journey_of_alert(
+            seen = own and authorize.may_see_journey_of_alert(
                 principal, head.tenant, alert.alert_id, is_open(alert)
             )
         if not seen:
@@ -248,7 +251,7 @@ class WatchEvents:
         self, principal: Principal, journey_id: UUID, asked: int, alert: Alert | None
     ) -> int | None:
         """After which entry a viewer may see a journey; None: from the last one on."""
-        if access.may_see_past(principal):
+        if authorize.may_see_past(principal):
             return asked
         grant = principal.share
         if grant is None or alert is None or grant.scope != "journey":

@@ -6,10 +6,10 @@ from pathlib import Path
 import asyncpg
 
 from realtime.settings import Settings
-from realtime.store import upkeep
-from realtime.store.direct import Lock, locked
-from realtime.store.migration import FOLDER, Migration, MigrationError, migrations, pending
-from realtime.store.queries import load
+from realtime.store.db.advisory_lock import Lock, locked
+from realtime.store.db.migration import FOLDER, Migration, MigrationError, migrations, pending
+from realtime.store.db.queries import load
+from realtime.store.journeys import upkeep
 
 _SQL = load("migrate")
 _STEP_TIMEOUT_S = 600.0

@@ -4,9 +4,9 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from alerts.alert import Alert
-from realtime.store.alert_rows import alert_of
-from realtime.store.database import Database
-from realtime.store.queries import load
+from realtime.store.alerts.rows import alert_of
+from realtime.store.db.database import Database
+from realtime.store.db.queries import load
 
 _SQL: Final = load("mirror")
 JOURNEYS_SHOWN: Final = 20_000

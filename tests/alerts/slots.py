@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from alerts.attempt import Channel
-from alerts.claims import Lane
+from alerts.leases import Lane
 from alerts.ports import FullLanes, Wanted
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.answer import Answer, Word, derive, keypress, make_token, read_token, sms_word
+from alerts.replies.answer import Answer, Word, derive, keypress, make_token, read_token, sms_word
 from tests.alerts.kit import T0
 
 SECRET = "a secret of at least thirty-two bytes"

@@ -11,7 +11,7 @@ from alerts import case as cases
 from alerts.alert import Acknowledged, Kind, Resolved, State
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status
 from alerts.case import Case, Changes
-from alerts.claims import contact_of
+from alerts.leases import contact_of
 from alerts.policy import ALL, DISPATCH, Circumstances, Contact, Pins, Policy, Source, Step
 from tests.alerts.happenings import KNOWN, happened, happenings
 from tests.alerts.kit import ANA, BEN, BY_ANA, DESK, DISPATCHERS, OLGA, T0, S, only, press, told

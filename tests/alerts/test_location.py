@@ -33,7 +33,7 @@ from alerts.location import (
     order_ms,
     place_of,
 )
-from alerts.merging import both
+from alerts.merge import both
 from alerts.press import parse_press
 from tests.alerts.kit import DRIVER, T0, S, circumstances, press, sos
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from alerts import case as cases
+from alerts.addresses.destination import keys_of, named
 from alerts.alert import Acknowledged, Actor, ActorKind, FalseAlarm, Kind, Resolved
 from alerts.attempt import Accepted, Attempt, Channel, Permanent, Purpose, Status
 from alerts.case import Case
-from alerts.claims import contact_of
-from alerts.destination import keys_of, named
+from alerts.leases import contact_of
 from alerts.policy import ALL, DISPATCH, OPERATOR, Circumstances, Contact, Pins, Policy, Source, Step
 from tests.alerts.kit import OLGA, T0, S, press
 

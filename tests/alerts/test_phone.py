@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 import phonenumbers
 import pytest
 
-from alerts.phone import dialled, identity, is_same, normal, spellings, zone_for, zone_of
+from alerts.addresses.phone import dialled, identity, is_same, normal, spellings, zone_for, zone_of
 
 
 @pytest.mark.parametrize(

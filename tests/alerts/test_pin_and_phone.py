@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from alerts.addresses.phone import country_of, masked, normal
 from alerts.alert import PinResult
-from alerts.phone import country_of, masked, normal
 from alerts.pin import checked, hashed, is_set_as_shown, masked_pins, pins_of
 from alerts.policy import Pins
 

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from alerts.attempt import Purpose
+from alerts.notifiers.geocoder import REST_S, NominatimGeocoder
 from alerts.notifiers.writer import Writer
-from alerts.places import REST_S, NominatimGeocoder
 from realtime.outside.web import Fault, StandIn, Trouble
 from tests.alerts.jobs import NOW_MS, FixedLinks, alert, job
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from alerts.answer import Word, keypress, sms_word
-from alerts.typed import digits_of, plain
+from alerts.addresses.typed import digits_of, plain
+from alerts.replies.answer import Word, keypress, sms_word
 
 
 @pytest.mark.parametrize(

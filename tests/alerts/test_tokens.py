@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from alerts.answer import Answer, derive, make_token, read_token
-from alerts.tokens import cut, is_linkable
+from alerts.replies.answer import Answer, derive, make_token, read_token
+from alerts.replies.tokens import cut, is_linkable
 
 SECRET = "a secret of at least thirty-two bytes"
 UNTIL = 1_790_000_000_000

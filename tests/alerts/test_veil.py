@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from alerts import case as cases
 from alerts.alert import Actor, ActorKind, CancelAsked, Kind, PinResult, Press, State
 from alerts.case import Case
-from alerts.shown import as_shown_to_driver
-from realtime.safety.views import is_open_on_phone
+from alerts.driver_view import as_shown_to_driver
+from realtime.alerting.views import is_open_on_phone
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 
 START_MS = 1_790_000_000_000

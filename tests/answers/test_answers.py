@@ -10,14 +10,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 from yarl import URL
 
-from alerts.answer import Answer, make_token
 from alerts.case import Case
+from alerts.replies.answer import Answer, make_token
 from alerts.words.language import AVAILABLE
 from realtime.answers.desk import _shown
 from realtime.answers.routes import add_answers
 from realtime.answers.words import TEXTS
 from realtime.settings import Settings
-from realtime.store import alert_reads
+from realtime.store.alerts import reads
 from tests.sockets.kit import Server, now_ms
 
 CONTACT = str(UUID(int=7))
@@ -42,7 +42,7 @@ async def post(server: Server, path: str, body: Any) -> tuple[int, dict[str, Any
 
 
 async def version(server: Server, alert_id: str) -> int:
-    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    alert = await reads.get(server.db, "t1", UUID(alert_id))
     assert alert is not None
     return alert.version
 
@@ -76,7 +76,7 @@ async def test_the_button_acknowledges_as_the_contact(server: Server) -> None:
     alert_id, link = await raised(server)
     status, shown = await post(server, "/answers/act", {"token": link, "act": "ack"})
     assert (status, shown["state"], shown["mine"]) == (200, "acknowledged", True)
-    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    alert = await reads.get(server.db, "t1", UUID(alert_id))
     assert alert is not None
     assert alert.acknowledged_by is not None
     assert alert.acknowledged_by.id == CONTACT
@@ -98,7 +98,7 @@ async def test_a_note_and_a_false_alarm(server: Server) -> None:
         server, "/answers/act", {"token": link, "act": "note", "text": "ring\x00 the bell"}
     )
     assert status == 200
-    found = await alert_reads.explain(server.db, "t1", UUID(alert_id))
+    found = await reads.explain(server.db, "t1", UUID(alert_id))
     assert found is not None
     assert "ring the bell" in str([line.detail for line in found.audit])
     status, early = await post(server, "/answers/act", {"token": link, "act": "false_alarm"})

@@ -11,8 +11,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from realtime.pages.routes import STATIC
-from realtime.store import safety_settings
-from realtime.store.safety_settings import Profile
+from realtime.store.people import driver_settings
+from realtime.store.people.driver_settings import Profile
 from tests.answers.test_answers import post, raised, token
 from tests.sockets.kit import Server, now_ms
 
@@ -226,7 +226,7 @@ async def test_the_driver_can_be_called_unless_the_alert_is_silent(server: Serve
     for silent in (False, True):
         driver = f"d-{uuid4()}"
         raw = await server.driver(driver)
-        await safety_settings.set_profile(server.db, "t1", driver, Profile("Ada Byrne", "+4915112345678"))
+        await driver_settings.set_profile(server.db, "t1", driver, Profile("Ada Byrne", "+4915112345678"))
         ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "silent": silent})
         await phone.goto("about:blank")
         await phone.goto(f"{server.url}/a#{token(server, ack['alert_id'])}")

@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from alerts.answer import make_token
-from realtime.store import alert_reads
+from alerts.replies.answer import make_token
+from realtime.store.alerts import reads
 from tests.answers.test_answers import post, token
 from tests.sockets.kit import Raw, Server, now_ms
 
@@ -55,7 +55,7 @@ async def test_the_place_follows_a_driver_who_moves_5_km_after_the_press(server:
         if body["alert_id"] == alert_id and body["place"]["lat"] == pytest.approx(far):
             break
     assert (body["place"]["source"], body["place"]["accuracy_m"]) == ("live", 5.0)
-    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    alert = await reads.get(server.db, "t1", UUID(alert_id))
     assert alert is not None
     assert alert.place is not None
     assert (alert.place.lat, alert.place.source) == (pytest.approx(far), "live")
@@ -87,7 +87,7 @@ async def test_a_place_of_unknown_age_or_accuracy_is_said_to_be(server: Server) 
 async def test_an_alert_that_is_over_keeps_the_place_where_it_ended(server: Server) -> None:
     _, raw, journey = await driving(server)
     alert_id = await pressed(raw, point=point(0, 52.0), journey_id=journey)
-    alert = await alert_reads.get(server.db, "t1", UUID(alert_id))
+    alert = await reads.get(server.db, "t1", UUID(alert_id))
     assert alert is not None
     ended = await raw.ask("/driver", "sos:cancel", {"sos_id": str(alert.sos_id), "pin": ""})
     assert ended["state"] == "cancelled"

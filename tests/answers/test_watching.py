@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from alerts.alert import Actor, ActorKind
-from alerts.answer import make_token
+from alerts.replies.answer import make_token
 from realtime.protocol import Code, Refused
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.kit import QUICK, Raw, Server, good, now_ms, until
 
 WATCH = "/watch"

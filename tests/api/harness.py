@@ -19,30 +19,31 @@ from alerts.attempt import Channel
 from alerts.policy import Contact
 from alerts.ports import Taken
 from geo.position import Point
-from realtime.admission import Admission
-from realtime.api.context import ApiContext
-from realtime.api.limits import REQUEST_LIMITS, RequestLimits
-from realtime.api.ports import Condition
+from realtime.admission.authenticate import Admission
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.publisher import Announcer
+from realtime.alerting.stored import StoredIntake
+from realtime.api.alerts.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
+from realtime.api.framework.context import ApiContext
+from realtime.api.framework.limits import REQUEST_LIMITS, RequestLimits
+from realtime.api.framework.ports import Condition
 from realtime.api.routes import SERVER_LIMITS, add_api
-from realtime.api.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
-from realtime.auth import Authenticator, Principal, ShareGrant, mint
-from realtime.fanout.redisurl import client
+from realtime.auth.tokens import Authenticator, Principal, ShareGrant, mint
+from realtime.contacts.verification import CodeSender
+from realtime.erasure.eraser import Eraser
 from realtime.protocol import Code, Refused
-from realtime.safety.announcer import Announcer
-from realtime.safety.checkins import CheckIns
-from realtime.safety.erasing import Eraser
-from realtime.safety.news import AlertNews
-from realtime.safety.stored import StoredIntake
-from realtime.safety.verification import CodeSender
+from realtime.redis.client import client
 from realtime.sessions.book import SessionBook
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
-from realtime.store import identity, journeys
-from realtime.store.alert_reads import ChangedAlerts
-from realtime.store.alerts import PostgresLedger
-from realtime.store.codes import CODE_BUDGET, CodeBudget
-from realtime.store.commit import PointBatch, store
-from realtime.store.database import Database
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.alerts.reads import ChangedAlerts
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.journeys.commit import PointBatch, store
+from realtime.store.people import tenants
+from realtime.store.people.verification_codes import CODE_BUDGET, CodeBudget
+from realtime.timers.checkins import CheckIns
 from tests.safety.outbox import Outbox, outboxes
 
 PUBLIC_URL = "https://track.example/"
@@ -189,7 +190,7 @@ class Api:
         self, driver: str = "d1", vendor: str = "north", tenant: str = "t1", points: int = 0, **more: Any
     ) -> UUID:
         """A new journey with ``points`` made-up points."""
-        await identity.connect_driver(self.db, tenant, vendor, driver)
+        await tenants.connect_driver(self.db, tenant, vendor, driver)
         now_ms = more.pop("now_ms", time.time_ns() // 1_000_000)
         head = await journeys.start(
             self.db,

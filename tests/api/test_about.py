@@ -4,9 +4,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from realtime.api.ports import Condition
+from realtime.api.alerts.sos import SosDesk
+from realtime.api.framework.ports import Condition
 from realtime.api.routes import add_worker_api
-from realtime.api.sos import SosDesk
 from realtime.settings import Settings
 from tests.api.harness import Api, Fakes
 

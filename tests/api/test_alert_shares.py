@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.api.harness import Api, Reply
 
 HOUR = {"scope": "journey", "expires_in_s": 3_600}

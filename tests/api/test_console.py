@@ -9,8 +9,8 @@ import pytest
 from alerts.press import parse_press
 from geo.position import Point
 from realtime.protocol import Code
-from realtime.store import identity, safety_settings
-from realtime.store.safety_settings import Profile
+from realtime.store.people import driver_settings, tenants
+from realtime.store.people.driver_settings import Profile
 from tests.api.harness import Api, Reply, refused
 from tests.store.people import put_driver
 
@@ -31,7 +31,7 @@ async def three_drivers(api: Api) -> None:
     ):
         await put_driver(api.db, tenant, vendor, driver)
         if name:
-            await safety_settings.set_profile(api.db, tenant, driver, Profile(name))
+            await driver_settings.set_profile(api.db, tenant, driver, Profile(name))
 
 
 # --- names
@@ -252,7 +252,7 @@ async def test_an_alert_is_raised_with_any_failure_of_postgres_when_redis_knows_
             raise AssertionError
         raise failure
 
-    monkeypatch.setattr(identity, "vendor_of", fails)
+    monkeypatch.setattr(tenants, "vendor_of", fails)
     api.fakes.presence["t1", "north"] = {"d1": {"state": "online", "since_ms": 1}}
     north = api.token("dispatcher", ["north"])
     async with asyncio.timeout(30):
@@ -268,7 +268,7 @@ async def test_an_alert_is_raised_with_the_vendors_list_unavailable_when_redis_k
     async def unavailable(*_: object) -> str:
         raise refused(Code.UNAVAILABLE)
 
-    monkeypatch.setattr(identity, "vendor_of", unavailable)
+    monkeypatch.setattr(tenants, "vendor_of", unavailable)
     north = api.token("dispatcher", ["north"])
     assert (await raised(api, north)).code == "unavailable", "neither store says whose driver it is"
     api.fakes.presence["t1", "north"] = {"d1": {"state": "online", "since_ms": 1}}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Unsure
-from realtime.safety.verification import SLOTS
-from realtime.store import codes, contacts
+from realtime.contacts.verification import SLOTS
+from realtime.store.people import contacts, verification_codes
 from tests.api.harness import Api, Bounds, Reply
 from tests.store.people import put_driver
 
@@ -333,7 +333,7 @@ async def test_a_code_is_not_found_by_trying(api: Api) -> None:
     tries = await asyncio.gather(*(verify(api, contact["contact_id"], wrong(right)) for _ in range(12)))
     assert {reply.code for reply in tries} == {"invalid"}
     waiting = [reply for reply in tries if "is wrong" in reply.json["error"]["message"]]
-    assert len(waiting) == codes.MAX_TRIES - 1, "the fifth wrong one voids it"
+    assert len(waiting) == verification_codes.MAX_TRIES - 1, "the fifth wrong one voids it"
     assert (await verify(api, contact["contact_id"], right)).code == "invalid"
 
 
@@ -366,7 +366,7 @@ async def test_nobody_is_bombed_with_codes(api: Api) -> None:
     replies += [await code(api, contact["contact_id"], channel) for channel in ("sms", "call", "sms", "call")]
     assert (
         len(api.fakes.outboxes[Channel.SMS].sent + api.fakes.outboxes[Channel.CALL].sent)
-        == codes.ADDRESS_SHORT
+        == verification_codes.ADDRESS_SHORT
     )
     assert {reply.status for reply in replies} <= {202, 429, 503}
     assert replies[-1].code == "rate_limited"
@@ -380,13 +380,15 @@ async def test_many_tenants_together_do_not_bomb_a_number_and_learn_nothing_of_e
     for n in range(5):
         token = api.token("admin", tenant=f"t{n + 10}")
         reply = await api.call("POST", BASE, token, json={"name": "Ana", "phone": PHONE})
-        for _ in range(codes.ADDRESS_SHORT):
+        for _ in range(verification_codes.ADDRESS_SHORT):
             answer = await code(api, reply.json["contact"]["contact_id"], token=token)
             assert answer.status == 202, "each tenant sees its own limit alone"
-    assert len(sent) == codes.ADDRESS_EVERYWHERE
+    assert len(sent) == verification_codes.ADDRESS_EVERYWHERE
 
 
-@pytest.mark.parametrize("bounds", [Bounds(codes=codes.CodeBudget(per_tenant_hour=2))], ids=["two"])
+@pytest.mark.parametrize(
+    "bounds", [Bounds(codes=verification_codes.CodeBudget(per_tenant_hour=2))], ids=["two"]
+)
 async def test_a_tenant_has_a_budget_of_codes(api: Api) -> None:
     token = api.token("admin")
     made_up = [await made(api, phone=f"+4420794609{n}") for n in (50, 51, 52)]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from realtime.store import contacts, safety_settings
-from realtime.store.safety_settings import Profile
+from realtime.store.people import contacts, driver_settings
+from realtime.store.people.driver_settings import Profile
 from tests.api.harness import Api, running
 from tests.api.test_contacts import BASE, code, driver, made, verify
 from tests.store.people import put_driver
@@ -63,7 +63,7 @@ async def test_a_field_is_kept_as_it_is_meant(api: Api, field: str, typed: str, 
 
 async def test_a_national_number_is_that_of_the_drivers_own_country(api: Api) -> None:
     assert (await post(api, driver(api), phone="07400 123456")).code == "invalid", "of which country?"
-    await safety_settings.set_profile(api.db, "t1", "d1", Profile("Dee", "+447400123455"))
+    await driver_settings.set_profile(api.db, "t1", "d1", Profile("Dee", "+447400123455"))
     reply = await post(api, driver(api), phone="07400 123456")
     assert reply.json["contact"]["phone"]["address"] == "+447400123456"
     where = f"{BASE}/{reply.json['contact']['contact_id']}"

@@ -7,7 +7,7 @@ import pytest
 from alerts import pin
 from alerts.attempt import Channel, Permanent, Purpose, Retryable
 from alerts.events import PinResult
-from realtime.store import safety_settings
+from realtime.store.people import driver_settings
 from tests.api.harness import Api, Reply
 from tests.store.people import put_driver
 
@@ -37,7 +37,7 @@ async def change(api: Api, cancel: str | None, **more: Any) -> Reply:
 
 async def seen_after(api: Api, current: str, cancel: str | None, duress: str | None) -> list[Any]:
     """All that the driver's token shows of a change of PINs by ``current``."""
-    await safety_settings.set_pins(api.db, "t1", "d1", pin.pins_of("1234", "4321", (b"a" * 16, b"b" * 16)))
+    await driver_settings.set_pins(api.db, "t1", "d1", pin.pins_of("1234", "4321", (b"a" * 16, b"b" * 16)))
     replies = [await change(api, cancel, duress=duress, current=current)]
     replies.append(await api.get(SAFETY, driver(api)))
     replies.append(await change(api, "7777", current="4321"))
@@ -62,7 +62,7 @@ async def test_the_own_pin_takes_back_what_was_changed_by_the_duress_pin(api: Ap
     assert (await change(api, None, current="4321")).status == 200
     assert (await api.get(SAFETY, driver(api))).json["cancel_pin_set"] is False
     assert (await change(api, "9999", duress="8888", current="1234")).status == 200
-    kept = (await safety_settings.get(api.db, "t1", "d1")).pins
+    kept = (await driver_settings.get(api.db, "t1", "d1")).pins
     assert pin.checked("9999", kept) is PinResult.RIGHT
     assert pin.checked("8888", kept) is PinResult.DURESS
     assert pin.checked("", kept) is PinResult.WRONG

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from realtime.safety.erasing import Proof, is_signed
+from realtime.erasure.eraser import Proof, is_signed
 from tests.api.harness import Api
 from tests.store.people import put_driver
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import T_MS_MAX, Point, void
-from realtime.api import cursor, geojson, gpx
+from realtime.api.framework import cursor
+from realtime.api.journeys import geojson, gpx
 from realtime.protocol import Refused
-from realtime.store.points import Record
+from realtime.store.journeys.points import Record
 
 NS = {"g": "http://www.topografix.com/GPX/1/1", "wg": gpx.EXTENSION_NAMESPACE}
 FULL = Point(1, 1_700_000_000_123, 53.4, -2.98, 12.5, 359.9, 4.0, 17.25, 88.0)

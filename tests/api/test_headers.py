@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web, web_response, web_server
 
-from realtime.api.ports import Condition
+from realtime.api.framework.ports import Condition
 from realtime.api.routes import HSTS, add_worker_api, require_https
 from realtime.pages.routes import add_pages
 from realtime.settings import Settings

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.api.limits import RequestLimits
+from realtime.api.framework.limits import RequestLimits
 from realtime.protocol import Code
 from tests.api.harness import SHARE_TOKEN, Api, Bounds, refused, running
 from tests.engines_fixtures import TEMPLATE, database

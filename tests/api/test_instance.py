@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import aiohttp
 import pytest
 
-from realtime.instance import Instance
+from realtime.processes.web import Instance
 from realtime.settings import Settings
-from realtime.store import identity, journeys
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
 from tests.api.harness import Api, Fakes, Reply, served
 from tests.api.test_openapi import check, fetched
 
@@ -39,7 +40,7 @@ async def when(ask: Callable[[], Awaitable[Reply]], fits: Callable[[Reply], bool
 async def test_positions_posted_over_http_are_committed_shown_and_read_back(instance: Api) -> None:
     document = await fetched(instance)
     now_ms = time.time_ns() // 1_000_000
-    await identity.connect_driver(instance.db, "t1", "north", "d1")
+    await tenants.connect_driver(instance.db, "t1", "north", "d1")
     head = await journeys.start(
         instance.db, "t1", "north", "d1", uuid.uuid4(), now_ms, None, None, None, now_ms
     )
@@ -69,7 +70,7 @@ async def test_positions_posted_over_http_are_committed_shown_and_read_back(inst
 async def test_bad_positions_are_refused_with_the_status_of_their_code(instance: Api) -> None:
     document = await fetched(instance)
     now_ms = time.time_ns() // 1_000_000
-    await identity.connect_driver(instance.db, "t1", "north", "d1")
+    await tenants.connect_driver(instance.db, "t1", "north", "d1")
     head = await journeys.start(
         instance.db, "t1", "north", "d1", uuid.uuid4(), now_ms, None, None, None, now_ms
     )

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.api.harness import Api
 
 HOUR = {"scope": "live", "expires_in_s": 3_600}

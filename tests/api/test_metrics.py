@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from realtime import catalogue, metrics
+from realtime.metrics import instruments, registry
 from realtime.protocol import Code
 
 DOCS = Path(__file__).parents[2] / "docs" / "OPERATIONS.md"
@@ -15,7 +15,7 @@ FORBIDDEN = {"tenant", "vendor", "driver", "journey", "sid", "id", "user", "addr
 def table() -> str:
     """The table that docs/OPERATIONS.md has to hold, made from the registry's catalogue."""
     rows = ["| metric | type | labels | what it is |", "|---|---|---|---|"]
-    for row in catalogue.CATALOGUE:
+    for row in registry.CATALOGUE:
         labels = ", ".join(f"`{label}`" for label in row.labels) or "–"
         rows.append(f"| `{row.name}` | {row.kind} | {labels} | {row.meaning} |")
     return "\n".join(rows)
@@ -26,21 +26,21 @@ def test_the_documented_table_is_the_registry() -> None:
 
 
 def test_everything_scraped_parses_and_every_metric_is_there() -> None:
-    body, content_type = catalogue.exposition()
+    body, content_type = registry.exposition()
     families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     assert content_type.startswith("text/plain")
-    for row in catalogue.CATALOGUE:
+    for row in registry.CATALOGUE:
         assert families[row.name.removesuffix("_total")].type == row.kind, row.name
 
 
 def test_no_label_names_something_unbounded() -> None:
-    for row in catalogue.CATALOGUE:
+    for row in registry.CATALOGUE:
         assert row.name.startswith("wayguard_")
         assert not FORBIDDEN & set(row.labels), row.name
 
 
 def test_a_counter_with_a_closed_set_of_labels_starts_at_zero() -> None:
-    text = catalogue.exposition()[0].decode()
+    text = registry.exposition()[0].decode()
     for code in Code:
         assert f'wayguard_acks_total{{event="positions",outcome="{code}"}} ' in text
     assert 'wayguard_bus_dropped_total{reason="redis_away"} ' in text
@@ -48,7 +48,7 @@ def test_a_counter_with_a_closed_set_of_labels_starts_at_zero() -> None:
 
 
 def test_latency_buckets_cover_a_millisecond_to_ten_seconds() -> None:
-    buckets = catalogue.LATENCY_BUCKETS_S
+    buckets = registry.LATENCY_BUCKETS_S
     assert buckets[0] == 0.001
     assert buckets[-1] == 10.0
     assert all(low < high <= low * 2.5 for low, high in pairwise(buckets))
@@ -57,14 +57,14 @@ def test_latency_buckets_cover_a_millisecond_to_ten_seconds() -> None:
 def test_the_label_values_on_the_page_are_the_ones_in_use() -> None:
     text = DOCS.read_text()
     for values in (
-        metrics.NAMESPACES,
-        metrics.TRANSPORTS,
-        metrics.FEED_KINDS,
-        metrics.EVENTS,
-        metrics.VOID_REASONS,
-        metrics.DROP_REASONS,
-        metrics.REFILL_REASONS,
-        metrics.POOLS,
-        metrics.POOL_STATES,
+        instruments.NAMESPACES,
+        instruments.TRANSPORTS,
+        instruments.FEED_KINDS,
+        instruments.EVENTS,
+        instruments.VOID_REASONS,
+        instruments.DROP_REASONS,
+        instruments.REFILL_REASONS,
+        instruments.POOLS,
+        instruments.POOL_STATES,
     ):
         assert [value for value in values if f"`{value}`" not in text] == []

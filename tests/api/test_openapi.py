@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from realtime.api import openapi
+from realtime.api.framework import openapi
 from realtime.api.table import ABOUT, API, SOS
 from tests.api.drives_alerts import ALERT_IDS, alert_drives
 from tests.api.drives_people import PEOPLE_IDS, people_drives
@@ -131,7 +131,7 @@ async def test_every_refusal_is_documented_too(api: Api) -> None:
 
 async def points_of(api: Api, journey: Any) -> list[Any]:
     """The stored points."""
-    from realtime.store import points
+    from realtime.store.journeys import points
 
     return list(await points.after(api.db, "t1", journey, 0, 10))
 

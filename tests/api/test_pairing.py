@@ -11,11 +11,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from realtime.auth import Authenticator, Principal
+from realtime.auth.tokens import Authenticator, Principal
 from realtime.protocol import Code
 from realtime.sessions.keys import pairing_key
 from realtime.sessions.pairings import TTL_S
-from realtime.store import identity, revocations, safety_settings
+from realtime.store.people import driver_settings, revocations, tenants
 from tests.api.harness import SHARE_TOKEN, Api, Reply, refused, running
 
 OFFER, REDEEM = "/api/v1/pairings", "/api/v1/pairings/redeem"
@@ -75,7 +75,7 @@ async def test_every_code_that_is_not_good_has_the_same_answer(api: Api) -> None
     gone = await offer(api)
     holder(api, await redeem(api, used))
     await api.sessions._client.delete(pairing_key(old))
-    await identity.connect_driver(api.db, "t1", "south", "d2")
+    await tenants.connect_driver(api.db, "t1", "south", "d2")
     await revocations.revoke(api.db, "t1", "thief")
     await revocations.revoke(api.db, "t1", gone.json["jti"])
     expected = await redeem(api, secrets.token_urlsafe(24))
@@ -107,25 +107,25 @@ async def test_only_who_oversees_the_vendor_pairs(api: Api) -> None:
 
 
 async def test_a_driver_of_another_vendor_is_no_such_driver(api: Api) -> None:
-    await identity.connect_driver(api.db, "t1", "south", "theirs")
+    await tenants.connect_driver(api.db, "t1", "south", "theirs")
     north = api.token("dispatcher", ["north"])
     unknown = await api.get("/api/v1/drivers/nobody/safety", north)
     for token in (north, api.token("dispatcher")):  # nor is it moved by who may see both
         reply = await offer(api, token, driver="theirs", name="Eve")
         assert (reply.status, reply.body) == (unknown.status, unknown.body)
-    assert await identity.vendor_of(api.db, "t1", "theirs") == "south"
-    assert (await safety_settings.get(api.db, "t1", "theirs")).name == ""
+    assert await tenants.vendor_of(api.db, "t1", "theirs") == "south"
+    assert (await driver_settings.get(api.db, "t1", "theirs")).name == ""
     elsewhere = await offer(api, api.token("dispatcher", ["north"], tenant="t2"), driver="theirs")
     assert elsewhere.status == 201, "another tenant's driver of that name is another"
 
 
 async def test_a_new_driver_is_made_and_named_and_a_name_that_is_there_stays(api: Api) -> None:
-    assert await identity.vendor_of(api.db, "t1", "d1") is None
+    assert await tenants.vendor_of(api.db, "t1", "d1") is None
     await a_code(api, name="  Ada   Lovelace ")
-    assert await identity.vendor_of(api.db, "t1", "d1") == "north"
-    assert (await safety_settings.get(api.db, "t1", "d1")).name == "Ada Lovelace"
+    assert await tenants.vendor_of(api.db, "t1", "d1") == "north"
+    assert (await driver_settings.get(api.db, "t1", "d1")).name == "Ada Lovelace"
     await a_code(api, name="Eve")
-    assert (await safety_settings.get(api.db, "t1", "d1")).name == "Ada Lovelace"
+    assert (await driver_settings.get(api.db, "t1", "d1")).name == "Ada Lovelace"
     assert (await offer(api, name="a\nb")).code == "invalid"
 
 

@@ -9,7 +9,7 @@ from alerts import pin
 from alerts.alert import Kind
 from alerts.events import PinResult
 from alerts.policy import DEFAULTS, Pins
-from realtime.store import contacts, devices, safety_settings
+from realtime.store.people import contacts, devices, driver_settings
 from tests.api.drives_people import POLICY
 from tests.api.harness import Api, Reply
 from tests.store.people import put_contact, put_driver
@@ -184,7 +184,7 @@ async def pins(api: Api, token: str, **body: Any) -> Reply:
 
 
 async def kept_pins(api: Api) -> Pins:
-    return (await safety_settings.get(api.db, "t1", "d1")).pins
+    return (await driver_settings.get(api.db, "t1", "d1")).pins
 
 
 async def test_pins_are_the_drivers_alone_and_never_shown(api: Api) -> None:
@@ -222,7 +222,7 @@ async def test_a_pin_is_not_found_by_trying(api: Api) -> None:
     driver = api.token("driver", ["north"], driver="d1")
     await pins(api, driver, cancel="1234")
     replies = await asyncio.gather(*(pins(api, driver, cancel="9999", current="0000") for _ in range(9)))
-    assert sum(reply.code == "forbidden" for reply in replies) == safety_settings.MAX_WRONG
+    assert sum(reply.code == "forbidden" for reply in replies) == driver_settings.MAX_WRONG
     assert (await pins(api, driver, cancel="9999", current="1234")).code == "rate_limited"
 
 

@@ -11,10 +11,10 @@ import asyncpg
 import pytest
 
 from geo.position import Point, void
-from realtime.api import points as points_api
-from realtime.api.limits import RequestLimits
+from realtime.api.framework.limits import RequestLimits
+from realtime.api.journeys import points as points_api
 from realtime.protocol import Code
-from realtime.store import identity
+from realtime.store.people import tenants
 from tests.api.harness import Api, Bounds, made_up, refused
 
 FORTY_THOUSAND = """
@@ -92,8 +92,8 @@ async def test_a_vendor_outside_the_claim_is_forbidden_whether_it_exists_or_not(
 # --- journeys
 async def test_vendors_are_listed_by_page_and_only_the_callers(api: Api) -> None:
     names = [f"v{n}" for n in range(5)]
-    await identity.ensure_vendors(api.db, "t1", names)
-    await identity.ensure_vendors(api.db, "t2", ["theirs"])
+    await tenants.ensure_vendors(api.db, "t1", names)
+    await tenants.ensure_vendors(api.db, "t2", ["theirs"])
     assert await all_pages(api, "/api/v1/vendors", "vendors") == names
     named = api.token("dispatcher", ["v3", "v1", "unheard-of"])
     first = (await api.get("/api/v1/vendors?limit=2", named)).json

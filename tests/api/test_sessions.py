@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime.sessions.keys import session_key
-from realtime.store import revocations
+from realtime.store.people import revocations
 from tests.api.harness import SHARE_TOKEN, Api, Reply, running
 
 ONE, ALL = "/api/v1/session", "/api/v1/sessions"

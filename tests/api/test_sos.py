@@ -12,8 +12,8 @@ import pytest
 
 from alerts.alert import Kind
 from alerts.press import MESSAGE_CHARS
-from realtime import metrics
-from realtime.api.sos import SosLimits
+from realtime.api.alerts.sos import SosLimits
+from realtime.metrics import instruments
 from realtime.protocol import Code
 from tests.api.harness import Api, Bounds, refused
 
@@ -25,7 +25,7 @@ def driver(api: Api, **more: object) -> str:
 
 
 async def test_a_press_is_kept_and_answered_with_its_durability(api: Api) -> None:
-    before = metrics.SOS_TAKEN.labels("http", "committed").value
+    before = instruments.SOS_TAKEN.labels("http", "committed").value
     body = {
         "sos_id": SOS_ID,
         "kind": "crash",
@@ -47,7 +47,7 @@ async def test_a_press_is_kept_and_answered_with_its_durability(api: Api) -> Non
     assert press.place is not None
     assert press.place.lat == 53.4
     assert press.noted == ("point_time",)
-    assert metrics.SOS_TAKEN.labels("http", "committed").value == before + 1
+    assert instruments.SOS_TAKEN.labels("http", "committed").value == before + 1
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import pytest
 
 from alerts.timers import Spec, TimerKind, driver_actor
 from alerts.timers import armed as armed_timer
-from realtime.api.cursor import pack
+from realtime.api.framework.cursor import pack
 from realtime.protocol import Code
-from realtime.store import identity, timers
+from realtime.store.alerts import timers
+from realtime.store.people import tenants
 from tests.api.harness import Api, refused, running
 
 CURSORS = ["x", pack("alert", f"1.{uuid4().hex}"), pack("timer", "1.x"), pack("timer", f"x.{uuid4().hex}")]
@@ -55,7 +56,7 @@ def timer(role: str, journey_id: object) -> dict[str, Any]:
 
 async def armed(api: Api, driver: str, vendor: str, count: int) -> set[str]:
     """The ids of ``count`` timers of the driver, stored without the bound on what a driver may arm."""
-    await identity.connect_driver(api.db, "t1", vendor, driver)
+    await tenants.connect_driver(api.db, "t1", vendor, driver)
     now_ms = time.time_ns() // 1_000_000
     spec = Spec(TimerKind.CHECK_IN, uuid4(), every_s=600)
     made = armed_timer(spec, "t1", vendor, driver, driver_actor(driver), None, now_ms)

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from realtime.protocol import Code
-from realtime.store import revocations, shares
+from realtime.store.journeys import shares
+from realtime.store.people import revocations
 from tests.api.harness import Api, refused
 
 HOUR = {"scope": "journey", "expires_in_s": 3_600}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from geo.position import Point, VoidReason, void
-from realtime.committer import Committer
-from realtime.journey_log import JourneyLog
+from realtime.ingest.committer import Committer
+from realtime.ingest.journey import JourneyLog
 from realtime.protocol import Refused
-from realtime.store.commit import Disagreement, PointBatch
+from realtime.store.journeys.commit import Disagreement, PointBatch
 
 NOW_MS = 1_790_000_000_000
 

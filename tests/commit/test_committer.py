@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from realtime.committer import Committer
+from realtime.ingest.committer import Committer
 from realtime.protocol import Code, Refused
 from tests.commit.kit import Answer, FakeStore, batch_of, journey, submit
 

@@ -8,10 +8,10 @@ import asyncpg
 import pytest
 
 from geo.position import Point
-from realtime.committer import COMMITS_AT_ONCE, Committer
-from realtime.journey_log import JourneyLog
+from realtime.ingest.committer import COMMITS_AT_ONCE, Committer
+from realtime.ingest.journey import JourneyLog
 from realtime.protocol import Code, Refused
-from realtime.store.commit import PointBatch
+from realtime.store.journeys.commit import PointBatch
 from tests.commit.kit import NOW_MS, Answer, FakeStore
 
 AWAY = Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)

@@ -11,14 +11,15 @@ import pytest
 from msgspec.structs import replace
 
 from geo.position import Point
-from realtime.committer import Committer
 from realtime.engines.postgres import EmbeddedPostgres
-from realtime.journey_log import JourneyLog
+from realtime.ingest.committer import Committer
+from realtime.ingest.journey import JourneyLog
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
-from realtime.store import commit, identity, journeys
-from realtime.store.commit import Disagreement, PointBatch
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import commit, journeys
+from realtime.store.journeys.commit import Disagreement, PointBatch
+from realtime.store.people import tenants
 from tests.commit.kit import batch_of, point, submit, voids_of
 from tests.engines_fixtures import TEMPLATE, database
 
@@ -61,7 +62,7 @@ def make_committer(db: Database) -> Committer:
 
 
 async def begin(db: Database, driver: str = "d1", tenant: str = "t1") -> JourneyLog:
-    await identity.connect_driver(db, tenant, "v1", driver)
+    await tenants.connect_driver(db, tenant, "v1", driver)
     now_ms = 1_790_000_000_000
     async with db.writer() as connection:
         now_ms = await connection.fetchval("SELECT now_ms()")

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from alerts.attempt import Accepted
-from alerts.delivery import trying
+from alerts.delivery import send
 from alerts.delivery.dispatcher import Dispatcher
 from realtime.cli import main
-from realtime.positions import PositionService
+from realtime.ingest.pipeline import PositionService
 
 
 def trap(run: Path, instance: str) -> Path:
@@ -48,7 +48,7 @@ def send_trap(run: Path, process: str) -> Path:
 def set_send_trap() -> None:
     """Make the message that a provider takes after the trap is armed the last thing this process does."""
     armed = send_trap(Path(os.environ["DATA_DIR"]) / "run", os.environ.get("INSTANCE_NAME", ""))
-    sent = trying._sent
+    sent = send._sent
 
     async def send_or_die(*arguments: Any) -> Any:
         outcome = await sent(*arguments)
@@ -57,7 +57,7 @@ def set_send_trap() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return outcome
 
-    trying._sent = send_or_die
+    send._sent = send_or_die
 
 
 def clock_shift(run: Path) -> Path:

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from realtime.settings import Settings
-from realtime.store import identity, ids, journeys, partitions, upkeep
-from realtime.store.database import Database
+from realtime.store.db import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys, partitions, upkeep
+from realtime.store.people import tenants
 from tests.e2e.clients import Raw, drive
 from tests.e2e.cluster import until
 from tests.e2e.world import World, assert_complete, ledger_of, now_ms
@@ -20,7 +22,7 @@ async def begun_at(world: World, driver: str, at_ms: int) -> tuple[str, str]:
     await upkeep.run_once(settings, at_ms)  # its day has a partition, as it had then
     db = await Database.open(settings)
     try:
-        await identity.connect_driver(db, world.tenant, world.vendor, driver)
+        await tenants.connect_driver(db, world.tenant, world.vendor, driver)
         own = uuid4()
         head = await journeys.start(
             db, world.tenant, world.vendor, driver, own, at_ms, None, None, None, at_ms

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from realtime.client import DriverClient, JourneyView, LatestView, Watcher
-from realtime.live.channels import journey_channel, vendor_channel
+from realtime.live.topics import journey_channel, vendor_channel
 from tests.e2e.clients import begin, dot, drive, journey_of
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.world import World, assert_complete, ledger_of

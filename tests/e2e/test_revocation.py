@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from realtime.auth import Authenticator
+from realtime.auth.tokens import Authenticator
 from tests.e2e.clients import Rejected, drive, journey_of, knock
 from tests.e2e.cluster import MARGIN_S, until
 from tests.e2e.world import World, now_ms

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from geo.position import Point
+from realtime.bus.bus import Message, RedisBus
 from realtime.client import LatestView
-from realtime.fanout.bus import Message, RedisBus
-from realtime.live.channels import POSITIONS, position_item, vendor_channel
+from realtime.live.topics import POSITIONS, position_item, vendor_channel
 from tests.e2e.cluster import until
 from tests.e2e.world import World, now_ms
 

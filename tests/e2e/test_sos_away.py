@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from alerts.attempt import Status
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.postgres import EmbeddedPostgres
-from realtime.store import alert_reads
-from realtime.store.database import Database
+from realtime.store.alerts import reads
+from realtime.store.db.database import Database
 from tests.e2e.proxy import Proxy
 from tests.e2e.test_sos_delivery import WorkerProcess, scene, until
 from tests.e2e.world import World
@@ -75,7 +75,7 @@ async def test_an_acceptor_killed_right_after_its_ack_carries_on_when_it_is_star
                 line.mend()
 
                 async def stored() -> bool:
-                    found = await alert_reads.explain(on.db, "t1", UUID(taken["alert_id"]))
+                    found = await reads.explain(on.db, "t1", UUID(taken["alert_id"]))
                     return found is not None and all(
                         a.status is not Status.DUE for a in found.attempts if a.channel == "webhook"
                     )
@@ -117,7 +117,7 @@ async def test_with_postgres_down_the_whole_system_takes_an_sos_and_has_it_once_
             return await stored() == set(pressed)
 
         await until(whole, "every press is in postgres")
-        found = await alert_reads.open_of(db, world.tenant, driver="d2")
+        found = await reads.open_of(db, world.tenant, driver="d2")
         assert len(found) == 1, "one open alert a driver, whoever took its presses"
         again: dict[str, Any] = {}
 

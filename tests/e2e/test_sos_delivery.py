@@ -22,14 +22,14 @@ from alerts.attempt import Attempt, Channel, Status
 from alerts.delivery.dispatcher import LEASE_S
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.database import Database
+from realtime.store.alerts import reads
+from realtime.store.db.database import Database
 from tests.e2e.launcher import LEASE_VARIABLE
 from tests.e2e.world import World
 from tests.engines_fixtures import TEMPLATE, database
@@ -144,14 +144,14 @@ class Scene:
 
     async def webhook(self, alert_id: UUID) -> Attempt:
         """The attempt as it stands."""
-        found = await alert_reads.explain(self.db, "t1", alert_id)
+        found = await reads.explain(self.db, "t1", alert_id)
         assert found is not None
         (attempt,) = (a for a in found.attempts if a.channel is Channel.WEBHOOK)
         return attempt
 
     async def alert(self, alert_id: UUID) -> Alert:
         """The alert as it stands."""
-        found = await alert_reads.get(self.db, "t1", alert_id)
+        found = await reads.get(self.db, "t1", alert_id)
         assert found is not None
         return found
 
@@ -330,7 +330,7 @@ async def test_with_every_worker_frozen_the_instances_take_an_sos(world: World) 
     try:
 
         async def delivered() -> bool:
-            found = await alert_reads.explain(db, world.tenant, alert_id)
+            found = await reads.explain(db, world.tenant, alert_id)
             return found is not None and any(a.status is Status.SENT for a in found.attempts)
 
         await until(delivered, "a worker that is back tells the dispatchers")

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.client import DriverClient, JourneyView, Outbox, Watcher
 from realtime.client.outbox import Request, Verdict
 from tests.e2e.cluster import Cluster, until

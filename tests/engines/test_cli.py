@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
-from realtime.auth import Authenticator
+from realtime.auth.tokens import Authenticator
 from realtime.cli import COMMANDS, app
 from realtime.engines import local
 from realtime.engines.layout import DataDir

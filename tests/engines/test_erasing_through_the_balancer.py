@@ -7,7 +7,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from realtime.store import identity
+from realtime.store.people import tenants
 from tests.api.harness import running
 from tests.engines.test_haproxy import Instance, Running
 
@@ -29,11 +29,11 @@ async def test_a_driver_of_any_id_is_erased_through_the_balancer(database_url: s
         try:
             for driver in IDS:
                 for written in (driver, quote(driver, safe=""), driver.replace(".", "%2E")):
-                    await identity.connect_driver(api.db, "t1", "north", driver)
+                    await tenants.connect_driver(api.db, "t1", "north", driver)
                     url = URL(f"http://127.0.0.1:{balancer.port}/api/v1/drivers/{written}", encoded=True)
                     async with client.delete(url, headers=bearer) as response:
                         answer = await response.json()
                     assert (response.status, answer.get("done")) == (200, True), (written, answer)
-                    assert await identity.vendor_of(api.db, "t1", driver) is None, "it is gone"
+                    assert await tenants.vendor_of(api.db, "t1", driver) is None, "it is gone"
         finally:
             balancer.close()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from realtime.alerting.failover.storage import Folder
 from realtime.engines.account import engine_account
 from realtime.engines.errors import EngineError
 from realtime.engines.layout import DataDir
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.engines.redis import EmbeddedRedis
-from realtime.safety.folder import Folder
 from realtime.settings import Settings
 
 STRANGER = 12_345

@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp import web
 from msgspec import Raw
 
-from realtime.fanout import frames
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.server import FanoutServer, Reply
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.socketio.server import FanoutServer, Reply
 
 PATIENCE_S = 20.0
 NS = "/x"

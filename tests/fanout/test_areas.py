@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.fanout.areas import AreaJoin
-from realtime.fanout.bus import Item, RedisBus
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.frames import Frame
-from realtime.fanout.grid import Region
-from realtime.fanout.hub import Hub, HubBounds
+from realtime.bus.bus import Item, RedisBus
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.feeds.areas import AreaJoin
+from realtime.fanout.feeds.grid import Region
+from realtime.fanout.hub.hub import Hub, HubBounds
 from tests.fanout.hub.kit import QUICK, FakeBus, FakeOrigin, FakeServer, Observer
 from tests.fanout.kit import until
 

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import redis.asyncio as redis
 
+from realtime.bus.bus import MAX_MESSAGE_BYTES, REDIS_FAULTS, BusTimings, Envelope, Item, Message, RedisBus
 from realtime.engines.redis import EmbeddedRedis
-from realtime.fanout.bus import MAX_MESSAGE_BYTES, REDIS_FAULTS, BusTimings, Envelope, Item, Message, RedisBus
-from realtime.fanout.redisurl import client
+from realtime.redis.client import client
 from tests.engines_fixtures import engine_folder
 from tests.fanout.kit import until
 from tests.rediscluster import RedisCluster

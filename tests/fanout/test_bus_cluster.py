@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.fanout.bus import REDIS_FAULTS, BusTimings, Item, Message, RedisBus
-from realtime.fanout.placement import ClusterSlots, Node, read_view
-from realtime.fanout.redisurl import ClusterUrl, cluster_url
+from realtime.bus.bus import REDIS_FAULTS, BusTimings, Item, Message, RedisBus
+from realtime.redis.client import ClusterUrl, cluster_url
+from realtime.redis.topology import ClusterSlots, Node, read_view
 from tests.engines_fixtures import engine_folder
 from tests.fanout.kit import until
 from tests.fanout.test_bus import FREEZING, TIMINGS, Ear, End

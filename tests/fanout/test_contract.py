@@ -19,9 +19,9 @@ from engineio.async_socket import AsyncSocket
 from socketio import packet as sio_packet
 from socketio.base_manager import BaseManager
 
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.engineserver import EngineServer
-from realtime.fanout.server import FanoutServer
+from realtime.fanout.engineio.server import EngineServer
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.socketio.server import FanoutServer
 
 SIGNATURES: list[tuple[Any, str, str]] = [
     # Overridden, or ours stands in for theirs: it must be called as theirs was.

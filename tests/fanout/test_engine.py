@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import WSMsgType
 
-from realtime.fanout import frames
-from realtime.fanout.engine import HARD_LIMIT_FACTOR, EngineSocket
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import HARD_LIMIT_FACTOR, EngineSocket
 from tests.fanout.kit import NS, PATIENCE_S, engine, until
 
 PEER = Path(__file__).with_name("peer.mjs")

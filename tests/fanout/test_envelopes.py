@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.fanout.envelopes import (
+from realtime.bus.envelope import (
     MAX_MESSAGE_BYTES,
     MAX_NAME,
     PUBLISHERS_COUNTED,

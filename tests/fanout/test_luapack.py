@@ -4,7 +4,7 @@ import redis.asyncio as redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.fanout.luapack import pack
+from realtime.redis.lua import pack
 
 ECHO = "return cmsgpack.unpack(ARGV[1])"
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.fanout.masking import MaskCheck
+from realtime.fanout.engineio.masking import MaskCheck
 from tests.fanout.engineio.kit import masked
 
 SIZES = st.one_of(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from realtime.fanout import refill
-from realtime.fanout.board import Board
-from realtime.fanout.bus import Item
-from realtime.fanout.channel import Channel, LogEnd
-from realtime.fanout.refill import Refiller
+from realtime.bus.bus import Item
+from realtime.fanout.feeds.latest import Board
+from realtime.fanout.hub import recovery
+from realtime.fanout.hub.channel import Channel, LogEnd
+from realtime.fanout.hub.recovery import Refiller
 from tests.fanout.kit import until
 
 
@@ -53,7 +53,7 @@ class Pause:
         self._over = asyncio.Event()
 
     async def sleep(self, pause_s: float) -> None:
-        assert pause_s == refill.RETRY_S
+        assert pause_s == recovery.RETRY_S
         self.begun += 1
         self._over.clear()
         await self._over.wait()
@@ -84,7 +84,7 @@ async def here(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Here]:
         def __getattr__(self, name: str) -> Any:
             return getattr(asyncio, name)
 
-    monkeypatch.setattr(refill, "asyncio", Asyncio())
+    monkeypatch.setattr(recovery, "asyncio", Asyncio())
     made = Here(pause)
     yield made
     await made.refiller.stop()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.fanout.ticker import Ticker
+from realtime.fanout.hub.ticker import Ticker
 
 
 class Clock:

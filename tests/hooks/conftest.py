@@ -13,15 +13,15 @@ from aiohttp import web
 from alerts.alert import Alert
 from alerts.attempt import Attempt, Channel
 from realtime.api.routes import SERVER_LIMITS
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_words import Sent
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.alert_reads import Explanation
-from realtime.store.database import Database
-from realtime.worker import Worker
+from realtime.store.alerts import reads
+from realtime.store.alerts.reads import Explanation
+from realtime.store.db.database import Database
 
 AUTH = "a secret of the tests that is long enough"
 ANN = UUID("0b1f4c1e-0000-4000-8000-00000000000a")
@@ -61,7 +61,7 @@ class World:
 
     async def explained(self, alert_id: UUID) -> Explanation:
         """All that is known of it."""
-        found = await alert_reads.explain(self.db, "t1", alert_id)
+        found = await reads.explain(self.db, "t1", alert_id)
         assert found is not None
         return found
 

@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Responder, State
-from alerts.answer import Word
 from alerts.attempt import Channel, Purpose, Status, planned_attempt
 from alerts.case import Case
 from alerts.policy import Contact, Policy, PolicyCopy, Step
+from alerts.replies.answer import Word
+from realtime.alerting.replies import last_asked
 from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
-from realtime.safety.book import last_asked
-from realtime.store.hooks import Asked
+from realtime.store.people.replies import Asked
 from tests.alerts.kit import T0, S, alert
 
 PHONE = "+525512345678"

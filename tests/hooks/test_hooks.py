@@ -9,14 +9,14 @@ from twilio.request_validator import RequestValidator
 
 from alerts.alert import State
 from alerts.attempt import Channel, Status
-from realtime import metrics
+from realtime.metrics import instruments
 from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import Sent
 from tests.hooks.conftest import ANN, PHONE, World, until
 
 
 def counted(outcome: str) -> float:
-    return float(metrics.CALLBACKS.labels("twilio", outcome).value)
+    return float(instruments.CALLBACKS.labels("twilio", outcome).value)
 
 
 async def post(world: World, url: str, form: Mapping[str, str], signature: str) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from alerts.alert import State
 from alerts.attempt import Purpose, Status
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 from tests.hooks.conftest import PHONE, World, until
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from alerts.alert import State
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 from tests.hooks.conftest import PHONE, World
 from tests.hooks.test_hooks import post, signed
 

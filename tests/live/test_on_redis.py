@@ -9,20 +9,20 @@ from typing import Any, cast
 import pytest
 
 from geo.position import Point
-from realtime.auth import Principal
+from realtime.auth.tokens import Principal
+from realtime.bus.bus import Item, Message, RedisBus
 from realtime.engines.embedded import free_port
-from realtime.fanout.board import Board
-from realtime.fanout.bus import Item, Message, RedisBus
-from realtime.fanout.redisurl import Client, client
+from realtime.fanout.feeds.latest import Board
 from realtime.live import limiter as limiter_module
-from realtime.live.channels import POSITIONS, PRESENCE, position_item, state_key
-from realtime.live.keeper import INSTANCES_KEY, PresenceKeeper, lease_key, mark_key
 from realtime.live.limiter import RedisLimiter
 from realtime.live.precedence import order_of, supersedes
+from realtime.live.presence_sweeper import PresenceSweeper
+from realtime.live.presence_tracker import INSTANCES_KEY, PresenceKeeper, lease_key, mark_key
 from realtime.live.publisher import LivePublisher
-from realtime.live.state import CALL_VALUES, LiveState, Stored
-from realtime.live.sweeper import PresenceSweeper
+from realtime.live.redis_state import CALL_VALUES, LiveState, Stored
+from realtime.live.topics import POSITIONS, PRESENCE, position_item, state_key
 from realtime.protocol import Code, Refused
+from realtime.redis.client import Client, client
 from tests.fanout.kit import until
 
 NOW_MS = 1_790_000_000_000

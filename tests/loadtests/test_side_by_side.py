@@ -14,7 +14,7 @@ from loadtests.bench.client import frame_at, masked
 from loadtests.bench.fleet import FleetResult
 from loadtests.bench.picture import drawn
 from loadtests.bench.rounds import Result, in_turn, is_sound, ratios, summaries
-from realtime.fanout.frames import text_frame
+from realtime.fanout.engineio.frames import text_frame
 
 ROOT = Path(__file__).parents[2]
 SHORT = ["--rounds", "1", "--seconds", "0.4", "--warm", "0.2"]

@@ -13,7 +13,7 @@ from loadtests.bench import audit
 from loadtests.bench.load import LoadResult, LoadSpec
 from loadtests.bench.measure import TENANT, VENDOR, run_load
 from loadtests.bench.usage import Usage
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.settings import Settings
 from tests.databases import at_database

@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 from aiohttp import web
 
-from alerts.answer import read_token
+from alerts.replies.answer import read_token
 from realtime.outside.fcm import FcmServer, Push
 from realtime.outside.mail import Mail, MailServer
 from realtime.outside.twilio import TwilioServer

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from realtime.safety.turns import SPREAD_S
+from realtime.alerting.failover.election import SPREAD_S
 from tests.e2e.launcher import clock_shift, send_trap
 from tests.matrix import store_faults as faults
 from tests.matrix.ledger import Sos

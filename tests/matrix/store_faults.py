@@ -15,7 +15,7 @@ from aiohttp import web
 from alerts.attempt import Channel
 from alerts.policy import Policy, Step
 from alerts.values import Kind
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.engines.postgres import EmbeddedPostgres
 from tests.matrix.ledger import Sos
 from tests.matrix.phone import Phone

@@ -20,7 +20,7 @@ import msgspec
 from alerts.attempt import Channel
 from alerts.policy import Policy, Step
 from alerts.values import Kind
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from tests.e2e.cluster import Cluster, until
 from tests.e2e.launcher import clock_shift, send_trap
 from tests.matrix.ledger import Sos

@@ -13,16 +13,17 @@ import pytest
 from alerts.alert import Alert
 from geo.position import Point
 from realtime.engines.embedded import free_port
-from realtime.fanout.redisurl import client
-from realtime.live.channels import POSITIONS, PRESENCE, position_item, presence_item
 from realtime.live.presence import presence_order
-from realtime.live.state import LiveState, Stored
+from realtime.live.redis_state import LiveState, Stored
+from realtime.live.topics import POSITIONS, PRESENCE, position_item, presence_item
 from realtime.mirror.mirror import CHUNK_PATHS, Mirror
 from realtime.mirror.remote import RealtimeDatabase
 from realtime.outside.rtdb import MAX_KEY_BYTES, RealtimeDatabaseServer
+from realtime.redis.client import client
 from realtime.settings import Settings
-from realtime.store import identity, journeys
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
 from tests.e2e.proxy import Proxy
 
 NOW_MS = 1_764_000_000_000
@@ -127,7 +128,7 @@ class World:
 
     async def journey(self, driver: str, client_id: int = 1, now_ms: int = NOW_MS) -> UUID:
         """``driver`` begins a journey."""
-        await identity.connect_driver(self.db, "acme", "taxi", driver)
+        await tenants.connect_driver(self.db, "acme", "taxi", driver)
         head = await journeys.start(
             self.db, "acme", "taxi", driver, UUID(int=client_id), NOW_MS, "van", None, None, now_ms
         )
@@ -135,7 +136,7 @@ class World:
 
     async def alert(self, alert: Alert) -> None:
         """Put ``alert`` there, or change it."""
-        await identity.connect_driver(self.db, alert.tenant, alert.vendor, alert.driver)
+        await tenants.connect_driver(self.db, alert.tenant, alert.vendor, alert.driver)
         row = (
             *(alert.alert_id, alert.tenant, alert.vendor, alert.driver, alert.kind, alert.state, alert.drill),
             *(alert.raised_ms, alert.closed_ms, alert.version, msgspec.json.encode(alert).decode()),

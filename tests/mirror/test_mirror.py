@@ -8,14 +8,15 @@ import msgspec
 import pytest
 
 from alerts.alert import Kind, State
-from realtime.fanout.redisurl import client
-from realtime.live.state import LiveState
+from realtime.live.redis_state import LiveState
 from realtime.mirror.erasure import erase
 from realtime.mirror.mirror import LEASE_S, RESYNC_S, Mirror
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused, open_remote
 from realtime.outside.web import Fault, Trouble
+from realtime.redis.client import client
 from realtime.settings import Settings
-from realtime.store import identity, journeys, upkeep
+from realtime.store.journeys import journeys, upkeep
+from realtime.store.people import tenants
 from tests.alerts.jobs import alert
 from tests.fanout.kit import until
 from tests.mirror.conftest import NOW_MS, World
@@ -416,7 +417,7 @@ def test_no_database_no_mirror() -> None:
 
 
 async def test_an_unknown_tenant_has_nothing_to_erase(world: World) -> None:
-    await identity.ensure_vendors(world.db, "acme", ["taxi"])
+    await tenants.ensure_vendors(world.db, "acme", ["taxi"])
     mirror = await leading(world)
     erased = await erase(mirror._remote, "nobody", None, "a", pause_s=0.01)
     assert erased.removed == () and erased.left == ()

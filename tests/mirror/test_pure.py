@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from alerts.alert import State
 from geo.position import Point
-from realtime.live.channels import position_item, presence_item
-from realtime.live.state import Stored
+from realtime.live.redis_state import Stored
+from realtime.live.topics import position_item, presence_item
 from realtime.mirror.keys import key_of, name_of, path_of
 from realtime.mirror.nodes import WITHOUT_PRESENCE_MS, Nodes, VendorNodes, alert_nodes, journey_nodes
 from realtime.mirror.plan import Plan

@@ -1,8 +1,8 @@
 """A whole worker writes the mirror where there is one, and lets another have it when it ends."""
 
-from realtime.instance import wall_clock_ms
+from realtime.processes.web import wall_clock_ms
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.worker import Worker
 from tests.fanout.kit import until
 from tests.mirror.conftest import World
 

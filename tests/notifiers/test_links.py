@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from alerts.answer import read_token
 from alerts.notifiers.links import SPREAD_S, VALID_MS, Links, valid_until_ms
 from alerts.ports import Job
+from alerts.replies.answer import read_token
 from tests.alerts.jobs import NOW_MS, contact, job
 
 LINKS = Links("k" * 32, "https://wayguard.example/")

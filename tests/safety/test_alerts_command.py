@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.attempt import Channel, Status
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 from tests.safety.test_auditor import db, put
 

@@ -11,13 +11,14 @@ from alerts.alert import Alert, State
 from alerts.attempt import Attempt, Channel, Status
 from alerts.case import Case, Changes
 from alerts.policy import Policy, PolicyCopy
-from realtime import metrics
-from realtime.safety.auditor import HEARTBEAT_S, LEASE_S, REMIND_S, Auditor, Pulse
-from realtime.safety.findings import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, Kind
+from realtime.metrics import instruments
+from realtime.monitoring.checks import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, Kind
+from realtime.monitoring.monitor import HEARTBEAT_S, LEASE_S, REMIND_S, Auditor, Pulse
 from realtime.settings import Settings
-from realtime.store import alert_rows, leases
-from realtime.store.audit import BeatDetail, JournalBeat
-from realtime.store.database import Database
+from realtime.store.alerts import rows
+from realtime.store.alerts.health import BeatDetail, JournalBeat
+from realtime.store.db import leases
+from realtime.store.db.database import Database
 from tests.alerts.delivery.fakes import Clock, an_alert, an_attempt
 
 
@@ -78,7 +79,7 @@ async def put(db: Database, alert: Alert, *attempts: Attempt) -> None:
         await connection.execute(
             "INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", alert.tenant
         )
-        await alert_rows.keep(connection, None, Changes(case, touched=attempts), alert.raised_ms)
+        await rows.keep(connection, None, Changes(case, touched=attempts), alert.raised_ms)
 
 
 async def unreached(db: Database, **changes: Any) -> Alert:
@@ -90,7 +91,7 @@ async def unreached(db: Database, **changes: Any) -> Alert:
 
 
 def shown(kind: Kind) -> float:
-    return metrics.AUDITOR_FINDINGS.labels(kind.value).value
+    return instruments.AUDITOR_FINDINGS.labels(kind.value).value
 
 
 async def test_an_alert_that_reached_nobody_is_told_shown_and_logged_by_its_id_alone(
@@ -100,7 +101,7 @@ async def test_an_alert_that_reached_nobody_is_told_shown_and_logged_by_its_id_a
     await auditor.round()
     assert [(f.kind, f.ids) for f in operator.heard] == [(Kind.UNREACHED, (str(alert.alert_id),))]
     assert shown(Kind.UNREACHED) == 1
-    assert metrics.ALERTS_OPEN.value == 1
+    assert instruments.ALERTS_OPEN.value == 1
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert str(alert.alert_id) in said
     assert alert.driver not in said
@@ -121,7 +122,7 @@ async def test_messages_nobody_takes_and_messages_without_a_report_are_found(
     found = await auditor.round()
     assert found is not None
     assert {(f.kind, f.count) for f in found} == {(Kind.STUCK, 1), (Kind.UNREPORTED, 1)}
-    assert metrics.ATTEMPTS_WAITING.labels("push").value == 1, "what a process holds is not waiting"
+    assert instruments.ATTEMPTS_WAITING.labels("push").value == 1, "what a process holds is not waiting"
 
 
 async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, auditor: Auditor) -> None:

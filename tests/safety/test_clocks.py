@@ -11,7 +11,7 @@ from alerts import case as cases
 from alerts.alert import Acknowledged, Alert, CancelAsked, PinResult
 from alerts.attempt import Accepted, Attempt
 from alerts.case import Case
-from alerts.clocks import TOLERATED_MS, latest_ms, moved, settled_into
+from alerts.clock_skew import TOLERATED_MS, latest_ms, moved, settled_into
 from tests.alerts.ledger_contract import CIRCUMSTANCES, DRIVER, OPERATOR, a_press
 
 NOW = 1_764_000_000_000

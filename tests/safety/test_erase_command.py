@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from realtime.alerting.scope_changes import CHANNEL, scopes_of
+from realtime.alerting.subscriber import WorkerListener
+from realtime.bus.bus import RedisBus
 from realtime.cli import app
-from realtime.fanout.bus import RedisBus
-from realtime.safety.erasing import Proof, is_signed
-from realtime.safety.listening import WorkerListener
-from realtime.safety.scopenews import CHANNEL, scopes_of
+from realtime.erasure.eraser import Proof, is_signed
 from realtime.settings import Settings
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.engines_fixtures import in_thread
 from tests.store.people import put_contact, put_driver

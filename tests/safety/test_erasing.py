@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 from geo.position import Point
-from realtime.fanout.redisurl import Client, client
-from realtime.live.channels import state_key
+from realtime.erasure.eraser import Eraser, Proof, RedisPlace, is_signed, places_of
+from realtime.live.topics import state_key
 from realtime.protocol import Code, Refused
-from realtime.safety.checkins import Action, CheckIn, CheckIns
-from realtime.safety.erasing import Eraser, Proof, RedisPlace, is_signed, places_of
+from realtime.redis.client import Client, client
 from realtime.settings import Settings
-from realtime.store import erasure, incidents, journeys, shares
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import incidents, journeys, shares
+from realtime.store.people import erasure
+from realtime.timers.checkins import Action, CheckIn, CheckIns
 from tests.store.alert_rows import put_alert_rows
 from tests.store.conftest import put
 from tests.store.people import put_contact, put_device, put_driver

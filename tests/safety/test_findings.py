@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from alerts.alert import Alert, State
 from alerts.attempt import Channel, Status
 from realtime.cli.findings import copies_of
-from realtime.safety.findings import (
+from realtime.monitoring.checks import (
     COPY_MS,
     IDS,
     JOURNAL_MS,
@@ -21,7 +21,7 @@ from realtime.safety.findings import (
     copy_age_ms,
     findings,
 )
-from realtime.store.audit import Beat, BeatDetail, Hanging, JournalBeat, Seen, StoreFaultBeat
+from realtime.store.alerts.health import Beat, BeatDetail, Hanging, JournalBeat, Seen, StoreFaultBeat
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
 NOW_MS = 10_000_000

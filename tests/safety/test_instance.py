@@ -12,13 +12,13 @@ from twilio.request_validator import RequestValidator
 from alerts.notifiers.twilio_hooks import SMS_PATH
 from realtime.api.routes import HSTS
 from realtime.hooks.form import SIGNATURE_HEADER
-from realtime.instance import Instance
+from realtime.monitoring.checks import HANGING_MS
+from realtime.monitoring.monitor import BEAT_S
 from realtime.outside.mail import MailServer
-from realtime.safety.auditor import BEAT_S
-from realtime.safety.findings import HANGING_MS
+from realtime.processes.web import Instance
 from realtime.settings import Settings
-from realtime.store import audit
-from realtime.store.audit import JournalBeat
+from realtime.store.alerts import health
+from realtime.store.alerts.health import JournalBeat
 from tests.alerts.delivery.conftest import until
 from tests.api.harness import Api, Fakes, served
 
@@ -107,17 +107,17 @@ async def test_an_instance_takes_twilios_calls_when_no_worker_does(instance: Api
 async def test_the_auditor_hears_what_an_instance_has_on_its_disk(
     whole: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beats: tuple[audit.Beat, ...] = ()
+    beats: tuple[health.Beat, ...] = ()
     async with asyncio.timeout(10):
         while not beats:
-            beats = (await audit.look(whole.db, HANGING_MS)).beats
+            beats = (await health.look(whole.db, HANGING_MS)).beats
     assert [(beat.process, beat.role) for beat in beats] == [("web-w1", "web")]
     waiting = JournalBeat(2, 5)
     monkeypatch.setattr(whole.alerts.standby.importer, "beat", lambda: waiting)
     async with asyncio.timeout(2 * BEAT_S):
         while beats[0].detail.journal != waiting:
             await asyncio.sleep(0.1)
-            beats = (await audit.look(whole.db, HANGING_MS)).beats
+            beats = (await health.look(whole.db, HANGING_MS)).beats
 
 
 async def test_every_answer_of_an_instance_reached_by_https_requires_it(instance: Api) -> None:

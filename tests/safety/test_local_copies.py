@@ -16,15 +16,16 @@ from alerts.alert import Alert
 from alerts.attempt import Channel
 from alerts.policy import Circumstances, Pins, Source
 from geo.position import Point
-from realtime.instance import Instance
-from realtime.live.channels import POSITIONS, position_item
-from realtime.safety.scopenews import CHANNEL
+from realtime.alerting.scope_changes import CHANNEL
+from realtime.live.topics import POSITIONS, position_item
+from realtime.processes.web import Instance
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store import alert_reads, contacts
-from realtime.store.alerts import PostgresLedger
-from realtime.store.audit import beats
-from realtime.store.contacts import Draft, Scope
-from realtime.worker import Worker
+from realtime.store.alerts import reads
+from realtime.store.alerts.health import beats
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.people import contacts
+from realtime.store.people.contacts import Draft, Scope
 from tests.alerts.ledger_contract import a_press
 from tests.api.harness import Api, Fakes, served
 from tests.safety_away.fakes import now_ms
@@ -116,7 +117,7 @@ async def test_a_worker_completes_such_an_alert_and_the_api_says_where_its_conta
             f"/api/v1/alerts/{alert.alert_id}", api.token("driver", ["north"], driver="d1")
         )
         assert driver.json["snapshot"] is None
-    found = await alert_reads.explain(instance.db, "t1", alert.alert_id)
+    found = await reads.explain(instance.db, "t1", alert.alert_id)
     assert found is not None
     assert (str(contact_id), Channel.SMS) in {(a.contact_id, a.channel) for a in found.attempts}
 

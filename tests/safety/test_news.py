@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Alert, Kind, Severity, State
-from realtime.fanout.bus import Item
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.publisher import item_of
+from realtime.bus.bus import Item
 from realtime.protocol import Code, Refused
-from realtime.safety.announcer import item_of
-from realtime.safety.news import AlertNews
 
 
 class Store:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from realtime.monitoring.checks import Finding, Kind
+from realtime.monitoring.operator_webhook import Operator
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
-from realtime.safety.findings import Finding, Kind
-from realtime.safety.operator import Operator
 
 FOUND = [Finding(Kind.STUCK, 2, ("a", "b"), 5)]
 

@@ -9,13 +9,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from realtime.instance import Instance
-from realtime.live.channels import state_key
+from realtime.erasure.eraser import Proof
+from realtime.live.topics import state_key
 from realtime.outside.mail import MailServer
 from realtime.outside.rtdb import RealtimeDatabaseServer
-from realtime.safety.erasing import Proof
+from realtime.processes.web import Instance
 from realtime.settings import Settings
-from realtime.store import contacts
+from realtime.store.people import contacts
 from tests.api.harness import Api, Fakes, served
 from tests.store.people import put_driver
 

@@ -10,13 +10,14 @@ from redis.asyncio import Redis
 from alerts.alert import Kind
 from alerts.timers import TimerKind, TimerState
 from geo.position import Point
-from realtime.instance import Instance
-from realtime.live.channels import PRESENCE, presence_item
-from realtime.live.state import LiveState, Stored
+from realtime.live.redis_state import LiveState, Stored
+from realtime.live.topics import PRESENCE, presence_item
+from realtime.processes.web import Instance
 from realtime.protocol import Refused
-from realtime.safety.timers import SafetyTimers, UptimeKeeper, forget_uptime, online_in
 from realtime.settings import Settings
-from realtime.store import journeys, timers
+from realtime.store.alerts import timers
+from realtime.store.journeys import journeys
+from realtime.timers.scheduler import SafetyTimers, UptimeKeeper, forget_uptime, online_in
 from tests.safety.timer_world import MINUTE, OPERATOR, World, timer_world
 from tests.store.conftest import put
 
@@ -223,11 +224,11 @@ async def test_a_few_are_told_at_once(world: World) -> None:
 
 
 async def test_the_auditor_sees_who_is_held_back(world: World) -> None:
-    from realtime.safety.findings import Kind as Finding
-    from realtime.safety.findings import findings
-    from realtime.store import audit
+    from realtime.monitoring.checks import Kind as Finding
+    from realtime.monitoring.checks import findings
+    from realtime.store.alerts import health
 
     await silence_of_many(world, 5)
     await world.worker.round()
-    found = [f for f in findings(await audit.look(world.db, 45_000)) if f.kind is Finding.MASS_SILENCE]
+    found = [f for f in findings(await health.look(world.db, 45_000)) if f.kind is Finding.MASS_SILENCE]
     assert [f.ids for f in found] == [("t1",)]

@@ -1,11 +1,11 @@
 """What a process says of statements about alerts that Postgres failed."""
 
+from realtime.alerting.store_faults import RECENT_MS, StoreFaults
 from realtime.cli.findings import Finding, postgres
-from realtime.safety.store_faults import RECENT_MS, StoreFaults
 from realtime.settings import Settings
-from realtime.store import audit
-from realtime.store.audit import BeatDetail, StoreFaultBeat
-from realtime.store.database import Database
+from realtime.store.alerts import health
+from realtime.store.alerts.health import BeatDetail, StoreFaultBeat
+from realtime.store.db.database import Database
 
 
 def test_failed_statements_are_counted_for_five_minutes() -> None:
@@ -32,8 +32,8 @@ async def test_the_doctor_names_the_process_whose_statements_fail(database_url: 
         return next(one for one in await postgres(settings) if one.subject == "alert store")
 
     assert not (await found()).is_fault
-    await audit.beat(db, "worker1", audit.WORKER, BeatDetail(store_faults=StoreFaultBeat(4, 1)))
-    await audit.beat(db, "worker2", audit.WORKER, BeatDetail())
+    await health.beat(db, "worker1", health.WORKER, BeatDetail(store_faults=StoreFaultBeat(4, 1)))
+    await health.beat(db, "worker2", health.WORKER, BeatDetail())
     await db.close()
     assert (await found()).is_fault
     assert (await found()).text == "postgres fails statements about alerts: worker1 (4)"

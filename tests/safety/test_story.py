@@ -9,8 +9,8 @@ from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.case import Audit
 from alerts.policy import Contact, Policy, PolicyCopy, Source, Step
 from realtime.cli import _story as story
-from realtime.store.alert_console import Standing
-from realtime.store.alert_reads import Explanation
+from realtime.store.alerts.console import Standing
+from realtime.store.alerts.reads import Explanation
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
 AT_MS = 1_700_000_000_000

@@ -14,10 +14,13 @@ from alerts import timers as pure
 from alerts.alert import Kind, Place, State
 from alerts.timers import Spec, TimerKind, TimerState
 from realtime.protocol import Code, Refused
-from realtime.safety.timers import SafetyTimers
-from realtime.store import alert_reads, alert_rows, identity, journeys, timers
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
+from realtime.store.alerts import reads, timers
+from realtime.store.alerts import rows as alert_rows
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
+from realtime.timers.scheduler import SafetyTimers
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety.timer_world import DRIVER, MINUTE, World, timer_world
 from tests.store.people import put_contact
@@ -350,7 +353,7 @@ async def test_three_hundred_due_at_once_take_a_few_transactions_each_a_batch(wo
     assert await world.worker.round() == 300
     world.db.writer = writer  # type: ignore[method-assign]
     assert opened <= 1 + 2 * 6 + 1
-    alerts = await alert_reads.list_(world.db, "t1", limit=500)
+    alerts = await reads.list_(world.db, "t1", limit=500)
     assert len({alert.driver for alert in alerts}) == 300
 
 
@@ -372,7 +375,7 @@ async def test_a_batch_raises_the_alerts_that_single_presses_would(world: World)
             await connection.execute("DELETE FROM alerts")
         return found
 
-    await identity.connect_driver(world.db, "t1", "north", "d0")
+    await tenants.connect_driver(world.db, "t1", "north", "d0")
     await put_contact(world.db, "t1", phone="+41790000001", webhook_url="https://hooks.example/a")
     made = []
     for batch in (1, 50):
@@ -394,7 +397,7 @@ async def test_a_timer_may_name_only_a_journey_of_its_own_driver(world: World) -
     own = await world.begin("d1")
     anothers = await world.begin("d2")
     now_ms = await world.now_ms()
-    await identity.connect_driver(world.db, "t2", "north", "d1")
+    await tenants.connect_driver(world.db, "t2", "north", "d1")
     head = await journeys.start(world.db, "t2", "north", "d1", uuid4(), now_ms, None, None, None, now_ms)
     answers = []
     for journey_id in (anothers, head.journey_id, uuid4()):

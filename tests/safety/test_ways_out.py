@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.alert import Alert
-from alerts.answer import read_token
 from alerts.attempt import Accepted, Channel, Permanent, Purpose
 from alerts.notifiers.links import VALID_MS
 from alerts.notifiers.webhook import webhook_secret
+from alerts.replies.answer import read_token
 from alerts.words import render
 from alerts.words.gsm import segments
 from alerts.words.language import AVAILABLE
+from realtime.alerting.notifiers import WaysOut
 from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_callbacks import Behaviour
-from realtime.safety.notifiers import WaysOut
 from realtime.settings import Settings
 from tests.alerts.jobs import NOW_MS, alert, contact, job
 

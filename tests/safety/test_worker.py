@@ -14,17 +14,17 @@ from pydantic import SecretStr
 from alerts.attempt import Channel
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
+from realtime.alerting.publisher import Announcer
 from realtime.api.routes import HSTS
-from realtime.auth import mint
-from realtime.fanout.bus import RedisBus
+from realtime.auth.tokens import mint
+from realtime.bus.bus import RedisBus
 from realtime.outside.mail import MailFault, MailServer
 from realtime.outside.sink import Sink
 from realtime.outside.web import Fault, Trouble
-from realtime.safety.announcer import Announcer
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.database import Database
-from realtime.worker import Worker
+from realtime.store.alerts import reads
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.alerts.delivery.fakes import an_alert
 from tests.api.harness import served
@@ -127,8 +127,8 @@ async def ann(db: Database, sink: Sink) -> None:
         )
 
 
-async def story(db: Database, alert_id: str) -> alert_reads.Explanation:
-    found = await alert_reads.explain(db, "t1", UUID(alert_id))
+async def story(db: Database, alert_id: str) -> reads.Explanation:
+    found = await reads.explain(db, "t1", UUID(alert_id))
     assert found is not None
     return found
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
+from realtime.monitoring.checks import SILENT_MS
 from realtime.outside.sink import Sink
-from realtime.safety.findings import SILENT_MS
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store.database import Database
-from realtime.worker import Worker
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.safety.test_worker import db, mail, settings
 

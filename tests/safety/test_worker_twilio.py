@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from realtime.outside.mail import MailServer
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.web import Fault, Trouble
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store.database import Database
-from realtime.worker import Worker
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.api.harness import served
 from tests.safety.test_worker import Running, ann, db, mail, settings, sink

@@ -8,10 +8,12 @@ from uuid import UUID, uuid4
 from alerts.alert import Actor, ActorKind, Alert
 from alerts.timers import Spec, TimerKind, TimerState
 from geo.position import Point
-from realtime.safety.timers import SafetyTimers, UptimeKeeper
 from realtime.settings import Settings
-from realtime.store import alert_reads, identity, journeys, timers
-from realtime.store.database import Database
+from realtime.store.alerts import reads, timers
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
+from realtime.timers.scheduler import SafetyTimers, UptimeKeeper
 from tests.store.clock import DatabaseClock
 from tests.store.conftest import put
 
@@ -57,13 +59,13 @@ class World(DatabaseClock):
     async def begin(self, driver: str = "d1") -> UUID:
         """A journey with one point, received now."""
         now_ms = await self.now_ms()
-        await identity.connect_driver(self.db, "t1", "north", driver)
+        await tenants.connect_driver(self.db, "t1", "north", driver)
         head = await journeys.start(self.db, "t1", "north", driver, uuid4(), now_ms, None, None, None, now_ms)
         await put(self.db, "t1", head.journey_id, [Point(1, now_ms, 53.4, -2.9)], now_ms)
         return head.journey_id
 
     async def alerts(self) -> list[Alert]:
-        return await alert_reads.list_(self.db, "t1", limit=100)
+        return await reads.list_(self.db, "t1", limit=100)
 
     async def state(self, timer: timers.Timer) -> TimerState:
         listed = (await timers.page(self.db, "t1", live=False)).timers

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from realtime.settings import Settings
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Line
 from tests.safety_away.process import PATIENT, PHONE, Bounds, Process, a_process

@@ -15,10 +15,10 @@ from alerts import case as cases
 from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import Accepted, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes
-from alerts.claims import may_settle
+from alerts.leases import may_settle
 from alerts.policy import Circumstances
 from alerts.ports import Applied, Away, Job, Taken
-from realtime.store.hooks import Asked
+from realtime.store.people.replies import Asked
 from tests.e2e.proxy import Proxy
 
 
@@ -61,7 +61,7 @@ class Kept(Struct, frozen=True):
 
 
 class Early:
-    """`realtime.safety.ports.Early` of a journal."""
+    """`realtime.alerting.ports.Early` of a journal."""
 
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
@@ -78,7 +78,7 @@ class Early:
 
 
 class Journal:
-    """`realtime.safety.ports.Local`. ``is_full``: no write works; ``is_in_reserve``: only presses do."""
+    """`realtime.alerting.ports.Local`. ``is_full``: no write works; ``is_in_reserve``: only presses do."""
 
     def __init__(self) -> None:
         self.kept: dict[UUID, Kept] = {}
@@ -205,7 +205,7 @@ class Journal:
 
 
 class Others:
-    """`realtime.safety.ports.Copies`: a Redis that may be ``away``, and what others have shown there."""
+    """`realtime.alerting.ports.Copies`: a Redis that may be ``away``, and what others have shown there."""
 
     def __init__(self) -> None:
         self.away = False

@@ -10,27 +10,27 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Alert, Press
-from realtime.fanout.bus import Item, RedisBus
-from realtime.live.state import Stored
-from realtime.safety.announcer import Announcer
-from realtime.safety.book import SafeBook
-from realtime.safety.directory import Directory
-from realtime.safety.earlier import Earlier
-from realtime.safety.importer import Importer
-from realtime.safety.intake import INTAKE_TIMES, IntakeTimes, SafeIntake
-from realtime.safety.news import AlertNews
-from realtime.safety.press_committer import PressCommitter
-from realtime.safety.reach import PRESS_TURN_S, Reach
-from realtime.safety.shadow import AT_ONCE, AWAY_S, Shadow
-from realtime.safety.whereabouts import LastSeen
+from realtime.alerting.db_guard import PRESS_TURN_S, Reach
+from realtime.alerting.failover.case_lookup import Earlier
+from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.failover.importer import Importer
+from realtime.alerting.failover.takeover import AT_ONCE, AWAY_S, Shadow
+from realtime.alerting.last_positions import LastSeen
+from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.press_committer import PressCommitter
+from realtime.alerting.publisher import Announcer
+from realtime.alerting.replies import SafeBook
+from realtime.alerting.repository import INTAKE_TIMES, IntakeTimes, SafeIntake
+from realtime.bus.bus import Item, RedisBus
+from realtime.live.redis_state import Stored
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.alert_reads import ChangedAlerts
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
-from realtime.store.delivery_faults import PERSISTENT_S, DeliveryFaults
-from realtime.store.hooks import HookBook
-from realtime.store.open_cases import OpenCases
+from realtime.store.alerts import reads
+from realtime.store.alerts.delivery_faults import PERSISTENT_S, DeliveryFaults
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.alerts.open_cases import OpenCases
+from realtime.store.alerts.reads import ChangedAlerts
+from realtime.store.db.database import Database
+from realtime.store.people.replies import HookBook
 from tests.alerts.ledger_contract import a_press
 from tests.safety_away.fakes import Journal, Line, Others, now_ms
 
@@ -98,7 +98,7 @@ class Process:
         return await self.importer.round()
 
     async def stored(self) -> list[Alert]:
-        found = await alert_reads.open_of(self.db, "t1", driver="d1")
+        found = await reads.open_of(self.db, "t1", driver="d1")
         return list(found)
 
 

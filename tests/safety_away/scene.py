@@ -9,9 +9,9 @@ from alerts import case as cases
 from alerts.alert import Acknowledged
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Taken
-from realtime.fanout.redisurl import Client, client
-from realtime.safety.copies import MAX_BYTES
-from realtime.safety.peers import Peers
+from realtime.alerting.failover.cluster import Peers
+from realtime.alerting.failover.replicas import MAX_BYTES
+from realtime.redis.client import Client, client
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press
 from tests.alerts.slots import UpTo
 

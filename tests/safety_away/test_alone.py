@@ -1,8 +1,8 @@
 """With Redis away, and Postgres for long enough too: each process on all that it knows."""
 
 from alerts.attempt import Accepted
-from realtime.safety.alone import SETTLED_S
-from realtime.safety.turns import ALONE_S, SPREAD_S, lateness_s
+from realtime.alerting.failover.election import ALONE_S, SPREAD_S, lateness_s
+from realtime.alerting.failover.partition_detector import SETTLED_S
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, a_press, with_provider
 from tests.alerts.slots import UpTo
 from tests.e2e.proxy import Proxy

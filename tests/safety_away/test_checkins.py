@@ -11,9 +11,12 @@ from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Kind
 from alerts.timers import Spec, Timer, TimerKind, TimerState, armed
-from realtime.fanout.redisurl import client
 from realtime.protocol import Code, Refused
-from realtime.safety.checkins import (
+from realtime.redis.client import client
+from realtime.settings import Settings
+from realtime.store.alerts import timers
+from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.timers.checkins import (
     AWAITED_FAILURES,
     Action,
     CheckIn,
@@ -23,11 +26,8 @@ from realtime.safety.checkins import (
     answered,
     overlaid,
 )
-from realtime.safety.deadlines import LATE_MS, Deadlines
-from realtime.safety.timers import SafetyTimers
-from realtime.settings import Settings
-from realtime.store import timers
-from realtime.store.delivery_faults import DeliveryFaults, Work
+from realtime.timers.deadlines import LATE_MS, Deadlines
+from realtime.timers.scheduler import SafetyTimers
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 

@@ -9,12 +9,14 @@ from msgspec.structs import replace
 from alerts.alert import Actor, ActorKind, Kind, Press
 from alerts.ports import Taken
 from alerts.timers import Spec, Timer, TimerKind, press_of
-from realtime.safety.deadlines import FRESH_S, LATE_MS, Deadlines, missed
-from realtime.safety.timers import SafetyTimers
 from realtime.settings import Settings
-from realtime.store import alert_rows, identity, journeys, timers
-from realtime.store.alerts import Rejected
-from realtime.store.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts import rows, timers
+from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts.ledger import Rejected
+from realtime.store.journeys import journeys
+from realtime.store.people import tenants
+from realtime.timers.deadlines import FRESH_S, LATE_MS, Deadlines, missed
+from realtime.timers.scheduler import SafetyTimers
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 
@@ -173,7 +175,7 @@ def test_the_longest_overdue_is_first() -> None:
 
 
 async def a_journey(process: Process) -> UUID:
-    await identity.connect_driver(process.db, "t1", "north", "d1")
+    await tenants.connect_driver(process.db, "t1", "north", "d1")
     head = await journeys.start(process.db, "t1", "north", "d1", uuid4(), 1, None, None, None, 1)
     return head.journey_id
 
@@ -184,7 +186,7 @@ async def make_due(process: Process, timer: Timer, due_ms: int) -> None:
             "UPDATE safety_timers SET due_ms = $2, timer = $3 WHERE timer_id = $1",
             timer.timer_id,
             due_ms,
-            alert_rows.json(replace(timer, due_ms=due_ms)),
+            rows.json(replace(timer, due_ms=due_ms)),
         )
 
 

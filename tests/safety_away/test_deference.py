@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from realtime.safety.deference import PRESSED_S, Deference
+from realtime.alerting.failover.handback import PRESSED_S, Deference
 
 ACTED, PRESSED = UUID(int=1), UUID(int=2)
 

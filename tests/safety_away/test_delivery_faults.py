@@ -12,15 +12,22 @@ import pytest
 from alerts.alert import alert_id_of
 from alerts.attempt import Status
 from alerts.notifiers.webhook import webhook_secret
-from realtime import metrics
+from realtime.metrics import instruments
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.database import Database
-from realtime.store.delivery_faults import GAP_S, MAX_ALERTS, PERSISTENT_S, REMEMBERED_S, DeliveryFaults, Work
-from realtime.store.open_cases import OpenCases
-from realtime.worker import Worker
+from realtime.store.alerts import reads
+from realtime.store.alerts.delivery_faults import (
+    GAP_S,
+    MAX_ALERTS,
+    PERSISTENT_S,
+    REMEMBERED_S,
+    DeliveryFaults,
+    Work,
+)
+from realtime.store.alerts.open_cases import OpenCases
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.api.harness import served
 from tests.safety.test_worker import AUTH, Running, ann, db, eventually, mail, settings
@@ -154,7 +161,7 @@ async def test_contacts_are_notified_once_while_postgres_fails_a_delivery(
     command: str,
     code: str,
 ) -> None:
-    failed = metrics.ALERT_STORE_FAULTS.value
+    failed = instruments.ALERT_STORE_FAULTS.value
     owner = await asyncpg.connect(database_url, timeout=20)
     await owner.execute(FAIL)
     async with AsyncExitStack() as fault:
@@ -163,10 +170,10 @@ async def test_contacts_are_notified_once_while_postgres_fails_a_delivery(
         assert taken["ok"] is True
         await until(lambda: bool(sink.hooks) and bool(mail.mails), "the webhook and the mail", within_s=40)
     await owner.close()
-    assert metrics.ALERT_STORE_FAULTS.value > failed
+    assert instruments.ALERT_STORE_FAULTS.value > failed
 
     async def stored() -> bool:
-        found = await alert_reads.explain(db, "t1", UUID(taken["alert_id"]))
+        found = await reads.explain(db, "t1", UUID(taken["alert_id"]))
         attempts = () if found is None else found.attempts
         sent = [a.channel.value for a in attempts if a.status is Status.SENT]
         return sorted(sent) == ["email", "webhook"]
@@ -262,7 +269,7 @@ async def test_what_was_sent_and_cannot_be_recorded_is_not_sent_again(
     await owner.close()
 
     async def stored() -> bool:
-        found = await alert_reads.explain(db, "t1", alert_id)
+        found = await reads.explain(db, "t1", alert_id)
         assert found is not None
         return [a.status for a in found.attempts if a.channel == "webhook"] == [Status.SENT]
 

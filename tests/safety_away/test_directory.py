@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.policy import DISPATCH, OPERATOR, Contact, Source
+from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.failover.keys import Broken, local_key, seal, unseal, write_whole
+from realtime.alerting.failover.storage import Folder
 from realtime.protocol import Refused
-from realtime.safety.directory import Directory
-from realtime.safety.folder import Folder
-from realtime.safety.sealed import Broken, local_key, seal, unseal, write_whole
 from realtime.settings import Settings
-from realtime.store.circumstances import circumstances
-from realtime.store.database import Database
+from realtime.store.alerts.circumstances import circumstances
+from realtime.store.db.database import Database
 from tests.store.people import put_contact, put_driver
 
 PHONE = "+41790000001"

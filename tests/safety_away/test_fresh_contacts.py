@@ -13,14 +13,14 @@ from alerts.attempt import Channel, Status
 from alerts.case import Case
 from alerts.policy import ALL, Circumstances, Policy, Source, Step
 from alerts.ports import Away
-from realtime.safety.completer import Completer
-from realtime.safety.intake import IntakeTimes
-from realtime.safety.told import rows
-from realtime.store import contacts, policies
-from realtime.store.alerts import PostgresLedger
-from realtime.store.contacts import Scope
-from realtime.store.hooks import HookBook
-from realtime.store.open_cases import OpenCases
+from realtime.alerting.failover.completer import Completer
+from realtime.alerting.receipts import rows
+from realtime.alerting.repository import IntakeTimes
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.alerts.open_cases import OpenCases
+from realtime.store.people import contacts, policies
+from realtime.store.people.contacts import Scope
+from realtime.store.people.replies import HookBook
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.safety_away.test_postgres_faults import FAIL, broken

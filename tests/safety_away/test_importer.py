@@ -3,8 +3,8 @@
 import pytest
 
 from alerts import case as cases
-from realtime.store import alert_reads
-from realtime.store.hooks import HookBook
+from realtime.store.alerts import reads
+from realtime.store.people.replies import HookBook
 from tests.alerts.ledger_contract import CIRCUMSTANCES
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import PHONE, Process
@@ -18,10 +18,10 @@ async def test_an_end_between_the_import_and_its_note_imports_again_and_changes_
     process.journal.dies_before_forgetting = True
     with pytest.raises(KeyboardInterrupt):
         await process.back()
-    once = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    once = await reads.explain(process.db, "t1", taken.alert.alert_id)
     process.journal.dies_before_forgetting = False
     assert await process.importer.round() == 1
-    again = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    again = await reads.explain(process.db, "t1", taken.alert.alert_id)
     assert once is not None and again is not None
     assert (again.alert, again.attempts) == (once.alert, once.attempts)
 

@@ -13,10 +13,11 @@ from alerts.alert import Acknowledged, Noted, Place, State
 from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
 from geo.position import Point
+from realtime.alerting.repository import IntakeTimes
 from realtime.protocol import Code, Refused
-from realtime.safety.intake import IntakeTimes
 from realtime.settings import Settings
-from realtime.store import alert_reads, journeys, upkeep
+from realtime.store.alerts import reads
+from realtime.store.journeys import journeys, upkeep
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.store.conftest import put
@@ -144,7 +145,7 @@ async def test_a_press_that_hangs_in_postgres_and_arrives_there_later_is_one_ale
     assert await settled(lambda: process.ledger.find("t1", "d1", press.sos_id))
     (stored,) = await process.stored()
     assert stored.alert_id == taken.alert.alert_id
-    story = await alert_reads.explain(process.db, "t1", stored.alert_id)
+    story = await reads.explain(process.db, "t1", stored.alert_id)
     assert story is not None
     assert len({attempt.attempt_id for attempt in story.attempts}) == len(story.attempts)
 
@@ -161,7 +162,7 @@ async def test_answers_are_taken_while_it_is_away_and_are_in_postgres_afterwards
     await process.back()
     (stored,) = await process.stored()
     assert (stored.state, stored.acknowledged_by) == (State.ACKNOWLEDGED, OLGA)
-    story = await alert_reads.explain(process.db, "t1", alert_id)
+    story = await reads.explain(process.db, "t1", alert_id)
     assert story is not None
     assert {"raised", "acknowledged"} <= {line.what for line in story.audit}
 
@@ -251,7 +252,7 @@ async def test_providers_words_move_what_is_here_and_wait_for_what_is_not(proces
     await process.intake.answered(asked.attempt_id)
     await process.back()
     assert process.journal.reports == []
-    story = await alert_reads.explain(process.db, "t1", taken.alert.alert_id)
+    story = await reads.explain(process.db, "t1", taken.alert.alert_id)
     assert story is not None
     statuses = {attempt.provider_id: attempt.status for attempt in story.attempts}
     assert statuses["SM1"] is Status.ANSWERED

@@ -4,10 +4,10 @@ from typing import Any, cast
 
 from alerts import case as cases
 from alerts.alert import Acknowledged, State
-from realtime.safety.deference import PRESSED_S
-from realtime.safety.leases import lease_key
-from realtime.safety.peers import SERVED
-from realtime.safety.turns import ORPHANED_S
+from realtime.alerting.failover.cluster import SERVED
+from realtime.alerting.failover.election import ORPHANED_S
+from realtime.alerting.failover.handback import PRESSED_S
+from realtime.alerting.failover.leases import lease_key
 from tests.alerts.ledger_contract import CIRCUMSTANCES, OPERATOR, a_press
 from tests.safety_away.scene import START_MS, Scene, on_each_redis
 

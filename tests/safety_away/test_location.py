@@ -11,14 +11,15 @@ from alerts.alert import Acknowledged, Alert, Place, Press
 from alerts.case import Case
 from alerts.press import parse_press
 from geo.position import Point
-from realtime.fanout.bus import Item
-from realtime.live.channels import position_item
+from realtime.alerting.last_positions import LastSeen
+from realtime.alerting.position_follower import Follower
+from realtime.bus.bus import Item
+from realtime.live.topics import position_item
 from realtime.protocol import Code, Refused
-from realtime.safety.follower import Follower
-from realtime.safety.whereabouts import LastSeen
 from realtime.settings import Settings
-from realtime.store import alert_reads, journeys, upkeep
-from realtime.store.circumstances import Asked, seen_of
+from realtime.store.alerts import reads
+from realtime.store.alerts.circumstances import Asked, seen_of
+from realtime.store.journeys import journeys, upkeep
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import OLGA, Process
 from tests.store.conftest import put
@@ -65,7 +66,7 @@ def live(lat: float, ago_ms: int = 0, journey_id: UUID | None = None, seq: int =
 
 async def noted(process: Process, alert: Alert) -> list[str]:
     """What the history says was dropped of the presses."""
-    story = await alert_reads.explain(process.db, "t1", alert.alert_id)
+    story = await reads.explain(process.db, "t1", alert.alert_id)
     assert story is not None
     lines = [line.detail["noted"] for line in story.audit if "noted" in line.detail]
     return [note for line in lines for note in str(line).split(", ") if note]
@@ -95,7 +96,7 @@ async def test_the_committed_point_counts_and_what_is_set_aside_is_noted(
     assert alert.place.t_ms is not None
     assert alert.journey_id == journey_id
     assert note in await noted(process, alert)
-    story = await alert_reads.explain(process.db, "t1", alert.alert_id)
+    story = await reads.explain(process.db, "t1", alert.alert_id)
     assert story is not None
     (stored,) = story.presses
     assert (stored.said_place is None) is (note == "point"), "what the phone said is stored"

@@ -8,11 +8,11 @@ import pytest
 
 from alerts import case as cases
 from alerts.alert import Acknowledged, Press, alert_id_of
+from realtime.alerting.db_guard import PRESSES_AT_ONCE
+from realtime.alerting.failover.importer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Pauses
+from realtime.alerting.repository import IntakeTimes
 from realtime.protocol import Code, Refused
-from realtime.safety.importer import FIRST_PAUSE_S, LONGEST_PAUSE_S, Pauses
-from realtime.safety.intake import IntakeTimes
-from realtime.safety.reach import PRESSES_AT_ONCE
-from realtime.store import alert_reads
+from realtime.store.alerts import reads
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PATIENT, Bounds, Process, settled
 from tests.safety_away.test_postgres_faults import ERRORS, FAIL, broken
@@ -28,7 +28,7 @@ def kept_elsewhere(process: Process, press: Press) -> UUID:
 
 
 async def is_in_postgres(process: Process, alert_id: UUID) -> bool:
-    return await alert_reads.get(process.db, "t1", alert_id) is not None
+    return await reads.get(process.db, "t1", alert_id) is not None
 
 
 async def unknown(process: Process, tenant: str, alert_id: UUID) -> Code | None:
@@ -131,7 +131,7 @@ async def test_an_answer_to_an_alert_of_postgres_is_kept_whatever_table_fails_an
     assert await settled(acts)
     await process.back()
     assert process.journal.kept == {}
-    stored = await alert_reads.get(process.db, "t1", alert_id)
+    stored = await reads.get(process.db, "t1", alert_id)
     assert stored is not None
     assert stored.state == "acknowledged"
 

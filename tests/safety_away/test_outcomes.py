@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Retryable, Status, StatusReport
-from alerts.delivery.trying import Tried
+from alerts.delivery.send import Tried
 from alerts.ports import Away, Job
-from realtime.safety.outcomes import Outcomes
-from realtime.store.open_cases import OpenCases
+from realtime.alerting.failover.outcomes import Outcomes
+from realtime.store.alerts.open_cases import OpenCases
 from tests.alerts.slots import UpTo
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process

@@ -10,11 +10,11 @@ import pytest
 
 from alerts.alert import Acknowledged, State
 from alerts.attempt import Accepted
-from realtime import metrics
-from realtime.safety.copies import field_of
-from realtime.safety.exchange import BODIES, VERSIONS
-from realtime.safety.leases import lease_key
-from realtime.safety.turns import FROZEN_S, ORPHANED_S
+from realtime.alerting.failover.election import FROZEN_S, ORPHANED_S
+from realtime.alerting.failover.exchange import BODIES, VERSIONS
+from realtime.alerting.failover.leases import lease_key
+from realtime.alerting.failover.replicas import field_of
+from realtime.metrics import instruments
 from tests.alerts.ledger_contract import ALL, LEASE_S, OPERATOR, with_provider
 from tests.alerts.slots import UpTo
 from tests.e2e.proxy import Proxy
@@ -285,10 +285,10 @@ async def test_what_is_no_copy_is_passed_over_and_counted(scene: Scene) -> None:
     for field in (field_of(uuid4(), "w3"), "nonsense", b"\xff\xfe"):
         await raw.hset(BODIES, field, b"rubbish")
         await raw.hset(VERSIONS, field, b"1")
-    before = metrics.COPIES_SKIPPED.labels("broken").value
+    before = instruments.COPIES_SKIPPED.labels("broken").value
     mine = (await one.press(driver="d7")).alert.alert_id
     await scene.beats(one, times=2)
-    assert metrics.COPIES_SKIPPED.labels("broken").value > before
+    assert instruments.COPIES_SKIPPED.labels("broken").value > before
     assert one.peers.copy_of(foreign) is None
     assert one.acts_on(mine)
 

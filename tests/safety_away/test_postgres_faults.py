@@ -12,11 +12,11 @@ from alerts.alert import Kind, alert_id_of
 from alerts.attempt import Channel, StatusReport
 from alerts.policy import ALL, Policy, Step
 from alerts.press import TOKEN_EXPIRED
-from realtime import metrics
-from realtime.safety.earlier import Earlier
-from realtime.safety.intake import IntakeTimes
-from realtime.store.alerts import PostgresLedger, Rejected
-from realtime.store.database import Database
+from realtime.alerting.failover.case_lookup import Earlier
+from realtime.alerting.repository import IntakeTimes
+from realtime.metrics import instruments
+from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.db.database import Database
 from tests.alerts.ledger_contract import delivered
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import Bounds, Process
@@ -96,11 +96,11 @@ async def test_an_sos_is_stored_once_whatever_table_fails_and_how(
         await on_the_way(process, driver)
         await put_safety(process.db, driver)
         press = process.press(driver=driver, place=None, noted=(TOKEN_EXPIRED,))
-        failed = metrics.ALERT_STORE_FAULTS.value
+        failed = instruments.ALERT_STORE_FAULTS.value
         async with broken(owner, table, code):
             taken = await process.intake.press(press)
             again = await process.intake.press(press)
-        was_noticed = metrics.ALERT_STORE_FAULTS.value > failed or taken.alert.place is None
+        was_noticed = instruments.ALERT_STORE_FAULTS.value > failed or taken.alert.place is None
         assert was_noticed or taken.durability == "replicated", table
         assert taken.durability in ("committed", "replicated"), table
         assert again.alert.alert_id == taken.alert.alert_id, table

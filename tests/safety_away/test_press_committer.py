@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from alerts.alert import Press
 from alerts.case import Case
 from alerts.ports import Taken
-from realtime.safety import press_committer
-from realtime.store.alerts import PostgresLedger
+from realtime.alerting import press_committer
+from realtime.store.alerts.ledger import PostgresLedger
 from tests.safety_away.process import Process, settled
 from tests.safety_away.test_intake import on_the_way
 from tests.safety_away.test_postgres_faults import FAIL, broken

@@ -8,11 +8,11 @@ import pytest
 
 from alerts.alert import Noted
 from alerts.ports import Away
+from realtime.alerting.db_guard import PRESSES_AT_ONCE
+from realtime.alerting.repository import IntakeTimes
 from realtime.protocol import Code
-from realtime.safety.intake import IntakeTimes
-from realtime.safety.reach import PRESSES_AT_ONCE
-from realtime.store import alert_steps
-from realtime.store.pools import PoolBusy
+from realtime.store.alerts import transactions
+from realtime.store.db.pools import PoolBusy
 from tests.safety_away.process import OLGA, PATIENT, Bounds, Process
 
 
@@ -57,13 +57,13 @@ async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence
 async def test_a_phone_that_presses_again_and_again_does_not_make_postgres_seem_away(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = alert_steps.press
+    keep = transactions.press
 
     async def slow(*given: Any) -> Any:
         await asyncio.sleep(0.05)
         return await keep(*given)
 
-    monkeypatch.setattr(alert_steps, "press", slow)
+    monkeypatch.setattr(transactions, "press", slow)
     presses = [process.press(sos_id=uuid4()) for _ in range(40)]  # together far longer than ASK_S
     taken = await asyncio.gather(*(process.intake.press(press) for press in presses))
     assert {(one.alert.alert_id, one.durability) for one in taken} == {(taken[0].alert.alert_id, "committed")}
@@ -77,13 +77,13 @@ async def test_a_flood_of_answers_to_one_alert_does_not_make_postgres_seem_away_
 ) -> None:
     """Whoever holds one link may post as often as they like; the row they all want is one."""
     taken = await process.intake.press(process.press())
-    apply = alert_steps.apply
+    apply = transactions.apply
 
     async def slow(*given: Any) -> Any:
         await asyncio.sleep(0.05)
         return await apply(*given)
 
-    monkeypatch.setattr(alert_steps, "apply", slow)
+    monkeypatch.setattr(transactions, "apply", slow)
     flood = asyncio.gather(
         *(process.intake.apply("t1", taken.alert.alert_id, Noted(OLGA, str(n))) for n in range(60))
     )

@@ -11,20 +11,20 @@ import pytest
 from alerts.alert import Kind
 from alerts.attempt import Channel
 from alerts.policy import ALL, Pins, Policy, Step
-from realtime import metrics
-from realtime.fanout.bus import Message, RedisBus
+from realtime.alerting import scope_changes
+from realtime.alerting.failover.contact_cache import CopyTimes, Directory
+from realtime.alerting.scope_changes import ScopeAnnouncer, items_of, scopes_of
+from realtime.alerting.subscriber import WorkerListener
+from realtime.bus.bus import Message, RedisBus
+from realtime.metrics import instruments
 from realtime.protocol import Refused
-from realtime.safety import scopenews
-from realtime.safety.directory import CopyTimes, Directory
-from realtime.safety.listening import WorkerListener
-from realtime.safety.scopenews import ScopeAnnouncer, items_of, scopes_of
 from realtime.settings import Settings
-from realtime.store import contacts, devices, erasure, policies, safety_settings
-from realtime.store.changes import EVERYTHING, MAX_SCOPES, Pending, parts_of, scope_of
-from realtime.store.circumstances import all_circumstances
-from realtime.store.contacts import Draft, Scope
-from realtime.store.database import Database
-from realtime.store.devices import Owner
+from realtime.store.alerts.circumstances import all_circumstances
+from realtime.store.db.changes import EVERYTHING, MAX_SCOPES, Pending, parts_of, scope_of
+from realtime.store.db.database import Database
+from realtime.store.people import contacts, devices, driver_settings, erasure, policies
+from realtime.store.people.contacts import Draft, Scope
+from realtime.store.people.devices import Owner
 from tests.safety_away.fakes import now_ms
 from tests.store.people import put_contact, put_driver
 
@@ -106,7 +106,7 @@ async def test_changes_wait_for_redis_and_name_scopes_alone() -> None:
     await announcer.flush()
     (message,) = bus.published
     assert (message.channel, [tuple(item) for item in message.items]) == (
-        scopenews.CHANNEL,
+        scope_changes.CHANNEL,
         [("t1/d/d1", 0, b"null")],
     )
 
@@ -115,10 +115,10 @@ async def test_a_lost_message_is_a_doubt_and_everything_is_read() -> None:
     here = list[Any]()
     announcer = an_announcer(Bus(), here=here.append)
     listener = WorkerListener(
-        {scopenews.CHANNEL: announcer.on_items}, {scopenews.CHANNEL: announcer.on_doubt}
+        {scope_changes.CHANNEL: announcer.on_items}, {scope_changes.CHANNEL: announcer.on_doubt}
     )
-    listener.on_message(scopenews.CHANNEL, scopenews.KIND, items_of(["t1", "not/a/scope/"]), 0)
-    listener.on_doubt([scopenews.CHANNEL, "another"], "gap")
+    listener.on_message(scope_changes.CHANNEL, scope_changes.KIND, items_of(["t1", "not/a/scope/"]), 0)
+    listener.on_doubt([scope_changes.CHANNEL, "another"], "gap")
     assert here == [["t1"], (EVERYTHING,)]
 
 
@@ -137,8 +137,8 @@ class Node:
         await self.directory.refresh()
         self.directory.start()
         take, doubt = self.announcer.on_items, self.announcer.on_doubt
-        self.bus.start(WorkerListener({scopenews.CHANNEL: take}, {scopenews.CHANNEL: doubt}))
-        assert await self.bus.subscribe(scopenews.CHANNEL, 10)
+        self.bus.start(WorkerListener({scope_changes.CHANNEL: take}, {scope_changes.CHANNEL: doubt}))
+        assert await self.bus.subscribe(scope_changes.CHANNEL, 10)
 
     async def close(self) -> None:
         await self.directory.stop()
@@ -220,11 +220,11 @@ async def test_every_kind_of_change_reaches_the_other_process_within_a_second(
         await policies.delete(one.db, "t1", scope, Kind.SOS)
         took.append(await taken_s(lambda: other.directory.of("t1", "north", "d1").policies == {}))
 
-    await safety_settings.set_pins(one.db, "t1", "d1", Pins("right", "duress"))
+    await driver_settings.set_pins(one.db, "t1", "d1", Pins("right", "duress"))
     took.append(
         await taken_s(lambda: other.directory.of("t1", "north", "d1").pins == Pins("right", "duress"))
     )
-    await safety_settings.describe(one.db, "t1", "d1", "Dora", "de")
+    await driver_settings.describe(one.db, "t1", "d1", "Dora", "de")
     took.append(await taken_s(lambda: other.directory.of("t1", "north", "d1").driver_name == "Dora"))
 
     await contacts.delete(one.db, "t1", made.contact_id)
@@ -262,12 +262,12 @@ async def test_an_erased_driver_is_gone_from_the_other_process_and_its_disk(
 async def test_a_burst_of_ten_thousand_changes_costs_a_few_readings(nodes: tuple[Node, Node]) -> None:
     one, other = nodes
     await put_contact(one.db, "t1", driver_id="d1", name="Ana", phone=PHONE)
-    before = {kind: metrics.DIRECTORY_READS.labels(kind).value for kind in ("scopes", "everything")}
+    before = {kind: instruments.DIRECTORY_READS.labels(kind).value for kind in ("scopes", "everything")}
     for number in range(10_000):
         one.db.changes.note([scope_of("t1", None, f"d{number}")])
     await taken_s(lambda: one.phones() == other.phones() == [PHONE])
     await asyncio.sleep(0.3)
-    reads = {kind: metrics.DIRECTORY_READS.labels(kind).value - before[kind] for kind in before}
+    reads = {kind: instruments.DIRECTORY_READS.labels(kind).value - before[kind] for kind in before}
     assert reads["everything"] in (2, 3) and reads["scopes"] <= 2, "of both processes"
 
 
@@ -277,11 +277,11 @@ async def test_everything_is_not_read_again_and_again(
     times = CopyTimes(read_s=3_600, gather_s=0.0, everything_s=0.5)
     node = await a_node(database_url, redis_url, tmp_path / "one", times)
     await node.open()
-    before = metrics.DIRECTORY_READS.labels("everything").value
+    before = instruments.DIRECTORY_READS.labels("everything").value
     for _ in range(30):
         node.directory.changed((EVERYTHING,))
         await asyncio.sleep(0.02)
-    reads = metrics.DIRECTORY_READS.labels("everything").value - before
+    reads = instruments.DIRECTORY_READS.labels("everything").value - before
     assert 1 <= reads <= 4
     await node.close()
 

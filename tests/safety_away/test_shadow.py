@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Channel, Status
-from alerts.claims import claim_ms, stood_in_for
 from alerts.events import Noted, Resolved
+from alerts.leases import claim_ms, stood_in_for
 from alerts.ports import Away
 from alerts.values import Actor, ActorKind, State
-from realtime.safety.shadow import Shadow
-from realtime.store import alert_reads
-from realtime.store.open_cases import OpenCases
+from realtime.alerting.failover.takeover import Shadow
+from realtime.store.alerts import reads
+from realtime.store.alerts.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.alerts.slots import UpTo
 from tests.safety_away.fakes import now_ms
@@ -54,7 +54,7 @@ async def test_an_open_alert_goes_on_and_is_one_when_postgres_is_back(
     case = process.journal.kept[alert_id].case
     assert {a.status for a in case.attempts.values()} == {Status.SENDING}
     assert await process.back() == 1
-    story = await alert_reads.explain(process.db, "t1", alert_id)
+    story = await reads.explain(process.db, "t1", alert_id)
     assert story is not None
     assert {a.attempt_id for a in story.attempts} == set(case.attempts)
     await shadow.beat()

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from realtime.safety.turns import ORPHANED_S, SPREAD_S, Turn, View, lateness_s, turn_of
+from realtime.alerting.failover.election import ORPHANED_S, SPREAD_S, Turn, View, lateness_s, turn_of
 
 ME, OTHER = "w1", "w2"
 VIEWS = [

@@ -9,13 +9,13 @@ import pytest
 
 from alerts.alert import Place, Press
 from geo.position import Point
-from realtime.fanout.bus import Item, RedisBus
-from realtime.fanout.redisurl import client
-from realtime.live.channels import POSITIONS, position_item
+from realtime.alerting.last_positions import JOURNEY_MS, LastSeen
+from realtime.bus.bus import Item, RedisBus
 from realtime.live.publisher import LATEST_MS, LivePublisher
-from realtime.live.state import LiveState, Stored
+from realtime.live.redis_state import LiveState, Stored
+from realtime.live.topics import POSITIONS, position_item
 from realtime.protocol import Code, Refused
-from realtime.safety.whereabouts import JOURNEY_MS, LastSeen
+from realtime.redis.client import client
 from tests.alerts.ledger_contract import a_press
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process

@@ -14,9 +14,9 @@ from alerts.attempt import Status
 from alerts.notifiers.webhook import webhook_secret
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
-from realtime.store.database import Database
-from realtime.worker import Worker
+from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
 from tests.api.harness import served
 from tests.e2e.proxy import Proxy

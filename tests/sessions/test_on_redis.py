@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from realtime.auth import Principal
-from realtime.fanout.redisurl import Client, client
+from realtime.auth.tokens import Principal
 from realtime.protocol import Code, Refused
+from realtime.redis.client import Client, client
 from realtime.sessions.book import GRACE_S, PER_SUBJECT, REMEMBERED, SessionBook
 from realtime.sessions.keys import session_key, subject_index, tenant_index
 from realtime.sessions.pairings import Pairing, Pairings

@@ -14,11 +14,11 @@ import asyncpg
 from aiohttp import WSMsgType, web
 
 from realtime.api.routes import SERVER_LIMITS
-from realtime.auth import mint
-from realtime.instance import Instance, InstanceTimings
+from realtime.auth.tokens import mint
+from realtime.processes.web import Instance, InstanceTimings
 from realtime.settings import Settings
 from realtime.sockets.timings import SocketTimings
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 
 SECRET = "a secret of the tests, 32 bytes long"
 PATIENCE_S = 20.0

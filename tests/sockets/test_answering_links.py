@@ -8,9 +8,11 @@ import pytest
 
 from alerts.alert import Actor, ActorKind
 from realtime.client.watcher import Watcher
-from realtime.store import alert_reads, safety_settings, shares
-from realtime.store import trip as trips
-from realtime.store.safety_settings import Profile
+from realtime.store.alerts import reads
+from realtime.store.journeys import details as trips
+from realtime.store.journeys import shares
+from realtime.store.people import driver_settings
+from realtime.store.people.driver_settings import Profile
 from tests.sockets.kit import Raw, Server, now_ms, until
 
 DRIVER, WATCH = "/driver", "/watch"
@@ -101,7 +103,7 @@ async def test_a_link_that_answers_sees_the_alert_and_answers_it_under_its_name(
 @pytest.mark.parametrize("scope", ["live", "journey"])
 async def test_a_link_that_looks_does_nothing_and_is_told_nothing_more(server: Server, scope: Any) -> None:
     trip = await Trip(server).begin()
-    await safety_settings.set_profile(server.db, "t1", trip.name, Profile("Ada", "+442079460958"))
+    await driver_settings.set_profile(server.db, "t1", trip.name, Profile("Ada", "+442079460958"))
     viewer = await trip.holder(scope=scope)
     who = await viewer.ask(WATCH, "whoami")
     assert (who["may_answer"], who["name"]) == (False, "")
@@ -115,7 +117,7 @@ async def test_a_link_that_looks_does_nothing_and_is_told_nothing_more(server: S
     now = (await trip.watch(viewer))["snapshot"]["alerts"][0]
     assert (now["state"], now["version"]) == (alert["state"], alert["version"])
     await code_of(viewer, "alert:ack", alert_id=alert_id)  # again: known by now
-    found = await alert_reads.explain(server.db, "t1", UUID(alert_id))
+    found = await reads.explain(server.db, "t1", UUID(alert_id))
     assert found is not None
     refused = [
         (line.actor.kind, line.actor.id, line.detail["event"], line.detail["reason"])
@@ -170,7 +172,7 @@ async def test_an_alerts_link_answers_too_when_it_was_made_to(server: Server) ->
 
 async def test_who_was_told_and_the_number_are_for_those_who_may_answer(server: Server) -> None:
     trip = await Trip(server).begin()
-    await safety_settings.set_profile(server.db, "t1", trip.name, Profile("Ada", "+442079460958"))
+    await driver_settings.set_profile(server.db, "t1", trip.name, Profile("Ada", "+442079460958"))
     viewer = await trip.holder("Mum")
     alert_id = await trip.press()
     told = await viewer.ask(WATCH, "alert:told", {"alert_id": alert_id})

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.kit import Raw, Server, until
 from tests.sockets.test_answering_links import ACTS, DRIVER, WATCH, Trip
 from tests.sockets.test_duress import DURESS, RIGHT, http

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from realtime.settings import Settings
-from realtime.store.upkeep import run_once
+from realtime.store.journeys.upkeep import run_once
 from tests.sockets.kit import Server, now_ms
 
 

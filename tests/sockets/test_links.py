@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Alert, Kind, Press, State, opened_alert
-from realtime.auth import Principal, ShareGrant
+from realtime.alerting.open_alerts import AlertNews
+from realtime.auth.tokens import Principal, ShareGrant
 from realtime.protocol import Code, Refused
-from realtime.safety.news import AlertNews
-from realtime.sockets.links import Links
-from realtime.store import shares
+from realtime.sockets.link_expiry import Links
+from realtime.store.journeys import shares
 
 JOURNEY = uuid4()
 EXPIRES_MS = 1_000_000_000

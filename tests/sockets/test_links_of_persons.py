@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from realtime.sockets.liveplaces import SHOWN_AFTER_END_MS
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.kit import Raw, Server, now_ms, until
 
 WATCH = "/watch"

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from alerts.alert import Actor, ActorKind, CancelAsked, Kind, PinResult, Press, opened_alert, transition
-from realtime.auth import Principal, ShareGrant
-from realtime.safety.news import AlertNews
+from realtime.alerting.open_alerts import AlertNews
+from realtime.auth.tokens import Principal, ShareGrant
 from realtime.sockets.liveplaces import SHOWN_AFTER_END_MS, LivePlaces
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.kit import Raw, Server, now_ms, until
 
 WATCH = "/watch"

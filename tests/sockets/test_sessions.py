@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from realtime.engines.redis import EmbeddedRedis
 from realtime.settings import Settings
-from realtime.store import revocations
+from realtime.store.people import revocations
 from tests.e2e.proxy import Proxy
 from tests.safety_away.fakes import Line
 from tests.sockets.kit import Raw, Server, now_ms, serving, until

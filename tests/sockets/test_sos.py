@@ -9,8 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from realtime.safety.news import POLL_S
-from realtime.store import alert_reads, identity
+from realtime.alerting.open_alerts import POLL_S
+from realtime.store.alerts import reads
+from realtime.store.people import tenants
 from tests.sockets.kit import Raw, Server, now_ms, serving, until
 
 DRIVER, WATCH = "/driver", "/watch"
@@ -39,7 +40,7 @@ async def test_a_press_is_acknowledged_once_it_is_committed(server: Server) -> N
     driver, _, ack = await pressing(server, point=[1, now_ms(), 53.4, -2.9], message="help")
     assert ack["state"] == "active"
     assert ack["durability"] == "committed"
-    found = await alert_reads.list_(server.db, "t1", driver=driver, limit=10)
+    found = await reads.list_(server.db, "t1", driver=driver, limit=10)
     assert [str(alert.alert_id) for alert in found] == [ack["alert_id"]]
     assert found[0].message == "help"
     assert found[0].place is not None
@@ -56,7 +57,7 @@ async def test_a_thousand_presses_from_one_phone_are_one_alert_and_each_is_ackno
     acks = [json.loads("[" + await raw.packet(f"43/driver,{number + 500}["))[0] for number in range(1000)]
     assert {ack["ok"] for ack in acks} == {True}
     assert len({ack["alert_id"] for ack in acks}) == 1
-    assert len(await alert_reads.list_(server.db, "t1", driver=driver, limit=10)) == 1
+    assert len(await reads.list_(server.db, "t1", driver=driver, limit=10)) == 1
 
 
 @pytest.mark.parametrize(
@@ -209,8 +210,8 @@ async def test_a_driver_is_let_in_for_an_sos_when_a_statement_fails(
     async def fail(*_: object) -> None:
         raise asyncpg.DataCorruptedError("broken by a test")
 
-    monkeypatch.setattr(identity, "connect_driver", fail)
-    monkeypatch.setattr(alert_reads, "explain", fail)
+    monkeypatch.setattr(tenants, "connect_driver", fail)
+    monkeypatch.setattr(reads, "explain", fail)
     raw, token = await server.raw(), server.token("driver", "t1", ["v1"], driver=name())
     assert (await raw.connect(DRIVER, token=token))["code"] == "internal"
     assert await raw.connect(DRIVER, token=token, sos=True) == {}

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.store import alert_reads
+from realtime.store.alerts import reads
 from tests.sockets.kit import Server
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ async def test_an_sos_sent_both_ways_at_once_is_one_alert(server: Server, exampl
     assert process.returncode == 0, output
     said = dict(re.findall(r"(\w+)=(\S+)", output))
     assert said["durability"] == "committed"
-    (alert,) = await alert_reads.list_(server.db, "t1", driver=driver, limit=5)
+    (alert,) = await reads.list_(server.db, "t1", driver=driver, limit=5)
     assert str(alert.alert_id) == said["alert"]
     assert alert.presses == 1
 

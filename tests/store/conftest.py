@@ -7,7 +7,7 @@ import pytest
 
 from geo.position import Point
 from realtime.settings import Settings
-from realtime.store.database import Database
+from realtime.store.db.database import Database
 
 PUT = """
 INSERT INTO journey_points (journey_id, tenant_id, seq, t_ms, lat, lon, received_ms, speed_mps, heading_deg,

@@ -8,8 +8,8 @@ import msgspec
 
 from alerts.alert import Kind
 from alerts.policy import Policy
-from realtime.store import identity
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.people import tenants
 
 VERIFIED_MS = 1_000
 
@@ -47,7 +47,7 @@ async def put_device(db: Database, tenant: str, push_token: str, **fields: Any) 
 
 async def put_driver(db: Database, tenant: str, vendor: str, driver: str) -> None:
     """A driver with their vendor and tenant."""
-    await identity.connect_driver(db, tenant, vendor, driver)
+    await tenants.connect_driver(db, tenant, vendor, driver)
 
 
 async def _insert(db: Database, table: str, row: dict[str, Any]) -> None:

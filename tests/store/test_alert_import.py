@@ -18,10 +18,10 @@ from alerts.alert import (
 )
 from alerts.attempt import Accepted, Channel, Status
 from alerts.case import Audit, Case
-from alerts.claims import stood_in_for
-from realtime.store import alert_reads
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
+from alerts.leases import stood_in_for
+from realtime.store.alerts import reads
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.db.database import Database
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
     COUNTING,
@@ -46,8 +46,8 @@ class World(DatabaseClock):
         self.db = db
         self.ledger = PostgresLedger(db, random.Random(1).random)
 
-    async def explained(self, case: Case) -> alert_reads.Explanation:
-        told = await alert_reads.explain(self.db, "t1", case.alert.alert_id)
+    async def explained(self, case: Case) -> reads.Explanation:
+        told = await reads.explain(self.db, "t1", case.alert.alert_id)
         assert told is not None
         return told
 
@@ -148,7 +148,7 @@ async def test_another_press_of_the_outage_joins_the_open_alert_and_is_found_by_
     alert = await world.ledger.import_case(theirs, [press])
     assert alert.alert_id == here.alert.alert_id
     promised = alert_id_of("t1", "d1", press.sos_id)
-    found = await alert_reads.get(world.db, "t1", promised)
+    found = await reads.get(world.db, "t1", promised)
     assert found is not None
     assert found.alert_id == here.alert.alert_id
     applied = await world.ledger.apply(promised, Acknowledged(OPERATOR, "link"))
@@ -168,7 +168,7 @@ async def test_one_that_ended_during_the_outage_is_kept_beside_the_open_one(worl
     alert = await world.ledger.import_case(theirs, [press])
     assert alert.state is State.RESOLVED
     assert alert.alert_id != here.alert.alert_id
-    open_ones = await alert_reads.open_of(world.db, "t1", driver="d1")
+    open_ones = await reads.open_of(world.db, "t1", driver="d1")
     assert [a.alert_id for a in open_ones] == [here.alert.alert_id]
 
 
@@ -233,7 +233,7 @@ async def test_a_message_that_is_due_when_the_clock_is_set_back_is_sent(world: W
     await world.later(-HOUR)
     assert await world.ledger.anything_due()
     assert (await sweep(world)).whom == [("alert", "ana")]
-    found = await alert_reads.get(world.db, "t1", taken.alert.alert_id)
+    found = await reads.get(world.db, "t1", taken.alert.alert_id)
     assert found is not None
     assert found.version == taken.alert.version
     assert await world.ledger.advance(50) == 0

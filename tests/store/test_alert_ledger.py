@@ -13,14 +13,15 @@ from msgspec.structs import replace
 from alerts.alert import Kind
 from alerts.attempt import Accepted, Channel, Status
 from alerts.delivery.reservation import SlotReservation
-from alerts.delivery.ways import ways_of
+from alerts.delivery.routes import ways_of
 from alerts.policy import OPERATOR, Circumstances, Contact, Policy, Step
 from alerts.ports import Away, FullLanes, Wanted
 from realtime.protocol import Refused
 from realtime.settings import Settings
-from realtime.store import alert_rows, alert_steps, contacts
-from realtime.store.alerts import PostgresLedger, Rejected
-from realtime.store.database import Database
+from realtime.store.alerts import rows, transactions
+from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.db.database import Database
+from realtime.store.people import contacts
 from tests.alerts.delivery.fakes import Clock
 from tests.alerts.ledger_contract import (
     ANA,
@@ -158,7 +159,7 @@ async def test_a_process_frozen_inside_a_transaction_holds_nobody_up_for_long(wo
     another = await world.another()
     with pytest.raises(Refused):  # what the frozen one had begun is undone
         async with world.db.writer() as frozen:
-            assert await alert_rows.hold(frozen, alert.alert_id) is not None
+            assert await rows.hold(frozen, alert.alert_id) is not None
             press = a_press(await world.now_ms(), driver=alert.driver)
             taken = await another.press(press, CIRCUMSTANCES)
     assert taken.alert.alert_id == alert.alert_id
@@ -287,7 +288,7 @@ async def test_a_claim_that_is_repeated_takes_no_second_slot(world: PostgresWorl
         for _ in range(3):
             with pytest.raises(asyncpg.DeadlockDetectedError):
                 async with world.db.writer() as connection:
-                    jobs, _ = await alert_steps.claim(connection, "w1", slots, LEASE_S)
+                    jobs, _ = await transactions.claim(connection, "w1", slots, LEASE_S)
                     assert len(jobs) == 3
                     raise asyncpg.DeadlockDetectedError("in the way")
         assert ways[Channel.WEBHOOK].taken == 3

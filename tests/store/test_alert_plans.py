@@ -6,8 +6,8 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from realtime.store import alert_reads, alert_rows, timers
-from realtime.store.database import Database
+from realtime.store.alerts import reads, rows, timers
+from realtime.store.db.database import Database
 
 FILL = """
 WITH made AS (
@@ -40,18 +40,18 @@ def rows_read(plan: dict[str, Any]) -> int:
 @pytest.mark.parametrize(
     ("query", "args"),
     [
-        (alert_rows.SQL["claimable"], (["sms", "push"], [16, 4], [False, True], [uuid4()], *NO_LANES)),
-        (alert_rows.SQL["due_alerts"], (["sms"], 50, [], [uuid4()])),
-        (alert_rows.SQL["anything_due"], ()),
-        (alert_rows.SQL["look_all"], ([uuid4()],)),
-        (alert_rows.SQL["attempts_of_all"], ([uuid4()],)),
-        (alert_rows.SQL["open_of"], ("t1", "d77", False)),
-        (alert_rows.SQL["situation"], ("t1", "d77", uuid4(), uuid4(), False)),
-        (alert_rows.SQL["of_provider_id"], ("twilio", "SM1")),
-        (alert_rows.SQL["lock"], (uuid4(),)),
-        (alert_rows.SQL["lock_attempts"], (uuid4(),)),
-        (alert_rows.SQL["of_press"], ("t1", "d77", uuid4(), uuid4())),
-        (alert_reads._SQL["changed"], (10**12, 50)),
+        (rows.SQL["claimable"], (["sms", "push"], [16, 4], [False, True], [uuid4()], *NO_LANES)),
+        (rows.SQL["due_alerts"], (["sms"], 50, [], [uuid4()])),
+        (rows.SQL["anything_due"], ()),
+        (rows.SQL["look_all"], ([uuid4()],)),
+        (rows.SQL["attempts_of_all"], ([uuid4()],)),
+        (rows.SQL["open_of"], ("t1", "d77", False)),
+        (rows.SQL["situation"], ("t1", "d77", uuid4(), uuid4(), False)),
+        (rows.SQL["of_provider_id"], ("twilio", "SM1")),
+        (rows.SQL["lock"], (uuid4(),)),
+        (rows.SQL["lock_attempts"], (uuid4(),)),
+        (rows.SQL["of_press"], ("t1", "d77", uuid4(), uuid4())),
+        (reads._SQL["changed"], (10**12, 50)),
         (timers.SQL["due"], (50,)),
         (timers.SQL["held_until"], ("t1",)),
     ],

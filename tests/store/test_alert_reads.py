@@ -10,12 +10,12 @@ import pytest
 
 from alerts.alert import Acknowledged, Alert, Resolved, State, alert_id_of
 from alerts.attempt import Accepted, Purpose, Status
-from realtime.safety.told import rows
+from realtime.alerting.receipts import rows
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.alert_reads import EXPLAINED, AlertCursor, ChangedAlerts
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
+from realtime.store.alerts import reads
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.alerts.reads import EXPLAINED, AlertCursor, ChangedAlerts
+from realtime.store.db.database import Database
 from tests.alerts.ledger_contract import (
     ANA,
     CIRCUMSTANCES,
@@ -61,12 +61,12 @@ async def test_an_alert_is_found_by_its_id_and_by_that_of_a_press_that_joined(wo
             "SELECT own_alert_id FROM alert_presses WHERE sos_id = $1", second.sos_id
         )
     for alert_id in (first.alert.alert_id, own):
-        found = await alert_reads.get(world.db, "t1", alert_id)
+        found = await reads.get(world.db, "t1", alert_id)
         assert found is not None
         assert found.alert_id == joined.alert.alert_id
         assert found.state is State.RESOLVED
     assert own != joined.alert.alert_id
-    assert await alert_reads.get(world.db, "t1", alone.alert.alert_id) == alone.alert
+    assert await reads.get(world.db, "t1", alone.alert.alert_id) == alone.alert
 
 
 async def test_a_link_finds_its_case_without_knowing_the_tenant(world: World) -> None:
@@ -83,34 +83,34 @@ async def test_a_link_finds_its_case_without_knowing_the_tenant(world: World) ->
 async def test_another_tenant_finds_nothing(world: World) -> None:
     taken = await raise_one(world)
     alert_id = taken.alert.alert_id
-    assert await alert_reads.get(world.db, "t2", alert_id) is None
-    assert await alert_reads.explain(world.db, "t2", alert_id) is None
-    assert await alert_reads.list_(world.db, "t2", limit=10) == []
-    assert await alert_reads.open_of(world.db, "t2") == []
+    assert await reads.get(world.db, "t2", alert_id) is None
+    assert await reads.explain(world.db, "t2", alert_id) is None
+    assert await reads.list_(world.db, "t2", limit=10) == []
+    assert await reads.open_of(world.db, "t2") == []
 
 
 async def test_a_list_is_filtered_and_paged_without_hole_or_double(world: World) -> None:
     for n in range(7):
         await raise_one(world, driver=f"d{n}", vendor="north" if n % 2 else "south")
-    first = await alert_reads.list_(world.db, "t1", limit=3)
+    first = await reads.list_(world.db, "t1", limit=3)
     seen = [*first]
     while first:
-        first = await alert_reads.list_(
+        first = await reads.list_(
             world.db, "t1", after=AlertCursor(first[-1].raised_ms, first[-1].alert_id), limit=3
         )
         seen += first
     assert len({a.alert_id for a in seen}) == len(seen) == 7
     assert [a.raised_ms for a in seen] == sorted((a.raised_ms for a in seen), reverse=True)
-    north = await alert_reads.list_(world.db, "t1", vendors=["north"], limit=10)
+    north = await reads.list_(world.db, "t1", vendors=["north"], limit=10)
     assert {a.vendor for a in north} == {"north"}
     assert len(north) == 3
-    assert await alert_reads.list_(world.db, "t1", vendors=[], limit=10) == []
-    assert [a.driver for a in await alert_reads.list_(world.db, "t1", driver="d4", limit=10)] == ["d4"]
+    assert await reads.list_(world.db, "t1", vendors=[], limit=10) == []
+    assert [a.driver for a in await reads.list_(world.db, "t1", driver="d4", limit=10)] == ["d4"]
     closed = north[0].alert_id
     await world.ledger.apply(closed, Resolved(OPERATOR))
-    resolved = await alert_reads.list_(world.db, "t1", states=[State.RESOLVED], limit=10)
+    resolved = await reads.list_(world.db, "t1", states=[State.RESOLVED], limit=10)
     assert [a.alert_id for a in resolved] == [closed]
-    assert await alert_reads.list_(world.db, "t1", since_ms=seen[0].raised_ms + 1, limit=10) == []
+    assert await reads.list_(world.db, "t1", since_ms=seen[0].raised_ms + 1, limit=10) == []
 
 
 async def test_open_alerts_are_those_of_a_vendor_a_driver_or_a_journey(world: World) -> None:
@@ -121,7 +121,7 @@ async def test_open_alerts_are_those_of_a_vendor_a_driver_or_a_journey(world: Wo
     await world.ledger.apply(closed.alert.alert_id, Resolved(OPERATOR))
 
     async def ids(**of: object) -> list[str]:
-        found = await alert_reads.open_of(world.db, "t1", **of)  # type: ignore[arg-type]
+        found = await reads.open_of(world.db, "t1", **of)  # type: ignore[arg-type]
         return sorted(a.driver for a in found)
 
     assert await ids() == ["d1", "d2"]
@@ -137,7 +137,7 @@ async def test_an_explanation_has_presses_attempts_with_their_answers_and_the_hi
     (job,) = await claim(world)
     await world.ledger.settle(with_provider(job), Accepted("SM1", "queued"))
     await world.ledger.apply(taken.alert.alert_id, Acknowledged(OPERATOR, "page"))
-    told = await alert_reads.explain(world.db, "t1", taken.alert.alert_id)
+    told = await reads.explain(world.db, "t1", taken.alert.alert_id)
     assert told is not None
     assert told.alert.state is State.ACKNOWLEDGED
     assert ANA in told.copy.contacts
@@ -227,20 +227,20 @@ async def long_history(world: World, count: int) -> Alert:
 
 async def test_an_explanation_has_the_newest_and_says_where_earlier_ones_are(world: World) -> None:
     alert = await long_history(world, 2_000)
-    told = await alert_reads.explain(world.db, "t1", alert.alert_id, limit=100)
+    told = await reads.explain(world.db, "t1", alert.alert_id, limit=100)
     assert told is not None
     assert [line.what for line in told.audit] == [f"pressed {n}" for n in range(1_901, 2_001)]
     assert len(told.attempts) == 100
     assert min(one.number for one in told.attempts) > 1_896, "the newest, by the millisecond"
     assert told.earlier_audit is not None and told.earlier_attempts is not None
-    bounded = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    bounded = await reads.explain(world.db, "t1", alert.alert_id)
     assert bounded is not None
     assert (len(bounded.audit), len(bounded.attempts)) == (EXPLAINED, EXPLAINED)
 
 
 async def test_a_short_history_says_that_it_is_whole(world: World) -> None:
     alert = await long_history(world, 3)
-    told = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    told = await reads.explain(world.db, "t1", alert.alert_id)
     assert told is not None
     assert (told.earlier_audit, told.earlier_attempts) == (None, None)
 
@@ -249,12 +249,12 @@ async def test_pages_lead_back_to_the_first_line_without_hole_or_double(world: W
     alert = await long_history(world, 50)
     before, lines = None, []
     while True:
-        page = await alert_reads.history_before(world.db, "t1", alert.alert_id, before, 7)
+        page = await reads.history_before(world.db, "t1", alert.alert_id, before, 7)
         lines[:0] = [line.what for line in page.audit]
         if (before := page.earlier) is None:
             break
     assert lines[-50:] == [f"pressed {n}" for n in range(1, 51)]
-    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    whole = await reads.explain(world.db, "t1", alert.alert_id)
     assert whole is not None and lines == [line.what for line in whole.audit]
 
 
@@ -263,21 +263,21 @@ async def test_pages_lead_back_to_the_first_attempt_without_hole_or_double(world
     alert = await long_history(world, 50)
     before, seen = None, []
     while True:
-        found = await alert_reads.attempts_before(world.db, "t1", alert.alert_id, before, 7)
+        found = await reads.attempts_before(world.db, "t1", alert.alert_id, before, 7)
         assert found is not None
         seen += [one.attempt_id for one in found[1].attempts]
         if (before := found[1].earlier) is None:
             break
-    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    whole = await reads.explain(world.db, "t1", alert.alert_id)
     assert whole is not None
     assert len(seen) == len(set(seen)) and set(seen) == {one.attempt_id for one in whole.attempts}
 
 
 async def test_another_tenant_reads_no_page(world: World) -> None:
     alert = await long_history(world, 3)
-    assert (await alert_reads.history_before(world.db, "t2", alert.alert_id, None, 10)).audit == ()
-    assert await alert_reads.attempts_before(world.db, "t2", alert.alert_id, None, 10) is None
-    assert await alert_reads.furthest(world.db, "t2", alert.alert_id, Purpose.ALERT, list(Status)) is None
+    assert (await reads.history_before(world.db, "t2", alert.alert_id, None, 10)).audit == ()
+    assert await reads.attempts_before(world.db, "t2", alert.alert_id, None, 10) is None
+    assert await reads.furthest(world.db, "t2", alert.alert_id, Purpose.ALERT, list(Status)) is None
 
 
 async def test_of_each_contact_and_channel_the_furthest_attempt_is_read(world: World) -> None:
@@ -288,9 +288,9 @@ async def test_of_each_contact_and_channel_the_furthest_attempt_is_read(world: W
             'attempt = (attempt::jsonb || \'{"status": "delivered"}\')::json '
             "WHERE attempt ->> 'number' = '17'"
         )
-    found = await alert_reads.furthest(world.db, "t1", alert.alert_id, Purpose.ALERT, list(Status))
+    found = await reads.furthest(world.db, "t1", alert.alert_id, Purpose.ALERT, list(Status))
     assert found is not None
-    whole = await alert_reads.explain(world.db, "t1", alert.alert_id)
+    whole = await reads.explain(world.db, "t1", alert.alert_id)
     assert whole is not None
     assert {(a.contact_id, a.channel) for a in found[1]} == {
         (a.contact_id, a.channel) for a in whole.attempts

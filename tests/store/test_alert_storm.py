@@ -12,10 +12,10 @@ from alerts.alert import OPEN, Acknowledged, FalseAlarm, Noted, Resolved
 from alerts.attempt import Accepted, Channel, Retryable, Status, Unsure, rank
 from alerts.ports import Away
 from realtime.settings import Settings
-from realtime.store import alert_reads
-from realtime.store.alert_reads import ChangedAlerts, Explanation
-from realtime.store.alerts import PostgresLedger
-from realtime.store.database import Database
+from realtime.store.alerts import reads
+from realtime.store.alerts.ledger import PostgresLedger
+from realtime.store.alerts.reads import ChangedAlerts, Explanation
+from realtime.store.db.database import Database
 from tests.alerts.ledger_contract import CIRCUMSTANCES, OPERATOR, a_press, delivered, with_provider
 from tests.alerts.slots import UpTo
 from tests.store.clock import DatabaseClock
@@ -99,8 +99,8 @@ async def databases(database_url: str) -> AsyncIterator[list[Database]]:
 
 
 async def explained(db: Database) -> list[Explanation]:
-    alerts = await alert_reads.list_(db, "t1", limit=1_000)
-    told = [await alert_reads.explain(db, "t1", alert.alert_id) for alert in alerts]
+    alerts = await reads.list_(db, "t1", limit=1_000)
+    told = [await reads.explain(db, "t1", alert.alert_id) for alert in alerts]
     return [one for one in told if one is not None]
 
 

@@ -8,13 +8,20 @@ import pytest
 from alerts.alert import Kind
 from alerts.policy import DEFAULTS, Pins
 from realtime.protocol import Refused
-from realtime.store import codes, contacts, devices, policies, revocations, safety_settings
-from realtime.store.changes import EVERYTHING, MAX_SCOPES, ScopeChanges, scope_of
-from realtime.store.codes import Verdict
-from realtime.store.contacts import Draft, Scope
-from realtime.store.database import Database
-from realtime.store.devices import Owner
-from realtime.store.safety_settings import Profile
+from realtime.store.db.changes import EVERYTHING, MAX_SCOPES, ScopeChanges, scope_of
+from realtime.store.db.database import Database
+from realtime.store.people import (
+    contacts,
+    devices,
+    driver_settings,
+    policies,
+    revocations,
+    verification_codes,
+)
+from realtime.store.people.contacts import Draft, Scope
+from realtime.store.people.devices import Owner
+from realtime.store.people.driver_settings import Profile
+from realtime.store.people.verification_codes import Verdict
 from tests.store.people import put_contact, put_device, put_driver
 
 PHONE = "+41790000001"
@@ -35,9 +42,9 @@ WRITES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
     "an opt-in": (lambda db: contacts.opt_in(db, PHONE), {D1, "t2"}),
     "a policy": (lambda db: policies.put(db, "t1", Scope("north"), Kind.SOS, SOS, "test"), {NORTH}),
     "no policy": (lambda db: policies.delete(db, "t1", Scope("north", "d1"), Kind.SOS), {D1}),
-    "pins": (lambda db: safety_settings.set_pins(db, "t1", "d1", Pins()), {D1}),
-    "a name": (lambda db: safety_settings.describe(db, "t1", "d1", "Dee", "en"), {D1}),
-    "a profile": (lambda db: safety_settings.set_profile(db, "t1", "d1", Profile("Dee")), {D1}),
+    "pins": (lambda db: driver_settings.set_pins(db, "t1", "d1", Pins()), {D1}),
+    "a name": (lambda db: driver_settings.describe(db, "t1", "d1", "Dee", "en"), {D1}),
+    "a profile": (lambda db: driver_settings.set_profile(db, "t1", "d1", Profile("Dee")), {D1}),
     "a device of a contact": (
         lambda db: devices.register(
             db, "t1", Owner("ana", "driver", None, None, None), "token-3", "ios", "en"
@@ -98,12 +105,12 @@ async def test_a_contact_that_is_changed_or_removed_names_its_scope(people: Data
 
 async def test_a_verified_address_names_the_scopes_that_have_it(people: Database) -> None:
     (ana,) = await contacts.reaching(people, "t1", "north", "d1")
-    await codes.keep(people, "t1", ana.contact_id, "sms", PHONE, b"digest")
+    await verification_codes.keep(people, "t1", ana.contact_id, "sms", PHONE, b"digest")
     noted: list[Any] = []
     people.changes.listen(noted.append)
-    assert await codes.try_(people, "t1", ana.contact_id, "sms", b"wrong") is Verdict.WRONG
+    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"wrong") is Verdict.WRONG
     assert noted == []
-    assert await codes.try_(people, "t1", ana.contact_id, "sms", b"digest") is Verdict.RIGHT
+    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"digest") is Verdict.RIGHT
     assert noted == [{D1}]
 
 

@@ -13,8 +13,8 @@ from alerts.attempt import Channel
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
 from geo.position import NULL_ISLAND_DEG, Point
 from realtime.settings import Settings
-from realtime.store import ids, journeys, points, press_groups, revocations, timers
-from realtime.store.circumstances import (
+from realtime.store.alerts import press_groups, timers
+from realtime.store.alerts.circumstances import (
     DEVICE_SEEN_MS,
     FAR,
     RECENT,
@@ -26,8 +26,11 @@ from realtime.store.circumstances import (
     seen_of,
     seen_within,
 )
-from realtime.store.contacts import Known, all_circumstances, circumstances, operator_of
-from realtime.store.database import Database
+from realtime.store.db import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys, points
+from realtime.store.people import revocations
+from realtime.store.people.contacts import Known, all_circumstances, circumstances, operator_of
 
 from .conftest import put
 from .people import put_contact, put_device, put_driver, put_policy

@@ -2,8 +2,8 @@
 
 import hashlib
 
-from realtime.store import codes, devices
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.people import devices, verification_codes
 
 from .people import put_contact, put_device, put_driver
 
@@ -14,22 +14,26 @@ DIGEST = hashlib.sha256(b"a code").digest()
 async def test_what_no_budget_looks_at_any_more_is_forgotten(db: Database) -> None:
     await put_driver(db, "t1", "north", "d1")
     contact = await put_contact(db, "t1", driver_id="d1", phone=PHONE)
-    assert await codes.keep(db, "t1", contact, "sms", PHONE, DIGEST) is not None
-    assert await codes.prune(db) == 0
+    assert await verification_codes.keep(db, "t1", contact, "sms", PHONE, DIGEST) is not None
+    assert await verification_codes.prune(db) == 0
     async with db.writer() as connection:
-        await connection.execute("UPDATE code_sends SET sent_ms = sent_ms - $1 - 1000", codes.KEEP_MS)
-        await connection.execute("UPDATE contact_codes SET expires_ms = expires_ms - $1 * 2", codes.KEEP_MS)
-    assert await codes.prune(db) == 2
+        await connection.execute(
+            "UPDATE code_sends SET sent_ms = sent_ms - $1 - 1000", verification_codes.KEEP_MS
+        )
+        await connection.execute(
+            "UPDATE contact_codes SET expires_ms = expires_ms - $1 * 2", verification_codes.KEEP_MS
+        )
+    assert await verification_codes.prune(db) == 2
 
 
 async def test_a_code_of_another_tenants_contact_can_neither_be_sent_nor_tried(db: Database) -> None:
     await put_driver(db, "t1", "north", "d1")
     await put_driver(db, "t2", "north", "d1")
     contact = await put_contact(db, "t1", driver_id="d1", phone=PHONE, phone_verified_ms=None)
-    assert await codes.keep(db, "t2", contact, "sms", PHONE, DIGEST) is None
-    await codes.keep(db, "t1", contact, "sms", PHONE, DIGEST)
-    assert await codes.try_(db, "t2", contact, "sms", DIGEST) is codes.Verdict.NONE
-    assert await codes.try_(db, "t1", contact, "sms", DIGEST) is codes.Verdict.RIGHT
+    assert await verification_codes.keep(db, "t2", contact, "sms", PHONE, DIGEST) is None
+    await verification_codes.keep(db, "t1", contact, "sms", PHONE, DIGEST)
+    assert await verification_codes.try_(db, "t2", contact, "sms", DIGEST) is verification_codes.Verdict.NONE
+    assert await verification_codes.try_(db, "t1", contact, "sms", DIGEST) is verification_codes.Verdict.RIGHT
 
 
 async def test_devices_unseen_for_long_are_forgotten(db: Database) -> None:

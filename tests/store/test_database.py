@@ -8,13 +8,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from realtime import catalogue
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import EmbeddedPostgres
+from realtime.metrics import registry
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
-from realtime.store.database import SLOW_S, Database
-from realtime.store.pools import PoolBusy, PoolLane
+from realtime.store.db.database import SLOW_S, Database
+from realtime.store.db.pools import PoolBusy, PoolLane
 
 
 @asynccontextmanager
@@ -283,7 +283,7 @@ async def test_closing_twice_is_fine_and_closed_is_unavailable(database_url: str
 
 async def test_transactions_are_measured_and_slow_ones_counted(database_url: str, db: Database) -> None:
     def counted(name: str, kind: str) -> float:
-        return catalogue.REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0
+        return registry.REGISTRY.get_sample_value(name, {"kind": kind}) or 0.0
 
     seconds, slow = "wayguard_db_transaction_seconds_count", "wayguard_db_slow_transactions_total"
     before = {(name, kind): counted(name, kind) for name in (seconds, slow) for kind in ("read", "write")}

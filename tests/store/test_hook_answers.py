@@ -1,7 +1,7 @@
 """Which answers of people are known to have been taken, and for how long."""
 
-from realtime.store.database import Database
-from realtime.store.hooks import KEPT_MS, HookBook, forget_answers
+from realtime.store.db.database import Database
+from realtime.store.people.replies import KEPT_MS, HookBook, forget_answers
 
 
 async def test_a_text_is_known_for_good_and_a_key_until_its_call_is_of_no_alert(db: Database) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from geo.position import Point
 from realtime.settings import Settings
-from realtime.store import ids, incidents, points
-from realtime.store.database import Database
-from realtime.store.upkeep import run_once
+from realtime.store.db import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import incidents, points
+from realtime.store.journeys.upkeep import run_once
 
 from .conftest import put
 from .people import put_driver

@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 
 from geo.position import Point
-from realtime.store import revocations, shares
-from realtime.store.database import Database
-from realtime.store.partitions import name_of
-from realtime.store.upkeep import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import shares
+from realtime.store.journeys.partitions import name_of
+from realtime.store.journeys.upkeep import ids
+from realtime.store.people import revocations
 
 from .alert_rows import put_alert_rows
 from .conftest import put

@@ -10,9 +10,11 @@ from msgspec import Raw
 
 from geo.position import Point
 from realtime.protocol import Code, Refused
-from realtime.store import identity, ids, journeys
-from realtime.store.database import Database
-from realtime.store.journeys import JourneyHead
+from realtime.store.db import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys
+from realtime.store.journeys.journeys import JourneyHead
+from realtime.store.people import tenants
 
 from .conftest import put
 
@@ -24,7 +26,7 @@ async def begin(
     db: Database, driver: str = "d1", *, vendor: str = "north", tenant: str = "t1", now_ms: int = NOW,
     client: UUID | None = None,
 ) -> JourneyHead:  # fmt: skip
-    await identity.connect_driver(db, tenant, vendor, driver)
+    await tenants.connect_driver(db, tenant, vendor, driver)
     return await journeys.start(
         db, tenant, vendor, driver, client or uuid4(), now_ms, "van", Raw(b'{"lat":1}'), None, now_ms
     )

@@ -9,11 +9,11 @@ import pytest
 
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.settings import Settings
-from realtime.store import revocations
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.db.migration import FOLDER, Migration, MigrationError, migrations, pending
+from realtime.store.journeys.upkeep import missing_partitions
 from realtime.store.migrate import migrate
-from realtime.store.migration import FOLDER, Migration, MigrationError, migrations, pending
-from realtime.store.upkeep import missing_partitions
+from realtime.store.people import revocations
 from tests.engines_fixtures import as_admin, at_database, discard, engine_folder
 
 from .test_journeys import begin

@@ -15,11 +15,11 @@ from realtime.engines.embedded import free_port
 from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
-from realtime.store.database import Database
-from realtime.store.durability import UnsafeDatabase, assert_durable
+from realtime.store.db.database import Database
+from realtime.store.db.durability import UnsafeDatabase, assert_durable
+from realtime.store.db.pools import make_pool
+from realtime.store.db.replica import HISTORY_AGE_S, Positions, Replica
 from realtime.store.migrate import migrate
-from realtime.store.pools import make_pool
-from realtime.store.replica import HISTORY_AGE_S, Positions, Replica
 from tests.engines_fixtures import as_admin, discard, engine_folder, in_thread
 
 

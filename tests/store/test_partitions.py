@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from realtime.store import ids
-from realtime.store.partitions import (
+from realtime.store.db import ids
+from realtime.store.db.queries import load
+from realtime.store.journeys.partitions import (
     AHEAD_DAYS,
     State,
     day_of_name,
@@ -17,7 +18,6 @@ from realtime.store.partitions import (
     plan,
     wanted,
 )
-from realtime.store.queries import load
 
 TODAY = date(2026, 3, 1)
 DAY_MS = 86_400_000

@@ -11,8 +11,11 @@ import msgspec
 import pytest
 
 from realtime.settings import Settings
-from realtime.store import circumstances, identity, ids, journeys, partitions, points, upkeep
-from realtime.store.database import Database
+from realtime.store.alerts import circumstances
+from realtime.store.db import ids
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys, partitions, points, upkeep
+from realtime.store.people import tenants
 
 NOW = time.time_ns() // 1_000_000
 DAY_MS = 86_400_000
@@ -93,7 +96,7 @@ FROM (VALUES ('t1', 20), ('t2', 5000)) many (tenant, n), generate_series(1, n)
 
 async def test_a_reader_s_tenant_is_looked_up_by_index(month: Database, database_url: str) -> None:
     for tenant in ("t1", "t2"):
-        await identity.connect_driver(month, tenant, "north", "d1")
+        await tenants.connect_driver(month, tenant, "north", "d1")
     async with month.writer() as connection:
         await connection.execute(MANY)
     owner = await asyncpg.connect(database_url)
@@ -133,7 +136,7 @@ async def test_the_search_for_the_last_position_stops_at_the_first(
     month: Database, database_url: str, is_analysed: bool, voids: int, rows: int
 ) -> None:
     """With eight journeys of 4,000 entries each, as deep as a search goes."""
-    await identity.connect_driver(month, "t1", "north", "d1")
+    await tenants.connect_driver(month, "t1", "north", "d1")
     async with month.writer() as connection:
         for number in range(8):
             journey = ids.uuid7(NOW - number * DAY_MS, Random(number))

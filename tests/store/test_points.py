@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from geo.position import Point, void
-from realtime.store import journeys, points
-from realtime.store.database import Database
+from realtime.store.db.database import Database
+from realtime.store.journeys import journeys, points
 
 from .conftest import put
 from .test_journeys import begin

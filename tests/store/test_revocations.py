@@ -9,10 +9,10 @@ import pytest
 
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
-from realtime.store import revocations
-from realtime.store.database import Database
-from realtime.store.revocations import FOR_EVER_MS, RevokedTokens
-from realtime.store.upkeep import run_once
+from realtime.store.db.database import Database
+from realtime.store.journeys.upkeep import run_once
+from realtime.store.people import revocations
+from realtime.store.people.revocations import FOR_EVER_MS, RevokedTokens
 
 NOW = time.time_ns() // 1_000_000
 DAY_MS = 86_400_000

@@ -14,15 +14,15 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from realtime.auth import mint
+from realtime.auth.tokens import mint
 from realtime.cli.findings import postgres
-from realtime.instance import Instance, InstanceTimings
+from realtime.processes.web import Instance, InstanceTimings
+from realtime.processes.worker import Worker
 from realtime.settings import Settings
+from realtime.store.db.migration import Migration, MigrationError, migrations
+from realtime.store.db.queries import load
+from realtime.store.db.schema import SchemaCode, judge
 from realtime.store.migrate import migrate
-from realtime.store.migration import Migration, MigrationError, migrations
-from realtime.store.queries import load
-from realtime.store.schema import SchemaCode, judge
-from realtime.worker import Worker
 from tests.api.harness import served
 
 POLL_S = 0.1

@@ -11,9 +11,9 @@ import pytest
 
 from alerts.alert import Actor, ActorKind
 from realtime.protocol import Code, Refused
-from realtime.store import shares
-from realtime.store.database import Database
-from realtime.store.shares import GRACE_MS, VIEWS_LISTED, Share
+from realtime.store.db.database import Database
+from realtime.store.journeys import shares
+from realtime.store.journeys.shares import GRACE_MS, VIEWS_LISTED, Share
 
 from .test_journeys import begin
 

@@ -15,7 +15,9 @@ from typing import Final
 
 import pytest
 
-from realtime.store import circumstances, erasure, press_groups, queries
+from realtime.store.alerts import circumstances, press_groups
+from realtime.store.db import queries
+from realtime.store.people import erasure
 
 from .sqlscope import Finding, TenantScope, UnreadableError, functions_of, tables_of
 

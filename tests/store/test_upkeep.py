@@ -14,11 +14,12 @@ import pytest
 
 from geo.position import Point
 from realtime.settings import Settings
-from realtime.store import ids, points, upkeep
-from realtime.store.database import Database
-from realtime.store.direct import Lock, locked
-from realtime.store.partitions import AHEAD_DAYS, State, name_of
-from realtime.store.upkeep import missing_partitions, run_once
+from realtime.store.db import ids
+from realtime.store.db.advisory_lock import Lock, locked
+from realtime.store.db.database import Database
+from realtime.store.journeys import points, upkeep
+from realtime.store.journeys.partitions import AHEAD_DAYS, State, name_of
+from realtime.store.journeys.upkeep import missing_partitions, run_once
 
 from .conftest import put
 from .test_journeys import begin

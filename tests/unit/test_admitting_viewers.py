@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.auth import Principal
+from realtime.auth.tokens import Principal
 from realtime.protocol import Code, Refused
 from realtime.sockets import watch
 from realtime.sockets.watch import WatchEvents
@@ -36,7 +36,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
         if tenant == "away":
             raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
 
-    monkeypatch.setattr(watch.identity, "ensure_vendors", ensure)
+    monkeypatch.setattr(watch.tenants, "ensure_vendors", ensure)
     return asked
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Alert, CancelAsked, Kind, PinResult, Place, Severity, State
 from alerts.cancelling import cancel_asked
-from realtime.safety.views import (
+from realtime.alerting.views import (
     contact_view,
     driver_view,
     glimpse,

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.auth import MAX_TOKEN_CHARS, Authenticator, mint
-from realtime.fanout.frames import json_bytes
+from realtime.auth.tokens import MAX_TOKEN_CHARS, Authenticator, mint
+from realtime.fanout.engineio.frames import json_bytes
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import Point, refusal
-from realtime.batch import Batch, parse
-from realtime.fanout.frames import json_bytes
+from realtime.fanout.engineio.frames import json_bytes
+from realtime.ingest.parse import Batch, parse
 from realtime.protocol import MAX_POINTS, Code, Refused, finite
 
 NOW_MS = 1_790_000_000_000

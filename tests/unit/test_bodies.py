@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from realtime import catalogue
 from realtime.answers.routes import add_answers
-from realtime.api import errors
+from realtime.api.framework import errors
 from realtime.api.routes import SERVER_LIMITS
-from realtime.bodies import read_body, read_what_comes
 from realtime.hooks.routes import add_hooks
+from realtime.http.bodies import read_body, read_what_comes
+from realtime.metrics import registry
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 
@@ -39,7 +39,7 @@ class NoDesk:
 
 
 async def thing(request: web.Request) -> web.Response:
-    """An operation as `realtime.api.operation` reads it."""
+    """An operation as `realtime.api.framework.operation` reads it."""
     try:
         return web.json_response(json.loads(await read_body(request, 1_000, timeout_s=DEADLINE_S)))
     except ValueError as error:
@@ -52,7 +52,7 @@ async def closed(request: web.Request) -> web.Response:
 
 
 async def whatever(request: web.Request) -> web.Response:
-    """An SOS as `realtime.api.sos` reads it."""
+    """An SOS as `realtime.api.alerts.sos` reads it."""
     return web.Response(body=await read_what_comes(request, 1_000, 10_000, DEADLINE_S))
 
 
@@ -132,7 +132,7 @@ async def test_a_client_that_disconnects_in_a_body_is_one_line_and_no_error(
 async def test_a_client_that_disconnects_is_counted_as_499(port: int) -> None:
     def counted() -> float:
         labels = {"method": "POST", "route": API, "status": "499"}
-        return catalogue.REGISTRY.get_sample_value("wayguard_http_requests_total", labels) or 0.0
+        return registry.REGISTRY.get_sample_value("wayguard_http_requests_total", labels) or 0.0
 
     before = counted()
     await posted(port, head(API, "Content-Length: 100") + b"{", closes=True)

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import Point, void
-from realtime.fanout.bus import Item
-from realtime.live.channels import log_item, log_items, parse_position, position_item
+from realtime.bus.bus import Item
+from realtime.live.topics import log_item, log_items, parse_position, position_item
 
 JOURNEY = "0190a5b0-0000-7000-8000-000000000001"
 points = st.builds(

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from realtime.fanout.endings import end
+from realtime.aio import end
 
 
 async def test_a_swallowed_cancellation_is_repeated() -> None:

@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.fanout.board import Board
-from realtime.fanout.bus import Item
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.feeds import LOG_PAGE, ConflatedFeed, LogFeed
-from realtime.fanout.frames import Frame
-from realtime.fanout.log import TAIL_ENTRIES, LogState
+from realtime.bus.bus import Item
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.feeds.feed import LOG_PAGE, ConflatedFeed, LogFeed
+from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.log import TAIL_ENTRIES, LogState
 
 LIMIT = 1_000
 NOW_MS = 1_790_000_000_000

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.guests import GuestGate, GuestLimits, GuestLinks, GuestSessions, UnknownIds
-from realtime.limits import AddressBudgets, TokenBucket
+from realtime.admission.guests import GuestGate, GuestLimits, GuestLinks, GuestSessions, UnknownIds
 from realtime.protocol import Code, Refused
-from realtime.store import shares
+from realtime.rate_limits import AddressBudgets, TokenBucket
+from realtime.store.journeys import shares
 
 KEY = shares.signing_key("a secret of the tests")
 CARRIER = "203.0.113.7"

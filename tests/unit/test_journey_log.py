@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from realtime.journey_log import JourneyLog
-from realtime.limits import TokenBucket
+from realtime.ingest.journey import JourneyLog
+from realtime.rate_limits import TokenBucket
 
 
 def log_at(committed: int) -> JourneyLog:

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from alerts.alert import Alert, Kind, Press, opened_alert
-from realtime.auth import Principal, ShareGrant
-from realtime.safety.news import AlertNews
-from realtime.sockets.links import is_kept_good
+from realtime.alerting.open_alerts import AlertNews
+from realtime.auth.tokens import Principal, ShareGrant
+from realtime.sockets.link_expiry import is_kept_good
 
 JOURNEY = UUID("0199d2c8-0000-7000-8000-000000000001")
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from socketio import packet as sio_packet
 
-from realtime.fanout import frames
-from realtime.fanout.board import Board
-from realtime.fanout.bus import Envelope, Item
-from realtime.fanout.log import HELD_ENTRIES, TAIL_ENTRIES, LogState
-from realtime.fanout.server import parse_header
-from realtime.live.channels import journey_channel, parts, vendor_channel
+from realtime.bus.bus import Envelope, Item
+from realtime.fanout.engineio import frames
+from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.log import HELD_ENTRIES, TAIL_ENTRIES, LogState
+from realtime.fanout.socketio.server import parse_header
 from realtime.live.presence import DriverPresence, Reason, State, epoch_of, presence_order
+from realtime.live.topics import journey_channel, parts, vendor_channel
 
 
 def item(key: str, order: int) -> Item:

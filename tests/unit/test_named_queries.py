@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.store import queries
+from realtime.store.db import queries
 
 ROOT = Path(__file__).parents[2] / "realtime"
 _LOADED = re.compile(r"^(\w+)(?:: [\w\[\], ]+)? = load\(\"(\w+)\"\)", re.MULTILINE)

@@ -59,10 +59,10 @@ def test_no_test_replaces_a_constant_of_a_module() -> None:
     [
         ('monkeypatch.setattr(bus, "RETRY_S", 0.1)', ["RETRY_S"]),
         ('patch.setattr(a.b.bus,\n    "_OVERFULL", 5)', ["_OVERFULL"]),
-        ('monkeypatch.setattr("realtime.fanout.bus.RETRY_S", 0.1)', ["RETRY_S"]),
+        ('monkeypatch.setattr("realtime.bus.bus.RETRY_S", 0.1)', ["RETRY_S"]),
         ('setattr(bus, "RETRY_S", 0.1)', ["RETRY_S"]),
         ("from realtime.fanout import bus\nbus.RETRY_S = 0.1", ["RETRY_S"]),
-        ("import realtime.fanout.bus\nrealtime.fanout.bus.RETRY_S = 0.1", ["RETRY_S"]),
+        ("import realtime.bus.bus\nrealtime.fanout.bus.RETRY_S = 0.1", ["RETRY_S"]),
         ('monkeypatch.setattr(bus, "ensure_vendors", f)', []),
         ('monkeypatch.setenv("JOURNAL_DIR", x)', []),
         ("RETRY_S = 0.1\nself.LIMIT = 3", []),

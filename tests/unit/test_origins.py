@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from realtime.http.proxy import is_own_origin
 from realtime.settings import Settings
-from realtime.sockets.address import is_own_origin
 
 SETTINGS = Settings(auth_secret="x" * 32, public_url="https://Safe.Example:443")
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import uvloop
 
-from realtime.fanout.pacing import NewcomerPacer
+from realtime.fanout.engineio.pacing import NewcomerPacer
 
 
 class Iterations:

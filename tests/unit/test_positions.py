@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-from realtime.auth import Principal
-from realtime.committer import Committer
-from realtime.fanout.bus import Item
+from realtime.auth.tokens import Principal
+from realtime.bus.bus import Item
+from realtime.ingest.committer import Committer
+from realtime.ingest.pipeline import BAD_TIMES_VOIDED, PositionService
 from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
-from realtime.positions import BAD_TIMES_VOIDED, PositionService
-from realtime.store.database import Database
-from realtime.store.journeys import JourneyHead
+from realtime.store.db.database import Database
+from realtime.store.journeys.journeys import JourneyHead
 from tests.commit.kit import FakeStore
 
 NOW_MS = time.time_ns() // 1_000_000

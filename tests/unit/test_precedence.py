@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import Point
-from realtime.fanout.board import Board
-from realtime.fanout.bus import Item
-from realtime.live.channels import POSITIONS, parse_position, position_item
+from realtime.bus.bus import Item
+from realtime.fanout.feeds.latest import Board
 from realtime.live.precedence import arrival_ms, is_ended, order_of, supersedes
+from realtime.live.topics import POSITIONS, parse_position, position_item
 
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000

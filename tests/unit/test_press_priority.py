@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from realtime.committer import Committer
+from realtime.ingest.committer import Committer
 from realtime.press_priority import PressPriority
 from tests.commit.kit import FakeStore, batch_of, journey, submit
 

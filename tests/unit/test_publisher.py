@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
-from realtime.fanout.bus import Item, Message, RedisBus
+from realtime.bus.bus import Item, Message, RedisBus
 from realtime.live.publisher import LivePublisher
-from realtime.live.state import LiveState, Stored
+from realtime.live.redis_state import LiveState, Stored
 from realtime.protocol import Code, Refused
 
 CHANNEL = "v:t1/v1"

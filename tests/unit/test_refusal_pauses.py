@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime.fanout.server import Refusals
+from realtime.fanout.socketio.server import Refusals
 from realtime.sockets.gateway import SOS_PAUSE_S, _refusal_pause_s
 from realtime.sockets.timings import SOCKET_TIMINGS
 

@@ -10,11 +10,11 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator
 
 from alerts.policy import Contact
+from realtime.alerting.notifiers import WaysOut
 from realtime.engines import plan
 from realtime.engines.layout import DataDir
 from realtime.hooks.desk import Told
 from realtime.hooks.routes import add_hooks
-from realtime.safety.notifiers import WaysOut
 from realtime.settings import Settings
 
 PUBLIC, SAFETY = "https://track.example", "https://sos.example"

@@ -8,8 +8,8 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from realtime.store.migration import migrations
-from realtime.store.schema import SchemaGate
+from realtime.store.db.migration import migrations
+from realtime.store.db.schema import SchemaGate
 
 RECORD = [{"number": m.number, "name": m.name, "sha256": m.checksum} for m in migrations()]
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from pydantic import ValidationError
 
+from realtime.http.proxy import Addresses, origin_of
 from realtime.protocol import Code, Refused, identifier, journey_uuid, shown, uuid_text
 from realtime.settings import Settings
-from realtime.sockets.address import Addresses, origin_of
 
 WHOLE = {
     "TWILIO_ACCOUNT_SID": "AC1",

@@ -4,10 +4,10 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.fanout.engine import EngineSocket, broadcast
-from realtime.fanout.engineserver import EngineServer
-from realtime.fanout.frames import Frame
-from realtime.fanout.polling import QUEUED_FRAME_BYTES
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.polling import QUEUED_FRAME_BYTES
+from realtime.fanout.engineio.server import EngineServer
+from realtime.fanout.engineio.session import EngineSocket, broadcast
 
 LIMIT, HARD_LIMIT = 10_000, 40_000
 FRAME = Frame(b'2/watch,["positions",1]')

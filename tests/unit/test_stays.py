@@ -4,11 +4,11 @@ from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
-from realtime.auth import Principal
+from realtime.auth.tokens import Principal
 from realtime.protocol import Code, Refused
 from realtime.sockets.connection import Connection, Connections
-from realtime.sockets.links import Links
-from realtime.sockets.stays import Stays
+from realtime.sockets.expiry import Stays
+from realtime.sockets.link_expiry import Links
 from realtime.sockets.timings import SOCKET_TIMINGS
 
 NOW_MS = 1_000_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from realtime.tallies import Exporter, Labelled, Number, Spread
+from realtime.metrics.counters import Exporter, Labelled, Number, Spread
 
 BOUNDS = (0.001, 0.5, 2.0)
 DESCRIBED = ("wg_seen", "what was seen", ("kind",))

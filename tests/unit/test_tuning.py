@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from realtime import tuning
+from realtime import runtime
 
 FRAME = b"x" * 64_000
 RECEIVE_BUFFER_BYTES = 128 * 1024
@@ -38,7 +38,7 @@ def runner(request: pytest.FixtureRequest) -> asyncio.Runner:
 def test_a_connection_is_sent_at_once_and_its_unsent_bytes_are_bounded(runner: asyncio.Runner) -> None:
     async def accept() -> tuple[int, int, int]:
         made: list[asyncio.Transport] = []
-        listener = tuning.listening_socket("127.0.0.1", 0)
+        listener = runtime.listening_socket("127.0.0.1", 0)
         server = await asyncio.get_running_loop().create_server(lambda: Accepted(made), sock=listener)
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
@@ -68,15 +68,15 @@ def test_a_connection_is_sent_at_once_and_its_unsent_bytes_are_bounded(runner: a
     with runner:
         no_delay, unsent_bytes, taken = runner.run(accept())
     assert no_delay == 1
-    assert unsent_bytes == tuning.UNSENT_BYTES
+    assert unsent_bytes == runtime.UNSENT_BYTES
     assert taken < KERNELS_TAKE_AT_MOST_BYTES
 
 
 def test_a_port_that_is_taken_is_said() -> None:
-    with tuning.listening_socket("127.0.0.1", 0) as first:
+    with runtime.listening_socket("127.0.0.1", 0) as first:
         first.listen()
         with pytest.raises(OSError, match="in use"):
-            tuning.listening_socket("127.0.0.1", first.getsockname()[1])
+            runtime.listening_socket("127.0.0.1", first.getsockname()[1])
 
 
 @pytest.fixture
@@ -88,9 +88,11 @@ def low_limit() -> Iterator[int]:
 
 
 def test_the_limit_on_open_files_is_lifted_to_what_the_machine_allows(low_limit: int) -> None:
-    tuning.raise_open_files_limit()
+    runtime.raise_open_files_limit()
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    allowed = tuning.OPEN_FILES if low_limit == resource.RLIM_INFINITY else min(low_limit, tuning.OPEN_FILES)
+    allowed = (
+        runtime.OPEN_FILES if low_limit == resource.RLIM_INFINITY else min(low_limit, runtime.OPEN_FILES)
+    )
     assert soft == allowed
 
 
@@ -111,7 +113,7 @@ def test_new_cycles_are_freed_in_short_collections(runner: asyncio.Runner) -> No
 
     async def collect() -> None:
         made = weakref.ref(Cycle())
-        collector = tuning.Collector(every_s=0.001, middle_every=3)
+        collector = runtime.Collector(every_s=0.001, middle_every=3)
         collector.start()
         while made() is not None or 1 not in generations:
             await asyncio.sleep(0.001)
@@ -123,7 +125,7 @@ def test_new_cycles_are_freed_in_short_collections(runner: asyncio.Runner) -> No
     thresholds = gc.get_threshold()
     gc.callbacks.append(note)
     try:
-        tuning.tune_garbage_collector()
+        runtime.tune_garbage_collector()
         with runner:
             runner.run(asyncio.wait_for(collect(), 20))
     finally:

@@ -4,8 +4,8 @@ import asyncio
 import threading
 from typing import Any, cast
 
-from realtime.admission import VERIFYING_THREADS, Admission
-from realtime.auth import Principal
+from realtime.admission.authenticate import VERIFYING_THREADS, Admission
+from realtime.auth.tokens import Principal
 
 DRIVER = Principal("d1", "driver", "t1", frozenset({"v1"}), "d1", None, 2**53)
 

@@ -8,7 +8,7 @@ import pytest
 
 from alerts.attempt import Channel
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.ways import SLOTS, Limits, ways_of
+from alerts.delivery.routes import SLOTS, Limits, ways_of
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
 

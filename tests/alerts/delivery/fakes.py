@@ -22,7 +22,7 @@ from alerts.attempt import (
     StatusReport,
     Unsure,
 )
-from alerts.claims import lane_of
+from alerts.leases import lane_of
 from alerts.policy import Circumstances, Contact, Policy, PolicyCopy
 from alerts.ports import Applied, Away, Job, Reservation, Taken
 

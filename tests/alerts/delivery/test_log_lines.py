@@ -7,9 +7,9 @@ import pytest
 
 from alerts.attempt import Channel, Outcome
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.meter import NoMeter
-from alerts.delivery.trying import Tried
-from alerts.delivery.ways import ways_of
+from alerts.delivery.observer import NoMeter
+from alerts.delivery.routes import ways_of
+from alerts.delivery.send import Tried
 from alerts.ports import Job, Reservation
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider

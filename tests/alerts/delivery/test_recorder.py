@@ -1,7 +1,7 @@
 """Outcomes outlive a ledger that is away, and are never made up for by sending again."""
 
 from alerts.attempt import Accepted, Channel
-from alerts.delivery.trying import Tried
+from alerts.delivery.send import Tried
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import FakeLedger, FakeProvider
 

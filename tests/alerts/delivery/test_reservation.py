@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from alerts.attempt import Accepted, Channel, Outcome, Permanent, Retryable, Unsure
-from alerts.claims import Lane
 from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.reservation import SlotReservation
-from alerts.delivery.ways import Limits, Permit, ways_of
+from alerts.delivery.routes import Limits, Permit, ways_of
+from alerts.leases import Lane
 from alerts.ports import Away, Job, Reservation
 from tests.alerts.delivery.conftest import until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider

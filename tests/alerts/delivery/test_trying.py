@@ -19,9 +19,9 @@ from alerts.attempt import (
     StatusReport,
     Unsure,
 )
-from alerts.delivery.meter import NoMeter
-from alerts.delivery.trying import Bounds, Tried, tried
-from alerts.delivery.ways import Limits, Way
+from alerts.delivery.observer import NoMeter
+from alerts.delivery.routes import Limits, Way
+from alerts.delivery.send import Bounds, Tried, tried
 from alerts.policy import OPERATOR, Contact
 from alerts.ports import Job
 from tests.alerts.delivery.fakes import an_alert, an_attempt

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from alerts.attempt import Accepted, Channel, Outcome, Retryable, Unsure
-from alerts.claims import OPERATOR_HOST, Lane
-from alerts.delivery.ways import Limits, Permit, Way, down
+from alerts.delivery.routes import Limits, Permit, Way, down
+from alerts.leases import OPERATOR_HOST, Lane
 from tests.alerts.delivery.fakes import FakeProvider
 
 LOST = Unsure("timeout")

@@ -17,10 +17,10 @@ import pytest
 from alerts import case as cases
 from alerts.alert import Acknowledged, Noted, Resolved, State
 from alerts.attempt import Accepted, Status
-from alerts.journal.file import JOURNAL_LIMITS, InUse, JournalLimits
+from alerts.journal.append_log import JOURNAL_LIMITS, InUse, JournalLimits
 from alerts.journal.ledger import LocalLedger
+from alerts.journal.peer_visibility import Unseen
 from alerts.journal.records import Kept
-from alerts.journal.sight import Unseen
 from alerts.ports import Away
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,

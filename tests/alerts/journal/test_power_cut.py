@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.journal.file import COMPACT_BYTES, JournalLimits
+from alerts.journal.append_log import COMPACT_BYTES, JournalLimits
 from alerts.journal.ledger import LocalLedger
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 

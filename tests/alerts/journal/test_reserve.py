@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.journal.file import DISK_RESERVE_BYTES
+from alerts.journal.append_log import DISK_RESERVE_BYTES
 from alerts.journal.reserve import RETRY_S, DiskReserve, allocate_blocks
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ _IN_A_SMALL_DISK = """
 import asyncio, json, os, sys
 from pathlib import Path
 from alerts.attempt import Accepted, Status, StatusReport
-from alerts.journal.file import JournalLimits
+from alerts.journal.append_log import JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
 from alerts import case as cases

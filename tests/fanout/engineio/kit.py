@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.engineserver import EngineServer
-from realtime.fanout.frames import Frame
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.server import EngineServer
+from realtime.fanout.engineio.session import EngineSocket
 from tests.fanout.kit import PATIENCE_S, until
 
 __all__ = ["PATIENCE_S", "Raw", "Server", "masked", "module_loop", "serving", "until", "upgrade_request"]

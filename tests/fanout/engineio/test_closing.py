@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 
-from realtime.fanout.frames import Frame
+from realtime.fanout.engineio.frames import Frame
 from tests.fanout.engineio.kit import PATIENCE_S, Raw, masked, module_loop, serving, until
 
 pytestmark = [module_loop, pytest.mark.both_loops]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from realtime.fanout.delayline import DelayLine
+from realtime.fanout.engineio.timeouts import DelayLine
 from tests.fanout.engineio.kit import PATIENCE_S, module_loop, serving, until
 
 pytestmark = [module_loop, pytest.mark.both_loops]

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from realtime.fanout.engine import HARD_LIMIT_FACTOR, broadcast
-from realtime.fanout.frames import Frame
-from realtime.fanout.websocket import PONG_BUFFER_BYTES
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.session import HARD_LIMIT_FACTOR, broadcast
+from realtime.fanout.engineio.websocket import PONG_BUFFER_BYTES
 from tests.fanout.engineio.kit import Raw, masked, module_loop, serving, until, upgrade_request
 
 pytestmark = [module_loop, pytest.mark.both_loops]

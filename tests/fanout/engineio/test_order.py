@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from realtime.fanout.backlog import BACKLOG_BYTES, BACKLOG_MESSAGES
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.frames import Frame
+from realtime.fanout.engineio.backlog import BACKLOG_BYTES, BACKLOG_MESSAGES
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.session import EngineSocket
 from tests.fanout.engineio.kit import PATIENCE_S, Raw, Server, masked, module_loop, serving, until
 
 pytestmark = [module_loop, pytest.mark.both_loops]

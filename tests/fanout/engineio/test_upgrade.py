@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import WSMsgType
 
-from realtime.fanout.frames import Frame
+from realtime.fanout.engineio.frames import Frame
 from tests.fanout.engineio.kit import PATIENCE_S, module_loop, serving, until
 
 pytestmark = [module_loop, pytest.mark.both_loops]

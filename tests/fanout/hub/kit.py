@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from realtime.fanout.bus import Item, Listener, RedisBus
-from realtime.fanout.channel import LogEnd
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.frames import Frame
-from realtime.fanout.hub import Hub, HubBounds, HubTimings
+from realtime.bus.bus import Item, Listener, RedisBus
+from realtime.fanout.engineio.frames import Frame
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.hub.channel import LogEnd
+from realtime.fanout.hub.hub import Hub, HubBounds, HubTimings
 
 LOG, BOARD = "j:t1/j", "v:t1/v"
 LIMIT = 10_000

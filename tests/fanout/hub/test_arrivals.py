@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from realtime.fanout.bus import Item
-from realtime.fanout.feeds import ConflatedFeed
+from realtime.bus.bus import Item
+from realtime.fanout.feeds.feed import ConflatedFeed
 from tests.fanout.hub.kit import BOARD, LOG, Here, Viewer, newest
 from tests.fanout.kit import until
 

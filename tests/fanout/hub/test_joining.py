@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from realtime.fanout.hub import HubBounds
+from realtime.fanout.hub.hub import HubBounds
 from tests.fanout.hub.kit import BOARD, LOG, Here, Viewer, newest, spot
 from tests.fanout.kit import until
 

@@ -14,12 +14,12 @@ import redis.asyncio as redis
 from aiohttp import web
 from msgspec import Raw
 
-from realtime.fanout import frames
-from realtime.fanout.bus import BusTimings, Item, Message, RedisBus
-from realtime.fanout.channel import LogEnd
-from realtime.fanout.engine import EngineSocket
-from realtime.fanout.hub import Hub, HubTimings
-from realtime.fanout.server import FanoutServer, Reply
+from realtime.bus.bus import BusTimings, Item, Message, RedisBus
+from realtime.fanout.engineio import frames
+from realtime.fanout.engineio.session import EngineSocket
+from realtime.fanout.hub.channel import LogEnd
+from realtime.fanout.hub.hub import Hub, HubTimings
+from realtime.fanout.socketio.server import FanoutServer, Reply
 from tests.fanout.kit import until
 from tests.fanout.model.client import NAMESPACE, PATIENCE_S, Viewer
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from realtime.fanout.server import FanoutServer
+from realtime.fanout.socketio.server import FanoutServer
 
 PATIENCE_S = 20.0
 BOTH = ("websocket", "polling")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from socketio.packet import Packet
 
-from realtime.fanout.inbox import PARSE_ERROR, TOO_LARGE
+from realtime.fanout.socketio.dispatch import PARSE_ERROR, TOO_LARGE
 from tests.fanout.socketio.kit import BOTH, plain, reference, serving, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

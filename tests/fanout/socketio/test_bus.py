@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime.fanout.bus import Item, Message, RedisBus
-from realtime.fanout.relay import BusManager, BusUnavailable, Order
+from realtime.bus.bus import Item, Message, RedisBus
+from realtime.fanout.socketio.redis_manager import BusManager, BusUnavailable, Order
 from tests.fanout.socketio.kit import BOTH, PATIENCE_S, Here, plain, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

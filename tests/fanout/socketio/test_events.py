@@ -9,8 +9,8 @@ from engineio import packet as engine_packet
 from socketio import AsyncNamespace, packet
 from socketio.exceptions import TimeoutError as CallTimeout
 
-from realtime.fanout.inbox import MAX_RUNNING
-from realtime.fanout.members import MAX_CALLBACKS
+from realtime.fanout.socketio.dispatch import MAX_RUNNING
+from realtime.fanout.socketio.members import MAX_CALLBACKS
 from tests.fanout.socketio.kit import BOTH, plain, reference, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.fanout.inbox import PARSE_ERROR
+from realtime.fanout.socketio.dispatch import PARSE_ERROR
 from tests.fanout.socketio.kit import BOTH, Ended, plain, reference, serving, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
-from realtime.fanout.pacing import PER_ITERATION
-from realtime.fanout.server import TIMEOUT_SPREAD, Refusals
+from realtime.fanout.engineio.pacing import PER_ITERATION
+from realtime.fanout.socketio.server import TIMEOUT_SPREAD, Refusals
 from tests.fanout.socketio.kit import BOTH, plain, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

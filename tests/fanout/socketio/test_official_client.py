@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
-from realtime.fanout.server import FanoutServer
+from realtime.fanout.socketio.server import FanoutServer
 from tests.fanout.socketio.kit import plain, serving, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from socketio import AsyncManager
 
-from realtime.fanout.manager import FanoutManager
+from realtime.fanout.socketio.rooms import FanoutManager
 from tests.fanout.socketio.kit import BOTH, Here, Raw, plain, serving, settled
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

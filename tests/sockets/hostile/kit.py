@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from alerts.alert import Actor, ActorKind
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.kit import Server, census, good, now_ms
 
 SOMEBODY = Actor(ActorKind.OPERATOR, "x")

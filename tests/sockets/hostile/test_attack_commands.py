@@ -10,7 +10,7 @@ import pytest
 from loadtests.bench import hostile, hostile_sockets, slow_connections
 from loadtests.bench.hostile import Attack, Attacker, Kind, NotEnoughDescriptors, Report, attacking
 from loadtests.bench.rounds import OURS, Result
-from realtime import catalogue
+from realtime.metrics import registry
 from tests.loadtests.kit import ROOT
 from tests.sockets.kit import Server
 
@@ -19,7 +19,7 @@ COUNT = 4
 
 def refused(code: str) -> float:
     labels = {"namespace": "/watch", "code": code}
-    return catalogue.REGISTRY.get_sample_value("wayguard_connects_refused_total", labels) or 0.0
+    return registry.REGISTRY.get_sample_value("wayguard_connects_refused_total", labels) or 0.0
 
 
 async def reported(attacker: Attacker, done: Callable[[Report], bool]) -> Report:

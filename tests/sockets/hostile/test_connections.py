@@ -3,7 +3,7 @@
 import json
 from uuid import UUID
 
-from realtime.instance import InstanceTimings
+from realtime.processes.web import InstanceTimings
 from realtime.settings import Settings
 from realtime.sockets.timings import SocketTimings
 from tests.sockets.hostile.kit import World, code

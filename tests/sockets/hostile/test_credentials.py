@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.hostile.kit import SOMEBODY, World, code
 from tests.sockets.kit import SECRET, now_ms
 

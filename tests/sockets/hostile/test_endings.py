@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from realtime.settings import Settings
-from realtime.store import revocations, shares
+from realtime.store.journeys import shares
+from realtime.store.people import revocations
 from tests.sockets.hostile.kit import SOMEBODY, World
 from tests.sockets.kit import now_ms, serving
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import asyncpg
 
-from realtime.guests import GuestLimits
-from realtime.instance import InstanceTimings
+from realtime.admission.guests import GuestLimits
+from realtime.processes.web import InstanceTimings
 from realtime.settings import Settings
 from realtime.sockets.timings import SocketTimings
-from realtime.store import shares
+from realtime.store.journeys import shares
 from tests.sockets.hostile.kit import World
 from tests.sockets.kit import good, now_ms, serving, until
 

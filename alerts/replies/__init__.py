@@ -1,0 +1,1 @@
+"""Replies: tokens of links, words of texts, keys pressed in a call."""

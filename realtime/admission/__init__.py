@@ -1,0 +1,1 @@
+"""Who may connect: tokens, sessions and share links checked against the store."""

@@ -1,0 +1,1 @@
+"""Alerts in a running process: taking presses and answers, publishing changes, views, delivery."""

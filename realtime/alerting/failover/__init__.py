@@ -1,0 +1,1 @@
+"""Alerts while Postgres is unavailable: local copies, replicas, leases, takeover, import."""

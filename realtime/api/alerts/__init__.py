@@ -1,0 +1,1 @@
+"""Operations on alerts, SOS presses and safety timers."""

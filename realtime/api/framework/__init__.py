@@ -1,0 +1,1 @@
+"""The frame of the API: operations, shapes of bodies, errors, cursors, OpenAPI."""

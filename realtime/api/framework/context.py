@@ -1,0 +1,50 @@
+"""What the handlers of the HTTP API are given; the wiring fills it in."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from realtime.alerting.ports import Intake
+from realtime.api.framework.limits import REQUEST_LIMITS, RequestLimits
+from realtime.api.framework.ports import (
+    CodeService,
+    EraserService,
+    Health,
+    LatestSource,
+    Limiter,
+    PositionService,
+    RequestAuthenticator,
+)
+from realtime.sessions.book import SessionBook
+from realtime.sessions.pairings import Pairings
+from realtime.settings import Settings
+from realtime.store.db.database import Database
+from realtime.timers.checkins import CheckIns
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiContext:
+    """Every outside thing a handler touches."""
+
+    settings: Settings
+    db: Database
+    authenticator: RequestAuthenticator
+    latest: LatestSource
+    positions: PositionService
+    health: Health
+    limiter: Limiter
+    alerts: Intake
+    sessions: SessionBook
+    pairings: Pairings
+    codes: CodeService | None = None
+    """None: no way out is set up by which a code could be sent."""
+    eraser: EraserService | None = None
+    checkins: CheckIns | None = None
+    """None: a check-in that Postgres does not take is refused."""
+    now_ms: Callable[[], int] = wall_clock_ms
+    limits: RequestLimits = REQUEST_LIMITS

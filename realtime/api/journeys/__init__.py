@@ -1,0 +1,1 @@
+"""Operations on journeys and their points."""

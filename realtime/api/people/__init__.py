@@ -1,0 +1,1 @@
+"""Operations on vendors, drivers, contacts, devices and policies."""

@@ -1,0 +1,1 @@
+"""Operations on sessions of browsers and on pairing codes."""

@@ -1,0 +1,1 @@
+"""Tokens and what a token's bearer may do."""

@@ -1,0 +1,1 @@
+"""The bus between processes: messages through Redis, in order, with gaps detected."""

@@ -1,0 +1,1 @@
+"""Contacts: validation and verification of addresses, and a preview of the escalation."""

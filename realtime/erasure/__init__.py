@@ -1,0 +1,1 @@
+"""Erasure of a driver from every store, with a signed proof."""

@@ -1,0 +1,1 @@
+"""Engine.IO, server side: sessions, transports, timeouts."""

@@ -1,0 +1,1 @@
+"""The hub: channels, their members, what arrives for them, and who is slow."""

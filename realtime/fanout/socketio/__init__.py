@@ -1,0 +1,1 @@
+"""Socket.IO, server side: packets, rooms, dispatch of events, and the Redis manager."""

@@ -1,0 +1,1 @@
+"""HTTP for every package: client addresses behind proxies, bodies, content encodings."""

@@ -1,0 +1,1 @@
+"""The way of a position from a driver to its acknowledgement."""

@@ -1,0 +1,1 @@
+"""Metrics: the instruments, the registry that describes them, and counters of processes."""

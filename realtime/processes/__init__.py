@@ -1,0 +1,1 @@
+"""The processes: the web instance, the worker, and what runs them."""

@@ -1,0 +1,1 @@
+"""Postgres itself: pools, transactions, queries, schema, replica, leases."""

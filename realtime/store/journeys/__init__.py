@@ -1,0 +1,1 @@
+"""Journeys in Postgres: their points, partitions, shares and incidents."""

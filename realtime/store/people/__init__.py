@@ -1,0 +1,1 @@
+"""People in Postgres: tenants, vendors, drivers, contacts, devices, policies, codes and erasure."""

@@ -1,0 +1,1 @@
+"""Safety timers: fired by the workers, and from memory while Postgres is unavailable."""

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from alerts.addresses.destination import Written, keys_of, may_arrive
+from alerts.addresses.destination import WrittenAddresses, keys_of, may_arrive
 from alerts.attempt import Attempt, Channel, Purpose, Status
-from alerts.escalation import Planned, plan_step
+from alerts.escalation import PlannedMessage, plan_step
 from alerts.policy import (
     DISPATCH,
     Circumstances,
@@ -36,7 +36,7 @@ class CatchUp(Struct, frozen=True):
     ``afresh``: the escalation was exhausted and has to begin again; ``planned`` are of that round.
     """
 
-    planned: tuple[Planned, ...] = ()
+    planned: tuple[PlannedMessage, ...] = ()
     afresh: bool = False
 
 
@@ -137,7 +137,7 @@ def catch_up(
         return CatchUp()
     round_, step = max((a.round, a.step) for a in tried)
     done = {(a.round, a.step, a.contact_id, a.channel) for a in tried}
-    planned: list[Planned] = []
+    planned: list[PlannedMessage] = []
     for some in _lacking(round_, min(step + 1, len(copy.policy.steps)), copy, down, known):
         planned += (p for p in some if (p.round, p.step, p.contact_id, p.channel) not in done)
     return CatchUp(tuple(planned))
@@ -150,18 +150,20 @@ class _Known:
         attempts = list(tried)
         # An address that has changed is in ``former`` as it was.
         former = {contact.contact_id: contact for contact in (*copy.contacts, *copy.former)}
-        self._written: Final = Written(replace(copy, contacts=tuple(former.values()), former=()), attempts)
+        self._written: Final = WrittenAddresses(
+            replace(copy, contacts=tuple(former.values()), former=()), attempts
+        )
         self._ids: Final = {(a.contact_id, a.channel) for a in attempts}
         self._copy: Final = copy
 
-    def has(self, one: Planned) -> bool:
+    def has(self, one: PlannedMessage) -> bool:
         """Whether its contact was tried by this channel, or its address, for whichever contact."""
         if (one.contact_id, one.channel) in self._ids:
             return True
         contact = addressee(self._copy, one.contact_id, one.channel)
         return contact is not None and self._written.covers_keys(one.channel, keys_of(contact, one.channel))
 
-    def add(self, one: Planned) -> None:
+    def add(self, one: PlannedMessage) -> None:
         """It is going to be tried."""
         self._ids.add((one.contact_id, one.channel))
         contact = addressee(self._copy, one.contact_id, one.channel)
@@ -171,7 +173,7 @@ class _Known:
 
 def _lacking(
     round_: int, steps: int, copy: PolicyCopy, down: frozenset[Channel], known: _Known
-) -> Iterator[list[Planned]]:
+) -> Iterator[list[PlannedMessage]]:
     """Of each of the first ``steps`` that has any: what is by none of ``known``, which it is added to."""
     for number in range(steps):
         found = []

@@ -8,11 +8,11 @@ from uuid import UUID
 from msgspec import Struct
 
 from alerts import location
-from alerts.addresses.destination import Written
+from alerts.addresses.destination import WrittenAddresses
 from alerts.alert import Transition, transition
 from alerts.attempt import Attempt, Channel, Purpose, Status, moved_on, planned_attempt, was_told
 from alerts.completing import catch_up, completed_copy, is_withdrawn
-from alerts.escalation import Exhausted, Notify, Planned, Skipped, WaitUntil, decide
+from alerts.escalation import Exhausted, Notify, PlannedMessage, Skipped, WaitUntil, decide
 from alerts.events import (
     Acknowledged,
     AckSilent,
@@ -185,7 +185,7 @@ class Course:
                 self._plan(Purpose.EXHAUSTED, self.alert.round, 0, OPERATOR, channel, now_ms)
         return None
 
-    def _note_notified(self, planned: Sequence[Planned], now_ms: int) -> None:
+    def _note_notified(self, planned: Sequence[PlannedMessage], now_ms: int) -> None:
         first = planned[0]
         detail: Detail = {
             "round": first.round,
@@ -296,12 +296,12 @@ class Course:
         same = [a for a in self.attempts.values() if (a.purpose, a.round, a.step) == place]
         # By what it says and not by its id: an alert that came under this one brought ids of its own.
         known = {(a.contact_id, a.channel) for a in same}
-        written: Written | None = None
+        written: WrittenAddresses | None = None
         for contact_id, channel in messages:
             if (contact_id, channel) in known:
                 continue
             if written is None:
-                written = Written(self.copy, same)
+                written = WrittenAddresses(self.copy, same)
                 if beside is not None:
                     written.add(beside, Channel.PUSH)
             if written.covers(contact_id, channel):
@@ -312,7 +312,7 @@ class Course:
             known.add((contact_id, channel))
             written.add(contact_id, channel)
 
-    def _plan_alert(self, planned: Sequence[Planned], now_ms: int) -> None:
+    def _plan_alert(self, planned: Sequence[PlannedMessage], now_ms: int) -> None:
         """Plan what an escalation has decided, step by step."""
         steps: dict[tuple[int, int], list[tuple[str, Channel]]] = {}
         for one in planned:

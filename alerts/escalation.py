@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from alerts.addresses.destination import Written, keys_of
+from alerts.addresses.destination import WrittenAddresses, keys_of
 from alerts.attempt import Attempt, Channel, Purpose, Status, rank
 from alerts.policy import (
     ALL,
@@ -61,7 +61,7 @@ class Lacking(StrEnum):
     """The policy names somebody who was no contact when the alert was raised."""
 
 
-class Planned(Struct, frozen=True):
+class PlannedMessage(Struct, frozen=True):
     """A message that is due."""
 
     round: int
@@ -83,7 +83,7 @@ class Skipped(Struct, frozen=True):
 class Notify(Struct, frozen=True):
     """Tell these now; by ``then_ms`` it is to be decided again."""
 
-    planned: tuple[Planned, ...]
+    planned: tuple[PlannedMessage, ...]
     then_ms: int
     skipped: tuple[Skipped, ...] = ()
 
@@ -102,13 +102,13 @@ class Exhausted(Struct, frozen=True):
     skipped: tuple[Skipped, ...] = ()
 
 
-class Nothing(Struct, frozen=True):
+class NothingDue(Struct, frozen=True):
     """Escalation has nothing to do."""
 
     reason: Why
 
 
-Decision = Notify | WaitUntil | Exhausted | Nothing
+Decision = Notify | WaitUntil | Exhausted | NothingDue
 
 _NOT_ACTIVE: Final = {
     State.PENDING: Why.PENDING,
@@ -136,9 +136,9 @@ def decide(
     5. It has none. Begin the next step that can tell anybody; exhausted when there is none.
     """
     if alert.state is not State.ACTIVE:
-        return Nothing(_NOT_ACTIVE[alert.state])
+        return NothingDue(_NOT_ACTIVE[alert.state])
     if alert.exhausted_ms is not None:
-        return Nothing(Why.EXHAUSTED)
+        return NothingDue(Why.EXHAUSTED)
     tried = [a for a in attempts if a.purpose is Purpose.ALERT and a.round >= alert.round]
     if not tried:
         return _next_step(alert, tried, copy, alert.round, 0, now_ms, down)
@@ -202,14 +202,14 @@ def _ahead(alert: Alert, copy: PolicyCopy, round_: int, step: int) -> Iterator[t
 
 def plan_step(
     round_: int, number: int, copy: PolicyCopy, down: frozenset[Channel]
-) -> tuple[tuple[Planned, ...], list[Skipped]]:
+) -> tuple[tuple[PlannedMessage, ...], list[Skipped]]:
     """All messages of a step (from 0) in a round, one to each address of a channel, and the contacts of the
     step that have no address.
     """
     step = copy.policy.steps[number]
-    planned: list[Planned] = []
+    planned: list[PlannedMessage] = []
     skipped: list[Skipped] = []
-    written = Written(copy)
+    written = WrittenAddresses(copy)
     for contact_id, contact in contacts_of(step, copy):
         if contact is None:
             skipped.append(Skipped(round_, number, contact_id, Lacking.UNKNOWN))
@@ -225,20 +225,20 @@ def plan_step(
 
 
 def _once(
-    written: Written,
+    written: WrittenAddresses,
     round_: int,
     number: int,
     contact_id: str,
     channels: Iterable[Channel],
     *,
     fallback: bool,
-) -> list[Planned]:
+) -> list[PlannedMessage]:
     """The messages to a contact by ``channels`` whose address nothing of the step goes to yet."""
     planned = []
     for channel in channels:
         if not written.covers(contact_id, channel):
             written.add(contact_id, channel)
-            planned.append(Planned(round_, number, contact_id, channel, fallback))
+            planned.append(PlannedMessage(round_, number, contact_id, channel, fallback))
     return planned
 
 
@@ -255,16 +255,16 @@ def _given_up(tried: list[Attempt]) -> GivenUp:
 
 def _fallbacks(
     tried: list[Attempt], copy: PolicyCopy, now_ms: int, down: frozenset[Channel]
-) -> tuple[tuple[Planned, ...], int | None]:
+) -> tuple[tuple[PlannedMessage, ...], int | None]:
     """Fallbacks that are due now, and when the next one may be: at the earliest that matters."""
-    planned: list[Planned] = []
+    planned: list[PlannedMessage] = []
     soonest_ms: int | None = None
     for round_, number in sorted({(a.round, a.step) for a in tried}):
         if number >= len(copy.policy.steps):
             continue
         step = copy.policy.steps[number]
         of_step = [a for a in tried if (a.round, a.step) == (round_, number)]
-        written = Written(copy, of_step)
+        written = WrittenAddresses(copy, of_step)
         messages = _Messages(written, _last_of(of_step))
         for contact_id, contact in contacts_of(step, copy):
             mine = [] if contact is None else messages.of(contact)
@@ -286,7 +286,7 @@ class _Messages:
     one those that went to its address for another contact.
     """
 
-    def __init__(self, written: Written, last: Iterable[Attempt]) -> None:
+    def __init__(self, written: WrittenAddresses, last: Iterable[Attempt]) -> None:
         self._own: dict[str, list[Attempt]] = {}
         self._by_key: dict[tuple[Channel, str], list[Attempt]] = {}
         for a in last:

@@ -34,7 +34,7 @@ class Applied(Struct, frozen=True):
     refused: str | None = None
 
 
-class Job(Struct, frozen=True):
+class DeliveryJob(Struct, frozen=True):
     """One claimed attempt with all that is needed to send it without asking anybody."""
 
     attempt: Attempt
@@ -117,7 +117,7 @@ class Ledger(Protocol):
     async def anything_due(self) -> bool:
         """Whether an alert or an attempt waits for somebody."""
 
-    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
         """Due attempts, and those in `sending` whose lease is over, leased to ``by``, an SOS first.
 
         Each has a slot of ``slots``; what has none stays for the next claim, here or in another process.
@@ -127,7 +127,7 @@ class Ledger(Protocol):
         what may have been sent ``elsewhere``.
         """
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         """Record what became of a claimed attempt, and the retry that follows from it."""
 
     async def report(self, report: StatusReport) -> bool:
@@ -143,10 +143,10 @@ class Notifier(Protocol):
     channel: Channel
     provider: str
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once."""
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """Whether an earlier try of this attempt arrived at the provider: its report, None when it surely did
         not, Unsure when that cannot be known (there is no look-up, or the provider is away).
         """

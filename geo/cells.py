@@ -40,7 +40,7 @@ class Box(NamedTuple):
     east_deg: float
 
 
-class View(NamedTuple):
+class CellView(NamedTuple):
     """The cells that cover a box and a margin around it, all of one resolution."""
 
     resolution: int
@@ -81,7 +81,7 @@ def _wrapped(lon_deg: float) -> float:
     return lon_deg if -180.0 <= lon_deg <= 180.0 else (lon_deg + 180.0) % 360.0 - 180.0
 
 
-def view(looked_at: Box, zoom: float, *, finer: int = 0) -> View:
+def view(looked_at: Box, zoom: float, *, finer: int = 0) -> CellView:
     """The cells to watch for a map that shows ``looked_at`` at ``zoom`` (0 = the world; 512-pixel tiles).
 
     The resolution goes with the zoom, about eight cells across a screen, so that maps at one zoom share
@@ -99,7 +99,7 @@ def view(looked_at: Box, zoom: float, *, finer: int = 0) -> View:
     while len(cells) > MAX_CELLS:
         resolution -= 1
         cells = _covering(looked_at, resolution)
-    return View(resolution, cells)
+    return CellView(resolution, cells)
 
 
 def _estimate(looked_at: Box, resolution: int) -> float:

@@ -17,7 +17,7 @@ from loadtests import history
 from loadtests.ledger import Ledger
 from loadtests.line import Line, Record
 from realtime.auth.tokens import mint
-from realtime.client.outbox import Outbox, Verdict
+from realtime.client.outbox import AckOutcome, Outbox
 from realtime.client.views import JourneyView, LatestView
 from realtime.settings import Settings
 
@@ -107,7 +107,7 @@ class Driver:
                 self.world.ledger.sent(str(journey_id), self.name, points)
             answer = self.line.ask(request.event, request.payload)
             self._note(journey_id, answer)
-            if self.outbox.answered(request, answer, time.monotonic()) is Verdict.RECONNECT:
+            if self.outbox.answered(request, answer, time.monotonic()) is AckOutcome.RECONNECT:
                 self.line.drop()
 
     def _note(self, journey_id: str | None, answer: Any) -> None:

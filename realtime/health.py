@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from realtime.ingest.pipeline import PositionService
-from realtime.live.service import LivePicture
+from realtime.live.service import LiveService
 from realtime.metrics import instruments
 from realtime.protocol import Refused
 from realtime.settings import Settings
@@ -26,7 +26,7 @@ class Vitals:
         self,
         settings: Settings,
         db: Database,
-        live: LivePicture,
+        live: LiveService,
         positions: PositionService,
         lanes: Sequence[Database] = (),
     ) -> None:

@@ -71,7 +71,7 @@ def url_identity(url: str) -> str:
     return f"{scheme}://{at}{parts.path or '/'}?{parts.query}"
 
 
-class Written:
+class WrittenAddresses:
     """What the messages of one step, or of one end, go to."""
 
     def __init__(self, copy: PolicyCopy, attempts: Iterable[Attempt] = ()) -> None:

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from alerts.attempt import Channel
-from alerts.delivery.observer import Meter, NoMeter
+from alerts.delivery.observer import DeliveryObserver, NoObserver
 from alerts.delivery.recorder import TRIES, Keep, Recorder
 from alerts.delivery.reservation import SlotReservation
-from alerts.delivery.routes import Permit, Way, down
+from alerts.delivery.routes import Permit, ProviderRoute, down
 from alerts.delivery.send import Bounds, named, tried
-from alerts.ports import Away, Job, Ledger
+from alerts.ports import Away, DeliveryJob, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Dispatcher:
     def __init__(
         self,
         ledger: Ledger,
-        ways: Mapping[Channel, Way],
+        ways: Mapping[Channel, ProviderRoute],
         *,
         by: str,
         timeout_s: float = 10.0,
@@ -63,7 +63,7 @@ class Dispatcher:
         poll_s: float = POLL_S,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
-        meter: Meter | None = None,
+        meter: DeliveryObserver | None = None,
         keep: Keep | None = None,
         settling_s: float = 0.0,
         max_record_tries: int = TRIES,
@@ -77,7 +77,7 @@ class Dispatcher:
         self._away_poll_s: Final = away_poll_s
         self._clock: Final = clock
         self._jitter: Final = jitter
-        self._meter: Final = meter or NoMeter()
+        self._meter: Final = meter or NoObserver()
         self._ways: Final = ways
         self._recorder: Final = Recorder(ledger, self._meter, jitter, keep, max_tries=max_record_tries)
         self._awake: Final = asyncio.Event()
@@ -231,14 +231,14 @@ class Dispatcher:
             is_cut_off = any(claimed[one.channel] >= one.most for one in slots.wanted)
             return is_cut_off or bool(jobs and slots.refused)
 
-    def _begin(self, job: Job, permit: Permit, bounds: Bounds) -> None:
+    def _begin(self, job: DeliveryJob, permit: Permit, bounds: Bounds) -> None:
         task = asyncio.ensure_future(self._deliver(job, permit, bounds))
         self._sending.add(task)
         task.add_done_callback(lambda task: self._done(task, job))
         # A task that is cancelled before it begins runs none of its own code.
         task.add_done_callback(lambda _: permit.end(None, self._clock()))
 
-    async def _deliver(self, job: Job, permit: Permit, bounds: Bounds) -> None:
+    async def _deliver(self, job: DeliveryJob, permit: Permit, bounds: Bounds) -> None:
         found = None
         try:
             found = await tried(self._ways[job.attempt.channel], job, bounds, self._meter)
@@ -248,7 +248,7 @@ class Dispatcher:
         if found is not None:
             await self._recorder.record(found)
 
-    def _done(self, task: asyncio.Task[None], job: Job) -> None:
+    def _done(self, task: asyncio.Task[None], job: DeliveryJob) -> None:
         self._sending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the delivery of %s failed: %s", named(job), type(error).__name__)

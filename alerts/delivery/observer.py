@@ -4,16 +4,16 @@ from typing import Literal, Protocol
 
 from alerts.attempt import Channel, Outcome
 from alerts.delivery.breaker import BreakerState
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 Found = Literal["found", "absent", "unknown"]
 """Result of a look-up at the provider."""
 
 
-class Meter(Protocol):
+class DeliveryObserver(Protocol):
     """Counts; never raises, never waits."""
 
-    def tried(self, job: Job, outcome: Outcome, took_s: float) -> None:
+    def tried(self, job: DeliveryJob, outcome: Outcome, took_s: float) -> None:
         """A message was sent to a provider, with ``outcome``."""
 
     def looked_up(self, channel: Channel, found: Found) -> None:
@@ -43,10 +43,10 @@ class Meter(Protocol):
         """One round of the loop ended; ``away``: the ledger was unavailable."""
 
 
-class NoMeter:
+class NoObserver:
     """Counts nothing."""
 
-    def tried(self, job: Job, outcome: Outcome, took_s: float) -> None:
+    def tried(self, job: DeliveryJob, outcome: Outcome, took_s: float) -> None:
         """Nothing."""
 
     def looked_up(self, channel: Channel, found: Found) -> None:

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from alerts.delivery.observer import Meter
-from alerts.delivery.send import Tried, named
+from alerts.delivery.observer import DeliveryObserver
+from alerts.delivery.send import SendResult, named
 from alerts.ports import Away, Ledger
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ LONGEST_RETRY_S: Final = 5.0
 RECORD_TIMEOUT_S: Final = 15.0
 
 
-Keep = Callable[[Tried], Awaitable[bool]]
+Keep = Callable[[SendResult], Awaitable[bool]]
 """Stores an outcome in a journal until the ledger has recovered; whether it is stored."""
 
 
@@ -39,7 +39,7 @@ class Recorder:
     def __init__(
         self,
         ledger: Ledger,
-        meter: Meter,
+        meter: DeliveryObserver,
         jitter: Callable[[], float],
         keep: Keep | None = None,
         *,
@@ -50,9 +50,9 @@ class Recorder:
         self._jitter: Final = jitter
         self._keep: Final = keep
         self._max_tries: Final = max_tries
-        self._waiting: deque[tuple[Tried, int]] = deque()
+        self._waiting: deque[tuple[SendResult, int]] = deque()
         """Each with the number of its tries."""
-        self._trying: tuple[Tried, int] | None = None
+        self._trying: tuple[SendResult, int] | None = None
         self._more = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -81,12 +81,12 @@ class Recorder:
             for one, _ in list(self._waiting)[:LISTED]:
                 log.error("the outcome of %s was not recorded", named(one.job))
 
-    async def record(self, tried: Tried) -> None:
+    async def record(self, tried: SendResult) -> None:
         """Record ``tried`` now, or store it to be recorded later. Never raises."""
         if not await self._recorded(tried) and not await self._journalled(tried):
             self._remember(tried)
 
-    async def _recorded(self, tried: Tried) -> bool:
+    async def _recorded(self, tried: SendResult) -> bool:
         """Return False when the ledger is unavailable. What it refuses for another reason is given up."""
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_S):
@@ -100,7 +100,7 @@ class Recorder:
             self._meter.forgotten()
         return True
 
-    async def _journalled(self, tried: Tried) -> bool:
+    async def _journalled(self, tried: SendResult) -> bool:
         if self._keep is None:
             return False
         try:
@@ -110,7 +110,7 @@ class Recorder:
             log.error("the outcome of %s cannot be journalled: %s", named(tried.job), type(error).__name__)
             return False
 
-    def _remember(self, tried: Tried, tries: int = 1) -> None:
+    def _remember(self, tried: SendResult, tries: int = 1) -> None:
         if len(self._waiting) >= KEPT:
             dropped, _ = self._waiting.popleft()
             log.error("the outcome of %s is dropped; it will be looked up", named(dropped.job))

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from alerts.attempt import Channel
-from alerts.delivery.routes import Permit, Way
+from alerts.delivery.routes import Permit, ProviderRoute
 from alerts.leases import Lane
 from alerts.ports import FullLanes, Wanted
 
@@ -22,7 +22,7 @@ class SlotReservation:
     over, however the block ended.
     """
 
-    def __init__(self, ways: Mapping[Channel, Way], clock: Callable[[], float]) -> None:
+    def __init__(self, ways: Mapping[Channel, ProviderRoute], clock: Callable[[], float]) -> None:
         now_s = clock()
         self._ways: Final = ways
         self._clock: Final = clock
@@ -63,13 +63,13 @@ class SlotReservation:
         return self._held.pop(attempt_id, None)
 
 
-def _wanted(ways: Mapping[Channel, Way], now_s: float) -> Iterable[Wanted]:
+def _wanted(ways: Mapping[Channel, ProviderRoute], now_s: float) -> Iterable[Wanted]:
     for channel, way in ways.items():
         if room := way.room(now_s):
             yield Wanted(channel, (room + 1) // 2, only_sos=not way.room_for_others(now_s))
 
 
-def _full(ways: Mapping[Channel, Way], now_s: float) -> FullLanes:
+def _full(ways: Mapping[Channel, ProviderRoute], now_s: float) -> FullLanes:
     def tenants(is_sos: bool) -> frozenset[tuple[Channel, str]]:
         return frozenset((c, t) for c, way in ways.items() for t in way.full_tenants(now_s, is_sos))
 

@@ -1,8 +1,9 @@
 """The notifiers of one process, each with what bounds it: slots, breakers and budgets. Pure but for a clock.
 
-A `Way` is one channel of one provider: when the texts of a provider hang, its calls neither wait for slots of
-the texts nor count as down. Each host of webhooks counts as a provider: it has a breaker and slots of its
-own. `Way.take` gives a `Permit`, the slot of one message, which ends once, however the message ends.
+A `ProviderRoute` is one channel of one provider: when the texts of a provider hang, its calls neither wait
+for slots of the texts nor count as down. Each host of webhooks counts as a provider: it has a breaker and
+slots of its own. `ProviderRoute.take` gives a `Permit`, the slot of one message, which ends once, however the
+message ends.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from alerts.delivery.breaker import Breaker
 from alerts.delivery.budget import Budget, FailedTries
 from alerts.delivery.slots import Slots
 from alerts.leases import Lane
-from alerts.ports import Job, Notifier
+from alerts.ports import DeliveryJob, Notifier
 
 SLOTS: Final = 32
 """Messages of one channel that may be under way in a process at once."""
@@ -50,7 +51,7 @@ class Permit:
 
     __slots__ = ("_host", "_is_over", "_is_probe", "_way", "lane")
 
-    def __init__(self, way: "Way", lane: Lane, host: "_Host | None", is_probe: bool) -> None:
+    def __init__(self, way: "ProviderRoute", lane: Lane, host: "_Host | None", is_probe: bool) -> None:
         self.lane: Final = lane
         self._way: Final = way
         self._host: Final = host
@@ -64,7 +65,7 @@ class Permit:
             self._way._end(self.lane, self._host, self._is_probe, outcome, now_s)
 
 
-class Way:
+class ProviderRoute:
     """One channel of one provider. ``breaker``: the provider's; a webhook's host has one of its own."""
 
     def __init__(self, notifier: Notifier, limits: Limits = LIMITS, breaker: Breaker | None = None) -> None:
@@ -228,11 +229,11 @@ class Unconfigured:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Return Permanent: there is no provider."""
         return Permanent("not_configured")
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """Return Unsure: a process that has a provider may have sent it."""
         return Unsure("not_configured")
 
@@ -240,11 +241,13 @@ class Unconfigured:
         """Do nothing."""
 
 
-def ways_of(notifiers: Mapping[Channel, Notifier], limits: Limits = LIMITS) -> dict[Channel, Way]:
+def ways_of(notifiers: Mapping[Channel, Notifier], limits: Limits = LIMITS) -> dict[Channel, ProviderRoute]:
     """Return a way for each channel."""
-    return {channel: Way(notifiers.get(channel) or Unconfigured(channel), limits) for channel in Channel}
+    return {
+        channel: ProviderRoute(notifiers.get(channel) or Unconfigured(channel), limits) for channel in Channel
+    }
 
 
-def down(ways: Mapping[Channel, Way], now_s: float) -> frozenset[Channel]:
+def down(ways: Mapping[Channel, ProviderRoute], now_s: float) -> frozenset[Channel]:
     """Return the channels whose breaker is open. Those of single hosts of webhooks do not count."""
     return frozenset(channel for channel, way in ways.items() if way.breaker.is_down(now_s))

@@ -37,11 +37,11 @@ from alerts.attempt import (
     Unsure,
 )
 from alerts.delivery.budget import FailedTries
-from alerts.delivery.observer import Found, Meter
-from alerts.delivery.routes import Way
+from alerts.delivery.observer import DeliveryObserver, Found
+from alerts.delivery.routes import ProviderRoute
 from alerts.leases import DRILL_URGENCY, SOS_URGENCY, urgency
 from alerts.policy import OPERATOR
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ OVERTIME_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class SendResult:
     """Result of a claimed attempt: the provider's answer, or its report of an earlier try."""
 
-    job: Job
+    job: DeliveryJob
     """Its attempt says which provider that is, and whether it was a repeat."""
     outcome: Outcome
     report: StatusReport | None = None
@@ -87,21 +87,23 @@ class Bounds:
         return replace(self, deadline_s=now_s + (self.deadline_s - now_s) / 2)
 
 
-async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | None:
+async def tried(
+    way: ProviderRoute, job: DeliveryJob, bounds: Bounds, meter: DeliveryObserver
+) -> SendResult | None:
     """Look ``job`` up or send it. None: it was too late to send, and another process takes it over."""
     job = _with(job, provider=way.notifier.provider)
     was_tried = job.attempt.status is not Status.DUE
     if was_tried or job.elsewhere:
         report = await _looked_up(way, job, bounds.half(), meter)
         if isinstance(report, StatusReport):
-            return Tried(job, _accepted(report), report)
+            return SendResult(job, _accepted(report), report)
         if was_tried or report is not None:
             job = _with(job, repeat=True)
     if job.opted_out:
-        return Tried(job, Permanent(OPTED_OUT), is_asked=False)
+        return SendResult(job, Permanent(OPTED_OUT), is_asked=False)
     began_s, tenant, address = bounds.clock(), job.attempt.tenant, address_of(job)
     if address is not None and may_be_refused(job) and way.failed_tries.is_spent(tenant, address, began_s):
-        return Tried(job, Permanent(TOO_MANY_TRIES), is_asked=False)
+        return SendResult(job, Permanent(TOO_MANY_TRIES), is_asked=False)
     timeout_s = bounds.left_s()
     if not timeout_s:
         meter.too_late(job.attempt.channel)
@@ -112,10 +114,10 @@ async def tried(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Tried | Non
     if job.attempt.repeat and isinstance(outcome, Accepted | Unsure):
         outcome = msgspec.structs.replace(outcome, repeat=True)
     meter.tried(job, outcome, bounds.clock() - began_s)
-    return Tried(job, outcome)
+    return SendResult(job, outcome)
 
 
-def address_of(job: Job) -> str | None:
+def address_of(job: DeliveryJob) -> str | None:
     """Return the address that a message is sent to; None where there are several, or none."""
     contact = job.contact
     match job.attempt.channel:
@@ -129,12 +131,12 @@ def address_of(job: Job) -> str | None:
             return None
 
 
-def named(job: Job) -> str:
+def named(job: DeliveryJob) -> str:
     """Return the ids of ``job`` for a log line: of its attempt and its alert."""
     return f"attempt {job.attempt.attempt_id} of alert {job.attempt.alert_id}"
 
 
-def may_be_refused(job: Job) -> bool:
+def may_be_refused(job: DeliveryJob) -> bool:
     """Return whether a try to an address that keeps failing may be refused. There are four cases:
 
     1. An SOS, the end of an alert, and what the operator is sent: never.
@@ -162,7 +164,7 @@ def is_of_address(channel: Channel, outcome: Outcome) -> bool:
     return isinstance(outcome, Retryable) and outcome.address_failed
 
 
-def _counted(failed: FailedTries, job: Job, address: str, outcome: Outcome, now_s: float) -> Outcome:
+def _counted(failed: FailedTries, job: DeliveryJob, address: str, outcome: Outcome, now_s: float) -> Outcome:
     """Count ``outcome`` for the address, and return it, with a longer pause when the address is spent.
 
     The pause of an outcome that opens a breaker stays as it is: the breaker spaces those.
@@ -178,7 +180,7 @@ def _counted(failed: FailedTries, job: Job, address: str, outcome: Outcome, now_
     return outcome
 
 
-def _with(job: Job, **changes: Any) -> Job:
+def _with(job: DeliveryJob, **changes: Any) -> DeliveryJob:
     return msgspec.structs.replace(job, attempt=msgspec.structs.replace(job.attempt, **changes))
 
 
@@ -187,7 +189,9 @@ def _accepted(report: StatusReport) -> Accepted:
     return Accepted(report.provider_id, report.provider_status, delivered)
 
 
-async def _looked_up(way: Way, job: Job, bounds: Bounds, meter: Meter) -> StatusReport | Unsure | None:
+async def _looked_up(
+    way: ProviderRoute, job: DeliveryJob, bounds: Bounds, meter: DeliveryObserver
+) -> StatusReport | Unsure | None:
     timeout_s = bounds.left_s()
     found: StatusReport | Unsure | None = Unsure("no_time")
     if timeout_s:
@@ -204,7 +208,7 @@ async def _looked_up(way: Way, job: Job, bounds: Bounds, meter: Meter) -> Status
     return found
 
 
-async def _sent(way: Way, job: Job, timeout_s: float) -> Outcome:
+async def _sent(way: ProviderRoute, job: DeliveryJob, timeout_s: float) -> Outcome:
     try:
         async with asyncio.timeout(timeout_s + OVERTIME_S):
             return await way.notifier.send(job, timeout_s)
@@ -215,7 +219,7 @@ async def _sent(way: Way, job: Job, timeout_s: float) -> Outcome:
         return Unsure("notifier_failed")
 
 
-def _complain(way: Way, job: Job, what: str, error: Exception) -> None:
+def _complain(way: ProviderRoute, job: DeliveryJob, what: str, error: Exception) -> None:
     """Log that a notifier raised, against its contract; not its text, which may hold an address."""
     kind = type(error).__name__
     log.error("the %s of %s by %s failed: %s", what, named(job), way.notifier.provider, kind)

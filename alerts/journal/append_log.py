@@ -76,7 +76,7 @@ class InUse(OSError):
     """Another process owns the folder."""
 
 
-class JournalFile:
+class AppendLog:
     """`open` first. ``whole()`` gives the contents that a rewritten file begins with; ``lost`` is told when
     what was appended and not yet seen will never be.
     """

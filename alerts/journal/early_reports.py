@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from alerts.attempt import Attempt, StatusReport
-from alerts.journal.store import Keeping
+from alerts.journal.store import CaseStore
 from alerts.ports import Away
 
 MAX_EARLY: Final = 2_000
 """In memory the oldest is forgotten beyond it; on the disk no more are taken."""
 
 
-class EarlyWords:
+class EarlyReportLog:
     """Those that were only heard, in memory, and those that ``keeping`` has on the disk for Postgres."""
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self, keeping: CaseStore) -> None:
         self._keeping: Final = keeping
         self._heard: Final[OrderedDict[StatusReport, None]] = OrderedDict()
 

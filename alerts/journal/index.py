@@ -7,17 +7,17 @@ from alerts.alert import OPEN, alert_id_of
 from alerts.attempt import Channel, Status
 from alerts.case import Case
 from alerts.clock_skew import TOLERATED_MS, latest_ms
-from alerts.journal.records import Kept
+from alerts.journal.records import JournalCase
 
 _WAITING = frozenset({Status.DUE, Status.UNSURE})
 
 
-class Shelf:
+class CaseIndex:
     """What is planned is decided upon; what is seen is shown."""
 
     def __init__(self) -> None:
-        self._planned: dict[UUID, Kept] = {}
-        self._seen: dict[UUID, Kept] = {}
+        self._planned: dict[UUID, JournalCase] = {}
+        self._seen: dict[UUID, JournalCase] = {}
         self._next_ms: dict[UUID, int | None] = {}
         self._home: dict[UUID, UUID] = {}
         """Of the id that a press would have made alone, the alert that it went into."""
@@ -25,7 +25,7 @@ class Shelf:
 
     # --- changing
 
-    def put(self, kept: Kept, next_ms: int | None = 0) -> None:
+    def put(self, kept: JournalCase, next_ms: int | None = 0) -> None:
         """Plan it; it is to be looked at ``next_ms``."""
         alert = kept.case.alert
         self._planned[alert.alert_id] = kept
@@ -35,7 +35,7 @@ class Shelf:
         for press in kept.presses:
             self._home.setdefault(alert_id_of(press.tenant, press.driver, press.sos_id), alert.alert_id)
 
-    def see(self, kept: Kept) -> None:
+    def see(self, kept: JournalCase) -> None:
         """It is on the disk."""
         self._seen[kept.case.alert.alert_id] = kept
 
@@ -66,15 +66,15 @@ class Shelf:
 
     # --- finding
 
-    def planned(self, alert_id: UUID) -> Kept | None:
+    def planned(self, alert_id: UUID) -> JournalCase | None:
         """By its id, or the id that a press promised."""
         return self._planned.get(self._home.get(alert_id, alert_id))
 
-    def seen(self, alert_id: UUID) -> Kept | None:
+    def seen(self, alert_id: UUID) -> JournalCase | None:
         """By its own id."""
         return self._seen.get(alert_id)
 
-    def all_seen(self) -> list[Kept]:
+    def all_seen(self) -> list[JournalCase]:
         """Everything."""
         return list(self._seen.values())
 
@@ -82,11 +82,11 @@ class Shelf:
         """When it is to be looked at."""
         return self._next_ms.get(alert_id)
 
-    def of_press(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+    def of_press(self, tenant: str, driver: str, sos_id: UUID) -> JournalCase | None:
         """The case that a press went into."""
         return self.planned(alert_id_of(tenant, driver, sos_id))
 
-    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+    def open_of(self, tenant: str, driver: str, drill: bool) -> JournalCase | None:
         """The driver's open case."""
         for alert_id in self._of_driver.get((tenant, driver), ()):
             kept = self._planned[alert_id]
@@ -106,11 +106,11 @@ class Shelf:
         """The alert of an attempt."""
         return next((a for a, kept in self._planned.items() if attempt_id in kept.case.attempts), None)
 
-    def acting(self) -> Iterator[Kept]:
+    def acting(self) -> Iterator[JournalCase]:
         """Those that this process acts on."""
         return (kept for kept in self._planned.values() if kept.acting)
 
-    def due(self, now_ms: int, down: frozenset[Channel]) -> list[Kept]:
+    def due(self, now_ms: int, down: frozenset[Channel]) -> list[JournalCase]:
         """Those that it acts on and whose time has come, that wait in a channel which is ``down``, or whose
         times are in the future since the clock was set back.
         """

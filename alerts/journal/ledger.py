@@ -24,13 +24,13 @@ from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusRe
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.clock_skew import settled_into
 from alerts.journal.append_log import JOURNAL_LIMITS, JournalLimits, Need
-from alerts.journal.early_reports import EarlyWords
-from alerts.journal.peer_visibility import Sight
-from alerts.journal.records import Kept, history, together
-from alerts.journal.store import Keeping
+from alerts.journal.early_reports import EarlyReportLog
+from alerts.journal.peer_visibility import PeerVisibility
+from alerts.journal.records import JournalCase, history, together
+from alerts.journal.store import CaseStore
 from alerts.leases import claim_ms, contact_of, lane_in, leased, may_settle, of_provider, urgency
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Job, Reservation, Taken
+from alerts.ports import Applied, DeliveryJob, Reservation, Taken
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ HOLD_S: Final = 10.0
 class LocalLedger:
     """`open` replays the journal; ``on_change`` is told of each case that has changed and is kept."""
 
-    def __init__(self, keeping: Keeping, jitter: Jitter = random.random) -> None:
+    def __init__(self, keeping: CaseStore, jitter: Jitter = random.random) -> None:
         self._keeping: Final = keeping
         self._shelf: Final = keeping.shelf
         self._now_ms: Final = keeping.now_ms
         self._jitter: Final = jitter
-        self.early: Final = EarlyWords(keeping)
-        self.sight: Final = Sight()
+        self.early: Final = EarlyReportLog(keeping)
+        self.sight: Final = PeerVisibility()
         self._down: frozenset[Channel] = frozenset()
 
     @classmethod
@@ -58,16 +58,16 @@ class LocalLedger:
         *,
         now_ms: Callable[[], int],
         jitter: Jitter = random.random,
-        on_change: Callable[[Kept], None] | None = None,
+        on_change: Callable[[JournalCase], None] | None = None,
         limits: JournalLimits = JOURNAL_LIMITS,
     ) -> "LocalLedger":
         """The ledger in ``folder``, or an empty one. Raises `alerts.journal.append_log.InUse`, OSError."""
-        keeping = Keeping(folder, key, now_ms, on_change, limits)
+        keeping = CaseStore(folder, key, now_ms, on_change, limits)
         if unread := await keeping.open():
             log.error("%d records of the journal make no sense", unread)
         return cls(keeping, jitter)
 
-    def listen(self, on_change: Callable[[Kept], None]) -> None:
+    def listen(self, on_change: Callable[[JournalCase], None]) -> None:
         """Tell ``on_change`` of every change from now on."""
         self._keeping.on_change = on_change
 
@@ -94,7 +94,7 @@ class LocalLedger:
             return Taken(alert, "local", created=False, joined=alert.alert_id != own_id)
         if found is None:
             changes = cases.opened(press, circumstances, now_ms)
-            kept = Kept(changes.case, (press,), changes.audit, acting, now_ms)
+            kept = JournalCase(changes.case, (press,), changes.audit, acting, now_ms)
         else:
             case = settled_into(found.case, now_ms)
             changes = cases.joined(case, press, circumstances, now_ms)
@@ -157,7 +157,7 @@ class LocalLedger:
             due_ms is not None and due_ms <= now_ms for due_ms in waiting
         )
 
-    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
         """Lease due attempts of what this process acts on, an SOS first."""
         if not self.sight.may_send():
             return []
@@ -182,19 +182,21 @@ class LocalLedger:
                 left[attempt.channel] -= 1
                 contact = contact_of(case.copy, attempt)
                 elsewhere = self.sight.is_elsewhere(case.alert, now_ms)
-                jobs.append(Job(leased(attempt, by, until_ms), case.alert, contact, case.copy, elsewhere))
-        by_alert: dict[UUID, list[Job]] = {}
+                jobs.append(
+                    DeliveryJob(leased(attempt, by, until_ms), case.alert, contact, case.copy, elsewhere)
+                )
+        by_alert: dict[UUID, list[DeliveryJob]] = {}
         for job in jobs:
             by_alert.setdefault(job.alert.alert_id, []).append(job)
         await _all([self._lease(alert_id, some, now_ms) for alert_id, some in by_alert.items()])
         return jobs
 
-    def _is_early(self, kept: Kept, now_ms: int) -> bool:
+    def _is_early(self, kept: JournalCase, now_ms: int) -> bool:
         late_ms = self.sight.lateness_ms(kept.case.alert, now_ms)
         next_ms = self._shelf.next_of(kept.case.alert.alert_id)
         return late_ms > 0 and next_ms is not None and now_ms < next_ms + late_ms
 
-    def _lease(self, alert_id: UUID, jobs: Sequence[Job], now_ms: int) -> "asyncio.Future[None]":
+    def _lease(self, alert_id: UUID, jobs: Sequence[DeliveryJob], now_ms: int) -> "asyncio.Future[None]":
         kept = self._shelf.planned(alert_id)
         assert kept is not None
         sending = {job.attempt.attempt_id: replace(job.attempt, status=Status.SENDING) for job in jobs}
@@ -203,7 +205,7 @@ class LocalLedger:
         after = replace(kept, case=case, changed_ms=now_ms)
         return self._keeping.keep(kept, after, self._shelf.next_of(alert_id))
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         """Record what became of a claimed attempt.
 
         Of what a holder says after its lease went to another only this counts: that the message was sent.
@@ -260,12 +262,12 @@ class LocalLedger:
 
     async def adopt(
         self, case: Case, presses: Sequence[Press] = (), audit: Sequence[Audit] = (), *, acting: bool = False
-    ) -> Kept:
+    ) -> JournalCase:
         """Bring another's copy of a case in; the case as it is here now. Again, it changes nothing."""
         await self._keeping.free(case.alert.alert_id)
         ours = self._shelf.planned(case.alert.alert_id)
         if ours is None:
-            kept = Kept(case, tuple(presses), tuple(audit), acting, self._now_ms())
+            kept = JournalCase(case, tuple(presses), tuple(audit), acting, self._now_ms())
             await self._keeping.keep(None, kept, 0)
             return kept
         return await self._merge(ours, case, presses, audit, acting=acting)
@@ -281,13 +283,13 @@ class LocalLedger:
 
     async def _merge(
         self,
-        ours: Kept,
+        ours: JournalCase,
         case: Case,
         presses: Sequence[Press],
         audit: Sequence[Audit],
         *,
         acting: bool = False,
-    ) -> Kept:
+    ) -> JournalCase:
         now_ms = self._now_ms()
         changes = cases.merged(settled_into(ours.case, now_ms), case, now_ms)
         after = replace(
@@ -315,16 +317,16 @@ class LocalLedger:
         if self.get(alert_id) is not None:
             self.sight.doubt(alert_id)
 
-    def get(self, alert_id: UUID) -> Kept | None:
+    def get(self, alert_id: UUID) -> JournalCase | None:
         """The case and what belongs to it, as the disk has it; by the id that a press promised, too."""
         found = self._shelf.planned(alert_id)
         return None if found is None else self._shelf.seen(found.case.alert.alert_id)
 
-    def all(self) -> list[Kept]:
+    def all(self) -> list[JournalCase]:
         """Everything that is here, as the disk has it."""
         return self._shelf.all_seen()
 
-    def hold(self, alert_id: UUID, hold_s: float = HOLD_S) -> AbstractAsyncContextManager[Kept | None]:
+    def hold(self, alert_id: UUID, hold_s: float = HOLD_S) -> AbstractAsyncContextManager[JournalCase | None]:
         """Nothing else changes the case meanwhile, and nothing new of it is sent.
 
         Waits for what this process is sending of it, for ``hold_s`` at most: what is then still under way is

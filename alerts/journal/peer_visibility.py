@@ -18,7 +18,7 @@ class Unseen(Struct, frozen=True):
     late_ms: int
 
 
-class Sight:
+class PeerVisibility:
     """``unseen``: whether others may act on all that is here; `doubt`: that one may act on a single case."""
 
     def __init__(self) -> None:

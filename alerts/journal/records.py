@@ -13,7 +13,7 @@ from alerts.case import Audit, Case
 from alerts.policy import PolicyCopy
 
 
-class Kept(Struct, frozen=True):
+class JournalCase(Struct, frozen=True):
     """A case that a process keeps, with the presses that went into it and what happened to it here.
 
     ``acting``: this process escalates and delivers it; otherwise it is a copy.
@@ -29,7 +29,7 @@ class Kept(Struct, frozen=True):
 class Whole(Struct, frozen=True, tag="whole"):
     """All of a case: it is new, or was merged."""
 
-    kept: Kept
+    kept: JournalCase
 
 
 class Delta(Struct, frozen=True, tag="delta"):
@@ -50,20 +50,20 @@ class Gone(Struct, frozen=True, tag="gone"):
     alert_id: UUID
 
 
-class Early(Struct, frozen=True, tag="early"):
+class EarlyReport(Struct, frozen=True, tag="early"):
     """A provider's word that nobody here knew; ``kept`` False: Postgres has it."""
 
     report: StatusReport
     kept: bool = True
 
 
-Record = Whole | Delta | Gone | Early
+Record = Whole | Delta | Gone | EarlyReport
 _read: Final = msgspec.msgpack.Decoder(Record).decode
 written: Final = msgspec.msgpack.Encoder().encode
 """The content of a record."""
 
 
-def delta_of(before: Kept, after: Kept) -> Delta:
+def delta_of(before: JournalCase, after: JournalCase) -> Delta:
     """What leads from ``before`` to ``after``, which only adds presses and audit."""
     known = before.case.attempts
     return Delta(
@@ -77,10 +77,10 @@ def delta_of(before: Kept, after: Kept) -> Delta:
     )
 
 
-def changed(before: Kept, delta: Delta) -> Kept:
+def changed(before: JournalCase, delta: Delta) -> JournalCase:
     """``before`` with ``delta``."""
     attempts = before.case.attempts | {a.attempt_id: a for a in delta.attempts}
-    return Kept(
+    return JournalCase(
         Case(delta.alert, before.case.copy if delta.copy is None else delta.copy, attempts),
         before.presses + delta.presses,
         before.audit + delta.audit,
@@ -89,9 +89,9 @@ def changed(before: Kept, delta: Delta) -> Kept:
     )
 
 
-def replayed(contents: Iterable[bytes]) -> tuple[dict[UUID, Kept], tuple[StatusReport, ...], int]:
+def replayed(contents: Iterable[bytes]) -> tuple[dict[UUID, JournalCase], tuple[StatusReport, ...], int]:
     """What all records come to: the cases, the early reports, and how many records made no sense."""
-    cases: dict[UUID, Kept] = {}
+    cases: dict[UUID, JournalCase] = {}
     early: dict[StatusReport, None] = {}
     unread = 0
     for content in contents:
@@ -109,9 +109,9 @@ def replayed(contents: Iterable[bytes]) -> tuple[dict[UUID, Kept], tuple[StatusR
                 unread += 1  # what it changes was in a record that cannot be read
             case Gone(alert_id):
                 cases.pop(alert_id, None)
-            case Early(report, True):
+            case EarlyReport(report, True):
                 early[report] = None
-            case Early(report, False):
+            case EarlyReport(report, False):
                 early.pop(report, None)
     return cases, tuple(early), unread
 

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from alerts.attempt import StatusReport
 from alerts.case import Case, Changes
 from alerts.clock_skew import settled_into
-from alerts.journal.append_log import JOURNAL_LIMITS, JournalFile, JournalLimits, Need
-from alerts.journal.index import Shelf
-from alerts.journal.records import Delta, Early, Gone, Kept, Whole, delta_of, replayed, written
+from alerts.journal.append_log import JOURNAL_LIMITS, AppendLog, JournalLimits, Need
+from alerts.journal.index import CaseIndex
+from alerts.journal.records import Delta, EarlyReport, Gone, JournalCase, Whole, delta_of, replayed, written
 from alerts.ports import Away
 
 Move = Callable[[Case, int], Changes]
 
 
-class Keeping:
+class CaseStore:
     """`open` first. What is planned in ``shelf`` is on its way to the disk; ``on_change`` is told when it is
     there.
     """
@@ -30,17 +30,17 @@ class Keeping:
         folder: Path,
         key: bytes,
         now_ms: Callable[[], int],
-        on_change: Callable[[Kept], None] | None = None,
+        on_change: Callable[[JournalCase], None] | None = None,
         limits: JournalLimits = JOURNAL_LIMITS,
     ) -> None:
-        self.shelf: Final = Shelf()
+        self.shelf: Final = CaseIndex()
         self.early: dict[StatusReport, None] = {}
         """Providers' words of nothing that was known here."""
         self.on_change = on_change
         self.now_ms: Final = now_ms
         self.closing: Final[set[UUID]] = set()
         """Cases of which nothing new is sent."""
-        self._file: Final = JournalFile(folder, key, self._whole, self.shelf.give_up, limits)
+        self._file: Final = AppendLog(folder, key, self._whole, self.shelf.give_up, limits)
         self._sending: Final[dict[UUID, dict[UUID, int]]] = {}
         self._landed: Final = asyncio.Event()
         self._held: Final[dict[UUID, asyncio.Event]] = {}
@@ -80,14 +80,19 @@ class Keeping:
             await self.keep(kept, after, changes.next_ms)
         return changes
 
-    def after(self, kept: Kept, changes: Changes, now_ms: int) -> Kept:
+    def after(self, kept: JournalCase, changes: Changes, now_ms: int) -> JournalCase:
         """``kept`` with ``changes``; the very same when there are none."""
         if changes.case == kept.case and not changes.audit:
             return kept
         return replace(kept, case=changes.case, audit=kept.audit + changes.audit, changed_ms=now_ms)
 
     def keep(
-        self, before: Kept | None, after: Kept, next_ms: int | None, *, need: Need = Need.DELIVERY
+        self,
+        before: JournalCase | None,
+        after: JournalCase,
+        next_ms: int | None,
+        *,
+        need: Need = Need.DELIVERY,
     ) -> "asyncio.Future[None]":
         """Plan ``after`` at once; the future is done when it is on the disk."""
         record = Whole(after) if before is None else delta_of(before, after)
@@ -105,11 +110,11 @@ class Keeping:
 
     async def keep_early(self, report: StatusReport) -> None:
         """Keep a provider's word."""
-        await self._append(Early(report), lambda: self.early.setdefault(report))
+        await self._append(EarlyReport(report), lambda: self.early.setdefault(report))
 
     async def forget_early(self, report: StatusReport) -> None:
         """It is not needed any more."""
-        await self._append(Early(report, kept=False), lambda: self.early.pop(report, None))
+        await self._append(EarlyReport(report, kept=False), lambda: self.early.pop(report, None))
 
     async def flushed(self) -> None:
         """Wait until all that is planned is on the disk. Raises Away when it cannot be."""
@@ -117,7 +122,7 @@ class Keeping:
 
     def _append(
         self,
-        record: Whole | Delta | Gone | Early,
+        record: Whole | Delta | Gone | EarlyReport,
         seen: Callable[[], object],
         plan: Callable[[], object] = lambda: None,
         need: Need = Need.ROUTINE,
@@ -132,7 +137,7 @@ class Keeping:
 
     def _whole(self) -> list[bytes]:
         kept = [written(Whole(one)) for one in self.shelf.all_seen()]
-        return kept + [written(Early(report)) for report in self.early]
+        return kept + [written(EarlyReport(report)) for report in self.early]
 
     # --- holding
 
@@ -157,7 +162,7 @@ class Keeping:
         return waited
 
     @asynccontextmanager
-    async def hold(self, alert_id: UUID, hold_s: float) -> AsyncIterator[Kept | None]:
+    async def hold(self, alert_id: UUID, hold_s: float) -> AsyncIterator[JournalCase | None]:
         """Nothing else changes the case meanwhile, and nothing new of it is sent."""
         await self.free(alert_id)
         kept = self.shelf.planned(alert_id)

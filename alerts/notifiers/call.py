@@ -21,9 +21,9 @@ from alerts.attempt import (
     Unsure,
 )
 from alerts.notifiers.twilio_hooks import CALL_STATUSES, report, status_url, voice_url
-from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
-from alerts.notifiers.writer import Writer, Written
-from alerts.ports import Job
+from alerts.notifiers.twilio_http import PROVIDER, TwilioAccount, TwilioApi, in_each_form
+from alerts.notifiers.writer import MessageWriter, WrittenMessage
+from alerts.ports import DeliveryJob
 
 RING_S: Final = 40
 """Most mailboxes answer earlier; then the call counts as delivered, not as acknowledged."""
@@ -43,11 +43,11 @@ class CallNotifier:
     channel = Channel.CALL
     provider = PROVIDER
 
-    def __init__(self, account: Account, writer: Writer, now_ms: Callable[[], int]) -> None:
+    def __init__(self, account: TwilioAccount, writer: MessageWriter, now_ms: Callable[[], int]) -> None:
         self._api = TwilioApi(account, now_ms)
         self._writer = writer
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once."""
         to = job.contact.phone
         if not to:
@@ -65,7 +65,7 @@ class CallNotifier:
         made = await in_each_form(to, create)
         return made if isinstance(made, Retryable | Permanent | Unsure | Accepted) else accepted(made)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """Among the calls to that number since this attempt was due, the one that has called us back for it.
 
         Calls to each form of the number are asked for. A call has no text to know it by, but Twilio keeps
@@ -102,7 +102,7 @@ class CallNotifier:
         await self._api.close()
 
 
-def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
+def fields_of(account: TwilioAccount, job: DeliveryJob, written: WrittenMessage) -> dict[str, Any]:
     """What Twilio is told beside the numbers."""
     fields: dict[str, Any] = {
         "twiml": spoken(account, job, written),
@@ -115,7 +115,7 @@ def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
     return fields
 
 
-def spoken(account: Account, job: Job, written: Written) -> str:
+def spoken(account: TwilioAccount, job: DeliveryJob, written: WrittenMessage) -> str:
     """The TwiML. Where a question is asked a key is taken at any time; else the message is only read."""
     words, response = written.words, VoiceResponse()
     response.pause(length=1)

@@ -20,8 +20,8 @@ import aiosmtplib
 from msgspec import Struct
 
 from alerts.attempt import OF_NO_ALERT, Accepted, Channel, Outcome, Permanent, Retryable, StatusReport, Unsure
-from alerts.notifiers.writer import Writer, Written
-from alerts.ports import Job
+from alerts.notifiers.writer import MessageWriter, WrittenMessage
+from alerts.ports import DeliveryJob
 from alerts.words.clean import clean
 
 PROVIDER: Final = "smtp"
@@ -52,13 +52,13 @@ class EmailNotifier:
     channel = Channel.EMAIL
     provider = PROVIDER
 
-    def __init__(self, smtp: Smtp, writer: Writer, now_ms: Callable[[], int]) -> None:
+    def __init__(self, smtp: Smtp, writer: MessageWriter, now_ms: Callable[[], int]) -> None:
         self._smtp = smtp
         self._writer = writer
         self._now_ms = now_ms
         self._sender = parsed_address(smtp.sender)
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once."""
         address = job.contact.email or ""
         if not _ADDRESS.fullmatch(address):
@@ -72,7 +72,7 @@ class EmailNotifier:
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
             return outcome_of(error, handing)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """SMTP cannot tell what was handed in earlier."""
         return Unsure("no_look_up")
 
@@ -112,7 +112,7 @@ class EmailNotifier:
         reply = await client.data(as_bytes)
         return Accepted(str(message["Message-ID"]), str(reply.code))
 
-    def _message(self, job: Job, address: str, written: Written) -> EmailMessage:
+    def _message(self, job: DeliveryJob, address: str, written: WrittenMessage) -> EmailMessage:
         """Every header is set through the library's own types, which refuse a line break."""
         words, domain = written.words, self._sender.domain or "localhost"
         message = EmailMessage(policy=policy.SMTP)

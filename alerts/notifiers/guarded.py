@@ -27,7 +27,7 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOCAL_NAT64: Final = ipaddress.ip_network("64:ff9b:1::/48")
 
 
-class Answer(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """What came back."""
 
     status: int
@@ -96,7 +96,7 @@ class GuardedHttp:
         self._session: aiohttp.ClientSession | None = None
         self._names: Names | None = None
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> HttpResponse:
         """Send once. Raises Forbidden, NotConnected or Lost."""
         if (refusal := refusal_of_url(url, self._allow_private)) is not None:
             raise Forbidden(refusal)
@@ -109,7 +109,7 @@ class GuardedHttp:
             async with self._open().post(
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                answer = Answer(response.status, response.headers.get("Retry-After"))
+                answer = HttpResponse(response.status, response.headers.get("Retry-After"))
                 await _read_some(response)
                 return answer
         except aiohttp.ClientConnectorError as error:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 from uuid import UUID
 
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from alerts.replies.answer import make_token, read_token
 
 VALID_MS: Final = 7 * 86_400_000
@@ -14,19 +14,19 @@ SPREAD_S: Final = 1 << 20
 _TOKEN: Final = re.compile(r"/a#([A-Za-z0-9_-]+)")
 
 
-class Links:
+class AnswerLinks:
     """Links under ``public_url``, signed with ``key``."""
 
     def __init__(self, key: str | bytes, public_url: str) -> None:
         self._key: Final = key
         self._base: Final = f"{public_url.rstrip('/')}/a#"
 
-    def of(self, job: Job) -> str:
+    def of(self, job: DeliveryJob) -> str:
         """The link by which the contact of ``job`` answers; no two attempts have the same."""
         until_ms = valid_until_ms(job.alert.raised_ms, job.attempt.attempt_id)
         return self._base + make_token(self._key, job.alert.alert_id, job.contact.contact_id, until_ms)
 
-    def is_in(self, job: Job, text: str) -> bool:
+    def is_in(self, job: DeliveryJob, text: str) -> bool:
         """Whether ``text`` was sent for the attempt of ``job``, whoever wrote it: two processes that took one
         press without knowing of each other do not agree on when the alert was raised.
         """

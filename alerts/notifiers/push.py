@@ -17,8 +17,8 @@ from firebase_admin import exceptions, messaging
 from alerts.attempt import Accepted, Channel, Outcome, Permanent, Retryable, StatusReport, Unsure
 from alerts.notifiers.fcm import BATCH, Fcm, TokenAway
 from alerts.notifiers.webhook import retry_after_s
-from alerts.notifiers.writer import Writer, Written
-from alerts.ports import Job
+from alerts.notifiers.writer import MessageWriter, WrittenMessage
+from alerts.ports import DeliveryJob
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class PushNotifier:
     def __init__(
         self,
         fcm: Fcm,
-        writer: Writer,
+        writer: MessageWriter,
         prune: Prune,
         now_ms: Callable[[], int],
         max_devices: int = BATCH,
@@ -57,7 +57,7 @@ class PushNotifier:
         self._now_ms = now_ms
         self._max_devices = max_devices
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once."""
         tokens = list(dict.fromkeys(token for token in job.contact.push_tokens if token))[: self._max_devices]
         if not tokens:
@@ -73,7 +73,7 @@ class PushNotifier:
             await self._forget(job.alert.tenant, dead)
         return best_of(outcomes)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """FCM cannot be asked what it took."""
         return Unsure("no_look_up")
 
@@ -90,7 +90,7 @@ class PushNotifier:
             log.warning("%d dead push tokens are not forgotten yet: %s", len(tokens), type(error).__name__)
 
 
-def message_of(job: Job, written: Written, token: str, now_ms: int) -> messaging.Message:
+def message_of(job: DeliveryJob, written: WrittenMessage, token: str, now_ms: int) -> messaging.Message:
     """The message to one device."""
     alert, words = job.alert, written.words
     data = {

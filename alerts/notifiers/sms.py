@@ -20,9 +20,9 @@ from alerts.attempt import (
     Unsure,
 )
 from alerts.notifiers.twilio_hooks import MESSAGE_STATUSES, report, status_url
-from alerts.notifiers.twilio_http import PROVIDER, Account, TwilioApi, in_each_form
-from alerts.notifiers.writer import Writer, Written
-from alerts.ports import Job
+from alerts.notifiers.twilio_http import PROVIDER, TwilioAccount, TwilioApi, in_each_form
+from alerts.notifiers.writer import MessageWriter, WrittenMessage
+from alerts.ports import DeliveryJob
 
 VALID_S: Final = 600
 """A cry for help that a carrier holds longer is given back as undelivered, and goes another way."""
@@ -39,11 +39,11 @@ class SmsNotifier:
     channel = Channel.SMS
     provider = PROVIDER
 
-    def __init__(self, account: Account, writer: Writer, now_ms: Callable[[], int]) -> None:
+    def __init__(self, account: TwilioAccount, writer: MessageWriter, now_ms: Callable[[], int]) -> None:
         self._api = TwilioApi(account, now_ms)
         self._writer = writer
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once."""
         to = job.contact.phone
         if not to:
@@ -61,7 +61,7 @@ class SmsNotifier:
         made = await in_each_form(to, create)
         return made if isinstance(made, Retryable | Permanent | Unsure | Accepted) else accepted(made)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """Among the newest messages to that number, in each form of it, the one with this attempt's link.
 
         Not by date: a message that still waits has no date of sending, and would be left out.
@@ -90,7 +90,7 @@ class SmsNotifier:
         await self._api.close()
 
 
-def fields_of(account: Account, job: Job, written: Written) -> dict[str, Any]:
+def fields_of(account: TwilioAccount, job: DeliveryJob, written: WrittenMessage) -> dict[str, Any]:
     """What Twilio is told beside the number."""
     urgent = job.attempt.purpose in _URGENT
     fields: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from alerts.alert import Alert
 from alerts.attempt import Accepted, Channel, Outcome, Retryable, StatusReport, Unsure
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 
 class Announce(Protocol):
@@ -28,7 +28,7 @@ class SocketNotifier:
     def __init__(self, announce: Announce) -> None:
         self._announce = announce
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Announce it once."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -38,7 +38,7 @@ class SocketNotifier:
         # Announced twice is seen once: an event carries its alert's version. So nothing is ever unsure.
         return Accepted(None, "announced") if went else Retryable("bus_away", provider_down=True)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """Nobody kept it, and once more does no harm."""
         return None
 

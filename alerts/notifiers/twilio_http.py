@@ -29,7 +29,7 @@ CONNECTIONS: Final = 64
 T = TypeVar("T")
 
 
-class Account(Struct, frozen=True):
+class TwilioAccount(Struct, frozen=True):
     """Whose messages and calls these are.
 
     ``sender``: an E.164 number, or the sid of a messaging service (text messages only).
@@ -95,7 +95,7 @@ class _OneCall(AsyncTwilioHttpClient):
 class TwilioApi:
     """One account's API. `close` lets go of its connections."""
 
-    def __init__(self, account: Account, now_ms: Callable[[], int]) -> None:
+    def __init__(self, account: TwilioAccount, now_ms: Callable[[], int]) -> None:
         self.account: Final = account
         self._now_ms: Final = now_ms
         self._session: aiohttp.ClientSession | None = None

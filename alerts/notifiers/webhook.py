@@ -26,10 +26,10 @@ from alerts.attempt import (
     StatusReport,
     Unsure,
 )
-from alerts.notifiers.guarded import Answer, Forbidden, GuardedHttp, Lost, NotConnected
-from alerts.notifiers.writer import Writer, Written
+from alerts.notifiers.guarded import Forbidden, GuardedHttp, HttpResponse, Lost, NotConnected
+from alerts.notifiers.writer import MessageWriter, WrittenMessage
 from alerts.policy import OPERATOR
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 PROVIDER: Final = "webhook"
 SIGNATURE_HEADER: Final = "X-Wayguard-Signature"
@@ -73,8 +73,8 @@ class WebhookNotifier:
 
     def __init__(
         self,
-        writer: Writer,
-        secret_of: Callable[[Job], str],
+        writer: MessageWriter,
+        secret_of: Callable[[DeliveryJob], str],
         now_ms: Callable[[], int],
         http: GuardedHttp,
         operator_http: GuardedHttp | None = None,
@@ -85,7 +85,7 @@ class WebhookNotifier:
         self._http = http
         self._operator_http = operator_http or http
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Try once. What speaks against the provider speaks against the host: a webhook is one of its own."""
         if not job.contact.webhook_url:
             return Permanent("no_address")
@@ -110,7 +110,7 @@ class WebhookNotifier:
             return Unsure(str(error))
         return self._outcome(answer)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """A receiver is not asked; it knows a repeat by its delivery id."""
         return Unsure("no_look_up")
 
@@ -119,7 +119,7 @@ class WebhookNotifier:
         await self._http.close()
         await self._operator_http.close()
 
-    def _outcome(self, answer: Answer) -> Outcome:
+    def _outcome(self, answer: HttpResponse) -> Outcome:
         status = answer.status
         if 200 <= status < 300:
             return Accepted(None, str(status))
@@ -150,7 +150,7 @@ def _place(place: Place | None) -> dict[str, Any] | None:
     return {name: getattr(place, name) for name in names}
 
 
-def body_of(job: Job, written: Written) -> dict[str, Any]:
+def body_of(job: DeliveryJob, written: WrittenMessage) -> dict[str, Any]:
     """The JSON of a webhook. Duress is not in it, nor any other contact."""
     alert, attempt = job.alert, job.attempt
     what: dict[str, Any] = {

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from alerts.attempt import OF_NO_ALERT, Purpose
-from alerts.ports import Job
-from alerts.words import REPLIES, Rendered, Replies, render
+from alerts.ports import DeliveryJob
+from alerts.words import REPLIES, RenderedMessage, Replies, render
 
 ADDRESS_WAIT_S: Final = 1.0
 """What an address may cost; then the message goes without it."""
@@ -23,23 +23,23 @@ class Geocoder(Protocol):
 
 
 class LinkMaker(Protocol):
-    """`alerts.notifiers.links.Links`."""
+    """`alerts.notifiers.links.AnswerLinks`."""
 
-    def of(self, job: Job) -> str:
+    def of(self, job: DeliveryJob) -> str:
         """The signed link for a job's contact. Asks nobody."""
 
-    def is_in(self, job: Job, text: str) -> bool:
+    def is_in(self, job: DeliveryJob, text: str) -> bool:
         """Whether ``text`` has a link that was made for the attempt of ``job``."""
 
 
-class Written(Struct, frozen=True):
+class WrittenMessage(Struct, frozen=True):
     """A message in all its forms, and the link that is in it (empty for a code or a test)."""
 
-    words: Rendered
+    words: RenderedMessage
     link: str
 
 
-class Writer:
+class MessageWriter:
     """Writes messages."""
 
     def __init__(
@@ -57,22 +57,22 @@ class Writer:
         self._address_wait_s = address_wait_s
         self._replies = replies
 
-    async def write(self, job: Job) -> Written:
+    async def write(self, job: DeliveryJob) -> WrittenMessage:
         """The message of ``job``. Takes ``address_wait_s`` at most."""
         link = self._link(job)
         address = await self._address_of(job)
-        return Written(render(job, link, address, self._now_ms(), self._replies), link)
+        return WrittenMessage(render(job, link, address, self._now_ms(), self._replies), link)
 
-    def is_of(self, job: Job, text: str) -> bool:
+    def is_of(self, job: DeliveryJob, text: str) -> bool:
         """Whether ``text`` is the message of ``job``, whichever process wrote it: a code is a code."""
         if job.attempt.purpose in OF_NO_ALERT:
             return job.alert.message in text
         return self._links.is_in(job, text)
 
-    def _link(self, job: Job) -> str:
+    def _link(self, job: DeliveryJob) -> str:
         return "" if job.attempt.purpose in OF_NO_ALERT else self._links.of(job)
 
-    async def _address_of(self, job: Job) -> str | None:
+    async def _address_of(self, job: DeliveryJob) -> str | None:
         place = job.alert.place
         if self._geocoder is None or place is None or job.attempt.purpose not in _PLACED:
             return None

@@ -30,7 +30,7 @@ all of them one token in a million million would.
 """
 
 
-class Answer(Struct, frozen=True):
+class AnswerClaims(Struct, frozen=True):
     """Who may answer for which alert, until when."""
 
     alert_id: UUID
@@ -73,7 +73,7 @@ def make_token(secret: str | bytes, alert_id: UUID, contact_id: str, expires_ms:
     return next((token for token in tokens if is_linkable(token)), "") or _encoded(body + _mac(secret, body))
 
 
-def read_token(secret: str | bytes, text: object, now_ms: int) -> Answer | None:
+def read_token(secret: str | bytes, text: object, now_ms: int) -> AnswerClaims | None:
     """What a token says; None when it is not ours, is changed, or is over.
 
     A token from before there were several keys, which may end in - or _, counts as well.
@@ -88,7 +88,9 @@ def read_token(secret: str | bytes, text: object, now_ms: int) -> Answer | None:
     if expires_ms <= now_ms:
         return None
     who = body[_HEAD_BYTES:]
-    return Answer(alert_id, str(UUID(bytes=who)) if body[0] == _VERSION_UUID else who.decode(), expires_ms)
+    return AnswerClaims(
+        alert_id, str(UUID(bytes=who)) if body[0] == _VERSION_UUID else who.decode(), expires_ms
+    )
 
 
 def _mac(secret: str | bytes, body: bytes, number: int = 0) -> bytes:

@@ -4,6 +4,6 @@
 beside ``en.py`` and one line in `language`; docs/WORDS.md is the recipe.
 """
 
-from alerts.words.rendered import REPLIES, Rendered, Replies, render
+from alerts.words.rendered import REPLIES, RenderedMessage, Replies, render
 
-__all__ = ["REPLIES", "Rendered", "Replies", "render"]
+__all__ = ["REPLIES", "RenderedMessage", "Replies", "render"]

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from alerts.alert import Alert, Kind, Place
 from alerts.location import is_inexact, is_old
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from alerts.words.clean import clean
 from alerts.words.language import Words, words_of
 
@@ -47,7 +47,7 @@ class Facts(Struct, frozen=True):
     drill: bool
 
 
-def facts_of(job: Job, address: str | None, now_ms: int) -> Facts:
+def facts_of(job: DeliveryJob, address: str | None, now_ms: int) -> Facts:
     """The facts of ``job`` for its contact. A duress alert gives the same as one without."""
     alert, words = job.alert, words_of(job.contact.language)
     zone = job.contact.time_zone

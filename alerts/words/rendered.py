@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from alerts.attempt import Purpose
 from alerts.policy import Contact
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from alerts.words.clean import clean, shortened
 from alerts.words.facts import Facts, facts_of, happened
 from alerts.words.gsm import folded, is_gsm, segments
@@ -26,7 +26,7 @@ NAME_CHARS: Final = 40
 """Of the driver who sends a test message."""
 
 
-class Rendered(Struct, frozen=True):
+class RenderedMessage(Struct, frozen=True):
     """``short`` is at most two segments in the GSM alphabet, four in other scripts; its link is never cut.
 
     ``voice`` is the BCP 47 tag of the voice for ``spoken``, which says "press 1" where that is an answer.
@@ -65,7 +65,9 @@ class _Message(Struct, frozen=True):
     asks: bool
 
 
-def render(job: Job, link: str, address: str | None, now_ms: int, replies: Replies = REPLIES) -> Rendered:
+def render(
+    job: DeliveryJob, link: str, address: str | None, now_ms: int, replies: Replies = REPLIES
+) -> RenderedMessage:
     """The message of ``job`` to its contact. ``link`` is put in as it is; the address is left out when None.
     It asks for no answer that ``replies`` does not have.
 
@@ -80,7 +82,7 @@ def render(job: Job, link: str, address: str | None, now_ms: int, replies: Repli
     message = _message(job, facts, replies)
     drill = f"{facts.words.drill}: " if facts.drill else ""
     title = drill + message.title
-    return Rendered(
+    return RenderedMessage(
         subject=shortened(f"{title} – {facts.driver}", SUBJECT_CHARS),
         short=_short(facts, message, drill, link),
         long="\n\n".join(_paragraphs(facts, message, link)) + "\n",
@@ -92,13 +94,13 @@ def render(job: Job, link: str, address: str | None, now_ms: int, replies: Repli
     )
 
 
-def render_code(contact: Contact, code: str, replies: Replies = REPLIES) -> Rendered:
+def render_code(contact: Contact, code: str, replies: Replies = REPLIES) -> RenderedMessage:
     """The code that confirms an address of ``contact``."""
     words = words_of(contact.language)
     note = words.code_note if replies.by_text else words.code_note_open
     code = clean(code, CODE_CHARS)
     text = words.code.format(code=code)
-    return Rendered(
+    return RenderedMessage(
         subject=words.code_title,
         short=_folded(f"{text} {note}"),
         long=f"{text}\n\n{note}\n",
@@ -110,12 +112,12 @@ def render_code(contact: Contact, code: str, replies: Replies = REPLIES) -> Rend
     )
 
 
-def render_test(contact: Contact, driver: str, replies: Replies = REPLIES) -> Rendered:
+def render_test(contact: Contact, driver: str, replies: Replies = REPLIES) -> RenderedMessage:
     """A message to ``contact`` that says that it is a test by ``driver``, and that nothing is wrong."""
     words = words_of(contact.language)
     note = words.test_note if replies.by_text else words.test_note_open
     text = words.test.format(driver=shortened(clean(driver, NAME_CHARS * 2), NAME_CHARS))
-    return Rendered(
+    return RenderedMessage(
         subject=words.test_title,
         short=_folded(f"{text} {note}"),
         long=f"{text}\n\n{note}\n",
@@ -127,7 +129,7 @@ def render_test(contact: Contact, driver: str, replies: Replies = REPLIES) -> Re
     )
 
 
-def _message(job: Job, facts: Facts, replies: Replies) -> _Message:
+def _message(job: DeliveryJob, facts: Facts, replies: Replies) -> _Message:
     words, driver = facts.words, facts.driver
     title = words.titles[job.alert.kind]
     said_by = (words.said_by.format(by=facts.by),) if facts.by else ()

@@ -35,7 +35,7 @@ from loadtests.bench.measure import run_load
 from loadtests.bench.rounds import OURS, Result, Say
 from loadtests.bench.system import Engines, Target, engines, migrate, stock, wayguard
 from loadtests.bench.usage import Usage
-from realtime.client.link import Link
+from realtime.client.link import ClientConnection
 from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_words import Sent
@@ -211,8 +211,8 @@ class _Crowd:
         self, on: Engines, target: Target, http: aiohttp.ClientSession, presses: list[Press]
     ) -> None:
         self._on, self._target, self._http, self._presses = on, target, http, presses
-        self._links: dict[str, Link] = {}
-        self._open: list[Link] = []
+        self._links: dict[str, ClientConnection] = {}
+        self._open: list[ClientConnection] = []
         self._by_driver = {press.driver: press for press in presses}
         self._failed = 0
 
@@ -258,7 +258,7 @@ class _Crowd:
             await self._link(first, "/driver", driven.token(self._on, "driver", "viewer"), "dispatcher")
         await asyncio.gather(*(one(press) for press in self._presses))
 
-    async def _share(self, press: Press, link: Link, at: tuple[str, int]) -> None:
+    async def _share(self, press: Press, link: ClientConnection, at: tuple[str, int]) -> None:
         """A journey of the driver, and a contact who watches it by a link."""
         started = await link.ask(
             "journey:start", {"client_journey_id": str(uuid4()), "started_at": time.time_ns() // 1_000_000}
@@ -284,10 +284,12 @@ class _Crowd:
         if not answer or answer.get("ok") is not True:
             raise RuntimeError(f"a {who} may not watch: {answer}")
 
-    async def _link(self, at: tuple[str, int], namespace: str, token: str, who: str = "") -> Link:
+    async def _link(self, at: tuple[str, int], namespace: str, token: str, who: str = "") -> ClientConnection:
         return await self._opened(at, namespace, {"token": token}, who)
 
-    async def _opened(self, at: tuple[str, int], namespace: str, auth: dict[str, Any], who: str) -> Link:
+    async def _opened(
+        self, at: tuple[str, int], namespace: str, auth: dict[str, Any], who: str
+    ) -> ClientConnection:
         up = asyncio.Event()
 
         async def session() -> None:
@@ -304,7 +306,7 @@ class _Crowd:
                 if press is not None:
                     press.hear(who)
 
-        link = Link(
+        link = ClientConnection(
             f"http://{at[0]}:{at[1]}", namespace, credentials, on_event=heard, rng=Random(1), http=self._http,
             answer_timeout_s=PATIENCE_S,
         )  # fmt: skip

@@ -26,7 +26,7 @@ from loadtests.bench.rounds import OURS, Result, Say
 from loadtests.bench.sos import CONNECTING_AT_ONCE, AcceptedMessages, Press, people
 from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
 from loadtests.bench.usage import Usage
-from realtime.client.link import Link
+from realtime.client.link import ClientConnection
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import OWNER
 from realtime.outside.twilio import TwilioServer
@@ -147,7 +147,7 @@ class _Crowd:
         self._target, self._http, self._presses = target, http, presses
         self._tokens = [driven.token(on, "driver", press.driver) for press in presses]
         self._sos_ids = [uuid4() for _ in presses]
-        self._links: dict[int, Link] = {}
+        self._links: dict[int, ClientConnection] = {}
         self.again = 0
         """How often a press was sent again."""
         self.durability = Counter[str]()
@@ -163,7 +163,7 @@ class _Crowd:
 
         await asyncio.gather(*(one(n) for n in range(len(self._presses)) if n % 3 != 2))
 
-    async def _opened(self, number: int) -> Link:
+    async def _opened(self, number: int) -> ClientConnection:
         host, port = self._target.addresses[number % 3]
         up = asyncio.Event()
 
@@ -175,7 +175,7 @@ class _Crowd:
         async def credentials() -> dict[str, Any]:
             return {"token": self._tokens[number]}
 
-        link = Link(
+        link = ClientConnection(
             f"http://{host}:{port}", "/driver", credentials, on_event=lambda event, args: None,
             rng=Random(number), http=self._http, answer_timeout_s=PATIENCE_S,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from loadtests.soak.call import Call, call
-from realtime.client.outbox import Outbox, Verdict
+from realtime.client.outbox import AckOutcome, Outbox
 
 STALLED_BYTES: Final = 4_096
 """A receive buffer as small as kernels allow: what is not read is soon the server's to keep."""
@@ -130,7 +130,7 @@ class Driver:
                 continue
             answer = await line.ask(request.event, request.payload)
             self._note(request.payload.get("journey_id"), answer)
-            if self._outbox.answered(request, answer, time.monotonic()) is Verdict.RECONNECT:
+            if self._outbox.answered(request, answer, time.monotonic()) is AckOutcome.RECONNECT:
                 return
         if line.lost is not None:
             raise ConnectionError(line.lost)

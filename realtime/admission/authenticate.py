@@ -19,7 +19,7 @@ from alerts.replies.tokens import cut
 from realtime.admission.guests import GuestLinks, GuestSessions
 from realtime.auth.tokens import Authenticator, Principal, ShareGrant
 from realtime.protocol import Code, Refused
-from realtime.sessions.book import SessionBook
+from realtime.sessions.book import SessionStore
 from realtime.store.db.database import Database
 from realtime.store.people import revocations
 
@@ -45,7 +45,7 @@ class Admission:
         db: Database,
         authenticator: Authenticator,
         sos_expired_days: int = 30,
-        sessions: SessionBook | None = None,
+        sessions: SessionStore | None = None,
         poll_s: float = POLL_S,
         links: GuestLinks | None = None,
     ) -> None:

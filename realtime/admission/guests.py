@@ -25,7 +25,7 @@ from realtime.protocol import Code, Refused
 from realtime.rate_limits import AddressBudgets
 from realtime.store.db.database import Database
 from realtime.store.journeys import shares
-from realtime.store.journeys.shares import Found, Share
+from realtime.store.journeys.shares import Found, OpenShare
 
 T = TypeVar("T")
 
@@ -184,7 +184,7 @@ class GuestLinks:
         """Look-ups and records that wait for a slot."""
         return self._signed.waiting + self._unsigned.waiting
 
-    async def open(self, share_id: str, secret: str, address: str) -> Share | None:
+    async def open(self, share_id: str, secret: str, address: str) -> OpenShare | None:
         """The share of a link, if the secret is right and it is good still; ``address``: who asks.
 
         Raises Refused: rate_limited, overloaded, unavailable.

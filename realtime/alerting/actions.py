@@ -37,7 +37,7 @@ MAX_TRIED: Final = 10_000
 How = Literal["link", "page", "api"]
 
 
-class Answering:
+class AlertActions:
     """Looks an alert up, asks `realtime.auth.authorize`, hands the event to the intake."""
 
     def __init__(self, intake: Intake, now_ms: Callable[[], int]) -> None:

@@ -34,7 +34,7 @@ PROBE_S: Final = 0.5
 PROBE_TIMEOUT_S: Final = 2.0
 
 
-class Reach:
+class DatabaseGuard:
     """``ask`` while ``is_up``. `start` begins to look whether it is back; ``on_back`` is told when it is."""
 
     def __init__(

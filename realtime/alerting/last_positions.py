@@ -19,12 +19,12 @@ from msgspec.structs import replace
 
 from alerts.alert import Place, Press
 from alerts.location import PlaceSource, better, choose, is_well_known, of_press, order_ms, place_of
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.live.precedence import arrival_ms
 from realtime.live.redis_state import LiveState
 from realtime.live.topics import POSITIONS, parse_position
 from realtime.protocol import Refused
-from realtime.store.alerts.circumstances import FAR, Asked, Seen, seen_of
+from realtime.store.alerts.circumstances import FAR, DriverQuery, LastSeenPosition, seen_of
 from realtime.store.db.database import Database
 
 log = logging.getLogger(__name__)
@@ -40,11 +40,11 @@ JOURNEY_MS: Final = 900_000
 JOURNEY_ID: Final = "journey_id"
 """What is noted of a press that names a journey which is not one of its driver."""
 
-TakenHere = Callable[[str, str, str], Item | None]
+TakenHere = Callable[[str, str, str], BusItem | None]
 """The newest position of (tenant, vendor, driver) that this process took, as it is shown live."""
 
 
-def placed(press: Press, seen: Seen | None, live: Sequence[Place], now_ms: int) -> Press:
+def placed(press: Press, seen: LastSeenPosition | None, live: Sequence[Place], now_ms: int) -> Press:
     """``press`` with the place that counts of all that are known, and the journey that its driver is on.
 
     ``seen``: what Postgres has; None when it cannot be asked. What is set aside is noted.
@@ -59,7 +59,7 @@ def placed(press: Press, seen: Seen | None, live: Sequence[Place], now_ms: int) 
     return replace(press, place=choice.place, said_place=said, noted=noted, journey_id=journey_id)
 
 
-def _journey_of(press: Press, seen: Seen | None, place: Place | None, now_ms: int) -> UUID | None:
+def _journey_of(press: Press, seen: LastSeenPosition | None, place: Place | None, now_ms: int) -> UUID | None:
     """The journey of a press. There are five cases:
 
     1. It names an open journey of its driver, by its own id or the app's: that one.
@@ -80,7 +80,7 @@ def _journey_of(press: Press, seen: Seen | None, place: Place | None, now_ms: in
     return None
 
 
-def _newest_open(seen: Seen) -> UUID | None:
+def _newest_open(seen: LastSeenPosition) -> UUID | None:
     """The open journey with the newest position; of those without any the one that began last."""
     still_open = [journey for journey in seen.journeys if journey.is_open]
     if not still_open:
@@ -89,14 +89,16 @@ def _newest_open(seen: Seen) -> UUID | None:
     return still_open[0].journey_id if best is None else best.journey_id
 
 
-async def last_seen_of(db: Database, press: Press, now_ms: int, within_s: float = LOOK_S) -> Seen | None:
+async def last_seen_of(
+    db: Database, press: Press, now_ms: int, within_s: float = LOOK_S
+) -> LastSeenPosition | None:
     """Where the driver of ``press`` was seen at any time; None when Postgres does not say so ``within_s``.
 
     For a driver of whom nothing else is known: it reads more than a press may cost. Never raises.
     """
     try:
         async with asyncio.timeout(within_s), db.reader(press.tenant) as connection:
-            asked = Asked(press.tenant, press.driver, press.journey_id)
+            asked = DriverQuery(press.tenant, press.driver, press.journey_id)
             (seen,) = await seen_of(connection, [asked], now_ms, FAR)
     except Exception as error:  # whatever it is, the press itself may be stored
         log.warning("a press goes without what is known of its driver: %s", type(error).__name__)
@@ -165,7 +167,7 @@ class LastSeen:
         return None if stored is None else _place_of(stored.item, driver)
 
 
-def _place_of(item: Item | None, driver: str) -> Place | None:
+def _place_of(item: BusItem | None, driver: str) -> Place | None:
     """A live position as a place."""
     if item is None:
         return None

@@ -1,4 +1,4 @@
-"""Makes metrics of what delivery tells of itself (`alerts.delivery.observer.Meter`)."""
+"""Makes metrics of what delivery tells of itself (`alerts.delivery.observer.DeliveryObserver`)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from alerts.attempt import Accepted, Channel, Outcome, Purpose
 from alerts.delivery.breaker import BreakerState
 from alerts.delivery.observer import Found
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from realtime.metrics import instruments
 
 AT_ONCE_MS: Final = 1_000
@@ -20,7 +20,7 @@ class DeliveryMetrics:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms: Final = now_ms
 
-    def tried(self, job: Job, outcome: Outcome, took_s: float) -> None:
+    def tried(self, job: DeliveryJob, outcome: Outcome, took_s: float) -> None:
         """A provider was asked to take a message, and said ``outcome``."""
         channel = job.attempt.channel.value
         instruments.ATTEMPTS.labels(channel, type(outcome).__name__.lower()).inc()
@@ -65,7 +65,7 @@ class DeliveryMetrics:
         instruments.DELIVERY_ROUNDS.labels("away" if away else "ok").inc()
 
 
-def is_first(job: Job) -> bool:
+def is_first(job: DeliveryJob) -> bool:
     """Whether it is one that was due as soon as the alert was active, tried for the first time."""
     attempt, alert = job.attempt, job.alert
     since_ms = alert.active_since_ms or alert.raised_ms

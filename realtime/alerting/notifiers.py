@@ -12,23 +12,23 @@ from alerts.notifiers.fcm import Fcm
 from alerts.notifiers.firebase import service_account
 from alerts.notifiers.geocoder import NominatimGeocoder
 from alerts.notifiers.guarded import GuardedHttp, refusal_of_url
-from alerts.notifiers.links import Links
+from alerts.notifiers.links import AnswerLinks
 from alerts.notifiers.push import Prune, PushNotifier
 from alerts.notifiers.sender import can_call, can_receive
 from alerts.notifiers.sms import SmsNotifier
 from alerts.notifiers.socket import Announce, SocketNotifier
-from alerts.notifiers.twilio_http import Account
+from alerts.notifiers.twilio_http import TwilioAccount
 from alerts.notifiers.webhook import WebhookNotifier, webhook_secret
-from alerts.notifiers.writer import Writer
+from alerts.notifiers.writer import MessageWriter
 from alerts.policy import OPERATOR
-from alerts.ports import Job, Notifier
+from alerts.ports import DeliveryJob, Notifier
 from alerts.words import Replies
 from realtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
-class WaysOut:
+class ConfiguredNotifiers:
     """The notifiers of one process, by channel. `close` lets go of what they hold."""
 
     def __init__(
@@ -38,10 +38,10 @@ class WaysOut:
         self._geocoder: Final = geocoder
         self._key: Final = settings.alerts_key
         self._settings: Final = settings
-        self.links: Final = Links(settings.alerts_key, settings.answers_url)
+        self.links: Final = AnswerLinks(settings.alerts_key, settings.answers_url)
         self._text_account: Final = self._twilio(settings.twilio_from)
         self._call_account: Final = self._twilio(_caller(settings))
-        self._writer: Final = Writer(self.links, now_ms, geocoder, replies=self._replies())
+        self._writer: Final = MessageWriter(self.links, now_ms, geocoder, replies=self._replies())
         self._now_ms: Final = now_ms
         made = (
             self._socket(announce),
@@ -95,14 +95,14 @@ class WaysOut:
             by_key=call is not None and bool(call.hooks_url),
         )
 
-    def _twilio(self, sender: str) -> Account | None:
+    def _twilio(self, sender: str) -> TwilioAccount | None:
         settings = self._settings
         if not settings.twilio_account_sid or not sender:
             return None
         public = settings.answers_url
         # Twilio refuses a message whose callbacks could only go to itself.
         callable_ = settings.twilio_base_url or refusal_of_url(public.replace("http:", "https:", 1)) is None
-        return Account(
+        return TwilioAccount(
             settings.twilio_account_sid,
             settings.twilio_auth_token.get_secret_value(),
             sender,
@@ -132,7 +132,7 @@ class WaysOut:
         trusted = GuardedHttp(allow_private=True)  # the operator's address comes from the settings
         return WebhookNotifier(self._writer, self._webhook_secret, self._now_ms, http, trusted)
 
-    def _webhook_secret(self, job: Job) -> str:
+    def _webhook_secret(self, job: DeliveryJob) -> str:
         own = self._settings.operator_webhook_secret.get_secret_value()
         if job.contact.contact_id == OPERATOR and own:
             return own

@@ -15,7 +15,7 @@ from alerts.alert import Alert
 from realtime.aio import end
 from realtime.alerting.publisher import alert_of
 from realtime.alerting.views import is_open
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.protocol import Refused
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ Change = Callable[[Alert, Alert | None], None]
 """Is told of an alert as it stands, and as it was known before. Must not block."""
 
 
-class Source(Protocol):
+class AlertSource(Protocol):
     """The store, as far as it is polled. Both raise Refused(unavailable)."""
 
     async def look(self) -> Sequence[Alert]:
@@ -40,10 +40,12 @@ class Source(Protocol):
         """All that is open now, of every tenant."""
 
 
-class AlertNews:
+class OpenAlerts:
     """``start`` begins to poll. ``listen`` adds somebody who is told of every change."""
 
-    def __init__(self, source: Source, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self, source: AlertSource, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._source = source
         self._pause = pause
         self._known: OrderedDict[UUID, Alert] = OrderedDict()
@@ -95,7 +97,7 @@ class AlertNews:
 
     # --- what is heard
 
-    def on_items(self, items: Sequence[Item]) -> None:
+    def on_items(self, items: Sequence[BusItem]) -> None:
         """Alerts that another process announced."""
         for item in items:
             if (alert := alert_of(item)) is not None:

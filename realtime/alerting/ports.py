@@ -9,8 +9,8 @@ from alerts.alert import Alert, Press
 from alerts.attempt import Outcome, StatusReport
 from alerts.case import Audit, Case
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Job, Taken
-from realtime.store.people.replies import Asked
+from alerts.ports import Applied, DeliveryJob, Taken
+from realtime.store.people.replies import LastMessage
 
 Heard = Callable[[Alert], None]
 """Is told of an alert as it stands now, each version at most once. Must not block."""
@@ -41,7 +41,7 @@ class Intake(Protocol):
 # --- with Postgres away
 
 
-class Kept(Protocol):
+class LocalCase(Protocol):
     """A case that a process keeps, with the presses that went into it and what happened meanwhile."""
 
     @property
@@ -61,7 +61,7 @@ class Kept(Protocol):
         """What happened to it here."""
 
 
-class Early(Protocol):
+class EarlyReports(Protocol):
     """Providers' words that nobody here knows, on the disk of this process. Everything raises Away."""
 
     async def keep(self, report: StatusReport) -> None:
@@ -78,7 +78,7 @@ class Local(Protocol):
     """What the intake and the importer ask of the journal of this process. Everything raises Away."""
 
     @property
-    def early(self) -> Early:
+    def early(self) -> EarlyReports:
         """Providers' words of nothing that is here."""
 
     async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
@@ -96,7 +96,7 @@ class Local(Protocol):
     async def look(self, alert_id: UUID) -> Case | None:
         """The case, if it is here; also by the id that a press promised before it joined."""
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         """What became of a claimed message of a case that is here."""
 
     async def report(self, report: StatusReport) -> bool:
@@ -111,13 +111,13 @@ class Local(Protocol):
     def doubt(self, alert_id: UUID) -> None:
         """Another may have its press as well, and send of it: what is due is looked up first."""
 
-    def get(self, alert_id: UUID) -> Kept | None:
+    def get(self, alert_id: UUID) -> LocalCase | None:
         """The case and what belongs to it."""
 
-    def all(self) -> Sequence[Kept]:
+    def all(self) -> Sequence[LocalCase]:
         """Everything that is here."""
 
-    def hold(self, alert_id: UUID) -> AbstractAsyncContextManager[Kept | None]:
+    def hold(self, alert_id: UUID) -> AbstractAsyncContextManager[LocalCase | None]:
         """Nothing else changes the case meanwhile, and no message of it is under way."""
 
     async def forget(self, alert_id: UUID) -> None:
@@ -154,20 +154,20 @@ class Copies(Protocol):
     async def read_anew(self) -> None:
         """Read what the others have shown until now. Bounded; never raises."""
 
-    def copy_of(self, alert_id: UUID) -> Kept | None:
+    def copy_of(self, alert_id: UUID) -> LocalCase | None:
         """A case by its id."""
 
-    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> LocalCase | None:
         """The case that a press went into."""
 
-    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+    def open_of(self, tenant: str, driver: str, drill: bool) -> LocalCase | None:
         """The driver's open case."""
 
     async def turn(self, *alert_ids: UUID) -> None:
         """Cases were pressed or taken up here: act on each here, unless another does. Raises Away."""
 
-    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+    def of_provider(self, provider: str, provider_id: str) -> LocalCase | None:
         """The case of a message that a provider speaks of."""
 
-    def last_asked(self, phone: str) -> list[Asked]:
+    def last_asked(self, phone: str) -> list[LastMessage]:
         """The last message to a phone about each open alert."""

@@ -23,11 +23,11 @@ from alerts.events import Moved
 from alerts.location import is_worth_following, order_ms
 from alerts.ports import Applied, Away
 from realtime.aio import end
-from realtime.alerting.db_guard import Reach
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.ports import Copies, Local
-from realtime.alerting.publisher import Announcer
+from realtime.alerting.publisher import AlertPublisher
 from realtime.metrics import instruments
 from realtime.store.alerts.ledger import PostgresLedger
 
@@ -48,17 +48,17 @@ class _Move(NamedTuple):
     is_of_postgres: bool
 
 
-class Follower:
+class PositionFollower:
     """`start` begins, `stop` ends it; `round` follows once."""
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         ledger: PostgresLedger,
         local: Local,
         copies: Copies,
-        announcer: Announcer,
-        news: AlertNews,
+        announcer: AlertPublisher,
+        news: OpenAlerts,
         last_seen: LastSeen,
     ) -> None:
         self._reach: Final = reach

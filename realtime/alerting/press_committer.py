@@ -23,11 +23,11 @@ from alerts.ports import Away, Taken
 from alerts.press import TOKEN_EXPIRED
 from realtime.aio import end
 from realtime.alerting import last_positions
-from realtime.alerting.db_guard import Reach
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.db_guard import DatabaseGuard
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.metrics import instruments
 from realtime.protocol import Refused
-from realtime.store.alerts.circumstances import Asked, situation
+from realtime.store.alerts.circumstances import DriverQuery, situation
 from realtime.store.alerts.ledger import PostgresLedger, Rejected
 from realtime.store.alerts.press_groups import GroupedPress
 from realtime.store.db.database import Database
@@ -72,10 +72,10 @@ class PressCommitter:
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         db: Database,
         ledger: PostgresLedger,
-        directory: Directory,
+        directory: ContactCache,
         operator_of: Callable[[str], Contact | None],
         *,
         ask_s: float,
@@ -143,7 +143,7 @@ class PressCommitter:
     async def _with_situation(self, press: Press, live: Sequence[Place]) -> tuple[Press, Circumstances]:
         """Return ``press`` with the place and the journey that count, and what is known of its driver."""
         tenant, vendor, driver, now_ms = press.tenant, press.vendor, press.driver, press.received_ms
-        asked, operator = Asked(tenant, driver, press.journey_id), self._operator_of(tenant)
+        asked, operator = DriverQuery(tenant, driver, press.journey_id), self._operator_of(tenant)
         found = await _read_or(
             press,
             None,

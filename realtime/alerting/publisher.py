@@ -14,7 +14,7 @@ import msgspec
 from alerts.alert import Alert
 from realtime.aio import end
 from realtime.alerting.ports import Heard
-from realtime.bus.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.bus.bus import REDIS_FAULTS, BusItem, Message, RedisBus
 from realtime.fanout.engineio.frames import json_bytes
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ GIVE_UP: Final = 20
 _DECODE: Final = msgspec.json.Decoder(Alert).decode
 
 
-def item_of(alert: Alert) -> Item:
+def item_of(alert: Alert) -> BusItem:
     """The alert as it travels between processes."""
-    return Item(str(alert.alert_id), alert.version, json_bytes(alert))
+    return BusItem(str(alert.alert_id), alert.version, json_bytes(alert))
 
 
-def alert_of(item: Item) -> Alert | None:
+def alert_of(item: BusItem) -> Alert | None:
     """The alert of an `item_of`; None for what is none."""
     try:
         return _DECODE(item.fragment)
@@ -43,7 +43,7 @@ def alert_of(item: Item) -> Alert | None:
         return None
 
 
-class Announcer:
+class AlertPublisher:
     """Publishes changes; ``heard`` is told of them in this process at once. ``stop`` it in the end."""
 
     def __init__(self, bus: RedisBus, now_ms: Callable[[], int], heard: Heard | None = None) -> None:

@@ -34,7 +34,7 @@ class LocalCases(Protocol):
         """The case, if it is kept here."""
 
 
-class Told:
+class DeliveryReceipts:
     """Reads it from the store, or from the cases kept here."""
 
     def __init__(self, db: Database, local: LocalCases | None = None) -> None:

@@ -11,12 +11,12 @@ from alerts.alert import OPEN
 from alerts.attempt import OF_NO_ALERT, Attempt, Channel, Status
 from alerts.case import Case
 from alerts.ports import Away
-from realtime.alerting.db_guard import Reach
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.db_guard import DatabaseGuard
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.ports import Copies, Local
 from realtime.protocol import Code, Refused
 from realtime.store.alerts.ledger import Rejected
-from realtime.store.people.replies import Asked, HookBook
+from realtime.store.people.replies import LastMessage, ReplyStore
 
 ASK_S: Final = 1.0
 MAX_TAKEN: Final = 10_000
@@ -24,11 +24,11 @@ MAX_TAKEN: Final = 10_000
 _ASKS: Final = frozenset({Channel.SMS, Channel.CALL})
 
 
-class SafeBook:
+class ReplyRepository:
     """Postgres' book; with it away, what the cases here and elsewhere say."""
 
     def __init__(
-        self, reach: Reach, book: HookBook, local: Local, copies: Copies, directory: Directory
+        self, reach: DatabaseGuard, book: ReplyStore, local: Local, copies: Copies, directory: ContactCache
     ) -> None:
         self._reach: Final = reach
         self._book: Final = book
@@ -39,12 +39,12 @@ class SafeBook:
         self._unkept: Final[OrderedDict[str, None]] = OrderedDict()
         """Those of them that Postgres does not know yet."""
 
-    async def last_asked(self, phone: str) -> list[Asked]:
+    async def last_asked(self, phone: str) -> list[LastMessage]:
         """The last message to ``phone`` about each open alert: of Postgres, of the cases here, and of the
         copies that were seen.
         """
         away = False
-        found: list[Asked] = []
+        found: list[LastMessage] = []
         try:
             found = await self._reach.ask_in_turn(lambda: self._book.last_asked(phone), ASK_S)
         except Away:
@@ -118,9 +118,9 @@ class SafeBook:
         return 0
 
 
-def last_asked(cases: Iterable[Case], phone: str) -> list[Asked]:
+def last_asked(cases: Iterable[Case], phone: str) -> list[LastMessage]:
     """The last text or call to ``phone`` about each of ``cases`` that is open, the last told of first."""
-    found: dict[UUID, Asked] = {}
+    found: dict[UUID, LastMessage] = {}
     for case in cases:
         known = (*case.copy.contacts, *case.copy.former)
         theirs = {one.contact_id for one in known if one.phone and is_same(one.phone, phone)}
@@ -129,12 +129,12 @@ def last_asked(cases: Iterable[Case], phone: str) -> list[Asked]:
         for attempt in case.attempts.values():
             if attempt.contact_id in theirs and _was_sent(attempt):
                 sent_ms = attempt.sent_ms or attempt.created_ms
-                asked = Asked(case.alert.alert_id, attempt.attempt_id, attempt.contact_id, sent_ms)
+                asked = LastMessage(case.alert.alert_id, attempt.attempt_id, attempt.contact_id, sent_ms)
                 found[asked.alert_id] = max(found.get(asked.alert_id, asked), asked, key=_newest)
     return sorted(found.values(), key=_newest, reverse=True)
 
 
-def _newest(asked: Asked) -> tuple[int, UUID]:
+def _newest(asked: LastMessage) -> tuple[int, UUID]:
     return asked.sent_ms, asked.attempt_id
 
 

@@ -24,15 +24,15 @@ from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from realtime.alerting import last_positions
-from realtime.alerting.db_guard import Reach
-from realtime.alerting.failover.case_lookup import Earlier
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.db_guard import DatabaseGuard
+from realtime.alerting.failover.case_lookup import CaseLookup
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.last_positions import LOOK_S as LOCATE_S
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.ports import Copies, Kept, Local
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.ports import Copies, Local, LocalCase
 from realtime.alerting.press_committer import CommittedPress, PressCommitter
-from realtime.alerting.publisher import Announcer
+from realtime.alerting.publisher import AlertPublisher
 from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import reads
@@ -74,21 +74,21 @@ INTAKE_TIMES: Final = IntakeTimes()
 """Those of production."""
 
 
-class SafeIntake:
+class AlertRepository:
     """`realtime.alerting.ports.Intake`, with Postgres there or not. Every change is announced."""
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         db: Database,
         ledger: PostgresLedger,
         local: Local,
         copies: Copies,
-        directory: Directory,
-        announcer: Announcer,
-        news: AlertNews,
+        directory: ContactCache,
+        announcer: AlertPublisher,
+        news: OpenAlerts,
         operator_of: Callable[[str], Contact | None],
-        earlier: Earlier,
+        earlier: CaseLookup,
         times: IntakeTimes = INTAKE_TIMES,
         *,
         is_import_rejected: Callable[[UUID], bool] = lambda alert_id: False,
@@ -152,7 +152,7 @@ class SafeIntake:
             kept = self._local.get(known.alert_id)
             return 0.0 if kept is not None and kept.acting else self._unsure_for_s()
         if not self._reach.is_up:
-            return None  # `Earlier` looks for the alert
+            return None  # `CaseLookup` looks for the alert
         for kept in self._local.all():
             if kept.presses and _may_join(press, kept.case.alert):
                 return 0.0 if kept.acting else self._unsure_for_s()
@@ -453,7 +453,7 @@ class SafeIntake:
         alert = _alert(self._copies.copy_of(alert_id))
         return alert if alert is not None and alert.tenant == tenant else None
 
-    async def _adopt(self, copy: Kept | None, tenant: str) -> bool:
+    async def _adopt(self, copy: LocalCase | None, tenant: str) -> bool:
         """Make another's copy ours too; whether there is one of ``tenant``."""
         if copy is None or copy.case.alert.tenant != tenant:
             return False
@@ -483,11 +483,11 @@ def _of(case: Case | None) -> Alert | None:
     return None if case is None else case.alert
 
 
-def _alert(kept: Kept | None) -> Alert | None:
+def _alert(kept: LocalCase | None) -> Alert | None:
     return None if kept is None else kept.case.alert
 
 
-def _case(kept: Kept | None) -> Case | None:
+def _case(kept: LocalCase | None) -> Case | None:
     return None if kept is None else kept.case
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from realtime.aio import end
-from realtime.bus.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.bus.bus import REDIS_FAULTS, BusItem, Message, RedisBus
 from realtime.store.db.changes import EVERYTHING, MAX_SCOPES, Changed, Pending, parts_of
 
 log = logging.getLogger(__name__)
@@ -26,19 +26,19 @@ GIVE_UP: Final = 60
 _NOTHING: Final = b"null"
 
 
-def items_of(scopes: Collection[str]) -> list[Item]:
+def items_of(scopes: Collection[str]) -> list[BusItem]:
     """Scopes as they travel between processes."""
-    return [Item(scope, 0, _NOTHING) for scope in scopes]
+    return [BusItem(scope, 0, _NOTHING) for scope in scopes]
 
 
-def scopes_of(items: Sequence[Item]) -> list[str]:
+def scopes_of(items: Sequence[BusItem]) -> list[str]:
     """The scopes of `items_of`; what is none is left out, and too many are `EVERYTHING`."""
     if len(items) > MAX_SCOPES:
         return [EVERYTHING]
     return [item.key for item in items if item.key == EVERYTHING or parts_of(item.key) is not None]
 
 
-class ScopeAnnouncer:
+class ScopeChangePublisher:
     """Publishes what `changed` is given; ``here`` is told of it at once, as of what others publish.
 
     ``gather_s``: seconds between two messages. ``max_scopes``: waiting ones beyond it become `EVERYTHING`.
@@ -75,7 +75,7 @@ class ScopeAnnouncer:
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._send())
 
-    def on_items(self, items: Sequence[Item]) -> None:
+    def on_items(self, items: Sequence[BusItem]) -> None:
         """What another process has published."""
         if self._here is not None and (scopes := scopes_of(items)):
             self._here(scopes)

@@ -12,29 +12,29 @@ from alerts.alert import OPEN
 from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.routes import Way
+from alerts.delivery.routes import ProviderRoute
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
-from realtime.alerting.db_guard import Reach
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover import contact_cache as directories
-from realtime.alerting.failover.case_lookup import Earlier
-from realtime.alerting.failover.cluster import Peers
+from realtime.alerting.failover.case_lookup import CaseLookup
+from realtime.alerting.failover.cluster import Cluster
 from realtime.alerting.failover.completer import Completer
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.failover.importer import Importer
 from realtime.alerting.failover.keys import JOURNAL, local_key
 from realtime.alerting.failover.outcomes import Outcomes
-from realtime.alerting.failover.storage import Folder
-from realtime.alerting.failover.takeover import Shadow
+from realtime.alerting.failover.storage import LocalStorage
+from realtime.alerting.failover.takeover import Takeover
 from realtime.alerting.last_positions import LastSeen
 from realtime.alerting.metrics import DeliveryMetrics
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.ports import Kept
-from realtime.alerting.position_follower import Follower
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.ports import LocalCase
+from realtime.alerting.position_follower import PositionFollower
 from realtime.alerting.press_committer import PressCommitter
-from realtime.alerting.publisher import Announcer
-from realtime.alerting.replies import SafeBook
-from realtime.alerting.repository import INTAKE_TIMES, SafeIntake
+from realtime.alerting.publisher import AlertPublisher
+from realtime.alerting.replies import ReplyRepository
+from realtime.alerting.repository import INTAKE_TIMES, AlertRepository
 from realtime.alerting.store_faults import StoreFaults
 from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
@@ -45,7 +45,7 @@ from realtime.store.alerts.health import BeatDetail
 from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.alerts.open_cases import OpenCases
 from realtime.store.db.database import Database
-from realtime.store.people.replies import HookBook
+from realtime.store.people.replies import ReplyStore
 
 RESET_AFTER_S: Final = 2.0
 """A Postgres that was unavailable for so long was restarted: what failed before says nothing."""
@@ -54,9 +54,9 @@ RESET_AFTER_S: Final = 2.0
 class Disk:
     """What is on the disk of a process. `open` reads it; ``changed`` is told of each case that changes."""
 
-    def __init__(self, folder: Folder, directory: Directory) -> None:
+    def __init__(self, folder: LocalStorage, directory: ContactCache) -> None:
         self.directory: Final = directory
-        self.changed: Callable[[Kept], None] = lambda kept: None
+        self.changed: Callable[[LocalCase], None] = lambda kept: None
         self.local: LocalLedger
         self.owner: Final = folder.owner
         self._folder: Final = folder
@@ -64,11 +64,11 @@ class Disk:
     @classmethod
     async def open(cls, settings: Settings, role: str, db: Database, now_ms: Callable[[], int]) -> "Disk":
         """The disk of this process. Raises OSError when there is none that can be written."""
-        folder = Folder.take(settings, role)
+        folder = LocalStorage.take(settings, role)
         path: Path = folder.path
         operator = functools.partial(operator_of, settings)
         key = local_key(settings, directories.PURPOSE)
-        disk = cls(folder, Directory(db, path, key, operator, now_ms))
+        disk = cls(folder, ContactCache(db, path, key, operator, now_ms))
         await disk.directory.open()
         disk.local = await LocalLedger.open(
             path, local_key(settings, JOURNAL), now_ms=now_ms, on_change=lambda kept: disk.changed(kept)
@@ -95,9 +95,9 @@ class Standby:
         disk: Disk,
         db: Database,
         ledger: PostgresLedger,
-        announcer: Announcer,
-        news: AlertNews,
-        ways: Mapping[Channel, Way],
+        announcer: AlertPublisher,
+        news: OpenAlerts,
+        ways: Mapping[Channel, ProviderRoute],
         client: Client,
         *,
         by: str,
@@ -111,9 +111,9 @@ class Standby:
         self._disk: Final = disk
         self._announcer: Final = announcer
         self._faults: Final = ledger.faults
-        self.reach: Final = Reach(db, self._back)
+        self.reach: Final = DatabaseGuard(db, self._back)
         local, directory = disk.local, disk.directory
-        self.peers: Final = Peers(
+        self.peers: Final = Cluster(
             client,
             local,
             process=disk.owner,
@@ -128,11 +128,11 @@ class Standby:
         copies = self.peers
         operator = functools.partial(operator_of, settings)
         open_cases = OpenCases(db)
-        self._shadow: Final = Shadow(
+        self._shadow: Final = Takeover(
             self.reach, open_cases, local, copies, now_ms, ledger.faults, lambda: earlier.announced()
         )
         self.outcomes: Final = Outcomes(self.reach, open_cases, local, copies, ledger.faults, now_ms)
-        earlier = Earlier(local, copies, self._shadow, directory, news, now_ms)
+        earlier = CaseLookup(local, copies, self._shadow, directory, news, now_ms)
         self._committer: Final = PressCommitter(
             self.reach,
             press_db or db,
@@ -142,7 +142,7 @@ class Standby:
             ask_s=INTAKE_TIMES.ask_s,
             locate_s=INTAKE_TIMES.locate_s,
         )
-        self.intake: Final = SafeIntake(
+        self.intake: Final = AlertRepository(
             self.reach,
             db,
             ledger,
@@ -162,12 +162,12 @@ class Standby:
         self._follower: Final = (
             None
             if last_seen is None
-            else Follower(self.reach, ledger, local, copies, announcer, news, last_seen)
+            else PositionFollower(self.reach, ledger, local, copies, announcer, news, last_seen)
         )
         self._completer: Final = Completer(
             self.reach, open_cases, ledger, local, announcer.changed, delivers=delivers
         )
-        self.book: Final = SafeBook(self.reach, HookBook(db), local, copies, directory)
+        self.book: Final = ReplyRepository(self.reach, ReplyStore(db), local, copies, directory)
         self.importer: Final = Importer(
             self.reach,
             ledger,
@@ -180,9 +180,9 @@ class Standby:
             fails=ledger.faults.fails,
             note=self._shadow.note,
         )
-        self.cases: Final = LocalCases(local)
+        self.cases: Final = JournalCases(local)
         self.store_faults: Final = StoreFaults(now_ms)
-        self.place: Final = JournalPlace(disk, self.importer)
+        self.place: Final = JournalDataStore(disk, self.importer)
         self._dispatcher: Final = Dispatcher(
             local,
             ways,
@@ -246,12 +246,12 @@ class Standby:
         self._committer.warm_up()
         self.importer.wake()
 
-    def _changed(self, kept: Kept) -> None:
+    def _changed(self, kept: LocalCase) -> None:
         self._announcer.changed(kept.case.alert)
         self._dispatcher.wake()
 
 
-class LocalCases:
+class JournalCases:
     """`realtime.alerting.receipts.LocalCases`: the cases on this disk."""
 
     def __init__(self, local: LocalLedger) -> None:
@@ -262,8 +262,8 @@ class LocalCases:
         return await self._local.look(alert_id)
 
 
-class JournalPlace:
-    """`realtime.erasure.eraser.Place`: what this process keeps of a driver on its disk.
+class JournalDataStore:
+    """`realtime.erasure.eraser.DataStore`: what this process keeps of a driver on its disk.
 
     The local copies of the other processes forget a driver within a second, by
     `realtime.alerting.scope_changes`, or with the next reading of everything.

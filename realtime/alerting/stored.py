@@ -9,11 +9,11 @@ from alerts.case import Case
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, Taken
 from realtime.alerting import last_positions
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.publisher import Announcer
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.publisher import AlertPublisher
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import reads
-from realtime.store.alerts.circumstances import Asked, circumstances, situation
+from realtime.store.alerts.circumstances import DriverQuery, circumstances, situation
 from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
 
@@ -27,8 +27,8 @@ class StoredIntake:
         self,
         db: Database,
         ledger: PostgresLedger,
-        announcer: Announcer,
-        news: AlertNews,
+        announcer: AlertPublisher,
+        news: OpenAlerts,
         operator_of: Callable[[str], Contact | None],
     ) -> None:
         self._db = db
@@ -42,7 +42,7 @@ class StoredIntake:
         known, seen = await situation(
             self._db,
             press.vendor,
-            Asked(press.tenant, press.driver, press.journey_id),
+            DriverQuery(press.tenant, press.driver, press.journey_id),
             self._operator_of(press.tenant),
             now_ms=press.received_ms,
             seen_s=last_positions.LOOK_S,

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.metrics import instruments
 
-Take = Callable[[Sequence[Item]], None]
+Take = Callable[[Sequence[BusItem]], None]
 Doubt = Callable[[], None]
 
 
-class WorkerListener:
+class AlertSubscriber:
     """The listener of a bus whose process has no viewers. The channels are subscribed to by the worker that
     starts the bus. ``takes``: where the items of a channel go. ``doubts``: what to call when messages of a
     channel may have been lost; of other channels the polls tell.
@@ -20,7 +20,7 @@ class WorkerListener:
         self._takes: Final = takes
         self._doubts: Final = doubts
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """A message of another process."""
         instruments.BUS_MESSAGES.labels("in").inc()
         if (take := self._takes.get(channel)) is not None:

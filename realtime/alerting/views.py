@@ -229,7 +229,7 @@ def _view_of(principal: Principal, alert: Alert) -> Callable[[Alert], AlertView]
     return contact_view if whole else glimpse
 
 
-class Rendered:
+class RenderedAlert:
     """One alert as ready JSON, made once for each sort of viewer. ``before``: as it was known until now."""
 
     def __init__(self, alert: Alert, before: Alert | None = None) -> None:

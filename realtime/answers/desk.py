@@ -28,7 +28,7 @@ from alerts.case import Case
 from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
-from alerts.replies.answer import Answer, read_token
+from alerts.replies.answer import AnswerClaims, read_token
 from alerts.replies.tokens import cut
 from alerts.who import is_responding
 from alerts.words.facts import age, clock_time, happened, position_of
@@ -174,7 +174,7 @@ class AnswerDesk:
             share=grant,
         )
 
-    async def _shown(self, answer: Answer, case: Case) -> Shown:
+    async def _shown(self, answer: AnswerClaims, case: Case) -> Shown:
         """The page, with the live position where that is newer than the place of an alert that is open."""
         alert = case.alert
         if self._last_seen is not None and alert.state in OPEN:
@@ -225,7 +225,7 @@ class AnswerDesk:
             return Noted(actor, kept)
         raise Refused(Code.INVALID, "act is not known, or its text is empty")
 
-    async def _read(self, token: object) -> tuple[Answer, Case]:
+    async def _read(self, token: object) -> tuple[AnswerClaims, Case]:
         given = cut(token) if isinstance(token, str) else token
         answer = read_token(self._key, given, self._now_ms())
         if answer is None:
@@ -240,7 +240,7 @@ def _no_link(reason: str = WRONG) -> Refused:
     return Refused(Code.NOT_FOUND, "link is not valid", reason=reason)
 
 
-def contact_of(answer: Answer, case: Case) -> Contact:
+def contact_of(answer: AnswerClaims, case: Case) -> Contact:
     """Whom the link was given to, as the alert took them along."""
     unknown = Contact(answer.contact_id, "" if _is_uuid(answer.contact_id) else answer.contact_id)
     return everyone(case.copy).get(answer.contact_id, unknown)
@@ -254,11 +254,11 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _actor(answer: Answer, case: Case) -> Actor:
+def _actor(answer: AnswerClaims, case: Case) -> Actor:
     return Actor(ActorKind.CONTACT, answer.contact_id, contact_of(answer, case).name)
 
 
-def _shown(answer: Answer, case: Case, now_ms: int, phone: str = "") -> Shown:
+def _shown(answer: AnswerClaims, case: Case, now_ms: int, phone: str = "") -> Shown:
     alert, contact = case.alert, contact_of(answer, case)
     words, texts = words_of(contact.language), texts_of(contact.language)
     driver = case.copy.driver_name or alert.driver
@@ -320,7 +320,7 @@ def _coming(responder: Responder, texts: dict[str, str], now_ms: int, zone: str)
     return f"{name}, {clock_time(there_ms, now_ms, zone)}{left}"
 
 
-def _ended(alert: Alert, answer: Answer, texts: dict[str, str], driver: str, time: str) -> str:
+def _ended(alert: Alert, answer: AnswerClaims, texts: dict[str, str], driver: str, time: str) -> str:
     """Who ended it, when and how; empty while it is open."""
     if alert.state in OPEN:
         return ""

@@ -48,7 +48,7 @@ _FILES: Final = {
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 
 
-class Seen(Struct):
+class AnswerPageView(Struct):
     """``/answers/view``."""
 
     token: str
@@ -85,7 +85,9 @@ def add_answers(
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=page_headers)
 
     async def view(request: web.Request) -> web.Response:
-        return await _answered(request, lambda raw: desk.view(_decoded(raw, Seen).token), body_timeout_s)
+        return await _answered(
+            request, lambda raw: desk.view(_decoded(raw, AnswerPageView).token), body_timeout_s
+        )
 
     async def act(request: web.Request) -> web.Response:
         async def done(raw: bytes) -> Shown:

@@ -4,12 +4,12 @@ from typing import Final
 
 from aiohttp import web
 
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Healthy, NoBody, NoPath, NoQuery, Ready
 from realtime.metrics import registry
 from realtime.protocol import Code, Refused
 
-AboutCall = Call[NoPath, NoQuery, NoBody]
+AboutCall = OperationCall[NoPath, NoQuery, NoBody]
 
 FORWARDED: Final = frozenset({"x-forwarded-for", "forwarded", "x-real-ip", "via"})
 """Headers that a proxy adds, in lower case; our balancer sets the first on every request."""

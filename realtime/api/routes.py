@@ -11,7 +11,7 @@ from aiohttp import web
 from realtime.api.alerts.sos import DESK, SosDesk
 from realtime.api.framework import errors, openapi, spellings
 from realtime.api.framework.context import ApiContext
-from realtime.api.framework.operation import AnyOperation, Call, Operation, answer
+from realtime.api.framework.operation import AnyOperation, Operation, OperationCall, answer
 from realtime.api.framework.ports import Health
 from realtime.api.framework.shapes import NoBody, NoPath, NoQuery
 from realtime.api.table import ABOUT, API, SOS
@@ -69,7 +69,7 @@ def _register(
 def _document_operation(public_url: str) -> AnyOperation:
     """Describe every operation. It takes about 0.1 s of CPU, so the instances of a process share it."""
 
-    async def serve(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
+    async def serve(call: OperationCall[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
         return web.Response(body=body, content_type="application/json")
 
     itself = Operation(

@@ -3,10 +3,10 @@
 from typing import Any, Final
 
 from alerts.alert import Alert
-from realtime.alerting.actions import Answering, actor_of
+from realtime.alerting.actions import AlertActions, actor_of
 from realtime.api.alerts.shapes import AlertPath
 from realtime.api.framework import cursor, shapes
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import (
     Done,
     JourneyPath,
@@ -30,7 +30,7 @@ _CURSOR = "share"
 NOT_STORED_S: Final = 2.0
 
 
-async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewShare:
+async def create_share(call: OperationCall[JourneyPath, NoQuery, ShareRequest]) -> NewShare:
     """The link, its secret in the fragment: shown here, stored hashed, never shown again."""
     journey = await _shareable(call)
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
@@ -49,7 +49,7 @@ async def create_share(call: Call[JourneyPath, NoQuery, ShareRequest]) -> NewSha
     return _new(call, *made, expires_ms)
 
 
-async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> NewShare:
+async def create_alert_share(call: OperationCall[AlertPath, NoQuery, ShareRequest]) -> NewShare:
     """The same for an alert; its history says who made it."""
     alert = await _shareable_alert(call)
     if call.body.follows:
@@ -77,7 +77,7 @@ async def create_alert_share(call: Call[AlertPath, NoQuery, ShareRequest]) -> Ne
     return _new(call, *made, expires_ms)
 
 
-async def list_shares(call: Call[JourneyPath, SharesQuery, NoBody]) -> Shares:
+async def list_shares(call: OperationCall[JourneyPath, SharesQuery, NoBody]) -> Shares:
     """Newest first, revoked and expired ones too."""
     journey = await _shareable(call)
     page = (_after(call.query.cursor), call.query.limit + 1)
@@ -86,14 +86,14 @@ async def list_shares(call: Call[JourneyPath, SharesQuery, NoBody]) -> Shares:
     )
 
 
-async def list_alert_shares(call: Call[AlertPath, SharesQuery, NoBody]) -> Shares:
+async def list_alert_shares(call: OperationCall[AlertPath, SharesQuery, NoBody]) -> Shares:
     """Newest first, revoked and expired ones too."""
     alert = await _shareable_alert(call)
     page = (_after(call.query.cursor), call.query.limit + 1)
     return _page(call, await shares.list_of_alert(call.context.db, alert.tenant, alert.alert_id, *page))
 
 
-async def revoke_share(call: Call[SharePath, NoQuery, NoBody]) -> Done:
+async def revoke_share(call: OperationCall[SharePath, NoQuery, NoBody]) -> Done:
     """Sockets it let in close within 5 s. Revoking again changes nothing and is fine."""
     db, tenant = call.context.db, call.principal.tenant
     share = await shares.get(db, tenant, call.path.share_id)
@@ -103,7 +103,7 @@ async def revoke_share(call: Call[SharePath, NoQuery, NoBody]) -> Done:
     return Done()
 
 
-async def _may_revoke(call: Call[SharePath, NoQuery, NoBody], share: shares.ShareRecord) -> bool:
+async def _may_revoke(call: OperationCall[SharePath, NoQuery, NoBody], share: shares.ShareRecord) -> bool:
     principal, context = call.principal, call.context
     if share.alert_id is not None:
         alert = await context.alerts.get(principal.tenant, share.alert_id)
@@ -117,15 +117,17 @@ async def _may_revoke(call: Call[SharePath, NoQuery, NoBody], share: shares.Shar
     return authorize.may_share(principal, journey.tenant, journey.vendor, journey.driver)
 
 
-async def _shareable_alert(call: Call[AlertPath, Any, Any]) -> Alert:
+async def _shareable_alert(call: OperationCall[AlertPath, Any, Any]) -> Alert:
     principal = call.principal
-    alert = await Answering(call.context.alerts, call.context.now_ms).visible(principal, call.path.alert_id)
+    alert = await AlertActions(call.context.alerts, call.context.now_ms).visible(
+        principal, call.path.alert_id
+    )
     if not authorize.may_share_alert(principal, alert.tenant, alert.vendor):
         raise Refused(Code.FORBIDDEN, "links to alerts are not yours to make")
     return alert
 
 
-async def _shareable(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
+async def _shareable(call: OperationCall[JourneyPath, Any, Any]) -> journeys.JourneyRecord:
     journey = await visible(call)
     if not authorize.may_share(call.principal, journey.tenant, journey.vendor, journey.driver):
         raise Refused(Code.FORBIDDEN, "this journey is not yours to share")
@@ -141,16 +143,18 @@ def _holder(body: ShareRequest) -> str:
     return ""
 
 
-def _expires_ms(call: Call[Any, Any, ShareRequest]) -> int:
+def _expires_ms(call: OperationCall[Any, Any, ShareRequest]) -> int:
     return call.context.now_ms() + call.body.expires_in_s * 1_000
 
 
-def _new(call: Call[Any, Any, ShareRequest], share_id: str, secret: str, expires_ms: int) -> NewShare:
+def _new(
+    call: OperationCall[Any, Any, ShareRequest], share_id: str, secret: str, expires_ms: int
+) -> NewShare:
     url = f"{call.context.settings.public_url.rstrip('/')}/s/{share_id}#{secret}"
     return NewShare(id=share_id, url=url, expires_at=expires_ms)
 
 
-def _page(call: Call[Any, SharesQuery, NoBody], found: list[shares.ShareRecord]) -> Shares:
+def _page(call: OperationCall[Any, SharesQuery, NoBody], found: list[shares.ShareRecord]) -> Shares:
     page = found[: call.query.limit]
     last = page[-1] if len(found) > len(page) else None
     return Shares(

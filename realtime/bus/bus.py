@@ -15,19 +15,27 @@ from typing import Final, Protocol
 from redis.exceptions import RedisError
 
 from realtime.aio import end
-from realtime.bus.envelope import MAX_MESSAGE_BYTES, Envelope, Item, Message, Numbering, Refusal, read
-from realtime.bus.publisher import Packed, Writer
-from realtime.bus.subscriber import BUS_TIMINGS, BusTimings, Link, Wish
+from realtime.bus.envelope import (
+    MAX_MESSAGE_BYTES,
+    BusItem,
+    Envelope,
+    MalformedEnvelope,
+    Message,
+    Sequencer,
+    read,
+)
+from realtime.bus.publisher import BusPublisher, Packed
+from realtime.bus.subscriber import BUS_TIMINGS, BusConnection, BusTimings, Subscription
 from realtime.redis.client import server_client
 from realtime.redis.topology import REDIS_FAULTS, heartbeat_on, placement
 
 __all__ = [
     "MAX_MESSAGE_BYTES",
     "REDIS_FAULTS",
+    "BusItem",
+    "BusListener",
     "BusTimings",
     "Envelope",
-    "Item",
-    "Listener",
     "Message",
     "RedisBus",
 ]
@@ -39,10 +47,10 @@ LOOK_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.1
 
 
-class Listener(Protocol):
+class BusListener(Protocol):
     """Who is told what the bus brings. Called on the event loop; must not block."""
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """A message of another instance, in its publisher's order."""
 
     def on_doubt(self, channels: Sequence[str], reason: str) -> None:
@@ -71,16 +79,16 @@ class RedisBus:
         self._timeout_s = timeout_s
         self._timings = timings
         self._placing = placement(url, timeout_s)
-        self._numbers = Numbering(self.publisher)
-        self._writers: dict[str, Writer] = {}
-        self._links: dict[str, Link] = {}
-        self._listener: Listener | None = None
-        self._wishes: dict[str, Wish] = {}
+        self._numbers = Sequencer(self.publisher)
+        self._writers: dict[str, BusPublisher] = {}
+        self._links: dict[str, BusConnection] = {}
+        self._listener: BusListener | None = None
+        self._wishes: dict[str, Subscription] = {}
         self._placed: dict[str, str] = {}
         self._misplaced = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, listener: Listener) -> None:
+    def start(self, listener: BusListener) -> None:
         """Begin to connect; subscriptions wait until that succeeds."""
         self._listener = listener
         self._tasks = [asyncio.ensure_future(self._follow())]
@@ -140,12 +148,12 @@ class RedisBus:
                 refused += [part[place] for place in answer]
         return refused, faults
 
-    def _writer(self, server: str) -> Writer:
+    def _writer(self, server: str) -> BusPublisher:
         writer = self._writers.get(server)
         if writer is None:
             client = server_client(server, timeout_s=self._timeout_s)
             sharded = self._placing.is_sharded
-            writer = self._writers[server] = Writer(client, sharded=sharded, timeout_s=self._timeout_s)
+            writer = self._writers[server] = BusPublisher(client, sharded=sharded, timeout_s=self._timeout_s)
         return writer
 
     # --- wishes
@@ -157,7 +165,7 @@ class RedisBus:
         """
         wish = self._wishes.get(channel)
         if wish is None:
-            wish = self._wishes[channel] = Wish(asyncio.get_running_loop().create_future())
+            wish = self._wishes[channel] = Subscription(asyncio.get_running_loop().create_future())
             await self._place(channel, wish)
         await asyncio.wait([wish.confirmed], timeout=timeout_s)  # raises nothing when the wish is taken back
         if wish.confirmed.done() and not wish.confirmed.cancelled():
@@ -210,7 +218,7 @@ class RedisBus:
             await link.ask_again()
 
     def _link(self, server: str) -> None:
-        link = self._links[server] = Link(
+        link = self._links[server] = BusConnection(
             server,
             self,
             self._writer(server),
@@ -233,7 +241,7 @@ class RedisBus:
             with contextlib.suppress(*REDIS_FAULTS):
                 await self._writers.pop(server).aclose()
 
-    async def _place(self, channel: str, wish: Wish) -> None:
+    async def _place(self, channel: str, wish: Subscription) -> None:
         """Give a wish to the link that can fulfil it. Without one it waits until there is."""
         server = self._placing.of((self._prefix + channel).encode())
         before = self._placed.get(channel)
@@ -264,7 +272,7 @@ class RedisBus:
             return
         try:
             envelope = read(data)
-        except Refusal as refusal:
+        except MalformedEnvelope as refusal:
             self._listener.on_dropped(str(refusal))
             return
         if envelope.publisher == self.publisher:

@@ -17,7 +17,7 @@ _Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class Item(NamedTuple):
+class BusItem(NamedTuple):
     """One fragment on its way: what it replaces (``key``), how new it is (``order``), its ready JSON."""
 
     key: _Name
@@ -30,7 +30,7 @@ class Message(NamedTuple):
 
     channel: str
     kind: str
-    items: Sequence[Item]
+    items: Sequence[BusItem]
     at_ms: int
 
 
@@ -42,11 +42,11 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True):
     publisher: _Name
     number: _Count
     kind: _Name
-    items: list[Item]
+    items: list[BusItem]
     at_ms: _Count
 
 
-class Refusal(ValueError):
+class MalformedEnvelope(ValueError):
     """Bytes that are no envelope; the text is the reason counted: ``oversize`` or ``malformed``."""
 
 
@@ -57,14 +57,14 @@ _decoder: Final = msgspec.msgpack.Decoder(Envelope)
 def read(data: bytes) -> Envelope:
     """The envelope in ``data``. Raises Refusal."""
     if len(data) > MAX_MESSAGE_BYTES:
-        raise Refusal("oversize")
+        raise MalformedEnvelope("oversize")
     try:
         return _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Refusal("malformed") from error
+        raise MalformedEnvelope("malformed") from error
 
 
-class Numbering:
+class Sequencer:
     """Gives every message of ``publisher`` the next number of its channel.
 
     The channels longest unused are forgotten beyond a bound; a number that begins again looks like a gap,
@@ -89,7 +89,7 @@ class Numbering:
         self._last[channel] = self._last.get(channel, 0) + 1
 
 
-class Continuity:
+class SequenceTracker:
     """The last number heard of each publisher on one channel: says when one is missing.
 
     At most `PUBLISHERS_COUNTED` are remembered. To forget one that may still speak is a doubt in itself,

@@ -20,7 +20,7 @@ Packed = tuple[bytes, bytes]
 """A channel and what is published on it."""
 
 
-class Writer:
+class BusPublisher:
     """``publish`` raises RedisError, OSError or TimeoutError; what was sent is then unknown."""
 
     def __init__(self, client: "redis.Redis", *, sharded: bool, timeout_s: float) -> None:

@@ -13,8 +13,8 @@ from redis.crc import key_slot
 from redis.exceptions import MovedError
 
 from realtime.aio import end
-from realtime.bus.envelope import Continuity
-from realtime.bus.publisher import Writer
+from realtime.bus.envelope import SequenceTracker
+from realtime.bus.publisher import BusPublisher
 from realtime.redis.client import server_client
 from realtime.redis.topology import REDIS_FAULTS
 
@@ -40,12 +40,12 @@ BUS_TIMINGS: Final = BusTimings()
 
 
 @dataclass(slots=True)
-class Wish:
+class Subscription:
     """A channel somebody here watches. ``stale``: its owner went on without a confirmation."""
 
     confirmed: asyncio.Future[None]
     stale: bool = False
-    seen: Continuity = field(default_factory=Continuity)
+    seen: SequenceTracker = field(default_factory=SequenceTracker)
 
     def interrupt(self) -> None:
         """From now on something may be missed, until there is a new confirmation."""
@@ -53,7 +53,7 @@ class Wish:
         self.seen.clear()
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who is told what a link learns."""
 
     def on_data(self, channel: str, data: bytes) -> None:
@@ -66,14 +66,14 @@ class Owner(Protocol):
         """The server does not have a channel that it was thought to have."""
 
 
-class Link:
+class BusConnection:
     """``start`` before anything else but `add`; ``stop`` is for good."""
 
     def __init__(
         self,
         url: str,
-        owner: Owner,
-        writer: Writer,
+        owner: ConnectionOwner,
+        writer: BusPublisher,
         *,
         prefix: str,
         heartbeat: str,
@@ -90,7 +90,7 @@ class Link:
         self._timeout_s = timeout_s
         self._reading = server_client(url, timeout_s=timeout_s, reads_forever=True)
         self._pubsub: Any = None
-        self._wishes: dict[str, Wish] = {}
+        self._wishes: dict[str, Subscription] = {}
         self._unconfirmed: dict[str, int] = {}
         self._lost: set[str] = set()
         self._heartbeat_at = 0.0
@@ -112,7 +112,7 @@ class Link:
 
     # --- wishes
 
-    async def add(self, channel: str, wish: Wish) -> None:
+    async def add(self, channel: str, wish: Subscription) -> None:
         """Subscribe to ``channel``, now or as soon as there is a connection."""
         self._wishes[channel] = wish
         await self._ask_for(channel)

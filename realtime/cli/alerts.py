@@ -24,7 +24,7 @@ NARROW: Final = 120
 SHORT_ID: Final = 13
 
 
-class Action(StrEnum):
+class AlertCommand(StrEnum):
     """What to do."""
 
     LIST = "list"
@@ -33,7 +33,7 @@ class Action(StrEnum):
 
 
 def alerts(
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    action: Annotated[AlertCommand, typer.Argument(help="What to do.")] = AlertCommand.LIST,
     alert: Annotated[str, typer.Argument(help="For `show`: an alert's id, or its beginning.")] = "",
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's. Default: everybody's.")] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
@@ -50,7 +50,7 @@ def alerts(
     on. Addresses are mostly hidden. Uses the same environment as the system; beside `./run` nothing need be
     set.
     """
-    if (action is Action.SHOW) != bool(alert):
+    if (action is AlertCommand.SHOW) != bool(alert):
         raise typer.BadParameter("show, and only show, takes the id of an alert")
     settings = settings_here()
     if not settings.database_url.get_secret_value():
@@ -63,7 +63,7 @@ def alerts(
 
 async def _run(
     settings: Settings,
-    action: Action,
+    action: AlertCommand,
     prefix: str,
     tenant: str | None,
     only_open: bool,
@@ -81,11 +81,11 @@ async def _run(
     db = await Database.open(settings)
     try:
         match action:
-            case Action.LIST:
+            case AlertCommand.LIST:
                 await _list(db, console, tenant, only_open, limit)
-            case Action.SHOW:
+            case AlertCommand.SHOW:
                 await _show(db, console, tenant, prefix, history)
-            case Action.FOLLOW:
+            case AlertCommand.FOLLOW:
                 await _follow(db, console, tenant)
     except Refused as refused:
         raise fail(refused.message) from None

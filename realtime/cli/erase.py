@@ -41,7 +41,7 @@ def erase(
 
 async def _erased(settings: Settings, tenant: str, driver: str) -> tuple[str, bool]:
     """The proof as JSON, and whether it is done."""
-    from realtime.alerting.scope_changes import ScopeAnnouncer
+    from realtime.alerting.scope_changes import ScopeChangePublisher
     from realtime.bus.bus import RedisBus
     from realtime.erasure.eraser import Eraser, places_of
     from realtime.mirror.remote import open_remote
@@ -50,7 +50,7 @@ async def _erased(settings: Settings, tenant: str, driver: str) -> tuple[str, bo
 
     db, client, remote = await Database.open(settings), redis_client(settings), open_remote(settings)
     bus = RedisBus(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s)
-    announcer = ScopeAnnouncer(bus, wall_clock_ms)
+    announcer = ScopeChangePublisher(bus, wall_clock_ms)
     db.changes.listen(announcer.changed)
     try:
         places = places_of(settings, db, client, remote)

@@ -10,7 +10,7 @@ from realtime.cli.environment import plain_errors, settings_of_process
 from realtime.engines import demo, local
 from realtime.engines.console import Console, console
 from realtime.engines.layout import DataDir
-from realtime.engines.plan import Options, Plan, make_plan
+from realtime.engines.plan import Options, SystemPlan, make_plan
 from realtime.engines.supervisor import Announce, Supervisor, end_leftovers
 from realtime.runtime import raise_open_files_limit
 
@@ -54,7 +54,7 @@ def run(options: Options, announce: Announce) -> int:
     return asyncio.run(Supervisor(plan, log, announce).run())
 
 
-async def announce(plan: Plan, log: Console) -> None:
+async def announce(plan: SystemPlan, log: Console) -> None:
     """Print the links, with the addresses and the secret that the processes have."""
     decided = plan.webs[0].command.env
     complete = local.completed(plan.settings)

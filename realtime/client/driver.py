@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from realtime.client.link import Link, OnEvent, TokenSource, auth_of
-from realtime.client.outbox import Outbox, Verdict
+from realtime.client.link import ClientConnection, OnEvent, TokenSource, auth_of
+from realtime.client.outbox import AckOutcome, Outbox
 from realtime.client.sos import cancel_sos, raise_sos
 
 
@@ -35,7 +35,7 @@ class DriverClient:
     ) -> None:
         rng = rng or Random()  # noqa: S311  jitter is no secret
         self.outbox = outbox or Outbox(rng)
-        self.link = Link(
+        self.link = ClientConnection(
             url,
             "/driver",
             auth_of(token, None),
@@ -121,7 +121,7 @@ class DriverClient:
             verdict = self.outbox.answered(request, answer, loop.time())
             self._progress.set()
             self._on_progress()
-            if verdict is Verdict.RECONNECT:
+            if verdict is AckOutcome.RECONNECT:
                 return
 
 

@@ -21,7 +21,7 @@ class Gap:
 
 
 @dataclass(slots=True)
-class Journey:
+class DriverJourney:
     """``kept`` holds the seqs ``through`` + 1 … ``tip``; up to ``sent_to`` they may be on the server."""
 
     client_journey_id: str
@@ -92,10 +92,10 @@ class Journey:
                 self.kept.popleft()
         return points
 
-    def following(self) -> "Journey":
+    def following(self) -> "DriverJourney":
         """A new journey that begins with what this one still keeps."""
         journey_id = str(uuid5(NAMESPACE_OID, self.client_journey_id))
-        new = Journey(journey_id, self.started_ms, self.details)
+        new = DriverJourney(journey_id, self.started_ms, self.details)
         new.kept = self.kept
         new.tip = self.tip - self.through
         new.ended_ms = self.ended_ms

@@ -1,7 +1,7 @@
 """One Socket.IO connection kept open: connects, waits its turn, comes back, moves when the server drains.
 
-Two tasks of python-engineio and the one that runs `Link.run` serve a connection. Handlers are plain
-functions, so that events and answers are taken in the order in which they arrived.
+Two tasks of python-engineio and the one that runs `ClientConnection.run` serve a connection. Handlers are
+plain functions, so that events and answers are taken in the order in which they arrived.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class _Packet(Packet):  # type: ignore[misc]
     json = _Json
 
 
-class Link:
+class ClientConnection:
     """A connection to ``namespace``; ``run`` holds it until `close`.
 
     ``auth`` is asked before every connect. ``on_event`` gets every event but ``drain`` and ``closing``.

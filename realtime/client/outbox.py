@@ -16,11 +16,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from realtime.client.backoff import Backoff
-from realtime.client.journey import Journey
+from realtime.client.journey import DriverJourney
 from realtime.protocol import MAX_POINTS
 
 
-class Verdict(StrEnum):
+class AckOutcome(StrEnum):
     """What an answer meant."""
 
     PROGRESS = "progress"
@@ -83,7 +83,7 @@ class Outbox:
         if not 1 <= batch <= MAX_POINTS:
             raise ValueError(f"batch is not within 1..{MAX_POINTS}: {batch}")
         self.stats = Stats()
-        self.journeys: deque[Journey] = deque()
+        self.journeys: deque[DriverJourney] = deque()
         self.not_before_s = 0.0
         self._batch = batch
         self._gather = min(gather, batch)
@@ -103,7 +103,7 @@ class Outbox:
         if self.is_under_way:
             raise ValueError(f"journey {self.journeys[-1].client_journey_id} is not ended")
         given = {name: value for name, value in details.items() if value is not None}
-        self.journeys.append(Journey(client_journey_id, started_ms, given))
+        self.journeys.append(DriverJourney(client_journey_id, started_ms, given))
         self.stats.journeys += 1
 
     def add(self, t_ms: int, lat: float, lon: float, *more: float | None) -> int:
@@ -189,7 +189,7 @@ class Outbox:
         payload = {"journey_id": journey.journey_id, "ended_at": journey.ended_ms, "last_seq": journey.tip}
         return Request("journey:end", payload)
 
-    def answered(self, request: Request, answer: object, now_s: float) -> Verdict:
+    def answered(self, request: Request, answer: object, now_s: float) -> AckOutcome:
         """Take in the answer to ``request``; anything but an answer object means that none came."""
         journey = self.journeys[0]
         if not isinstance(answer, Mapping):
@@ -207,18 +207,18 @@ class Outbox:
             case _:
                 self.journeys.popleft()
                 self.stats.journeys_done += 1
-                return Verdict.PROGRESS
+                return AckOutcome.PROGRESS
 
     # --- requests
 
-    def _has_news(self, journey: Journey) -> bool:
+    def _has_news(self, journey: DriverJourney) -> bool:
         return journey.ended_ms is not None or len(journey.kept) >= self._gather
 
-    def _start_request(self, journey: Journey) -> Request:
+    def _start_request(self, journey: DriverJourney) -> Request:
         payload = {"client_journey_id": journey.client_journey_id, "started_at": journey.started_ms}
         return Request("journey:start", payload | journey.details)
 
-    def _positions_request(self, journey: Journey) -> Request:
+    def _positions_request(self, journey: DriverJourney) -> Request:
         seq, payload = journey.head(self._batch)
         sent = len(payload["points"])
         self.stats.sent += sent
@@ -228,16 +228,18 @@ class Outbox:
 
     # --- answers
 
-    def _started(self, journey: Journey, answer: Mapping[str, Any], now_s: float) -> Verdict:
+    def _started(self, journey: DriverJourney, answer: Mapping[str, Any], now_s: float) -> AckOutcome:
         journey_id, next_seq = answer.get("journey_id"), answer.get("next_seq")
         if not isinstance(journey_id, str) or not isinstance(next_seq, int):
             return self._again(now_s, None)
         journey.journey_id = journey_id
         journey.is_open = True
         self._server_has(journey, next_seq - 1)
-        return Verdict.PROGRESS
+        return AckOutcome.PROGRESS
 
-    def _stored(self, journey: Journey, request: Request, answer: Mapping[str, Any], now_s: float) -> Verdict:
+    def _stored(
+        self, journey: DriverJourney, request: Request, answer: Mapping[str, Any], now_s: float
+    ) -> AckOutcome:
         through, before = answer.get("through"), journey.through
         if not isinstance(through, int) or through <= before:
             return self._again(now_s, None)
@@ -245,18 +247,20 @@ class Outbox:
         self.stats.voided += sum(1 for seq, _ in answer.get("voided") or () if seq in seqs)
         self.stats.latest_refused += "latest_refused" in answer
         self._server_has(journey, through)
-        return Verdict.PROGRESS
+        return AckOutcome.PROGRESS
 
-    def _failed(self, journey: Journey, request: Request, error: Mapping[str, Any], now_s: float) -> Verdict:
+    def _failed(
+        self, journey: DriverJourney, request: Request, error: Mapping[str, Any], now_s: float
+    ) -> AckOutcome:
         code = str(error.get("code"))
         self.stats.errors[code] += 1
         if code == "expected_seq" and isinstance(expected := error.get("expected"), int):
             before = journey.through
             self._server_has(journey, expected - 1)
-            return Verdict.PROGRESS if journey.through != before else self._again(now_s, None)
+            return AckOutcome.PROGRESS if journey.through != before else self._again(now_s, None)
         if code == "conflict" and (conflicts := error.get("conflicts")):
             self._yield_to_stored(journey, conflicts)
-            return Verdict.PROGRESS
+            return AckOutcome.PROGRESS
         if code in _NEXT_JOURNEY:
             self._move_on(journey)
             return self._again(now_s, None)
@@ -266,23 +270,23 @@ class Outbox:
             return self._again(now_s, None)
         if code in _RECONNECT:
             self._again(now_s, error.get("retry_after_s"))
-            return Verdict.RECONNECT
+            return AckOutcome.RECONNECT
         if error.get("retryable"):
             return self._again(now_s, error.get("retry_after_s"))
         self._give_up(journey, code)
-        return Verdict.REFUSED
+        return AckOutcome.REFUSED
 
-    def _again(self, now_s: float, retry_after_s: float | None) -> Verdict:
+    def _again(self, now_s: float, retry_after_s: float | None) -> AckOutcome:
         self.not_before_s = now_s + self._backoff.failed(retry_after_s)
-        return Verdict.RETRY
+        return AckOutcome.RETRY
 
-    def _server_has(self, journey: Journey, stored: int) -> None:
+    def _server_has(self, journey: DriverJourney, stored: int) -> None:
         acknowledged, rewound = journey.line_up(stored)
         self._kept_points -= acknowledged
         self.stats.acknowledged += acknowledged
         self.stats.rewound += rewound
 
-    def _yield_to_stored(self, journey: Journey, conflicts: list[int]) -> None:
+    def _yield_to_stored(self, journey: DriverJourney, conflicts: list[int]) -> None:
         """The server keeps what it has stored, so everything up to the last conflict is stored there."""
         points = journey.forget(min(max(conflicts), journey.tip))
         lost = min(points, len(set(conflicts)))
@@ -290,7 +294,7 @@ class Outbox:
         self.stats.conflicts += lost
         self.stats.acknowledged += points - lost
 
-    def _move_on(self, journey: Journey) -> None:
+    def _move_on(self, journey: DriverJourney) -> None:
         """The server takes no more of this journey: what is kept becomes the start of the next one."""
         if not journey.kept and journey.ended_ms is not None:
             self.journeys.popleft()
@@ -300,7 +304,7 @@ class Outbox:
         self.stats.journeys += 1
         self.stats.journeys_done += 1
 
-    def _give_up(self, journey: Journey, code: str) -> None:
+    def _give_up(self, journey: DriverJourney, code: str) -> None:
         """A permanent refusal: its points will never be taken, and must not hold up the next journey."""
         points = journey.refuse(code)
         self.stats.refused += points

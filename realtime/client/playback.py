@@ -11,7 +11,7 @@ import aiohttp
 from realtime.client.driver import DriverClient
 from realtime.client.link import Stopped, TokenSource
 from realtime.client.outbox import Outbox
-from realtime.client.recording import Trip
+from realtime.client.recording import RecordedTrip
 from realtime.client.report import Show, total_stats
 
 
@@ -25,7 +25,7 @@ class Playback:
     def __init__(
         self,
         url: str,
-        trips: Sequence[Trip],
+        trips: Sequence[RecordedTrip],
         token_of: Callable[[str], TokenSource],
         *,
         speed: float,
@@ -34,7 +34,7 @@ class Playback:
     ) -> None:
         if speed <= 0.0:
             raise ValueError(f"speed is not positive: {speed}")
-        self.trips: dict[str, list[Trip]] = {}
+        self.trips: dict[str, list[RecordedTrip]] = {}
         for trip in trips:
             self.trips.setdefault(trip.vehicle, []).append(trip)
         self.drivers = {
@@ -73,7 +73,7 @@ class Playback:
                 await self._play(driver, trip)
             await driver.flush(flush_timeout_s)
 
-    async def _play(self, driver: DriverClient, trip: Trip) -> None:
+    async def _play(self, driver: DriverClient, trip: RecordedTrip) -> None:
         await self._until(trip.fixes[0].t_ms)
         driver.start(
             str(uuid4()),

@@ -24,7 +24,7 @@ class RecordedFix(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trip:
+class RecordedTrip:
     """One trip of one vehicle, its fixes in the order of the file."""
 
     vehicle: str
@@ -33,7 +33,7 @@ class Trip:
     fixes: list[RecordedFix] = field(default_factory=list)
 
 
-def read_trips(file: Path) -> list[Trip]:
+def read_trips(file: Path) -> list[RecordedTrip]:
     """The trips of ``file`` by their first fix. Raises ValueError naming the line, OSError."""
     with file.open(newline="", encoding="utf-8") as lines:
         reader = csv.DictReader(lines)
@@ -43,12 +43,12 @@ def read_trips(file: Path) -> list[Trip]:
         return trips_of(reader)
 
 
-def trips_of(rows: Iterable[Mapping[str, str]]) -> list[Trip]:
+def trips_of(rows: Iterable[Mapping[str, str]]) -> list[RecordedTrip]:
     """The trips of ``rows``, by their first fix. Raises ValueError naming the line, the header being 1."""
-    trips: dict[tuple[str, str], Trip] = {}
+    trips: dict[tuple[str, str], RecordedTrip] = {}
     for number, row in enumerate(rows, 2):
         key = row["vehicle_id"], row["trip_id"]
-        trip = trips.setdefault(key, Trip(*key, row.get("destination") or None))
+        trip = trips.setdefault(key, RecordedTrip(*key, row.get("destination") or None))
         try:
             trip.fixes.append(_fix(row))
         except ValueError as error:

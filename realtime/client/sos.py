@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
-from realtime.client.link import Link, Stopped
+from realtime.client.link import ClientConnection, Stopped
 
 AGAIN_S: Final = 1.0
 
 
-async def raise_sos(link: Link, press: Mapping[str, Any]) -> Mapping[str, Any]:
+async def raise_sos(link: ClientConnection, press: Mapping[str, Any]) -> Mapping[str, Any]:
     """Press on ``link`` (of `/driver`) until it is kept; the answer. ``press`` is ``sos`` of the protocol.
 
     Raises Stopped when the server refuses it for good, or the link is over.
@@ -17,7 +17,7 @@ async def raise_sos(link: Link, press: Mapping[str, Any]) -> Mapping[str, Any]:
     return await _until_answered(link, "sos", press)
 
 
-async def cancel_sos(link: Link, sos_id: str, pin: str = "") -> Mapping[str, Any]:
+async def cancel_sos(link: ClientConnection, sos_id: str, pin: str = "") -> Mapping[str, Any]:
     """Take an SOS back, asked until it is answered; the answer. A wrong PIN counts each time it is asked.
 
     Raises Stopped when the server refuses it (``forbidden``: the PIN is wrong), or the link is over.
@@ -25,7 +25,9 @@ async def cancel_sos(link: Link, sos_id: str, pin: str = "") -> Mapping[str, Any
     return await _until_answered(link, "sos:cancel", {"sos_id": sos_id, "pin": pin})
 
 
-async def _until_answered(link: Link, event: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _until_answered(
+    link: ClientConnection, event: str, payload: Mapping[str, Any]
+) -> Mapping[str, Any]:
     while True:
         link.check()
         answer = await link.ask(event, dict(payload))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from realtime.client.backoff import Backoff
-from realtime.client.link import Link, Stopped, TokenSource, auth_of
+from realtime.client.link import ClientConnection, Stopped, TokenSource, auth_of
 from realtime.client.views import JourneyView, LatestView, View, view_of
 
 
@@ -40,7 +40,7 @@ class Watcher:
         rng = rng or Random()  # noqa: S311  jitter is no secret
         renews = token is not None and not isinstance(token, str)
         auth = auth_of(token, share)
-        self.link = Link(
+        self.link = ClientConnection(
             url, "/watch", auth, on_event=self._event, rng=rng, http=http, renews=renews, **link_options
         )
         self.views: dict[str, View] = {}

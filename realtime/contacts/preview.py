@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from alerts.addresses.destination import Written, named
+from alerts.addresses.destination import WrittenAddresses, named
 from alerts.attempt import Channel
 from alerts.escalation import contacts_of
 from alerts.policy import Contact, PolicyCopy, Step, address_of
 from realtime.store.people import contacts as kept
 
 
-class Told(Struct, frozen=True):
+class NotifiedContact(Struct, frozen=True):
     """A contact of a step, with the channels by which it can be told, once to each address."""
 
     contact: Contact
@@ -21,15 +21,15 @@ class Told(Struct, frozen=True):
     fallback: tuple[Channel, ...]
 
 
-class Planned(Struct, frozen=True):
+class PreviewedStep(Struct, frozen=True):
     """A step, ``after_s`` into a round."""
 
     after_s: int
     wait_s: int
-    told: tuple[Told, ...]
+    told: tuple[NotifiedContact, ...]
 
 
-class Untold(Struct, frozen=True):
+class OmittedContact(Struct, frozen=True):
     """A contact that is not told by anything, and why."""
 
     contact_id: str
@@ -37,18 +37,20 @@ class Untold(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
-def planned(copy: PolicyCopy) -> list[Planned]:
+def planned(copy: PolicyCopy) -> list[PreviewedStep]:
     """The steps of one round."""
-    plan, after_s = list[Planned](), 0
+    plan, after_s = list[PreviewedStep](), 0
     for step in copy.policy.steps:
-        written = Written(copy)
+        written = WrittenAddresses(copy)
         told = [_told(contact, step, copy, written) for contact in _meant(step, copy)]
-        plan.append(Planned(after_s, step.wait_s, tuple(one for one in told if one.channels or one.fallback)))
+        plan.append(
+            PreviewedStep(after_s, step.wait_s, tuple(one for one in told if one.channels or one.fallback))
+        )
         after_s += step.wait_s
     return plan
 
 
-def untold(copy: PolicyCopy, known: Sequence[kept.Contact]) -> list[Untold]:
+def untold(copy: PolicyCopy, known: Sequence[kept.ContactRecord]) -> list[OmittedContact]:
     """Those of ``known`` whom nothing reaches; not those whose address has a message for another contact."""
     usable = {contact.contact_id for contact in copy.contacts}
     told = {contact.contact_id for step in copy.policy.steps for contact in _reached(step, copy)}
@@ -62,11 +64,11 @@ def untold(copy: PolicyCopy, known: Sequence[kept.Contact]) -> list[Untold]:
             reasons = _why_unusable(contact)
         else:
             reasons = ("no_channel",) if contact_id in meant else ("not_in_policy",)
-        found.append(Untold(contact_id, contact.draft.name, reasons))
+        found.append(OmittedContact(contact_id, contact.draft.name, reasons))
     return found
 
 
-def reaches_somebody(plan: Sequence[Planned]) -> bool:
+def reaches_somebody(plan: Sequence[PreviewedStep]) -> bool:
     """Whether a person would be told by more than the live pages."""
     return any(
         channel is not Channel.SOCKET
@@ -85,7 +87,7 @@ def _reached(step: Step, copy: PolicyCopy) -> list[Contact]:
     return [c for c in _meant(step, copy) if any(address_of(c, by) for by in step.channels + step.fallback)]
 
 
-def _told(contact: Contact, step: Step, copy: PolicyCopy, written: Written) -> Told:
+def _told(contact: Contact, step: Step, copy: PolicyCopy, written: WrittenAddresses) -> NotifiedContact:
     def by(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
         mine = tuple(
             c for c in channels if address_of(contact, c) and not written.covers(contact.contact_id, c)
@@ -96,10 +98,12 @@ def _told(contact: Contact, step: Step, copy: PolicyCopy, written: Written) -> T
 
     channels, fallback = by(step.channels), by(step.fallback)
     names = [named(copy, contact.contact_id, channel) for channel in channels + fallback]
-    return Told(replace(contact, name=max(names, key=len, default=contact.name)), channels, fallback)
+    return NotifiedContact(
+        replace(contact, name=max(names, key=len, default=contact.name)), channels, fallback
+    )
 
 
-def _why_unusable(contact: kept.Contact) -> tuple[str, ...]:
+def _why_unusable(contact: kept.ContactRecord) -> tuple[str, ...]:
     draft, reasons = contact.draft, list[str]()
     addresses = (
         (draft.phone, contact.phone_verified_ms, contact.phone_opted_out_ms),

@@ -20,13 +20,13 @@ from alerts.alert import Alert, Kind, Severity, State
 from alerts.attempt import Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Status, Unsure
 from alerts.policy import Contact as ToTell
 from alerts.policy import Policy, PolicyCopy
-from alerts.ports import Job, Notifier
+from alerts.ports import DeliveryJob, Notifier
 from realtime.metrics import instruments
 from realtime.protocol import Code, Refused
 from realtime.store.db.database import Database
 from realtime.store.people import verification_codes
-from realtime.store.people.contacts import Contact
-from realtime.store.people.verification_codes import CodeChannel, Verdict
+from realtime.store.people.contacts import ContactRecord
+from realtime.store.people.verification_codes import CodeChannel, CodeResult
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CodeSender:
         self._budget: Final = budget
         self._under_way: Final = Counter[CodeChannel]()
 
-    async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
+    async def send(self, tenant: str, contact: ContactRecord, channel: CodeChannel) -> int:
         """Send a new code to the contact's address; until when it is good. The one before it is void.
 
         Raises Refused: invalid when there is no such address or it takes no messages, rate_limited,
@@ -85,7 +85,7 @@ class CodeSender:
         finally:
             self._under_way[channel] -= 1
 
-    async def _send(self, tenant: str, contact: Contact, channel: CodeChannel, address: str) -> int:
+    async def _send(self, tenant: str, contact: ContactRecord, channel: CodeChannel, address: str) -> int:
         code = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
         digest = self._digest(contact.contact_id, channel, code)
         kept = await verification_codes.keep(
@@ -107,7 +107,7 @@ class CodeSender:
             )
         return kept.expires_ms  # taken, or perhaps taken: then it is not sent twice
 
-    async def test(self, tenant: str, contact: Contact, channel: CodeChannel, by: str) -> None:
+    async def test(self, tenant: str, contact: ContactRecord, channel: CodeChannel, by: str) -> None:
         """Send a message that says that it is a test; ``by``: the name of who tests. Counts as a code.
 
         Raises Refused: invalid when the address is missing, not verified or opted out, rate_limited,
@@ -136,7 +136,7 @@ class CodeSender:
                 Code.UNAVAILABLE, "the message could not be sent", retry_after_s=outcome.retry_after_s or 10
             )
 
-    async def _tried(self, job: Job) -> Outcome:
+    async def _tried(self, job: DeliveryJob) -> Outcome:
         """What came of it after a few tries; a provider that names a long wait is not waited for."""
         for _ in range(TRIES - 1):
             outcome = await self._once(job)
@@ -148,7 +148,7 @@ class CodeSender:
             await asyncio.sleep(pause_s)
         return await self._once(job)
 
-    async def _once(self, job: Job) -> Outcome:
+    async def _once(self, job: DeliveryJob) -> Outcome:
         """Try once. Whatever goes wrong on the way may have been sent."""
         notifier = self._notifiers[job.attempt.channel]
         try:
@@ -160,7 +160,9 @@ class CodeSender:
             log.error("a code by %s failed: %s", notifier.provider, type(error).__name__)
             return Unsure("notifier_failed")
 
-    async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
+    async def verify(
+        self, tenant: str, contact: ContactRecord, channel: CodeChannel, code: str
+    ) -> CodeResult:
         """Count a try at the code and compare. The right one verifies the address. Raises
         Refused(unavailable).
         """
@@ -173,8 +175,13 @@ class CodeSender:
         return hmac.digest(self._key, text, hashlib.sha256)
 
     def _job(
-        self, tenant: str, contact: Contact, channel: CodeChannel, text: str, purpose: Purpose = Purpose.CODE
-    ) -> Job:
+        self,
+        tenant: str,
+        contact: ContactRecord,
+        channel: CodeChannel,
+        text: str,
+        purpose: Purpose = Purpose.CODE,
+    ) -> DeliveryJob:
         """A message as a notifier takes it: an alert that was never raised carries ``text``."""
         now_ms, alert_id = self._now_ms(), uuid4()
         draft = contact.draft
@@ -197,15 +204,15 @@ class CodeSender:
             due_ms=now_ms, created_ms=now_ms,
         )  # fmt: skip
         copy = PolicyCopy(policy=Policy(steps=()), contacts=(to_tell,))
-        return Job(attempt=attempt, alert=alert, contact=to_tell, copy=copy)
+        return DeliveryJob(attempt=attempt, alert=alert, contact=to_tell, copy=copy)
 
 
-def address_of(contact: Contact, channel: CodeChannel) -> str | None:
+def address_of(contact: ContactRecord, channel: CodeChannel) -> str | None:
     """Where a code by ``channel`` goes."""
     return contact.draft.email if channel == "email" else contact.draft.phone
 
 
-def usable_address_of(contact: Contact, channel: CodeChannel) -> str:
+def usable_address_of(contact: ContactRecord, channel: CodeChannel) -> str:
     """The address of ``contact`` by ``channel``. Raises Refused(invalid) unless alerts are sent to it."""
     address = address_of(contact, channel)
     if address is None:

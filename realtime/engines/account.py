@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Account:
+class ProcessAccount:
     """The user and group a child runs as. ``is_other``: it is not the caller's own account."""
 
     uid: int
@@ -53,9 +53,9 @@ class Account:
         return all(step.stat().st_mode & stat.S_IXOTH for step in (folder, *folder.parents))
 
 
-def engine_account() -> Account:
+def engine_account() -> ProcessAccount:
     """`nobody` for root, otherwise the caller's own account."""
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid(), is_other=False)
+        return ProcessAccount(os.geteuid(), os.getegid(), is_other=False)
     nobody = pwd.getpwnam("nobody")
-    return Account(nobody.pw_uid, nobody.pw_gid, is_other=True)
+    return ProcessAccount(nobody.pw_uid, nobody.pw_gid, is_other=True)

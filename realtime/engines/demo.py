@@ -12,7 +12,7 @@ from typing import Any
 
 from realtime.auth.tokens import mint
 from realtime.engines.console import Console
-from realtime.engines.plan import Part, Plan, local_host
+from realtime.engines.plan import Part, SystemPlan, local_host
 from realtime.settings import Settings
 
 TENANT = "demo"
@@ -28,7 +28,7 @@ _PAUSE_S = 0.5
 _TIMEOUT_S = 5.0
 
 
-async def announce(plan: Plan, console: Console, settings: Settings) -> None:
+async def announce(plan: SystemPlan, console: Console, settings: Settings) -> None:
     """Say that everything is ready; ``settings`` hold the secret that tokens are signed with."""
     url = settings.public_url
     console.plain(f"\nready: {url}")
@@ -54,13 +54,13 @@ async def announce(plan: Plan, console: Console, settings: Settings) -> None:
         await _say_answer(plan, console)
 
 
-def _say_outside(plan: Plan, console: Console) -> None:
+def _say_outside(plan: SystemPlan, console: Console) -> None:
     if plan.outside is not None:
         console.plain(f"  outside     {outside_url(plan.outside)}/  (what would have gone out)")
     console.plain("")
 
 
-async def _say_answer(plan: Plan, console: Console) -> None:
+async def _say_answer(plan: SystemPlan, console: Console) -> None:
     """The link in the first text message of the SOS that the fleet is about to raise."""
     assert plan.outside is not None
     since_ms = time.time() * 1000

@@ -14,7 +14,7 @@ from realtime.auth.tokens import Role, mint
 from realtime.engines import local
 from realtime.engines.console import Console
 from realtime.engines.demo import CONTACT, DRIVER, TENANT, VENDOR, call, outside_url, sent
-from realtime.engines.plan import Plan, local_host
+from realtime.engines.plan import SystemPlan, local_host
 
 _CONTACT = {
     "name": CONTACT,
@@ -36,7 +36,7 @@ _PAUSE_S = 0.25
 Ask = Callable[..., dict[str, Any]]
 
 
-def introduce(plan: Plan, console: Console) -> None:
+def introduce(plan: SystemPlan, console: Console) -> None:
     """Make the people. What stands in the way is said, and does not stop the demo. Blocks for seconds."""
     assert plan.outside is not None
     try:
@@ -48,7 +48,7 @@ def introduce(plan: Plan, console: Console) -> None:
         console.error(f"the demo's contact could not be made: {error}")
 
 
-def _minter(plan: Plan) -> Callable[[Role], str]:
+def _minter(plan: SystemPlan) -> Callable[[Role], str]:
     settings = local.completed(plan.settings)
     return lambda role: mint(settings, role=role, tenant=TENANT, vendors=[VENDOR], ttl_s=_TOKEN_S)
 

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from realtime.engines.account import Account, engine_account
+from realtime.engines.account import ProcessAccount, engine_account
 from realtime.engines.errors import EngineError
 
 SOCKET_PATH_MAX = 100
@@ -37,7 +37,9 @@ class DataDir:
     account cannot enter ``path``.
     """
 
-    def __init__(self, path: Path, account: Account | None = None, relocated: Path = RELOCATED) -> None:
+    def __init__(
+        self, path: Path, account: ProcessAccount | None = None, relocated: Path = RELOCATED
+    ) -> None:
         self.path = path.absolute()
         self.account = account or engine_account()
         self._relocated = relocated

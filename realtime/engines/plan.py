@@ -46,7 +46,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SystemPlan:
     """Everything that is to run. ``postgres`` and ``redis`` are None when external ones are used.
 
     ``outside``: the stand-ins of the outside services, if they are wanted.
@@ -71,7 +71,7 @@ class Plan:
         return self.data.run / "haproxy.cfg"
 
 
-def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] = os.environ) -> Plan:
+def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] = os.environ) -> SystemPlan:
     """Decide ports, engines and environments. The data directory must be prepared. Raises EngineError."""
     data = DataDir(settings.data_dir)
     host = settings.bind_host
@@ -95,7 +95,7 @@ def make_plan(settings: Settings, options: Options, environ: Mapping[str, str] =
         for number in range(1, count + 1)
     ]
     webs, workers = tuple(parts[: options.instances]), tuple(parts[options.instances :])
-    return Plan(
+    return SystemPlan(
         data=data,
         settings=settings,
         host=host,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from realtime.engines.account import Account
+from realtime.engines.account import ProcessAccount
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,7 +23,7 @@ class Command:
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    account: Account | None = None
+    account: ProcessAccount | None = None
     cwd: Path | None = None
     stop_signal: int = signal.SIGTERM
     death_signal: int = signal.SIGKILL

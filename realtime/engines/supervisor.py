@@ -17,20 +17,20 @@ from realtime.engines.console import Console
 from realtime.engines.embedded import Embedded
 from realtime.engines.errors import EngineError
 from realtime.engines.layout import DataDir
-from realtime.engines.plan import MARK, Part, Plan
+from realtime.engines.plan import MARK, Part, SystemPlan
 from realtime.engines.probe import answers_200
 from realtime.engines.service import Service
 
 START_TIMEOUT_S = 60.0
 MIGRATE_TIMEOUT_S = 900.0
 
-Announce = Callable[[Plan, Console], Coroutine[Any, Any, None]]
+Announce = Callable[[SystemPlan, Console], Coroutine[Any, Any, None]]
 
 
 class Supervisor:
-    """Runs a `Plan` until it is told to stop. ``announce`` is called once everything is ready."""
+    """Runs a `SystemPlan` until it is told to stop. ``announce`` is called once everything is ready."""
 
-    def __init__(self, plan: Plan, console: Console, announce: Announce | None = None) -> None:
+    def __init__(self, plan: SystemPlan, console: Console, announce: Announce | None = None) -> None:
         self._plan = plan
         self._console = console
         self._announce = announce
@@ -155,7 +155,7 @@ def end_leftovers(data: DataDir, console: Console) -> None:
         processes.end_orphan(pid)
 
 
-def _engines(plan: Plan, console: Console) -> list[Service]:
+def _engines(plan: SystemPlan, console: Console) -> list[Service]:
     """Services of the embedded engines, in the order in which they start."""
     services = []
     for engine in (plan.postgres, plan.redis):
@@ -176,7 +176,7 @@ def _part_service(part: Part, console: Console) -> Service:
     return Service(part.name, lambda: part.command, answers_200("127.0.0.1", part.port, "/readyz"), console)
 
 
-def _balancer_service(plan: Plan, console: Console) -> Service:
+def _balancer_service(plan: SystemPlan, console: Console) -> Service:
     def prepare() -> processes.Command:
         plan.balancer.write(plan.configuration)
         command = plan.balancer.command(plan.configuration)
@@ -186,7 +186,7 @@ def _balancer_service(plan: Plan, console: Console) -> Service:
     return Service("haproxy", prepare, answers_200(host, plan.port, "/readyz"), console)
 
 
-def _demo_service(plan: Plan, console: Console) -> Service | None:
+def _demo_service(plan: SystemPlan, console: Console) -> Service | None:
     command = plan.demo
     if command is None:
         return None

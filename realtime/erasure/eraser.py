@@ -33,7 +33,7 @@ PAUSE_S: Final = 0.2
 MAX_VENDORS: Final = 10_000
 
 
-class Place(Protocol):
+class DataStore(Protocol):
     """Somewhere beside the tables that keeps something of drivers."""
 
     name: str
@@ -45,7 +45,7 @@ class Place(Protocol):
         """Remove it. Is idempotent. Raises Refused(unavailable)."""
 
 
-class Proof(Struct, frozen=True):
+class ErasureRecord(Struct, frozen=True):
     """What was where, and that nothing is any more. ``after`` is a fresh count, null for a place that is
     away.
 
@@ -73,7 +73,7 @@ class Eraser:
     def __init__(
         self,
         db: Database,
-        places: Sequence[Place],
+        places: Sequence[DataStore],
         key: str,
         now_ms: Callable[[], int],
         pause_s: float = PAUSE_S,
@@ -84,7 +84,7 @@ class Eraser:
         self._now_ms: Final = now_ms
         self._pause_s: Final = pause_s
 
-    async def erase(self, tenant: str, driver: str, asked_by: str) -> Proof:
+    async def erase(self, tenant: str, driver: str, asked_by: str) -> ErasureRecord:
         """Erase, count again, and say what was found; ``done`` unless something is left or away.
 
         Raises Refused: conflict while an alert of the driver is open, unavailable.
@@ -123,18 +123,20 @@ class Eraser:
                 counts[place.name] = None
         return counts
 
-    async def _erased(self, place: Place, tenant: str, driver: str) -> None:
+    async def _erased(self, place: DataStore, tenant: str, driver: str) -> None:
         try:
             await place.erase(tenant, driver)
         except Refused:
             return  # the count says that it is away
 
-    async def _proved(self, driver: str, erasure: rows.Erasure, after: dict[str, int | None]) -> Proof:
+    async def _proved(
+        self, driver: str, erasure: rows.Erasure, after: dict[str, int | None]
+    ) -> ErasureRecord:
         done = all(count == 0 for count in after.values())
         done_ms = self._now_ms() if done else None
         places = {name: (erasure.before.get(name), count) for name, count in sorted(after.items())}
         proof = signed(
-            Proof(
+            ErasureRecord(
                 erasure_id=erasure.erasure_id,
                 tenant=erasure.tenant,
                 driver_sha256=rows.digest_of(erasure.tenant, driver).hex(),
@@ -150,17 +152,17 @@ class Eraser:
         return proof
 
 
-def signed(proof: Proof, key: str) -> Proof:
+def signed(proof: ErasureRecord, key: str) -> ErasureRecord:
     """``proof`` with its signature."""
     return msgspec.structs.replace(proof, signature=_signature(proof, key))
 
 
-def is_signed(proof: Proof, key: str) -> bool:
+def is_signed(proof: ErasureRecord, key: str) -> bool:
     """Whether ``proof`` is as it was made."""
     return hmac.compare_digest(proof.signature, _signature(proof, key))
 
 
-def _signature(proof: Proof, key: str) -> str:
+def _signature(proof: ErasureRecord, key: str) -> str:
     fields: dict[str, Any] = msgspec.to_builtins(proof)
     del fields["signature"]
     text = msgspec.json.encode(fields, order="sorted")
@@ -169,18 +171,18 @@ def _signature(proof: Proof, key: str) -> str:
 
 def places_of(
     settings: Settings, db: Database, client: Client, remote: RealtimeDatabase | None
-) -> list[Place]:
+) -> list[DataStore]:
     """Every place there is beside the tables. ``remote``: the mirror's database, None when there is none."""
-    places: list[Place] = [
-        RedisPlace(db, client, settings.redis_timeout_s),
-        CheckInsPlace(CheckIns(client, timeout_s=settings.redis_timeout_s)),
+    places: list[DataStore] = [
+        RedisDataStore(db, client, settings.redis_timeout_s),
+        CheckInDataStore(CheckIns(client, timeout_s=settings.redis_timeout_s)),
     ]
     if remote is not None:
-        places.append(MirrorPlace(remote))
+        places.append(MirrorDataStore(remote))
     return places
 
 
-class RedisPlace:
+class RedisDataStore:
     """The latest position and the presence of a driver, in the hash of every vendor they ever drove for."""
 
     name = "redis"
@@ -214,7 +216,7 @@ class RedisPlace:
         return answers
 
 
-class CheckInsPlace:
+class CheckInDataStore:
     """The answers of a driver to their timers that Redis stores for Postgres."""
 
     name = "checkins"
@@ -237,7 +239,7 @@ class CheckInsPlace:
             raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
 
 
-class MirrorPlace:
+class MirrorDataStore:
     """The driver's nodes in the Firebase mirror."""
 
     name = "firebase"

@@ -19,13 +19,13 @@ from alerts.case import Case
 from alerts.policy import everyone
 from alerts.replies.answer import Word
 from alerts.who import is_responding, who
-from realtime.store.people.replies import Asked
+from realtime.store.people.replies import LastMessage
 
 
 class Candidate(Struct, frozen=True):
     """An alert that the phone was told of, and its last message about it."""
 
-    asked: Asked
+    asked: LastMessage
     case: Case
 
 

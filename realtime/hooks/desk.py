@@ -28,7 +28,7 @@ from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
 from realtime.hooks.ports import Alerts, Book, Reports
 from realtime.hooks.words import said
 from realtime.protocol import Code, Refused
-from realtime.store.people.replies import MAX_ASKED, Asked
+from realtime.store.people.replies import MAX_ASKED, LastMessage
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _OF_CARRIERS: Final = "OptOutType"
 _CARRIERS: Final = {"STOP": Word.STOP, "START": Word.START, "HELP": Word.HELP}
 
 
-class Told(Struct, frozen=True):
+class ReplyOutcome(Struct, frozen=True):
     """The outcome of an answer, of `realtime.metrics.instruments.CALLBACK_OUTCOMES`, and the reply."""
 
     outcome: str
@@ -50,7 +50,7 @@ class Told(Struct, frozen=True):
     """On a call: the key was none of those asked for."""
 
 
-class HookDesk:
+class CallbackService:
     """Moves attempts, and takes answers."""
 
     def __init__(self, alerts: Alerts, reports: Reports, book: Book, now_ms: Callable[[], int]) -> None:
@@ -68,18 +68,18 @@ class HookDesk:
         except Away as error:
             raise Refused(Code.UNAVAILABLE, "the store is away") from error
 
-    async def key(self, named: Named, call_id: str, digits: str) -> Told:
+    async def key(self, named: Named, call_id: str, digits: str) -> ReplyOutcome:
         """A key that was pressed in a call. Raises Refused."""
         case = await self._alerts.case(named.alert_id)
         if case is None or named.attempt_id not in case.attempts:
-            return Told("unknown", said("nothing"))
-        asked = Asked(named.alert_id, named.attempt_id, named.contact_id)
+            return ReplyOutcome("unknown", said("nothing"))
+        asked = LastMessage(named.alert_id, named.attempt_id, named.contact_id)
         word = keypress(digits)
         if word not in (Word.ACK, Word.FALSE_ALARM):
             return self._told("taken", "first", case, asked, [case], asks_again=True)
         return await self._once(f"{call_id}:{digits[:1]}", asked, case, word, "keypress", "")
 
-    async def text(self, form: Mapping[str, str]) -> Told:
+    async def text(self, form: Mapping[str, str]) -> ReplyOutcome:
         """A text message that came in. Raises Refused.
 
         The texts of one phone are taken one after the other: two that come together are two answers.
@@ -88,10 +88,10 @@ class HookDesk:
         async with self._turns.setdefault(phone, asyncio.Lock()):
             return await self._text(phone, form)
 
-    async def _text(self, phone: str, form: Mapping[str, str]) -> Told:
+    async def _text(self, phone: str, form: Mapping[str, str]) -> ReplyOutcome:
         body, message_id = form.get("Body", ""), form["MessageSid"]
         if await self._book.is_known(message_id):
-            return Told("replayed")
+            return ReplyOutcome("replayed")
         said_word = sms_word(body)
         carriers = form.get(_OF_CARRIERS, "").strip().upper()
         word = _CARRIERS.get(carriers, said_word)
@@ -100,16 +100,16 @@ class HookDesk:
             # "YES" is the carriers' START, and an answer from who was not out.
             if told or said_word is not Word.ACK or word is Word.STOP:
                 await self._book.keep(message_id)
-                return Told("taken")
+                return ReplyOutcome("taken")
             word = said_word
         candidates = await self._candidates(phone)
         if word is Word.HELP:
             first = chosen(phone, word, candidates)
             language = "en" if first is None else _contact(first.case, first.asked).language
-            return Told("taken", "" if carriers else said("help", language))
+            return ReplyOutcome("taken", "" if carriers else said("help", language))
         told_of = in_order(phone, word, candidates)
         if not told_of:
-            return Told("unknown", said("nothing"))
+            return ReplyOutcome("unknown", said("nothing"))
         told_back = await self._take_text(phone, told_of, word, body)
         await self._book.keep(message_id)
         return told_back
@@ -123,7 +123,7 @@ class HookDesk:
                 found.append(Candidate(asked, case))
         return found
 
-    async def _take_text(self, phone: str, told_of: list[Candidate], word: Word, body: str) -> Told:
+    async def _take_text(self, phone: str, told_of: list[Candidate], word: Word, body: str) -> ReplyOutcome:
         """Take an answer by text; what is said back names the alert, and another one that needs an answer."""
         one, *others = told_of
         among = [candidate.case for candidate in told_of]
@@ -144,21 +144,23 @@ class HookDesk:
                 await self._apply(one.case, Noted(_actor(one.case, one.asked, Channel.SMS), OPTED_OUT))
         return tenants
 
-    async def _once(self, answer_id: str, asked: Asked, case: Case, word: Word, how: str, body: str) -> Told:
+    async def _once(
+        self, answer_id: str, asked: LastMessage, case: Case, word: Word, how: str, body: str
+    ) -> ReplyOutcome:
         """Take an answer that was not taken before.
 
         It is kept as taken only afterwards: one that could not be taken must not look like a replay when it
         is given again.
         """
         if await self._book.is_known(answer_id):
-            return Told("replayed", voice=_voice(case, asked))
+            return ReplyOutcome("replayed", voice=_voice(case, asked))
         told = await self._take(asked, case, word, how, body, [case])
         await self._book.keep(answer_id)
         return told
 
     async def _take(
-        self, asked: Asked, case: Case, word: Word, how: str, body: str, among: Sequence[Case]
-    ) -> Told:
+        self, asked: LastMessage, case: Case, word: Word, how: str, body: str, among: Sequence[Case]
+    ) -> ReplyOutcome:
         """Take an answer about ``case``, one of those (``among``) that it could be about."""
         if case.alert.state not in OPEN:
             return self._told("taken", "over", case, asked, among)
@@ -186,14 +188,14 @@ class HookDesk:
         outcome: str,
         what: str,
         case: Case,
-        asked: Asked,
+        asked: LastMessage,
         among: Sequence[Case],
         *,
         asks_again: bool = False,
-    ) -> Told:
+    ) -> ReplyOutcome:
         contact = _contact(case, asked)
         text = said(what, contact.language, self._label(case, contact, among))
-        return Told(outcome, text, _voice(case, asked), asks_again)
+        return ReplyOutcome(outcome, text, _voice(case, asked), asks_again)
 
     def _label(self, case: Case, contact: Contact, among: Sequence[Case]) -> str:
         """Of whom an alert is, so that it is told from the others: a drill is said to be one, and of several
@@ -207,7 +209,7 @@ class HookDesk:
             details += [words.titles[alert.kind], time]
         return f"{name} ({', '.join(details)})" if details else name
 
-    async def _answered(self, asked: Asked) -> None:
+    async def _answered(self, asked: LastMessage) -> None:
         """That they acted on this very message is good to know, and no reason to lose their answer."""
         try:
             await self._reports.answered(asked.attempt_id)
@@ -220,16 +222,16 @@ def is_unanswered(case: Case) -> bool:
     return case.alert.state is State.ACTIVE and not case.alert.drill
 
 
-def _contact(case: Case, asked: Asked) -> Contact:
+def _contact(case: Case, asked: LastMessage) -> Contact:
     """Whom the message was for, as the alert took them along."""
     return everyone(case.copy).get(asked.contact_id, Contact(asked.contact_id, ""))
 
 
-def _actor(case: Case, asked: Asked, channel: Channel) -> Actor:
+def _actor(case: Case, asked: LastMessage, channel: Channel) -> Actor:
     """Who answers: whoever it was, everybody at that address is named."""
     name = named(case.copy, asked.contact_id, channel) or _contact(case, asked).name
     return Actor(ActorKind.CONTACT, asked.contact_id, name)
 
 
-def _voice(case: Case, asked: Asked) -> str:
+def _voice(case: Case, asked: LastMessage) -> str:
     return words_of(_contact(case, asked).language).voice

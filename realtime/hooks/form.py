@@ -15,7 +15,7 @@ MOST_FIELDS: Final = 200
 SIGNATURE_HEADER: Final = "X-Twilio-Signature"
 
 
-class Malformed(Exception):
+class MalformedForm(Exception):
     """It is no form that a provider sends."""
 
 
@@ -57,8 +57,8 @@ def parsed(body: bytes) -> dict[str, str]:
             max_num_fields=MOST_FIELDS,
         )
     except ValueError as error:
-        raise Malformed from error
+        raise MalformedForm from error
     form = dict(pairs)
     if len(form) != len(pairs):
-        raise Malformed  # a field given twice reads differently here and there
+        raise MalformedForm  # a field given twice reads differently here and there
     return form

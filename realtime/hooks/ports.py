@@ -6,7 +6,7 @@ from uuid import UUID
 from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.ports import Applied
-from realtime.store.people.replies import Asked
+from realtime.store.people.replies import LastMessage
 
 
 class Alerts(Protocol):
@@ -32,7 +32,7 @@ class Reports(Protocol):
 class Book(Protocol):
     """Numbers and answers that are known: `realtime.store.people.replies`. Raises Refused(unavailable)."""
 
-    async def last_asked(self, phone: str) -> list[Asked]:
+    async def last_asked(self, phone: str) -> list[LastMessage]:
         """The last message to ``phone`` about each open alert, in whichever spelling the alert has it."""
 
     async def is_known(self, answer_id: str) -> bool:

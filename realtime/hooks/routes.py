@@ -20,8 +20,8 @@ from alerts.notifiers.twilio_hooks import (
     report_of,
 )
 from alerts.notifiers.twilio_http import PROVIDER
-from realtime.hooks.desk import HookDesk, Told
-from realtime.hooks.form import Caller, Forged, Malformed, read_form
+from realtime.hooks.desk import CallbackService, ReplyOutcome
+from realtime.hooks.form import Caller, Forged, MalformedForm, read_form
 from realtime.hooks.words import said
 from realtime.http.bodies import BODY_TIMEOUT_S, CLIENT_CLOSED_REQUEST, ClientGone
 from realtime.metrics import instruments
@@ -41,7 +41,7 @@ Work = Callable[[web.Request, Mapping[str, str]], Awaitable[web.Response]]
 
 
 def add_hooks(
-    app: web.Application, desk: HookDesk, settings: Settings, *, body_timeout_s: float = BODY_TIMEOUT_S
+    app: web.Application, desk: CallbackService, settings: Settings, *, body_timeout_s: float = BODY_TIMEOUT_S
 ) -> None:
     """Adds what Twilio calls; nothing when it is not configured. A body has ``body_timeout_s`` to come."""
     if not settings.twilio_account_sid:
@@ -65,7 +65,7 @@ def _handler(work: Work, caller: Caller) -> Callable[[web.Request], Awaitable[we
             form = await read_form(request, caller)
         except Forged:
             return _refused("forged", Refused(Code.FORBIDDEN, "the signature is not right"))
-        except Malformed:
+        except MalformedForm:
             return _refused("malformed", Refused(Code.MALFORMED, "not what a provider sends"))
         except Refused as unread:  # its body; logged where it was read
             _count("malformed")
@@ -73,7 +73,7 @@ def _handler(work: Work, caller: Caller) -> Callable[[web.Request], Awaitable[we
             return _answer(unread, CLIENT_CLOSED_REQUEST if gone else HTTP_STATUS[unread.code])
         try:
             return await work(request, form)
-        except Malformed:
+        except MalformedForm:
             return _refused("malformed", Refused(Code.MALFORMED, "not what a provider sends"))
         except Refused as refusal:
             return _refused("away" if refusal.code is Code.UNAVAILABLE else "malformed", refusal)
@@ -102,14 +102,14 @@ def _count(outcome: str) -> None:
 class _Hooks:
     """What is behind each path, once the signature was right."""
 
-    def __init__(self, desk: HookDesk) -> None:
+    def __init__(self, desk: CallbackService) -> None:
         self._desk = desk
 
     async def status(self, request: web.Request, form: Mapping[str, str]) -> web.Response:
         """A state of a message or a call."""
         report = report_of(form)
         if report is None or named_in(request.match_info["attempt_id"], request.query) is None:
-            raise Malformed
+            raise MalformedForm
         _count(await self._desk.status(report))
         return web.Response(status=204)
 
@@ -118,29 +118,29 @@ class _Hooks:
         named = named_in(request.match_info["attempt_id"], request.query)
         digits, call_id = form.get("Digits", ""), form.get("CallSid", "")
         if named is None or not _DIGITS.fullmatch(digits) or not _SID.fullmatch(call_id):
-            raise Malformed
+            raise MalformedForm
         try:
             told = await self._desk.key(named, call_id, digits)
         except Refused:
-            told = Told("away", said("away"))
+            told = ReplyOutcome("away", said("away"))
         return self._spoken(told, request.raw_path)
 
     async def sms(self, request: web.Request, form: Mapping[str, str]) -> web.Response:
         """A text message that came in."""
         if not _PHONE.fullmatch(form.get("From", "")) or not _SID.fullmatch(form.get("MessageSid", "")):
-            raise Malformed
+            raise MalformedForm
         try:
             told = await self._desk.text(form)
         except Refused:
             # The provider does not try again: the person is to know, and has another way.
-            told = Told("away", said("away"))
+            told = ReplyOutcome("away", said("away"))
         self._note(told)
         response = MessagingResponse()
         if told.text:
             response.message(told.text)
         return _twiml(response)
 
-    def _spoken(self, told: Told, path: str) -> web.Response:
+    def _spoken(self, told: ReplyOutcome, path: str) -> web.Response:
         self._note(told)
         response = VoiceResponse()
         if told.asks_again:
@@ -152,7 +152,7 @@ class _Hooks:
         response.hangup()
         return _twiml(response)
 
-    def _note(self, told: Told) -> None:
+    def _note(self, told: ReplyOutcome) -> None:
         _count(told.outcome)
         if told.outcome != "taken":
             log.warning("an answer was refused: %s", told.outcome)

@@ -17,7 +17,7 @@ from msgspec import Raw
 from geo.position import Point
 from realtime.auth import authorize
 from realtime.auth.tokens import Principal
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.ingest.committer import Committer
 from realtime.ingest.journey import JourneyLog
 from realtime.ingest.parse import Batch, bad_times, parse
@@ -57,7 +57,7 @@ class _Upload:
     points: PointBatch
     known_seq: int
     """The end of the log before this came: what is up to it was stored, told and counted before."""
-    shown: Item | None
+    shown: BusItem | None
     """The newest point as it was shown live."""
 
     def __init__(
@@ -263,7 +263,7 @@ class PositionService:
         upload.known_seq = journey.tail
         self._committer.submit(upload.points, journey, upload.done)
 
-    def _show(self, journey: JourneyLog, point: Point, received_ms: int) -> Item:
+    def _show(self, journey: JourneyLog, point: Point, received_ms: int) -> BusItem:
         """Move the live dot: viewers do not wait for the disk."""
         order = order_of(received_ms, ended=journey.final_seq is not None)
         item = position_item(journey.driver, journey.text, point, order)
@@ -279,7 +279,7 @@ class PositionService:
         if not new:
             return
         if len(new) == 1 and upload.shown is not None and new[0] is upload.batch.newest:
-            items = [Item("", new[0].seq, upload.shown.fragment)]  # the very same bytes
+            items = [BusItem("", new[0].seq, upload.shown.fragment)]  # the very same bytes
         else:
             items = log_items(journey.driver, journey.text, new)
         self._publisher.entries(journey.tenant, journey.text, items, upload.received_ms)

@@ -12,7 +12,7 @@ Place = tuple[float, float]
 LABELS_REMEMBERED = 65_536
 
 
-class LiveSpace:
+class H3Index:
     """Places are (latitude, longitude) in degrees, levels H3 resolutions."""
 
     def place(self, fragment: bytes) -> Place | None:

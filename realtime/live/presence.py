@@ -13,7 +13,7 @@ EPOCH_SHIFT: Final = 42
 """Milliseconds since the epoch fit into 42 bits until the year 2109; 21 bits are left for the epoch."""
 
 
-class State(StrEnum):
+class PresenceState(StrEnum):
     """What viewers are told."""
 
     ONLINE = "online"
@@ -54,26 +54,26 @@ class DriverPresence:
     driver: str
     epoch: int
     heard_ms: int
-    state: State = State.ONLINE
+    state: PresenceState = PresenceState.ONLINE
     since_ms: int = 0
     reason: Reason = Reason.CONNECTED
 
     def heard(self, now_ms: int) -> bool:
         """The app sent something; True when that makes it online again."""
         self.heard_ms = now_ms
-        return self._become(State.ONLINE, Reason.HEARD, now_ms)
+        return self._become(PresenceState.ONLINE, Reason.HEARD, now_ms)
 
     def checked(self, now_ms: int, stale_after_ms: int) -> bool:
         """Time has passed; True when the driver has become stale."""
         if now_ms - self.heard_ms < stale_after_ms:
             return False
-        return self._become(State.STALE, Reason.SILENT, now_ms)
+        return self._become(PresenceState.STALE, Reason.SILENT, now_ms)
 
     def ended(self, now_ms: int, reason: Reason) -> None:
         """The connection is gone."""
-        self._become(State.OFFLINE, reason, now_ms)
+        self._become(PresenceState.OFFLINE, reason, now_ms)
 
-    def _become(self, state: State, reason: Reason, now_ms: int) -> bool:
+    def _become(self, state: PresenceState, reason: Reason, now_ms: int) -> bool:
         if self.state is state:
             return False
         self.state, self.reason, self.since_ms = state, reason, now_ms

@@ -8,9 +8,9 @@ from typing import Any, Final, cast
 import msgspec
 
 from realtime.bus.bus import Message, RedisBus
-from realtime.live.presence import Reason, State, epoch_of, presence_order
+from realtime.live.presence import PresenceState, Reason, epoch_of, presence_order
 from realtime.live.presence_tracker import INSTANCES_KEY, lease_key
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import PRESENCE, presence_item, vendor_channel
 from realtime.redis.client import Client
 
@@ -53,11 +53,11 @@ class PresenceSweeper:
         now_ms = self._now_ms()
         lost = []
         for item, instance in await self._state.read(tenant, vendor, PRESENCE):
-            if instance not in dead or _state(item.fragment) == State.OFFLINE:
+            if instance not in dead or _state(item.fragment) == PresenceState.OFFLINE:
                 continue
             order = presence_order(epoch_of(item.order), now_ms)
-            gone = presence_item(item.key, order, State.OFFLINE, now_ms, Reason.INSTANCE_LOST)
-            lost.append(Stored(gone, instance))
+            gone = presence_item(item.key, order, PresenceState.OFFLINE, now_ms, Reason.INSTANCE_LOST)
+            lost.append(StoredValue(gone, instance))
         if lost:
             await self._state.write(tenant, vendor, PRESENCE, lost)
             items = [stored.item for stored in lost]

@@ -39,7 +39,7 @@ def mark_key(tenant: str, vendor: str, instance: str) -> str:
     return state_key(tenant, vendor, f"told:{instance}")
 
 
-class PresenceKeeper:
+class PresenceTracker:
     """Presence of the drivers connected here, by (tenant, driver).
 
     ``renew_s``: seconds between two renewals of the lease, which runs out after `LEASE_S`.

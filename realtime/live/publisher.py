@@ -13,11 +13,11 @@ from typing import Final
 from uuid import UUID
 
 from realtime.aio import end
-from realtime.bus.bus import REDIS_FAULTS, Item, Message, RedisBus
+from realtime.bus.bus import REDIS_FAULTS, BusItem, Message, RedisBus
 from realtime.fanout.feeds.latest import is_of_higher_order
 from realtime.fanout.hub.hub import Hub
 from realtime.live.precedence import arrival_ms, supersedes
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import (
     HASHED,
     JOURNEY,
@@ -40,7 +40,7 @@ LATEST_REMEMBERED: Final = 50_000
 """Drivers whose newest position is remembered; beyond it those silent for longest are forgotten."""
 LATEST_MS: Final = 3_600_000
 """A position that is older is forgotten here, so that an erased driver's is; Redis may still have it."""
-_Outbox = dict[tuple[str, str], dict[str, Stored]]
+_Outbox = dict[tuple[str, str], dict[str, StoredValue]]
 
 
 class LivePublisher:
@@ -61,10 +61,10 @@ class LivePublisher:
         self._state = state
         self._flush_s = flush_s
         self._max_latest: Final = max_latest
-        self._latest: OrderedDict[tuple[str, str], Item] = OrderedDict()
+        self._latest: OrderedDict[tuple[str, str], BusItem] = OrderedDict()
         self._conflated: _Outbox = {}
         self._sending: _Outbox = {}
-        self._logs: dict[str, list[tuple[str, Item]]] = {}
+        self._logs: dict[str, list[tuple[str, BusItem]]] = {}
         self._log_items = 0
         self._oldest_ms: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -79,22 +79,22 @@ class LivePublisher:
             await end([self._task])
             await self.flush()
 
-    def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
+    def conflated(self, tenant: str, vendor: str, kind: str, item: BusItem, origin: str) -> None:
         """The newest ``kind`` of a driver (``item.key``), for the vendor's and the driver's feeds."""
         channel = vendor_channel(tenant, vendor)
         now_ms = self._now_ms()
         self._arrived(now_ms)
         if self._hub is not None:
             self._hub.publish(channel, kind, [item], now_ms)
-        _keep_newer(self._conflated, channel, kind, Stored(item, origin))
+        _keep_newer(self._conflated, channel, kind, StoredValue(item, origin))
         if kind == POSITIONS:
             self._remember(channel, item, now_ms)
 
-    def latest_of(self, tenant: str, vendor: str, driver: str) -> Item | None:
+    def latest_of(self, tenant: str, vendor: str, driver: str) -> BusItem | None:
         """The newest position of a driver that this process took, whether Redis has it or not."""
         return self._latest.get((vendor_channel(tenant, vendor), driver))
 
-    def _remember(self, channel: str, item: Item, now_ms: int) -> None:
+    def _remember(self, channel: str, item: BusItem, now_ms: int) -> None:
         latest, key = self._latest, (channel, item.key)
         known = latest.get(key)
         if known is not None and not supersedes(known.order, known.fragment, item.order, item.fragment):
@@ -108,7 +108,7 @@ class LivePublisher:
                 return
             oldest = next(iter(latest.values()))
 
-    def unsent(self, channel: str) -> list[tuple[str, list[Item]]]:
+    def unsent(self, channel: str) -> list[tuple[str, list[BusItem]]]:
         """(kind, items) of ``channel`` that Redis may not have yet.
 
         Whoever reads the truth from Redis adds these, asked for before: what a driver of this instance just
@@ -121,7 +121,9 @@ class LivePublisher:
             if name == channel
         ]
 
-    def entries(self, tenant: str, journey_id: UUID | str, items: Sequence[Item], received_ms: int) -> None:
+    def entries(
+        self, tenant: str, journey_id: UUID | str, items: Sequence[BusItem], received_ms: int
+    ) -> None:
         """Committed entries of a journey's log, in seq order, that had arrived at ``received_ms``."""
         self._to_log(journey_channel(tenant, journey_id), POSITIONS, items, received_ms)
 
@@ -134,7 +136,7 @@ class LivePublisher:
         item = journey_item(driver, str(journey_id), state, at_ms)
         self.conflated(tenant, vendor, JOURNEY, item, "")
 
-    def _to_log(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def _to_log(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         self._arrived(at_ms)
         if self._hub is not None:
             self._hub.publish(channel, kind, items, at_ms)
@@ -199,7 +201,7 @@ class LivePublisher:
         self._sending = {}
         return True
 
-    async def _stored(self, hashes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> bool:
+    async def _stored(self, hashes: Sequence[tuple[str, str, str, Sequence[StoredValue]]]) -> bool:
         """Whether Redis keeps these for newcomers. That it does not is no reason to keep viewers waiting."""
         try:
             if hashes:
@@ -215,7 +217,7 @@ class LivePublisher:
                 _keep_newer(self._conflated, channel, kind, stored)
 
 
-def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> None:
+def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: StoredValue) -> None:
     kept = outbox.setdefault((channel, kind), {})
     known = kept.get(stored.item.key)
     rule = supersedes if kind == POSITIONS else is_of_higher_order
@@ -223,9 +225,9 @@ def _keep_newer(outbox: _Outbox, channel: str, kind: str, stored: Stored) -> Non
         kept[stored.item.key] = stored
 
 
-def _runs(entries: Sequence[tuple[str, Item]]) -> list[tuple[str, list[Item]]]:
+def _runs(entries: Sequence[tuple[str, BusItem]]) -> list[tuple[str, list[BusItem]]]:
     """Neighbours of one kind together, in order."""
-    runs: list[tuple[str, list[Item]]] = []
+    runs: list[tuple[str, list[BusItem]]] = []
     for kind, item in entries:
         if runs and runs[-1][0] == kind:
             runs[-1][1].append(item)

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError
 
-from realtime.bus.bus import REDIS_FAULTS, Item
+from realtime.bus.bus import REDIS_FAULTS, BusItem
 from realtime.live.topics import HASHED, state_key
 from realtime.protocol import Code, Refused
 from realtime.redis.client import Client
@@ -24,14 +24,14 @@ CALL_VALUES: Final = 500
 """What one call of the script takes at most: Redis serves nobody else meanwhile (about 1 ms)."""
 
 
-class Stored(NamedTuple):
+class StoredValue(NamedTuple):
     """One value: ``origin`` is the arrival time of a position, the instance of a presence."""
 
-    item: Item
+    item: BusItem
     origin: str
 
 
-Write = tuple[str, str, str, Sequence[Stored]]
+Write = tuple[str, str, str, Sequence[StoredValue]]
 """A tenant, a vendor, a kind, and the values of that hash."""
 
 
@@ -44,7 +44,7 @@ class LiveState:
         self._sha: str | None = None
         self._call_hashes = 1 if isinstance(client, RedisCluster) else CALL_VALUES
 
-    async def write(self, tenant: str, vendor: str, kind: str, values: Sequence[Stored]) -> None:
+    async def write(self, tenant: str, vendor: str, kind: str, values: Sequence[StoredValue]) -> None:
         """Store what is newer than what is there."""
         await self.write_many([(tenant, vendor, kind, values)])
 
@@ -70,13 +70,13 @@ class LiveState:
                 raise
             await self._bounded(run)
 
-    async def read(self, tenant: str, vendor: str, kind: str) -> list[Stored]:
+    async def read(self, tenant: str, vendor: str, kind: str) -> list[StoredValue]:
         """Everything of one hash."""
         key = state_key(tenant, vendor, HASHED[kind])
         values = await self._bounded(lambda: self._client.hgetall(key))
         return [_stored(driver.decode(), value) for driver, value in values.items()]
 
-    async def read_one(self, tenant: str, vendor: str, kind: str, driver: str) -> Stored | None:
+    async def read_one(self, tenant: str, vendor: str, kind: str, driver: str) -> StoredValue | None:
         """One driver's value of a hash."""
         key = state_key(tenant, vendor, HASHED[kind])
         value = await self._bounded(lambda: self._client.hget(key, driver))
@@ -99,9 +99,9 @@ class LiveState:
             raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error
 
 
-def _stored(driver: str, value: bytes) -> Stored:
+def _stored(driver: str, value: bytes) -> StoredValue:
     order, origin, fragment = value.split(b"|", 2)
-    return Stored(Item(driver, int(order), fragment), origin.decode())
+    return StoredValue(BusItem(driver, int(order), fragment), origin.decode())
 
 
 def _calls(writes: Sequence[Write], max_hashes: int) -> Iterator[tuple[list[str], list[bytes]]]:

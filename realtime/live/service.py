@@ -7,10 +7,10 @@ from typing import Final
 from realtime.bus.bus import RedisBus
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.hub.hub import Hub
-from realtime.live.h3_index import LiveSpace
+from realtime.live.h3_index import H3Index
 from realtime.live.meter import FanoutMetrics
 from realtime.live.precedence import supersedes
-from realtime.live.presence_tracker import PresenceKeeper
+from realtime.live.presence_tracker import PresenceTracker
 from realtime.live.publisher import LivePublisher
 from realtime.live.redis_state import LiveState
 from realtime.live.source import LiveOrigin
@@ -21,7 +21,7 @@ from realtime.settings import Settings
 from realtime.store.db.database import Database
 
 
-class LivePicture:
+class LiveService:
     """Its parts are made, started and stopped together. ``on_stalled``: what becomes of who reads nothing."""
 
     def __init__(
@@ -46,13 +46,13 @@ class LivePicture:
             buffer_limit_bytes=settings.viewer_buffer_bytes,
             stall_s=settings.viewer_stall_s,
             on_stalled=on_stalled,
-            space=LiveSpace(),
+            space=H3Index(),
             rules={POSITIONS: supersedes},
             on_late=instruments.TICK_LATE.observe,
             now_ms=now_ms,
         )
         self.publisher: Final = LivePublisher(self.hub, self.bus, self.state, now_ms)
-        self.presence: Final = PresenceKeeper(
+        self.presence: Final = PresenceTracker(
             self.publisher,
             client,
             instance=self.bus.publisher,

@@ -8,10 +8,10 @@ from uuid import UUID
 import msgspec
 
 from geo.position import Point
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.hub.channel import LogEnd
 from realtime.live.precedence import order_of
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import (
     ENDED,
     EXPIRED,
@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 DRIVERS_REMEMBERED: Final = 10_000
 """A journey's driver never changes, so remembering it is safe; this only bounds the memory."""
 
-Unsent = Callable[[str], Sequence[tuple[str, Sequence[Item]]]]
+Unsent = Callable[[str], Sequence[tuple[str, Sequence[BusItem]]]]
 """What of a channel this instance has not sent to Redis yet; see `LivePublisher.unsent`."""
 
 
-def _nothing_unsent(channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+def _nothing_unsent(channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
     return ()
 
 
@@ -50,7 +50,7 @@ class LiveOrigin:
         self._unsent = unsent
         self._drivers: dict[str, str] = {}
 
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         """Latest positions and presence of a vendor. Raises Refused(unavailable) with both engines away."""
         tenant, vendor = parts(channel)
         unsent = self._unsent(channel)  # first: on its way to Redis it is in one place or the other
@@ -61,7 +61,7 @@ class LiveOrigin:
             presence = []  # each instance tells its own drivers' again once Redis is back
         return [(POSITIONS, [s.item for s in latest]), (PRESENCE, [s.item for s in presence]), *unsent]
 
-    async def _latest(self, tenant: str, vendor: str) -> list[Stored]:
+    async def _latest(self, tenant: str, vendor: str) -> list[StoredValue]:
         try:
             if not await self._state.is_built(tenant, vendor):
                 await self._state.write(tenant, vendor, POSITIONS, await self._rebuilt(tenant, vendor))
@@ -71,9 +71,9 @@ class LiveOrigin:
             log.info("latest positions are read from the store")
             return await self._rebuilt(tenant, vendor)
 
-    async def _rebuilt(self, tenant: str, vendor: str) -> list[Stored]:
+    async def _rebuilt(self, tenant: str, vendor: str) -> list[StoredValue]:
         return [
-            Stored(
+            StoredValue(
                 position_item(
                     row.driver, str(row.journey_id), row.point, order_of(row.received_ms, ended=row.ended)
                 ),
@@ -82,7 +82,7 @@ class LiveOrigin:
             for row in await points.latest_of_vendor(self._db, tenant, vendor)
         ]
 
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+    async def read_log(self, channel: str, since: int, limit: int) -> list[BusItem]:
         """A page of a journey's log."""
         tenant, journey_id = parts(channel)
         driver = await self._driver_of(tenant, journey_id)
@@ -136,7 +136,7 @@ class LiveOrigin:
         return presence
 
 
-def _closing(journey_id: UUID, closing: journeys.Closing | None) -> tuple[str, Item] | None:
+def _closing(journey_id: UUID, closing: journeys.Closing | None) -> tuple[str, BusItem] | None:
     if closing is None:
         return None
     state = EXPIRED if closing.expired else ENDED

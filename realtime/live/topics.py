@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from geo.position import Point
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.engineio.frames import json_bytes
 
 POSITIONS: Final = "positions"
@@ -47,28 +47,28 @@ def state_key(tenant: str, vendor: str, what: str) -> str:
     return f"wg:{{{tenant}/{vendor}}}:{what}"
 
 
-def position_item(driver: str, journey_id: str, point: Point, order: int) -> Item:
+def position_item(driver: str, journey_id: str, point: Point, order: int) -> BusItem:
     """A position for a conflated feed, where the newest stands for the driver; ``order``:
     `precedence.order_of`."""
-    return Item(driver, order, json_bytes((driver, journey_id, point)))
+    return BusItem(driver, order, json_bytes((driver, journey_id, point)))
 
 
-def log_items(driver: str, journey_id: str, points: Sequence[Point]) -> list[Item]:
+def log_items(driver: str, journey_id: str, points: Sequence[Point]) -> list[BusItem]:
     """`log_item` of each, encoded together."""
     head = json_bytes((driver, journey_id))[:-1] + b","
     lines = _ENCODER.encode_lines(points).splitlines()
-    return [Item("", point.seq, head + line + b"]") for point, line in zip(points, lines, strict=True)]
+    return [BusItem("", point.seq, head + line + b"]") for point, line in zip(points, lines, strict=True)]
 
 
-def log_item(driver: str, journey_id: str, point: Point) -> Item:
+def log_item(driver: str, journey_id: str, point: Point) -> BusItem:
     """An entry of a journey's log, ordered by its seq."""
-    return Item("", point.seq, json_bytes((driver, journey_id, point)))
+    return BusItem("", point.seq, json_bytes((driver, journey_id, point)))
 
 
-def presence_item(driver: str, order: int, state: str, since_ms: int, reason: str) -> Item:
+def presence_item(driver: str, order: int, state: str, since_ms: int, reason: str) -> BusItem:
     """A driver's presence."""
     body = {"driver": driver, "state": state, "since_ms": since_ms, "reason": reason}
-    return Item(driver, order, json_bytes(body))
+    return BusItem(driver, order, json_bytes(body))
 
 
 def presences(fragments: Iterable[bytes]) -> bytes:
@@ -80,13 +80,13 @@ def presences(fragments: Iterable[bytes]) -> bytes:
     return json_bytes(by_driver)
 
 
-def journey_item(driver: str, journey_id: str, state: str, at_ms: int) -> Item:
+def journey_item(driver: str, journey_id: str, state: str, at_ms: int) -> BusItem:
     """A journey that started, ended or expired, for the feeds of its vendor and driver."""
     body = {"journey": journey_id, "driver": driver, "state": state, "at_ms": at_ms}
-    return Item(driver, at_ms, json_bytes(body))
+    return BusItem(driver, at_ms, json_bytes(body))
 
 
-def journey_note(driver: str, journey_id: str, state: str, at_ms: int) -> Item:
+def journey_note(driver: str, journey_id: str, state: str, at_ms: int) -> BusItem:
     """The same for the journey's own feed, where each state is told once."""
     return journey_item(driver, journey_id, state, at_ms)._replace(key=state)
 

@@ -23,7 +23,7 @@ from realtime.mirror.nodes import (
     alert_nodes,
     journey_nodes,
 )
-from realtime.mirror.plan import Chunk, Plan
+from realtime.mirror.plan import Chunk, MirrorPlan
 from realtime.mirror.reader import LiveReader
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused
 from realtime.protocol import Refused
@@ -83,7 +83,7 @@ class Mirror:
         self._renew_s = renew_s
         self._fence: int | None = None
         self._ours_until_s = 0.0
-        self._plan = Plan()
+        self._plan = MirrorPlan()
         self._breaker = Breaker(longest_pause_s=10.0)
         self._max_chunk_paths = self._chunk_paths = max_chunk_paths
         self._seen = set[str]()
@@ -99,7 +99,7 @@ class Mirror:
         return self._fence is not None and self._clock() < self._ours_until_s
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> MirrorPlan:
         """What is to be there, and what of it waits."""
         return self._plan
 
@@ -136,7 +136,7 @@ class Mirror:
         if fence != self._fence:
             log.info("the mirror is %s", "another's" if fence is None else "ours")
             self._fence = fence
-            self._plan = Plan()
+            self._plan = MirrorPlan()
             self._seen.clear()
             self._journeys_s = self._synced_s = None
         instruments.MIRROR_LEADING.set(fence is not None)

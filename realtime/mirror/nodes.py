@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from alerts.alert import Alert
-from realtime.live.presence import State
-from realtime.live.redis_state import Stored
+from realtime.live.presence import PresenceState
+from realtime.live.redis_state import StoredValue
 from realtime.live.topics import parse_position
 from realtime.mirror.keys import path_of
 from realtime.store.mirror import JourneyRow
@@ -57,7 +57,7 @@ class VendorNodes:
         self._vendor = vendor
         self._known: dict[str, _Known] = {}
 
-    def of(self, positions: Iterable[Stored], presence: Mapping[str, bytes], now_ms: int) -> Nodes:
+    def of(self, positions: Iterable[StoredValue], presence: Mapping[str, bytes], now_ms: int) -> Nodes:
         """The nodes of ``positions``, some of the vendor's; ``presence`` is what is known of each driver."""
         nodes = {}
         for (driver, _, fragment), origin in positions:
@@ -108,7 +108,7 @@ def _read_presence(fragment: bytes) -> _Presence | None:
 
 def _is_there(known: _Presence | None, received_ms: int, now_ms: int) -> bool:
     """Connected; or not (or no more) connected, and sending by other ways."""
-    if known is not None and known.state != State.OFFLINE:
+    if known is not None and known.state != PresenceState.OFFLINE:
         return True
     if known is not None and received_ms <= known.since_ms + SKEW_MS:
         return False

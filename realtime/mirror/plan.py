@@ -19,7 +19,7 @@ Chunk = dict[str, dict[str, Any] | None]
 """Values by path for one multi-path update; None removes."""
 
 
-class Plan:
+class MirrorPlan:
     """``repr`` says how much there is and how much of it waits."""
 
     def __init__(self) -> None:

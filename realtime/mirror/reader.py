@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from realtime.bus.bus import Item
-from realtime.live.redis_state import LiveState, Stored
+from realtime.bus.bus import BusItem
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.source import LiveOrigin
 from realtime.live.topics import HASHED, POSITIONS, PRESENCE, state_key, vendor_channel
 from realtime.mirror.nodes import LIVE, Nodes, VendorNodes
@@ -72,7 +72,7 @@ class LiveReader:
             del self._vendors[tenant, vendor]
         return nodes
 
-    async def _positions(self, tenant: str, vendor: str) -> list[Stored]:
+    async def _positions(self, tenant: str, vendor: str) -> list[StoredValue]:
         """All of a vendor. Who is missed may have gone with Redis' memory, and is in Postgres then."""
         positions = await self._hash(tenant, vendor, POSITIONS)
         missed = self._vendors[tenant, vendor].drivers - {item.key for item, _ in positions}
@@ -81,13 +81,13 @@ class LiveReader:
             positions = await self._hash(tenant, vendor, POSITIONS)
         return positions
 
-    async def _hash(self, tenant: str, vendor: str, kind: str) -> list[Stored]:
+    async def _hash(self, tenant: str, vendor: str, kind: str) -> list[StoredValue]:
         """All of a vendor's hash: neither Redis nor this process is held up by a large one."""
         key = state_key(tenant, vendor, HASHED[kind])
-        found: dict[str, Stored] = {}
+        found: dict[str, StoredValue] = {}
         async with asyncio.timeout(SCAN_TIMEOUT_S):
             async for field, value in self._client.hscan_iter(key, count=SLICE):
                 order, origin, fragment = value.split(b"|", 2)
                 driver = field.decode()
-                found[driver] = Stored(Item(driver, int(order), fragment), origin.decode())
+                found[driver] = StoredValue(BusItem(driver, int(order), fragment), origin.decode())
         return list(found.values())

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from alerts.alert import Alert, State
-from realtime.store.alerts.health import WORKER, Beat, Seen
+from realtime.store.alerts.health import WORKER, Beat, HealthSnapshot
 
 UNREACHED_MS: Final = 60_000
 HANGING_MS: Final = 45_000
@@ -22,7 +22,7 @@ IDS: Final = 20
 """Ids in one finding at most."""
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What is wrong. docs/OPERATIONS.md says of each what to do."""
 
     UNREACHED = "unreached"
@@ -45,43 +45,43 @@ class Kind(StrEnum):
     """Many drivers of a tenant are silent at once; their contacts are told unless it is dismissed in time."""
 
 
-HARMLESS: Final = frozenset({Kind.UNREPORTED, Kind.MASS_SILENCE})
+HARMLESS: Final = frozenset({FindingKind.UNREPORTED, FindingKind.MASS_SILENCE})
 """What does not keep the heartbeat back: some carriers report nothing, and a network may be out."""
 
 
 class Finding(Struct, frozen=True):
     """Something wrong. ``ids``: alerts, tenants or names of processes; ``count`` may be more of them."""
 
-    kind: Kind
+    kind: FindingKind
     count: int
     ids: tuple[str, ...]
     since_ms: int
 
 
-def findings(seen: Seen) -> list[Finding]:
+def findings(seen: HealthSnapshot) -> list[Finding]:
     """Everything that is wrong, one finding a kind, drills left out."""
-    found: dict[Kind, list[tuple[str, int]]] = {kind: [] for kind in Kind}
+    found: dict[FindingKind, list[tuple[str, int]]] = {kind: [] for kind in FindingKind}
     for alert in seen.alerts:
         for kind, since_ms in _of_alert(alert, seen.now_ms):
             found[kind].append((str(alert.alert_id), since_ms))
-    found[Kind.STUCK] = [(str(hanging.alert_id), hanging.since_ms) for hanging in seen.hanging]
-    found[Kind.UNREPORTED] = [
+    found[FindingKind.STUCK] = [(str(hanging.alert_id), hanging.since_ms) for hanging in seen.hanging]
+    found[FindingKind.UNREPORTED] = [
         (str(attempt.alert_id), attempt.sent_ms)
         for attempt in seen.sent
         if attempt.sent_ms and seen.now_ms - attempt.sent_ms > UNREPORTED_MS
     ]
     for beat in seen.beats:
         if seen.now_ms - beat.beat_ms > SILENT_MS and _is_missed(beat):
-            found[Kind.WORKER_SILENT].append((beat.process, beat.beat_ms))
+            found[FindingKind.WORKER_SILENT].append((beat.process, beat.beat_ms))
         if (unread_ms := copy_age_ms(beat, seen.now_ms)) is not None and unread_ms > COPY_MS:
-            found[Kind.STALE_COPY].append((beat.process, seen.now_ms - unread_ms))
+            found[FindingKind.STALE_COPY].append((beat.process, seen.now_ms - unread_ms))
         oldest_ms = beat.detail.journal.oldest_ms
         if beat.detail.journal.waiting and oldest_ms and seen.now_ms - oldest_ms > JOURNAL_MS:
-            found[Kind.JOURNAL].append((beat.process, oldest_ms))
+            found[FindingKind.JOURNAL].append((beat.process, oldest_ms))
         failed_ms = beat.detail.store_faults.last_ms
         if failed_ms is not None and seen.now_ms - beat.beat_ms <= SILENT_MS:
-            found[Kind.STORE_FAULTS].append((beat.process, failed_ms))
-    found[Kind.MASS_SILENCE] = [(silence.tenant, silence.since_ms) for silence in seen.silences]
+            found[FindingKind.STORE_FAULTS].append((beat.process, failed_ms))
+    found[FindingKind.MASS_SILENCE] = [(silence.tenant, silence.since_ms) for silence in seen.silences]
     return [_finding(kind, subjects) for kind, subjects in found.items() if subjects]
 
 
@@ -98,24 +98,24 @@ def _is_missed(beat: Beat) -> bool:
     return beat.role == WORKER or bool(beat.detail.journal.waiting)
 
 
-def _of_alert(alert: Alert, now_ms: int) -> list[tuple[Kind, int]]:
+def _of_alert(alert: Alert, now_ms: int) -> list[tuple[FindingKind, int]]:
     if alert.drill:
         return []
     if alert.state is State.PENDING:
         over_ms = alert.pending_until_ms
         is_late = over_ms is not None and now_ms - over_ms > UNREACHED_MS
-        return [(Kind.UNREACHED, over_ms)] if over_ms is not None and is_late else []
+        return [(FindingKind.UNREACHED, over_ms)] if over_ms is not None and is_late else []
     if alert.state is not State.ACTIVE:
         return []
     wrong = []
     since_ms = alert.active_since_ms or alert.raised_ms
     if alert.reached_ms is None and now_ms - since_ms > UNREACHED_MS:
-        wrong.append((Kind.UNREACHED, since_ms))
+        wrong.append((FindingKind.UNREACHED, since_ms))
     if alert.exhausted_ms is not None:
-        wrong.append((Kind.EXHAUSTED, alert.exhausted_ms))
+        wrong.append((FindingKind.EXHAUSTED, alert.exhausted_ms))
     return wrong
 
 
-def _finding(kind: Kind, subjects: list[tuple[str, int]]) -> Finding:
+def _finding(kind: FindingKind, subjects: list[tuple[str, int]]) -> Finding:
     ids = dict.fromkeys(name for name, _ in sorted(subjects, key=itemgetter(1)))  # the oldest first
     return Finding(kind, len(ids), tuple(ids)[:IDS], min(since_ms for _, since_ms in subjects))

@@ -13,10 +13,10 @@ from typing import Final
 
 from realtime.aio import end
 from realtime.metrics import instruments
-from realtime.monitoring.checks import HANGING_MS, HARMLESS, Finding, Kind, findings
+from realtime.monitoring.checks import HANGING_MS, HARMLESS, Finding, FindingKind, findings
 from realtime.protocol import Refused
 from realtime.store.alerts import health
-from realtime.store.alerts.health import BeatDetail, Seen
+from realtime.store.alerts.health import BeatDetail, HealthSnapshot
 from realtime.store.db import leases
 from realtime.store.db.database import Database
 
@@ -37,7 +37,7 @@ Call = Callable[[], Awaitable[bool]]
 """Calls the outside monitor; whether it answered."""
 
 
-class Auditor:
+class AlertMonitor:
     """Audits while it holds the lease. ``tell`` and ``heartbeat``: None when there is nobody to tell or to
     call.
     """
@@ -58,7 +58,7 @@ class Auditor:
         self._heartbeat: Final = heartbeat
         self._clock: Final = clock
         self._max_rows: Final = max_rows
-        self._said: dict[Kind, tuple[frozenset[str], float]] = {}
+        self._said: dict[FindingKind, tuple[frozenset[str], float]] = {}
         """What the operator was told of, and when."""
         self._beaten_s = float("-inf")
         self._is_ours = False
@@ -89,7 +89,7 @@ class Auditor:
     def _stand_back(self) -> None:
         self._is_ours = False
         self._said.clear()
-        _show(Seen(0), [])
+        _show(HealthSnapshot(0), [])
 
     async def _say(self, found: list[Finding]) -> None:
         """Tell of what is new, and again of what stays wrong."""
@@ -133,9 +133,9 @@ class Auditor:
             log.warning("the outside monitor refused the heartbeat")
 
 
-def _show(seen: Seen, found: list[Finding]) -> None:
+def _show(seen: HealthSnapshot, found: list[Finding]) -> None:
     counts = {finding.kind: finding.count for finding in found}
-    for kind in Kind:
+    for kind in FindingKind:
         instruments.AUDITOR_FINDINGS.labels(kind.value).set(counts.get(kind, 0))
     for channel in instruments.CHANNELS:
         instruments.ATTEMPTS_WAITING.labels(channel).set(seen.waiting.get(channel, 0))

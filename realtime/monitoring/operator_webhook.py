@@ -17,7 +17,7 @@ from realtime.monitoring.checks import Finding
 TIMEOUT_S: Final = 8.0
 
 
-class Operator:
+class OperatorWebhook:
     """`tell` posts findings, `call` is the heartbeat. `close` ends it."""
 
     def __init__(

@@ -12,7 +12,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from realtime.outside.web import Fault, StandIn
+from realtime.outside.web import SimulatedFault, StandIn
 
 KEPT: Final = 1_000
 MESSAGE_BYTES: Final = 4_096
@@ -107,7 +107,7 @@ class FcmServer(StandIn):
         """Messages only: a token is asked for at a time nobody can foresee."""
         return request.path.endswith("messages:send")
 
-    def error_of(self, fault: Fault, request: web.Request) -> web.Response:
+    def error_of(self, fault: SimulatedFault, request: web.Request) -> web.Response:
         """As Google words it."""
         headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
         return _refused(fault.status, "told to fail", headers)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from realtime.logs import set_up_logs
 from realtime.outside.accounts import HOST
-from realtime.outside.page import Board
+from realtime.outside.page import SandboxPage
 from realtime.outside.servers import Servers
 from realtime.settings import Settings
 
@@ -39,7 +39,7 @@ async def _serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with Servers(settings) as servers:
         runner = web.AppRunner(
-            Board(servers).app,
+            SandboxPage(servers).app,
             access_log=None,
             handle_signals=False,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from realtime.outside.sent import MOST, Item, Said, Talks, sent
+from realtime.outside.sent import MOST, SentItem, SentReply, Talks, sent
 from realtime.outside.servers import Mode, Provider, Servers
 from realtime.outside.twilio_words import Sent
 from realtime.urls import is_loopback
@@ -55,7 +55,7 @@ class Reply(Struct, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1_600)]
 
 
-class Press(Struct, forbid_unknown_fields=True):
+class PressRequest(Struct, forbid_unknown_fields=True):
     """``POST /_press``: by whoever is called by ``id``."""
 
     id: str
@@ -71,11 +71,11 @@ class HangUp(Struct, forbid_unknown_fields=True):
 class Listed(Struct):
     """``GET /_sent``."""
 
-    sent: list[Item]
+    sent: list[SentItem]
     providers: dict[Provider, Mode]
 
 
-class Board:
+class SandboxPage:
     """The page and its calls for one set of servers."""
 
     def __init__(self, servers: Servers) -> None:
@@ -116,7 +116,7 @@ class Board:
         return self._told(message, asked.text, words)
 
     async def _press(self, request: web.Request) -> web.Response:
-        asked = await _body(request, Press)
+        asked = await _body(request, PressRequest)
         call = self._ringing(asked.id)
         self._busy.add(call.sid)
         try:
@@ -140,8 +140,8 @@ class Board:
         return call
 
     def _told(self, one: Sent, text: str, words: list[str]) -> web.Response:
-        answer = [Said("wayguard", word) for word in words or [UNANSWERED]]
-        self._talks.add(one.sid, Said("person", text), *answer)
+        answer = [SentReply("wayguard", word) for word in words or [UNANSWERED]]
+        self._talks.add(one.sid, SentReply("person", text), *answer)
         return _json({"ok": True, "answer": words})
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from realtime.outside.web import Fault, StandIn
+from realtime.outside.web import SimulatedFault, StandIn
 
 MAX_KEY_BYTES: Final = 768
 MAX_DEPTH: Final = 32
@@ -22,7 +22,7 @@ _BAD_KEY: Final = "Invalid data; couldn't parse key. Key value can't be empty or
 _BAD_JSON: Final = "Invalid data; couldn't parse JSON object, array, or value."
 
 
-class Rejected(Exception):
+class RtdbRejected(Exception):
     """A request the real one refuses; ``args[0]`` is its text."""
 
 
@@ -64,7 +64,7 @@ class RealtimeDatabaseServer(StandIn):
         """What is at ``path`` of the usual namespace; None when there is nothing."""
         return _get(self.tree, self._keys.segments(path))
 
-    def error_of(self, fault: Fault, request: web.Request) -> web.Response:
+    def error_of(self, fault: SimulatedFault, request: web.Request) -> web.Response:
         """As Firebase words it."""
         headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
         return web.json_response({"error": "told to fail"}, status=fault.status, headers=headers)
@@ -80,7 +80,7 @@ class RealtimeDatabaseServer(StandIn):
         try:
             path = self._keys.segments(request.path.removesuffix(".json"))
             return await self._act(request, namespace, path)
-        except Rejected as error:
+        except RtdbRejected as error:
             return web.json_response({"error": str(error)}, status=400)
 
     async def _act(self, request: web.Request, namespace: str, path: list[str]) -> web.Response:
@@ -117,7 +117,7 @@ class RealtimeDatabaseServer(StandIn):
         try:
             value = msgspec.json.decode(await request.read())
         except msgspec.MsgspecError:
-            raise Rejected(_BAD_JSON) from None
+            raise RtdbRejected(_BAD_JSON) from None
         match request.method:
             case "PUT":
                 self._set(namespace, path, self._keys.stored(value))
@@ -132,22 +132,22 @@ class RealtimeDatabaseServer(StandIn):
 
     def _update(self, namespace: str, path: list[str], value: Any) -> None:
         if not isinstance(value, dict):
-            raise Rejected(_BAD_JSON)
+            raise RtdbRejected(_BAD_JSON)
         changes = {
             tuple(self._keys.segments(name)): self._keys.stored(content) for name, content in value.items()
         }
         for where in changes:
             if not where:
-                raise Rejected(_BAD_KEY)
+                raise RtdbRejected(_BAD_KEY)
             if any(where[:depth] in changes for depth in range(1, len(where))):
-                raise Rejected("Invalid data; a path is an ancestor of another path in the same update.")
+                raise RtdbRejected("Invalid data; a path is an ancestor of another path in the same update.")
         for where, content in changes.items():
             self._set(namespace, [*path, *where], content)
         self.updates.append(value)
 
     def _set(self, namespace: str, path: list[str], value: Any) -> None:
         if len(path) > MAX_DEPTH:
-            raise Rejected("Invalid data; it is too deep.")
+            raise RtdbRejected("Invalid data; it is too deep.")
         if not self.keeps:
             return
         tree = _put(self.trees.get(namespace), path, value)
@@ -173,7 +173,7 @@ class _Keys:
     def stored(self, value: Any, depth: int = 0) -> Any:
         """``value`` as it is stored: without nulls and empty objects, arrays as objects. Raises Rejected."""
         if depth > MAX_DEPTH:
-            raise Rejected("Invalid data; it is too deep.")
+            raise RtdbRejected("Invalid data; it is too deep.")
         if isinstance(value, list):
             value = {str(place): content for place, content in enumerate(value)}
         if not isinstance(value, dict):
@@ -187,7 +187,7 @@ class _Keys:
 
     def _check(self, key: str) -> None:
         if not key or len(key.encode()) > self._max_bytes or not _FORBIDDEN.isdisjoint(key):
-            raise Rejected(_BAD_KEY)
+            raise RtdbRejected(_BAD_KEY)
 
 
 def _get(tree: Any, path: list[str]) -> Any:

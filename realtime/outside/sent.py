@@ -23,14 +23,14 @@ SAID_KEPT: Final = 20
 _RINGING: Final = ("initiated", "ringing")
 
 
-class Said(Struct, frozen=True):
+class SentReply(Struct, frozen=True):
     """Something said to a message. ``by``: the person it went to, or Wayguard in answer."""
 
     by: Literal["person", "wayguard"]
     text: str
 
 
-class Item(Struct, frozen=True, kw_only=True):
+class SentItem(Struct, frozen=True, kw_only=True):
     """One thing that would have gone out. ``can``: what the person may do with it now."""
 
     id: str
@@ -41,7 +41,7 @@ class Item(Struct, frozen=True, kw_only=True):
     text: str
     link: str | None = None
     state: str
-    said: list[Said] = []
+    said: list[SentReply] = []
     can: list[Literal["reply", "press", "hang_up"]] = []
 
 
@@ -49,9 +49,9 @@ class Talks:
     """What was said to which message; the oldest messages are forgotten first."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[str, list[Said]] = OrderedDict()
+        self._said: OrderedDict[str, list[SentReply]] = OrderedDict()
 
-    def add(self, sid: str, *said: Said) -> None:
+    def add(self, sid: str, *said: SentReply) -> None:
         """It was said to ``sid``."""
         kept = self._said.setdefault(sid, [])
         kept += said
@@ -59,18 +59,18 @@ class Talks:
         while len(self._said) > TALKS_KEPT:
             self._said.popitem(last=False)
 
-    def of(self, sid: str) -> list[Said]:
+    def of(self, sid: str) -> list[SentReply]:
         """All of it, the oldest first."""
         return list(self._said.get(sid, []))
 
 
-def sent(servers: Servers, talks: Talks, limit: int = MOST) -> list[Item]:
+def sent(servers: Servers, talks: Talks, limit: int = MOST) -> list[SentItem]:
     """The newest ``limit`` of everything."""
     most = min(limit, MOST)
     return nlargest(most, _newest(servers, talks, most), key=lambda item: item.at_ms)
 
 
-def _newest(servers: Servers, talks: Talks, most: int) -> Iterator[Item]:
+def _newest(servers: Servers, talks: Talks, most: int) -> Iterator[SentItem]:
     """The newest of each kind."""
     link = _link_finder(servers.public_url)
     for one in islice(reversed(servers.twilio.messages), most):
@@ -93,8 +93,8 @@ def _found(link: re.Pattern[str], text: str) -> str | None:
     return match[0] if match else None
 
 
-def _sms(one: Sent, talks: Talks, link: re.Pattern[str]) -> Item:
-    return Item(
+def _sms(one: Sent, talks: Talks, link: re.Pattern[str]) -> SentItem:
+    return SentItem(
         id=one.sid,
         kind="sms",
         at_ms=one.made_ms,
@@ -107,7 +107,7 @@ def _sms(one: Sent, talks: Talks, link: re.Pattern[str]) -> Item:
     )
 
 
-def _call(one: Sent, talks: Talks) -> Item:
+def _call(one: Sent, talks: Talks) -> SentItem:
     try:
         words = heard(one.text)
     except ValueError:
@@ -115,7 +115,7 @@ def _call(one: Sent, talks: Talks) -> Item:
     asks = words is not None and words.action is not None
     spoken = [] if words is None else list(dict.fromkeys(words.words))
     rings = one.status in _RINGING
-    return Item(
+    return SentItem(
         id=one.sid,
         kind="call",
         at_ms=one.made_ms,
@@ -127,9 +127,9 @@ def _call(one: Sent, talks: Talks) -> Item:
     )
 
 
-def _push(push: Push, link: re.Pattern[str]) -> Item:
+def _push(push: Push, link: re.Pattern[str]) -> SentItem:
     data = push.message.get("data", {})
-    return Item(
+    return SentItem(
         id=push.name,
         kind="push",
         at_ms=push.at_ms,
@@ -141,9 +141,9 @@ def _push(push: Push, link: re.Pattern[str]) -> Item:
     )
 
 
-def _mail(mail: Mail, link: re.Pattern[str]) -> Item:
+def _mail(mail: Mail, link: re.Pattern[str]) -> SentItem:
     text = _plain(mail.message)
-    return Item(
+    return SentItem(
         id=f"{mail.at_ms}-{mail.message.get('Message-ID', '')}",
         kind="mail",
         at_ms=mail.at_ms,

@@ -11,7 +11,7 @@ from realtime.outside.mail import MailFault, MailServer
 from realtime.outside.rtdb import RealtimeDatabaseServer
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_callbacks import Behaviour
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from realtime.settings import Settings
 
 RETRY_AFTER_S: Final = 5
@@ -43,10 +43,10 @@ class Mode(StrEnum):
 
 
 _FAULTS: Final = {
-    Mode.FAIL: Fault(Trouble.STATUS, 500),
-    Mode.HANG: Fault(Trouble.HANG),
-    Mode.THROTTLE: Fault(Trouble.STATUS, 429, str(RETRY_AFTER_S)),
-    Mode.LOSE_REPLY: Fault(Trouble.LOSE_REPLY),
+    Mode.FAIL: SimulatedFault(Trouble.STATUS, 500),
+    Mode.HANG: SimulatedFault(Trouble.HANG),
+    Mode.THROTTLE: SimulatedFault(Trouble.STATUS, 429, str(RETRY_AFTER_S)),
+    Mode.LOSE_REPLY: SimulatedFault(Trouble.LOSE_REPLY),
 }
 _MAIL_FAULTS: Final = {
     Mode.FAIL: MailFault.BUSY,

@@ -19,15 +19,15 @@ from realtime.outside.twilio_words import (
     MAGIC,
     OPT_OUT_WORDS,
     VERSION,
-    Heard,
     Sent,
+    SpokenPrompt,
     heard,
     listed,
     refused,
     resource,
     status_form,
 )
-from realtime.outside.web import Fault, StandIn
+from realtime.outside.web import SimulatedFault, StandIn
 
 BODY_CHARS: Final = 1_600
 _CODES: Final = {401: 20003, 403: 20003, 404: 20404, 429: 20429, 500: 20500}
@@ -76,7 +76,7 @@ class TwilioServer(StandIn):
         routes.add_get(f"{base}/Calls/{{sid}}.json", self._one)
         routes.add_get(f"{base}/Calls/{{sid}}/Events.json", self._events)
 
-    def error_of(self, fault: Fault, request: web.Request) -> web.Response:
+    def error_of(self, fault: SimulatedFault, request: web.Request) -> web.Response:
         """As Twilio words it."""
         headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
         return refused(_CODES.get(fault.status, 20500), fault.status, headers)
@@ -254,7 +254,7 @@ class TwilioServer(StandIn):
             answer = await self.callbacks.call_back(call, said.action, form)
             call.answers.append(digits)
             try:
-                words = (heard(answer) if answer else Heard([], None)).words
+                words = (heard(answer) if answer else SpokenPrompt([], None)).words
             finally:
                 await self.callbacks.report(call, ["completed"])
             return words

@@ -139,14 +139,14 @@ def status_form(account: str, one: Sent) -> dict[str, str]:
     return form if one.error_code is None else form | {"ErrorCode": str(one.error_code)}
 
 
-class Heard(msgspec.Struct):
+class SpokenPrompt(msgspec.Struct):
     """What somebody on a call hears: the words, and where a key that they press goes."""
 
     words: list[str]
     action: str | None
 
 
-def heard(twiml: str) -> Heard:
+def heard(twiml: str) -> SpokenPrompt:
     """The words of TwiML, and the action of its first Gather. Raises ValueError when it is not TwiML."""
     try:
         root = ElementTree.fromstring(twiml)  # noqa: S314  written by the servers under test
@@ -156,4 +156,4 @@ def heard(twiml: str) -> Heard:
         raise ValueError("not twiml")
     gather = root.find("Gather")
     words = [(said.text or "").strip() for said in root.iter() if said.tag in ("Say", "Message")]
-    return Heard(words, None if gather is None else gather.get("action"))
+    return SpokenPrompt(words, None if gather is None else gather.get("action"))

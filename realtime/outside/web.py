@@ -33,7 +33,7 @@ class Trouble(StrEnum):
     """Done; answered 200 with what is no JSON."""
 
 
-class Fault(Struct, frozen=True):
+class SimulatedFault(Struct, frozen=True):
     """One trouble; ``status`` and ``retry_after`` (a header's value) for STATUS."""
 
     trouble: Trouble
@@ -41,7 +41,7 @@ class Fault(Struct, frozen=True):
     retry_after: str | None = None
 
 
-class Call(Struct, frozen=True):
+class SandboxRequest(Struct, frozen=True):
     """One request as it came."""
 
     method: str
@@ -60,9 +60,9 @@ class StandIn:
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.host = host
         self.port = port
-        self.faults: deque[Fault | None] = deque()
-        self.fault: Fault | None = None
-        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self.faults: deque[SimulatedFault | None] = deque()
+        self.fault: SimulatedFault | None = None
+        self.calls: deque[SandboxRequest] = deque(maxlen=CALLS_KEPT)
         self.app = web.Application(middlewares=[self._troubled], client_max_size=BODY_BYTES)
         self._runner: web.AppRunner | None = None
         self._ending = asyncio.Event()
@@ -72,7 +72,7 @@ class StandIn:
         """Its base, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
-    def error_of(self, fault: Fault, request: web.Request) -> web.Response:
+    def error_of(self, fault: SimulatedFault, request: web.Request) -> web.Response:
         """The service's own words for an error of ``fault.status``."""
         headers = {"Retry-After": fault.retry_after} if fault.retry_after is not None else {}
         return web.json_response({"error": "told to fail"}, status=fault.status, headers=headers)
@@ -99,7 +99,7 @@ class StandIn:
     ) -> web.StreamResponse:
         body = await request.read()
         self.calls.append(
-            Call(request.method, request.path, request.query_string, dict(request.headers), body)
+            SandboxRequest(request.method, request.path, request.query_string, dict(request.headers), body)
         )
         if not self.is_troubled(request):
             return await handler(request)
@@ -110,7 +110,7 @@ class StandIn:
 
     async def _suffer(
         self,
-        fault: Fault,
+        fault: SimulatedFault,
         request: web.Request,
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from realtime.alerting.notifiers import WaysOut
+from realtime.alerting.notifiers import ConfiguredNotifiers
 from realtime.contacts.verification import CodeSender
-from realtime.erasure.eraser import Eraser, Place, places_of
+from realtime.erasure.eraser import DataStore, Eraser, places_of
 from realtime.mirror.remote import open_remote
 from realtime.redis.client import Client
 from realtime.settings import Settings
@@ -23,9 +23,9 @@ class People:
         settings: Settings,
         db: Database,
         client: Client,
-        ways_out: WaysOut,
+        ways_out: ConfiguredNotifiers,
         now_ms: Callable[[], int],
-        places: Sequence[Place] = (),
+        places: Sequence[DataStore] = (),
     ) -> None:
         self._remote: Final = open_remote(settings)
         self.codes: Final = CodeSender(

@@ -23,18 +23,18 @@ from realtime.api.framework.ports import Condition
 from realtime.api.routes import add_api, require_https
 from realtime.auth.tokens import Authenticator
 from realtime.health import Vitals
-from realtime.hooks.desk import HookDesk
+from realtime.hooks.desk import CallbackService
 from realtime.hooks.routes import add_hooks
 from realtime.ingest.committer import Committer
 from realtime.ingest.pipeline import PositionService
 from realtime.live.limiter import RedisLimiter
-from realtime.live.service import LivePicture
+from realtime.live.service import LiveService
 from realtime.pages.routes import add_pages
 from realtime.press_priority import PressPriority
 from realtime.processes.people import People
-from realtime.processes.web_alerting import AlertEngine
+from realtime.processes.web_alerting import WebAlerting
 from realtime.redis.client import Client, client
-from realtime.sessions.book import SessionBook
+from realtime.sessions.book import SessionStore
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.sockets import watch
@@ -120,7 +120,7 @@ class Instance:
         self.guests_db = guests_db
         self.guest_links = GuestLinks(guests_db, shares.signing_key(settings.alerts_key), timings.guests)
         self.client = client
-        self.sessions = SessionBook(
+        self.sessions = SessionStore(
             client, settings.redis_timeout_s, max_s=settings.session_max_h * 3_600, now_ms=wall_clock_ms
         )
         self.admission = Admission(
@@ -133,7 +133,7 @@ class Instance:
         )
         self.limiter = RedisLimiter(client, settings.redis_timeout_s)
         self.gateway = Gateway(settings, db, self.admission, self.limiter, wall_clock_ms, timings.sockets)
-        self.live = LivePicture(
+        self.live = LiveService(
             settings,
             db,
             client,
@@ -157,7 +157,7 @@ class Instance:
             now_ms=wall_clock_ms,
         )
         self._last_seen = LastSeen(self.live.state, self.live.publisher.latest_of, wall_clock_ms)
-        self.alerts = AlertEngine(
+        self.alerts = WebAlerting(
             settings,
             db,
             alerts_db,
@@ -252,7 +252,7 @@ class Instance:
         self.gateway.door.open_answer = answers.principal
         self.gateway.links.news = engine.news
         add_answers(app, answers, self.settings)
-        hooks = HookDesk(engine.intake, engine.standby.intake, engine.standby.book, wall_clock_ms)
+        hooks = CallbackService(engine.intake, engine.standby.intake, engine.standby.book, wall_clock_ms)
         add_hooks(app, hooks, self.settings)
         return app
 

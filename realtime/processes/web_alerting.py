@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Final
 
 from alerts.delivery.routes import ways_of
-from realtime.alerting.actions import Answering
+from realtime.alerting.actions import AlertActions
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.notifiers import WaysOut
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.notifiers import ConfiguredNotifiers
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.ports import Intake
-from realtime.alerting.publisher import Announcer
-from realtime.alerting.receipts import Told
-from realtime.alerting.scope_changes import ScopeAnnouncer
+from realtime.alerting.publisher import AlertPublisher
+from realtime.alerting.receipts import DeliveryReceipts
+from realtime.alerting.scope_changes import ScopeChangePublisher
 from realtime.alerting.standby import Disk, Standby
 from realtime.bus.bus import RedisBus
 from realtime.monitoring.monitor import Pulse
@@ -32,7 +32,7 @@ from realtime.store.people import devices
 from realtime.timers.scheduler import UptimeKeeper
 
 
-class AlertEngine:
+class WebAlerting:
     """``intake`` and ``answering`` are what the edges ask, ``news`` and ``told`` what they show.
 
     `start`, then `stop`. ``alerts_db``: connections that positions do not use. ``press_db``: those that
@@ -55,9 +55,9 @@ class AlertEngine:
         self._db: Final = db
         process = f"{settings.instance_name}-{os.getpid()}-{secrets.token_hex(4)}"
         self.uptime: Final = UptimeKeeper(db, process)
-        self.news: Final = AlertNews(ChangedAlerts(alerts_db))
-        self.announcer: Final = Announcer(bus, now_ms, self.news.heard)
-        self.ways_out: Final = WaysOut(settings, self.announcer.announce, self._prune, now_ms)
+        self.news: Final = OpenAlerts(ChangedAlerts(alerts_db))
+        self.announcer: Final = AlertPublisher(bus, now_ms, self.news.heard)
+        self.ways_out: Final = ConfiguredNotifiers(settings, self.announcer.announce, self._prune, now_ms)
         self.standby: Final = Standby(
             settings,
             disk,
@@ -74,12 +74,12 @@ class AlertEngine:
             last_seen=last_seen,
             priority=priority,
         )
-        self.scopes: Final = ScopeAnnouncer(bus, now_ms, disk.directory.changed)
+        self.scopes: Final = ScopeChangePublisher(bus, now_ms, disk.directory.changed)
         for one in (db, alerts_db):
             one.changes.listen(self.scopes.changed)
         self.intake: Final[Intake] = self.standby.intake
-        self.answering: Final = Answering(self.intake, now_ms)
-        self.told: Final = Told(alerts_db, self.standby.cases)
+        self.answering: Final = AlertActions(self.intake, now_ms)
+        self.told: Final = DeliveryReceipts(alerts_db, self.standby.cases)
         self._pulse: Final = Pulse(alerts_db, f"web-{settings.instance_name}", WEB, self.standby.beat)
 
     async def _prune(self, tenant: str, token: str) -> None:

@@ -20,20 +20,20 @@ from realtime.aio import end
 from realtime.alerting import publisher as announcer
 from realtime.alerting import scope_changes
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.publisher import Announcer
-from realtime.alerting.receipts import Told
-from realtime.alerting.scope_changes import ScopeAnnouncer
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.publisher import AlertPublisher
+from realtime.alerting.receipts import DeliveryReceipts
+from realtime.alerting.scope_changes import ScopeChangePublisher
 from realtime.alerting.standby import Disk, Standby
-from realtime.alerting.subscriber import WorkerListener
+from realtime.alerting.subscriber import AlertSubscriber
 from realtime.answers.desk import AnswerDesk
 from realtime.answers.routes import add_answers
 from realtime.api.alerts.sos import SosDesk
 from realtime.api.framework.ports import Condition
 from realtime.api.routes import add_worker_api, require_https
 from realtime.auth.tokens import Authenticator
-from realtime.bus.bus import REDIS_FAULTS, Item, RedisBus
-from realtime.hooks.desk import HookDesk
+from realtime.bus.bus import REDIS_FAULTS, BusItem, RedisBus
+from realtime.hooks.desk import CallbackService
 from realtime.hooks.routes import add_hooks
 from realtime.live.presence_sweeper import PresenceSweeper
 from realtime.live.publisher import LivePublisher
@@ -45,7 +45,7 @@ from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
 from realtime.monitoring.monitor import AUDIT_S
 from realtime.processes.web import open_presses, redis_client, schema_check, wall_clock_ms
-from realtime.processes.worker_alerting import Job, SafetyWork, boot_clock
+from realtime.processes.worker_alerting import PeriodicJob, WorkerAlerting, boot_clock
 from realtime.protocol import Refused
 from realtime.redis.client import Client
 from realtime.settings import Settings
@@ -95,13 +95,13 @@ class Worker:
         self._publisher = LivePublisher(None, self._bus, self._state, wall_clock_ms)
         self._sweeper = PresenceSweeper(client, self._state, self._bus, wall_clock_ms)
         self._admission = Admission(db, Authenticator(settings))
-        self._news = AlertNews(ChangedAlerts(db))
-        self._announcer = Announcer(self._bus, wall_clock_ms, self._heard)
-        self._scopes = ScopeAnnouncer(self._bus, wall_clock_ms, disk.directory.changed)
+        self._news = OpenAlerts(ChangedAlerts(db))
+        self._announcer = AlertPublisher(self._bus, wall_clock_ms, self._heard)
+        self._scopes = ScopeChangePublisher(self._bus, wall_clock_ms, disk.directory.changed)
         db.changes.listen(self._scopes.changed)
         ledger = PostgresLedger(db, faults=delivery_faults, circumstances_of=disk.directory.read)
         last_seen = LastSeen(self._state, self._publisher.latest_of, wall_clock_ms)
-        self._work = SafetyWork(
+        self._work = WorkerAlerting(
             settings,
             db,
             ledger,
@@ -157,9 +157,11 @@ class Worker:
         self.app = web.Application()
         add_worker_api(self.app, SosDesk(self._admission, intake, wall_clock_ms), self.health)
         require_https(self.app, settings.public_url)
-        answers = AnswerDesk(settings.alerts_key, intake, wall_clock_ms, last_seen, Told(db).phone)
+        answers = AnswerDesk(
+            settings.alerts_key, intake, wall_clock_ms, last_seen, DeliveryReceipts(db).phone
+        )
         add_answers(self.app, answers, settings)
-        add_hooks(self.app, HookDesk(intake, intake, self._standby.book, wall_clock_ms), settings)
+        add_hooks(self.app, CallbackService(intake, intake, self._standby.book, wall_clock_ms), settings)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -215,7 +217,7 @@ class Worker:
     def _start(self) -> None:
         self._publisher.start()
         self._bus.start(
-            WorkerListener(
+            AlertSubscriber(
                 {announcer.CHANNEL: self._taken, scope_changes.CHANNEL: self._scopes.on_items},
                 {scope_changes.CHANNEL: self._scopes.on_doubt},
             )
@@ -227,10 +229,10 @@ class Worker:
         if self._mirror is not None:
             self._mirror.start()
         jobs = (
-            Job("upkeep", UPKEEP_S, self._upkeep),
-            Job("expire", EXPIRE_S, self._expire),
-            Job("sweep", SWEEP_S, self._sweep),
-            Job("deadlines", deadlines.POLL_S, self._deadlines.round),
+            PeriodicJob("upkeep", UPKEEP_S, self._upkeep),
+            PeriodicJob("expire", EXPIRE_S, self._expire),
+            PeriodicJob("sweep", SWEEP_S, self._sweep),
+            PeriodicJob("deadlines", deadlines.POLL_S, self._deadlines.round),
             *self._work.jobs,
         )
         self._tasks = [asyncio.ensure_future(_every(job)) for job in jobs]
@@ -258,7 +260,7 @@ class Worker:
             with contextlib.suppress(Exception):
                 await close()
 
-    def _taken(self, items: Sequence[Item]) -> None:
+    def _taken(self, items: Sequence[BusItem]) -> None:
         self._news.on_items(items)
         self._work.wake()
 
@@ -290,7 +292,7 @@ class Worker:
         await self._sweeper.sweep()
 
 
-async def _every(job: Job) -> None:
+async def _every(job: PeriodicJob) -> None:
     while True:
         wait_s = job.pause_s
         try:

@@ -15,9 +15,9 @@ from alerts.delivery.recorder import Keep
 from alerts.delivery.routes import ways_of
 from alerts.notifiers.socket import Announce
 from realtime.alerting.metrics import DeliveryMetrics
-from realtime.alerting.notifiers import WaysOut
-from realtime.monitoring.monitor import AUDIT_S, BEAT_S, Auditor, Pulse
-from realtime.monitoring.operator_webhook import Operator
+from realtime.alerting.notifiers import ConfiguredNotifiers
+from realtime.monitoring.monitor import AUDIT_S, BEAT_S, AlertMonitor, Pulse
+from realtime.monitoring.operator_webhook import OperatorWebhook
 from realtime.settings import Settings
 from realtime.store.alerts.delivery_faults import DeliveryFaults
 from realtime.store.alerts.health import WORKER, BeatDetail
@@ -26,7 +26,7 @@ from realtime.store.db.database import Database
 from realtime.store.people import devices, replies, verification_codes
 from realtime.timers import scheduler
 from realtime.timers.checkins import CheckIns
-from realtime.timers.scheduler import IsOnline, LiveOf, SafetyTimers, no_position
+from realtime.timers.scheduler import IsOnline, LiveOf, TimerScheduler, no_position
 
 FORGET_S: Final = 3_600.0
 SETTLING_S: Final = 3.0
@@ -34,7 +34,7 @@ SETTLING_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PeriodicJob:
     """Something that is done every ``pause_s``."""
 
     name: str
@@ -42,7 +42,7 @@ class Job:
     run: Callable[[], Awaitable[object]]
 
 
-class SafetyWork:
+class WorkerAlerting:
     """Starts with `start`; ends with `stop_delivering`, which lets messages on their way arrive, and `close`.
 
     ``detail``: what this process says of itself with each beat. ``keep``: where outcomes go that Postgres
@@ -71,7 +71,7 @@ class SafetyWork:
         name = settings.instance_name
         self.process: Final = f"{name}-{os.getpid()}-{secrets.token_hex(4)}"
         """No other process is ever called so: what holds leases."""
-        self.ways_out: Final = WaysOut(settings, announce, self._prune, now_ms)
+        self.ways_out: Final = ConfiguredNotifiers(settings, announce, self._prune, now_ms)
         self.ways: Final = ways_of(self.ways_out.by_channel)
         """For whatever else in this process sends: what one finds out of a provider, all know."""
         self._dispatcher: Final = Dispatcher(
@@ -84,7 +84,7 @@ class SafetyWork:
             keep=keep,
             settling_s=SETTLING_S,
         )
-        self._timers: Final = SafetyTimers(
+        self._timers: Final = TimerScheduler(
             db,
             settings,
             is_online,
@@ -93,7 +93,7 @@ class SafetyWork:
             checkins=checkins,
         )
         self._operator: Final = _operator(settings, now_ms)
-        self._auditor: Final = Auditor(
+        self._auditor: Final = AlertMonitor(
             db,
             self.process,
             tell=self._operator.tell if settings.operator_webhook_url else None,
@@ -112,13 +112,13 @@ class SafetyWork:
         return self._dispatcher.is_running
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
+    def jobs(self) -> tuple[PeriodicJob, ...]:
         """What is to be done again and again."""
         return (
-            Job("timers", scheduler.POLL_S, self._timers.round),
-            Job("audit", self._audit_every_s, self._auditor.round),
-            Job("pulse", BEAT_S, self._pulse.beat),
-            Job("forget", FORGET_S, self._forget),
+            PeriodicJob("timers", scheduler.POLL_S, self._timers.round),
+            PeriodicJob("audit", self._audit_every_s, self._auditor.round),
+            PeriodicJob("pulse", BEAT_S, self._pulse.beat),
+            PeriodicJob("forget", FORGET_S, self._forget),
         )
 
     def start(self) -> None:
@@ -153,9 +153,9 @@ class SafetyWork:
         await devices.prune(self._db, token)
 
 
-def _operator(settings: Settings, now_ms: Callable[[], int]) -> Operator:
+def _operator(settings: Settings, now_ms: Callable[[], int]) -> OperatorWebhook:
     secret = settings.operator_webhook_secret.get_secret_value() or settings.alerts_key
-    return Operator(settings.operator_webhook_url, secret, settings.heartbeat_url, now_ms)
+    return OperatorWebhook(settings.operator_webhook_url, secret, settings.heartbeat_url, now_ms)
 
 
 def boot_clock() -> float:

@@ -69,7 +69,7 @@ class OneServer:
         """Nothing to close."""
 
 
-class View(NamedTuple):
+class ClusterView(NamedTuple):
     """A Cluster as one node sees it. Of two, the one with the higher ``epoch`` knows more."""
 
     epoch: int
@@ -106,15 +106,15 @@ class ClusterSlots:
         await self._forget({*slots, *self._url.seeds})
         return True
 
-    async def _views(self, nodes: Iterable[Node], timeout_s: float) -> list[View]:
+    async def _views(self, nodes: Iterable[Node], timeout_s: float) -> list[ClusterView]:
         asking = (self._view(node, timeout_s) for node in set(nodes))
         answers = await asyncio.gather(*asking, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not isinstance(answer, REDIS_FAULTS):
                 raise answer
-        return [answer for answer in answers if isinstance(answer, View)]
+        return [answer for answer in answers if isinstance(answer, ClusterView)]
 
-    async def _view(self, node: Node, timeout_s: float) -> View:
+    async def _view(self, node: Node, timeout_s: float) -> ClusterView:
         client: Any = self._clients.get(node)
         if client is None:
             client = self._clients[node] = server_client(self._url.of(node), timeout_s=self._timeout_s)
@@ -140,7 +140,7 @@ class ClusterSlots:
         await self._forget([])
 
 
-def read_view(asked: Node, info: bytes, rows: list[Any]) -> View:
+def read_view(asked: Node, info: bytes, rows: list[Any]) -> ClusterView:
     """The answers to CLUSTER INFO and CLUSTER SLOTS. A node without a host is the one that was ``asked``.
 
     Raises RedisError when they are none.
@@ -152,7 +152,7 @@ def read_view(asked: Node, info: bytes, rows: list[Any]) -> View:
             name = host.decode() if host else ""
             node = Node(name if name not in ("", "?") else asked.host, int(port))
             slots[first : last + 1] = [node] * (last + 1 - first)
-        return View(int(facts["cluster_current_epoch"]), slots)
+        return ClusterView(int(facts["cluster_current_epoch"]), slots)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RedisError(f"not a cluster: {asked.host}:{asked.port}") from error
 

@@ -81,7 +81,7 @@ class _Seen:
     at_s: float
 
 
-class SessionBook:
+class SessionStore:
     """Begins, knows, lists and ends sessions. Everything raises Refused(unavailable) with Redis away.
 
     ``max_remembered``: sessions of which this process knows when it read them from Redis; beyond it the one

@@ -7,10 +7,10 @@ from uuid import UUID
 from msgspec import Raw, Struct
 
 from alerts.alert import Alert
-from realtime.alerting.actions import Answering, How
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.receipts import Told, persons
-from realtime.alerting.views import Rendered, is_open, is_open_on_phone
+from realtime.alerting.actions import AlertActions, How
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.receipts import DeliveryReceipts, persons
+from realtime.alerting.views import RenderedAlert, is_open, is_open_on_phone
 from realtime.auth import authorize
 from realtime.auth.tokens import Principal
 from realtime.fanout.engineio import frames
@@ -58,10 +58,10 @@ class AlertWatch:
     def __init__(
         self,
         hub: Hub,
-        news: AlertNews,
-        answering: Answering,
+        news: OpenAlerts,
+        answering: AlertActions,
         principal_of: Callable[[EngineSocket], Principal | None],
-        told: Told,
+        told: DeliveryReceipts,
     ) -> None:
         self._hub = hub
         self.news = self._news = news
@@ -88,7 +88,7 @@ class AlertWatch:
     # --- changes
 
     def _on_change(self, alert: Alert, before: Alert | None) -> None:
-        rendered = Rendered(alert, before)
+        rendered = RenderedAlert(alert, before)
 
         def choose(member: EngineSocket) -> bytes | None:
             principal = self._principal_of(member)
@@ -145,7 +145,7 @@ class AlertWatch:
             alert = newest
         return b'{"ok":true,"feed":%b,"snapshot":{"positions":[],"presence":{},"alerts":[%b]}}' % (
             frames.json_bytes(label_of(alert.alert_id)),
-            Rendered(alert).bytes_for(connection.principal),
+            RenderedAlert(alert).bytes_for(connection.principal),
         )
 
     async def of_link(self, principal: Principal) -> Alert:
@@ -183,7 +183,7 @@ class AlertWatch:
             return []
         tenant = connection.principal.tenant
         self._persons.setdefault((tenant, grant.driver), set()).add(connection)
-        rendered = (Rendered(alert) for alert in self._news.open_of_driver(tenant, grant.driver))
+        rendered = (RenderedAlert(alert) for alert in self._news.open_of_driver(tenant, grant.driver))
         return [str(one.alert.alert_id) for one in rendered if one.event_for(connection.principal)]
 
     def labels(self, connection: Connection) -> list[str]:
@@ -263,7 +263,7 @@ class AlertWatch:
 
     def _later(self, connection: Connection, answer: Answer, work: Awaitable[Alert]) -> None:
         async def done() -> bytes:
-            rendered = Rendered(await work)
+            rendered = RenderedAlert(await work)
             return b'{"ok":true,"alert":%b}' % rendered.bytes_for(connection.principal)
 
         try:
@@ -280,5 +280,5 @@ def label_of(alert_id: UUID) -> str:
 
 def _listed(principal: Principal, alerts: Iterable[Alert]) -> bytes:
     is_phone = authorize.sees_as_phone(principal)
-    rendered = (Rendered(alert) for alert in alerts if not is_phone or is_open_on_phone(alert))
+    rendered = (RenderedAlert(alert) for alert in alerts if not is_phone or is_open_on_phone(alert))
     return frames.listed([one.bytes_for(principal) for one in rendered if one.event_for(principal)])

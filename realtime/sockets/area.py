@@ -17,11 +17,12 @@ from realtime.fanout.engineio import frames
 from realtime.fanout.feeds.areas import AreaJoin
 from realtime.fanout.feeds.grid import Region
 from realtime.fanout.hub.hub import Hub
+from realtime.live.limiter import RedisLimiter
 from realtime.live.topics import POSITIONS, PRESENCE, presences, vendor_channel
 from realtime.protocol import AreaRequest, Code, Refused, identifier
 from realtime.rate_limits import TokenBucket
 from realtime.sockets.alerts import AlertWatch
-from realtime.sockets.connection import Connection, Limiter
+from realtime.sockets.connection import Connection
 from realtime.store.db.database import Database
 from realtime.store.people import tenants as identity
 
@@ -56,7 +57,7 @@ class AreaWatch:
         self,
         db: Database,
         hub: Hub,
-        limiter: Limiter,
+        limiter: RedisLimiter,
         namespace: str,
         alerts: AlertWatch,
         vendors_check_s: float,

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 from realtime.admission.authenticate import Admission
 from realtime.auth.tokens import Principal
 from realtime.http.proxy import is_own_origin
+from realtime.live.limiter import RedisLimiter
 from realtime.protocol import Code, Refused
 from realtime.sessions.cookie import SessionCookie
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
-from realtime.sockets.connection import Limiter
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ class Entry(NamedTuple):
     until_s: float = 0.0
 
 
-class Door:
+class Authentication:
     """Lets in. ``open_answer`` knows who holds the answer link of an alert; set by the wiring."""
 
-    def __init__(self, settings: Settings, admission: Admission, limiter: Limiter) -> None:
+    def __init__(self, settings: Settings, admission: Admission, limiter: RedisLimiter) -> None:
         self._settings = settings
         self._admission = admission
         self._limiter = limiter

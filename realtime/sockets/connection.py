@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from realtime.auth.tokens import Principal
 from realtime.fanout.engineio import frames
@@ -14,13 +14,6 @@ from realtime.rate_limits import TokenBucket
 NAMESPACES: Final = ("/driver", "/watch")
 MAX_PENDING: Final = 32
 """Requests of one client that wait for an engine at the same time."""
-
-
-class Limiter(Protocol):
-    """How often a principal may do something."""
-
-    async def check(self, principal: Principal, operation: str) -> None:
-        """Raises Refused(rate_limited)."""
 
 
 @dataclass(slots=True, eq=False)

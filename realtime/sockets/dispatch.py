@@ -27,7 +27,7 @@ class Handler(Protocol):
     def __call__(self, connection: Connection, payload: Raw, answer: Answer) -> None: ...
 
 
-class Events:
+class NamespaceEvents:
     """The events of one namespace by name."""
 
     def __init__(self, table: dict[str, Handler]) -> None:

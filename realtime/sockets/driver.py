@@ -9,8 +9,9 @@ from msgspec import Raw
 from geo.position import SEQ_MAX
 from realtime.auth.tokens import Principal
 from realtime.ingest.pipeline import PositionService
+from realtime.live.limiter import RedisLimiter
 from realtime.live.presence import Reason
-from realtime.live.presence_tracker import PresenceKeeper
+from realtime.live.presence_tracker import PresenceTracker
 from realtime.live.publisher import LivePublisher
 from realtime.live.successor import show_successor
 from realtime.live.topics import ENDED, STARTED
@@ -24,8 +25,8 @@ from realtime.protocol import (
     time_ms,
     uuid_text,
 )
-from realtime.sockets.connection import Connection, Limiter
-from realtime.sockets.dispatch import Answer, Events, decoded, later
+from realtime.sockets.connection import Connection
+from realtime.sockets.dispatch import Answer, NamespaceEvents, decoded, later
 from realtime.sockets.sos import SosEvents
 from realtime.store.db.database import Database
 from realtime.store.journeys import journeys
@@ -49,8 +50,8 @@ class DriverEvents:
         db: Database,
         positions: PositionService,
         publisher: LivePublisher,
-        presence: PresenceKeeper,
-        limiter: Limiter,
+        presence: PresenceTracker,
+        limiter: RedisLimiter,
         now_ms: Callable[[], int],
         sos: SosEvents,
         safety_url: str = "",
@@ -63,7 +64,7 @@ class DriverEvents:
         self._presence = presence
         self._limiter = limiter
         self._now_ms = now_ms
-        self.events = Events(
+        self.events = NamespaceEvents(
             {
                 "positions": self._on_positions,
                 "journey:start": self._on_start,

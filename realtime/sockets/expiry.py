@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable
 from realtime.admission.authenticate import Admission
 from realtime.protocol import Code, Refused
 from realtime.sockets.connection import Connection, Connections
-from realtime.sockets.link_expiry import Links
+from realtime.sockets.link_expiry import LinkExpiry
 from realtime.sockets.timings import SocketTimings
 
 log = logging.getLogger(__name__)
 
 
-class Stays:
+class ExpiryWatcher:
     """Ends connections whose credentials have. ``start``, then ``stop``."""
 
     def __init__(
-        self, connections: Connections, admission: Admission, links: Links, timings: SocketTimings
+        self, connections: Connections, admission: Admission, links: LinkExpiry, timings: SocketTimings
     ) -> None:
         self._connections = connections
         self._admission = admission

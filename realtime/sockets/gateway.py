@@ -19,18 +19,19 @@ from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.socketio.server import FanoutServer, Refusals, Reply
 from realtime.http.proxy import Addresses
+from realtime.live.limiter import RedisLimiter
 from realtime.live.presence import Reason
 from realtime.metrics import instruments
 from realtime.protocol import Code, Refused, finite
 from realtime.rate_limits import TokenBucket, network_of_subscriber
 from realtime.settings import Settings
 from realtime.sockets import driver, watch
-from realtime.sockets.authentication import Door
-from realtime.sockets.connection import Connection, Connections, Limiter
+from realtime.sockets.authentication import Authentication
+from realtime.sockets.connection import Connection, Connections
 from realtime.sockets.dispatch import internal
 from realtime.sockets.driver import DriverEvents
-from realtime.sockets.expiry import Stays
-from realtime.sockets.link_expiry import Links
+from realtime.sockets.expiry import ExpiryWatcher
+from realtime.sockets.link_expiry import LinkExpiry
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.sockets.watch import WatchEvents
 from realtime.store.db.database import Database
@@ -63,16 +64,16 @@ class Gateway:
         settings: Settings,
         db: Database,
         admission: Admission,
-        limiter: Limiter,
+        limiter: RedisLimiter,
         now_ms: Callable[[], int],
         timings: SocketTimings = SOCKET_TIMINGS,
     ) -> None:
         self._settings = settings
         self._addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections()
-        self.door = Door(settings, admission, limiter)
-        self.links = Links(db, now_ms, timings.link_late_ms)
-        self._stays = Stays(self.connections, admission, self.links, timings)
+        self.door = Authentication(settings, admission, limiter)
+        self.links = LinkExpiry(db, now_ms, timings.link_late_ms)
+        self._stays = ExpiryWatcher(self.connections, admission, self.links, timings)
         self.draining = False
         self._driver: DriverEvents | None = None
         self._watch: WatchEvents | None = None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from alerts.alert import Alert
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.views import is_open, is_open_on_phone
 from realtime.auth import authorize
 from realtime.auth.tokens import Principal
@@ -20,7 +20,7 @@ from realtime.store.db.database import Database
 from realtime.store.journeys import shares
 
 
-class Links:
+class LinkExpiry:
     """``look`` asks Postgres; ``is_over`` judges one connection, ``late_ms`` after the link's end at the
     earliest. ``news`` is set by the wiring.
     """
@@ -29,7 +29,7 @@ class Links:
         self._db = db
         self._now_ms = now_ms
         self._late_ms = late_ms
-        self.news: AlertNews | None = None
+        self.news: OpenAlerts | None = None
 
     def is_over(self, connection: Connection) -> bool:
         """Whether the link that ``connection`` came in by, or the token, has expired."""
@@ -80,7 +80,7 @@ def _go_on(connection: Connection, journey_id: UUID | None) -> None:
     connection.emit("share", {"journey_id": grant.journey_id})
 
 
-def is_kept_good(news: AlertNews, principal: Principal) -> bool:
+def is_kept_good(news: OpenAlerts, principal: Principal) -> bool:
     """Whether an alert is open that was raised while the link was good; drills apart."""
     grant = principal.share
     if grant is None:

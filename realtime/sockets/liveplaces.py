@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.views import is_open_on_phone
 from realtime.auth import authorize
 from realtime.auth.tokens import Principal
@@ -44,7 +44,7 @@ class LivePlaces:
     """Knows who watches a journey by a live link, and judges each every ``check_s`` seconds."""
 
     def __init__(
-        self, db: Database, hub: Hub, news: AlertNews, now_ms: Callable[[], int], check_s: float
+        self, db: Database, hub: Hub, news: OpenAlerts, now_ms: Callable[[], int], check_s: float
     ) -> None:
         self._db = db
         self._hub = hub

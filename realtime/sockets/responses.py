@@ -21,7 +21,7 @@ def board_answer(label: str, snapshot: dict[str, list[bytes]], alerts: bytes) ->
 
 
 def journey_of(
-    joined: LogJoin, head: journeys.JourneyHead, about: details.Trip, may_answer: bool
+    joined: LogJoin, head: journeys.JourneyHead, about: details.JourneyDetails, may_answer: bool
 ) -> dict[str, Any]:
     """What is told of a journey beside its points."""
     # The head was read before the join: an end that came in between was told to the others, and not to us.
@@ -45,7 +45,7 @@ def journey_of(
 
 
 def hidden_answer(
-    label: str, head: journeys.JourneyHead, about: details.Trip, may_answer: bool, alerts: bytes
+    label: str, head: journeys.JourneyHead, about: details.JourneyDetails, may_answer: bool, alerts: bytes
 ) -> bytes:
     """Of a journey that ended a while ago, for a live link: that it has, and nothing of where."""
     nothing = LogJoin([], head.last_seq, False, {}, [])

@@ -15,9 +15,9 @@ from alerts.alert import MAX_WRONG_PINS, Actor, ActorKind, Alert, CancelAsked, P
 from alerts.pin import checked
 from alerts.ports import Applied, Taken
 from alerts.press import parse_press
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.ports import Intake
-from realtime.alerting.receipts import Told
+from realtime.alerting.receipts import DeliveryReceipts
 from realtime.alerting.views import has_only_moved, is_open_on_phone, is_shown_on_phone, phone_view
 from realtime.fanout.engineio import frames
 from realtime.metrics import instruments
@@ -51,7 +51,9 @@ class SosAsked(Struct):
 class SosEvents:
     """The events, and which sockets are a driver's."""
 
-    def __init__(self, intake: Intake, news: AlertNews, told: Told, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, intake: Intake, news: OpenAlerts, told: DeliveryReceipts, now_ms: Callable[[], int]
+    ) -> None:
         self._intake = intake
         self._news = news
         self._told = told

@@ -13,6 +13,7 @@ from realtime.auth import authorize
 from realtime.auth.tokens import Principal
 from realtime.fanout.hub.hub import Hub
 from realtime.fanout.hub.joining import Beside
+from realtime.live.limiter import RedisLimiter
 from realtime.live.topics import (
     ENDED,
     EXPIRED,
@@ -35,8 +36,8 @@ from realtime.sockets import responses
 from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
-from realtime.sockets.connection import Connection, Limiter
-from realtime.sockets.dispatch import Answer, Events, decoded, later
+from realtime.sockets.connection import Connection
+from realtime.sockets.dispatch import Answer, NamespaceEvents, decoded, later
 from realtime.sockets.liveplaces import LivePlaces
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.store.db.database import Database
@@ -59,7 +60,7 @@ class WatchEvents:
         self,
         db: Database,
         hub: Hub,
-        limiter: Limiter,
+        limiter: RedisLimiter,
         max_feeds: int,
         now_ms: Callable[[], int],
         alerts: AlertWatch,
@@ -79,7 +80,7 @@ class WatchEvents:
         self._links = links
         self._area = AreaWatch(db, hub, limiter, NAMESPACE, alerts, timings.vendors_check_s)
         self._places = LivePlaces(db, hub, alerts.news, now_ms, timings.live_places_check_s)
-        self.events = Events(
+        self.events = NamespaceEvents(
             {
                 "watch": self._on_watch,
                 "unwatch": self._on_unwatch,

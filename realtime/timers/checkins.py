@@ -66,7 +66,7 @@ return 0
 """
 
 
-class Action(StrEnum):
+class CheckInAction(StrEnum):
     """What a driver said about all of their timers."""
 
     CHECK_IN = "check_in"
@@ -78,10 +78,10 @@ class CheckIn(Struct, frozen=True):
 
     tenant: str
     driver: str
-    action: Action
+    action: CheckInAction
 
 
-class Stored(Struct, frozen=True):
+class StoredCheckIn(Struct, frozen=True):
     """An answer as Redis has it; ``age_ms``: how long ago it came when it was read, which was at ``read_s``
     by the monotonic clock. None: its age does not grow.
     """
@@ -107,14 +107,14 @@ def answered(timer: Timer, answer: CheckIn, at_ms: int) -> Timer | None:
     """
     if (timer.tenant, timer.driver) != (answer.tenant, answer.driver) or timer.armed_ms > at_ms:
         return None
-    if answer.action is Action.ARRIVE:
+    if answer.action is CheckInAction.ARRIVE:
         return ended(timer, TimerState.DONE, driver_actor(answer.driver), at_ms)
     if timer.kind is TimerKind.CHECK_IN and (timer.heard_ms or 0) >= at_ms:
         return None
     return checked_in(timer, at_ms)
 
 
-def overlaid(timer: Timer, answers: Sequence[Stored], now_ms: int) -> Timer:
+def overlaid(timer: Timer, answers: Sequence[StoredCheckIn], now_ms: int) -> Timer:
     """Return ``timer`` after all of ``answers``, the oldest first. ``now_ms`` by Postgres' clock."""
     for one in sorted(answers, key=lambda one: -one.age_ms):
         timer = answered(timer, one.answer, now_ms - one.age_now_ms()) or timer
@@ -175,7 +175,7 @@ class CheckIns:
             log.error("check-ins are not stored in redis any more: there are %d", self._max_answers)
             raise _unavailable()
 
-    async def read(self) -> list[Stored]:
+    async def read(self) -> list[StoredCheckIn]:
         """Return the answers that Postgres does not have yet, the oldest first. Raises what redis-py does."""
         read_s = time.monotonic()  # before: an answer never counts for a timer that was armed after it
         now_ms, flat = await self._bounded(lambda: self._eval(_READ))
@@ -231,7 +231,7 @@ class CheckIns:
             log.info("%d check-ins that redis had are in postgres", len(done))
         return len(done)
 
-    async def _write(self, db: Database, one: Stored) -> bool:
+    async def _write(self, db: Database, one: StoredCheckIn) -> bool:
         """Write one answer and delete it; return whether Postgres took it."""
         answer = one.answer
         try:
@@ -253,7 +253,7 @@ class CheckIns:
         await self._bounded(partial(self._eval, _DELETE, one.field, one.content))
         return True
 
-    def _times_failed(self, one: Stored) -> int:
+    def _times_failed(self, one: StoredCheckIn) -> int:
         known = self._failures.get(one.content)
         return 0 if known is None else known.times
 
@@ -275,14 +275,14 @@ def _field(answer: CheckIn) -> bytes:
 
 
 def _fields(tenant: str, driver: str) -> list[bytes]:
-    return [_field(CheckIn(tenant, driver, action)) for action in Action]
+    return [_field(CheckIn(tenant, driver, action)) for action in CheckInAction]
 
 
-def _stored(field: bytes, content: bytes, now_ms: int, read_s: float) -> Stored | None:
+def _stored(field: bytes, content: bytes, now_ms: int, read_s: float) -> StoredCheckIn | None:
     at_ms, _, encoded = content.partition(b" ")
     try:
         answer = msgspec.json.decode(encoded, type=CheckIn)
-        return Stored(answer, max(0, now_ms - int(float(at_ms))), field, content, read_s)
+        return StoredCheckIn(answer, max(0, now_ms - int(float(at_ms))), field, content, read_s)
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         log.error("a check-in in redis cannot be decoded: %s", type(error).__name__)
         return None

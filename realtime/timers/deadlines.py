@@ -20,7 +20,7 @@ from uuid import UUID
 import msgspec
 
 from alerts.timers import LIVE, Timer, TimerState, press_of
-from realtime.alerting.db_guard import Reach
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.ports import Intake
 from realtime.metrics import instruments
 from realtime.store.alerts.delivery_faults import DeliveryFaults
@@ -57,7 +57,7 @@ class Deadlines:
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         db: Database,
         intake: Intake,
         faults: DeliveryFaults,

@@ -26,7 +26,7 @@ from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime.aio import end
 from realtime.alerting.last_positions import placed
-from realtime.live.presence import State
+from realtime.live.presence import PresenceState
 from realtime.live.redis_state import LiveState
 from realtime.live.topics import PRESENCE
 from realtime.metrics import instruments
@@ -37,15 +37,15 @@ from realtime.store.alerts import transactions
 from realtime.store.alerts.circumstances import (
     FAR,
     RECENT,
-    Asked,
     Depth,
-    Seen,
+    DriverQuery,
+    LastSeenPosition,
     Whose,
     circumstances_of,
     operator_of,
     seen_within,
 )
-from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
 from realtime.store.db.database import Database
 from realtime.timers.checkins import CheckIns
 
@@ -97,7 +97,7 @@ class _Firing(Struct, frozen=True):
     """A timer that is to raise its alert, and where its driver was last seen."""
 
     timer: Timer
-    seen: Seen = Seen()
+    seen: LastSeenPosition = LastSeenPosition()
     live: Place | None = None
 
     def press(self, now_ms: int) -> Press:
@@ -144,7 +144,7 @@ class _Snapshot:
         return self._uptime[1]
 
 
-class SafetyTimers:
+class TimerScheduler:
     """`round` fires what is due. ``is_online``: None when only positions are a sign of life.
 
     ``batch``: timers in one transaction. ``live_of``: where a driver was last seen live. ``is_in_journal``:
@@ -248,11 +248,11 @@ class SafetyTimers:
                 log.warning("timers are processed one by one: %s: %s", type(error).__name__, ids)
                 return _Done(left=batch)
             log.error("timer %s cannot be fired: %s", batch[0].timer_id, type(error).__name__)
-            self.faults.alert_failed(batch[0].timer_id, Work.FIRE)
+            self.faults.alert_failed(batch[0].timer_id, DeliveryStage.FIRE)
             instruments.ALERT_STORE_FAULTS.inc()
         else:
             for due in batch:
-                self.faults.alert_worked(due.timer_id, Work.FIRE)
+                self.faults.alert_worked(due.timer_id, DeliveryStage.FIRE)
             return done
         async with self._db.writer() as connection:
             await connection.execute(stored.SQL["put_off"], [batch[0].timer_id], PUT_OFF_MS)
@@ -313,7 +313,7 @@ class SafetyTimers:
     async def _located(self, snapshot: _Snapshot, found: list[Timer | _Firing]) -> list[Timer | _Firing]:
         """Add to each that is to fire where its driver was last seen."""
         firing = [one.timer for one in found if isinstance(one, _Firing)]
-        asked = [Asked(timer.tenant, timer.driver, timer.journey_id) for timer in firing]
+        asked = [DriverQuery(timer.tenant, timer.driver, timer.journey_id) for timer in firing]
         until_s = time.monotonic() + SEARCH_S
         seen = await self._seen(snapshot, asked, until_s)
         located = [
@@ -321,7 +321,7 @@ class SafetyTimers:
             for timer, one in zip(firing, seen, strict=True)
         ]
         lost = [one for one in located if one.seen.has_more and one.press(snapshot.now_ms).place is None]
-        asked = [Asked(one.timer.tenant, one.timer.driver, one.timer.journey_id) for one in lost]
+        asked = [DriverQuery(one.timer.tenant, one.timer.driver, one.timer.journey_id) for one in lost]
         far = await self._seen_alone(snapshot, asked, FAR, until_s)
         known = {one.timer.timer_id: one for one in located}
         for was, seen_far in zip(lost, far, strict=True):
@@ -329,23 +329,25 @@ class SafetyTimers:
                 known[was.timer.timer_id] = replace(was, seen=seen_far)
         return [known[one.timer.timer_id] if isinstance(one, _Firing) else one for one in found]
 
-    async def _seen(self, snapshot: _Snapshot, asked: Sequence[Asked], until_s: float) -> list[Seen]:
+    async def _seen(
+        self, snapshot: _Snapshot, asked: Sequence[DriverQuery], until_s: float
+    ) -> list[LastSeenPosition]:
         """Return where each driver was last seen, in one statement, else in one for each of them."""
         seen = await seen_within(snapshot.connection, asked, snapshot.now_ms, RECENT, RECENT_MS)
         if seen is not None:
             return seen
         alone = await self._seen_alone(snapshot, asked, RECENT, until_s)
-        return [Seen() if one is None else one for one in alone]
+        return [LastSeenPosition() if one is None else one for one in alone]
 
     async def _seen_alone(
-        self, snapshot: _Snapshot, asked: Sequence[Asked], depth: Depth, until_s: float
-    ) -> list[Seen | None]:
+        self, snapshot: _Snapshot, asked: Sequence[DriverQuery], depth: Depth, until_s: float
+    ) -> list[LastSeenPosition | None]:
         """Return the same of each driver in a statement of its own; None where that cannot be read.
 
         After ``until_s`` by the monotonic clock no more are read: a timer fires without a place rather than
         not.
         """
-        found: list[Seen | None] = []
+        found: list[LastSeenPosition | None] = []
         for one in asked:
             left_ms = min(SEARCH_EACH_MS, round((until_s - time.monotonic()) * 1000))
             seen = None
@@ -412,7 +414,7 @@ def online_in(state: LiveState) -> IsOnline:
         if found is None:
             return False
         presence = msgspec.json.decode(found.item.fragment, type=dict[str, Any])
-        return bool(presence.get("state") == State.ONLINE)
+        return bool(presence.get("state") == PresenceState.ONLINE)
 
     return is_online
 

@@ -8,7 +8,7 @@ import msgspec
 from alerts.alert import Alert, Kind, Place, Severity, State
 from alerts.attempt import Attempt, Channel, Purpose, Status
 from alerts.policy import Contact, Policy, PolicyCopy
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 NOW_MS = 1_764_000_000_000
 """2025-11-24 16:00 UTC."""
@@ -18,11 +18,11 @@ LINK = "https://wayguard.example/a#" + "t" * 70
 class FixedLinks:
     """The same link for everybody."""
 
-    def of(self, job: Job) -> str:
+    def of(self, job: DeliveryJob) -> str:
         """`LINK`."""
         return LINK
 
-    def is_in(self, job: Job, text: str) -> bool:
+    def is_in(self, job: DeliveryJob, text: str) -> bool:
         """Whether `LINK` is."""
         return LINK in text
 
@@ -68,7 +68,7 @@ def job(
     channel: Channel = Channel.SMS,
     driver_name: str = "Ana Lopez",
     **attempt: Any,
-) -> Job:
+) -> DeliveryJob:
     """A claimed attempt to tell ``to`` of an alert."""
     what, whom = of or alert(), to or contact()
     made = Attempt(
@@ -86,4 +86,4 @@ def job(
         created_ms=NOW_MS,
     )
     attempted = msgspec.structs.replace(made, **attempt)
-    return Job(attempted, what, whom, PolicyCopy(Policy(()), (whom,), driver_name))
+    return DeliveryJob(attempted, what, whom, PolicyCopy(Policy(()), (whom,), driver_name))

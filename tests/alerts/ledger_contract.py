@@ -29,7 +29,7 @@ from alerts.alert import (
 from alerts.attempt import Accepted, Channel, Permanent, Purpose, Retryable, Status, StatusReport, Unsure
 from alerts.events import Moved
 from alerts.policy import Circumstances, Contact, Pins, Policy, Step
-from alerts.ports import Job, Ledger, Taken, Wanted
+from alerts.ports import DeliveryJob, Ledger, Taken, Wanted
 from tests.alerts.slots import UpTo
 
 MINUTE_MS = 60_000
@@ -73,7 +73,7 @@ class World(Protocol):
 class Told:
     """What a sweep sent: (purpose, contact, channel) in order."""
 
-    jobs: list[Job]
+    jobs: list[DeliveryJob]
 
     @property
     def whom(self) -> list[tuple[str, str]]:
@@ -90,7 +90,7 @@ def a_press(now_ms: int, **changes: object) -> Press:
     return structs.replace(press, **changes)
 
 
-def with_provider(job: Job, provider: str = "twilio") -> Job:
+def with_provider(job: DeliveryJob, provider: str = "twilio") -> DeliveryJob:
     """``job`` as a dispatcher settles it."""
     return structs.replace(job, attempt=structs.replace(job.attempt, provider=provider))
 
@@ -102,7 +102,7 @@ async def raise_one(world: World, circumstances: Circumstances = CIRCUMSTANCES, 
 
 async def claim(
     world: World, by: str = "w1", channels: Sequence[Channel] = ALL, limit: int = 50
-) -> list[Job]:
+) -> list[DeliveryJob]:
     """Whatever is due."""
     return await world.ledger.claim(by, UpTo(channels, limit), LEASE_S)
 
@@ -566,6 +566,6 @@ class LedgerContract:
         assert (await now_of(world, ours)).alert.presses == 1
 
 
-def ids_of(jobs: Sequence[Job]) -> set[UUID]:
+def ids_of(jobs: Sequence[DeliveryJob]) -> set[UUID]:
     """The attempts' ids."""
     return {job.attempt.attempt_id for job in jobs}

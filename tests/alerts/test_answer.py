@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.replies.answer import Answer, Word, derive, keypress, make_token, read_token, sms_word
+from alerts.replies.answer import AnswerClaims, Word, derive, keypress, make_token, read_token, sms_word
 from tests.alerts.kit import T0
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -20,7 +20,7 @@ TOKEN = make_token(SECRET, ALERT_ID, CONTACT_ID, UNTIL)
 @pytest.mark.parametrize("contact_id", [CONTACT_ID, "operator", "dispatch", CONTACT_ID.upper(), "x" * 64])
 def test_a_token_says_who_may_answer_for_what(contact_id: str) -> None:
     token = make_token(SECRET, ALERT_ID, contact_id, UNTIL)
-    assert read_token(SECRET, token, T0) == Answer(ALERT_ID, contact_id, UNTIL)
+    assert read_token(SECRET, token, T0) == AnswerClaims(ALERT_ID, contact_id, UNTIL)
 
 
 def test_a_token_is_short_and_needs_no_escaping() -> None:

@@ -13,9 +13,9 @@ from alerts.escalation import (
     Exhausted,
     GivenUp,
     Lacking,
-    Nothing,
+    NothingDue,
     Notify,
-    Planned,
+    PlannedMessage,
     Skipped,
     WaitUntil,
     Why,
@@ -77,11 +77,11 @@ def decided(
     ],
 )
 def test_nothing_is_due_unless_it_is_active(state: State, why: Why) -> None:
-    assert decided([], on=alert(state)) == Nothing(why)
+    assert decided([], on=alert(state)) == NothingDue(why)
 
 
 def test_nothing_is_due_after_giving_up() -> None:
-    assert decided([], on=alert(exhausted_ms=T0)) == Nothing(Why.EXHAUSTED)
+    assert decided([], on=alert(exhausted_ms=T0)) == NothingDue(Why.EXHAUSTED)
 
 
 # --- steps
@@ -238,4 +238,4 @@ def test_an_earlier_step_of_the_round_is_made_up_for_too() -> None:
 
 
 def test_decisions_are_values() -> None:
-    assert decided([]) == Notify((Planned(1, 0, "ana", SMS),), T0 + SLOW_MS)
+    assert decided([]) == Notify((PlannedMessage(1, 0, "ana", SMS),), T0 + SLOW_MS)

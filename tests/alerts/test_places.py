@@ -8,8 +8,8 @@ from aiohttp import web
 
 from alerts.attempt import Purpose
 from alerts.notifiers.geocoder import REST_S, NominatimGeocoder
-from alerts.notifiers.writer import Writer
-from realtime.outside.web import Fault, StandIn, Trouble
+from alerts.notifiers.writer import MessageWriter
+from realtime.outside.web import SimulatedFault, StandIn, Trouble
 from tests.alerts.jobs import NOW_MS, FixedLinks, alert, job
 
 
@@ -80,10 +80,14 @@ async def test_the_sea_has_no_address_and_is_not_asked_for_again(
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(Trouble.STATUS, 500), Fault(Trouble.STATUS, 429), Fault(Trouble.GARBAGE)],
+    [
+        SimulatedFault(Trouble.STATUS, 500),
+        SimulatedFault(Trouble.STATUS, 429),
+        SimulatedFault(Trouble.GARBAGE),
+    ],
 )
 async def test_a_geocoder_that_fails_is_left_alone_for_a_while(
-    geocoder: NominatimGeocoder, server: Nominatim, clock: Clock, fault: Fault
+    geocoder: NominatimGeocoder, server: Nominatim, clock: Clock, fault: SimulatedFault
 ) -> None:
     server.faults.append(fault)
     assert await geocoder.address_of(1.0, 1.0) is None
@@ -97,7 +101,7 @@ async def test_a_slow_geocoder_costs_an_sos_its_address_and_no_more(
     geocoder: NominatimGeocoder, server: Nominatim
 ) -> None:
     server.may_answer.clear()
-    writer = Writer(FixedLinks(), lambda: NOW_MS, geocoder, address_wait_s=0.05)
+    writer = MessageWriter(FixedLinks(), lambda: NOW_MS, geocoder, address_wait_s=0.05)
     assert "Near" not in (await writer.write(job())).words.long
     server.may_answer.set()
     assert await geocoder.address_of(52.52, 13.405) == "Platz 52.52 , Berlin"
@@ -117,7 +121,7 @@ async def test_only_so_many_places_wait_for_an_answer(geocoder: NominatimGeocode
 async def test_nobody_is_asked_where_no_address_is_told(
     geocoder: NominatimGeocoder, server: Nominatim
 ) -> None:
-    writer = Writer(FixedLinks(), lambda: NOW_MS, geocoder)
+    writer = MessageWriter(FixedLinks(), lambda: NOW_MS, geocoder)
     await writer.write(job(of=alert(place=None)))
     await writer.write(job(purpose=Purpose.CLOSED))
     written = await writer.write(job(of=alert(message="482913"), purpose=Purpose.CODE))

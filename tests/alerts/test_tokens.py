@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from alerts.replies.answer import Answer, derive, make_token, read_token
+from alerts.replies.answer import AnswerClaims, derive, make_token, read_token
 from alerts.replies.tokens import cut, is_linkable
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -20,7 +20,7 @@ def test_no_answer_token_ends_in_a_dash_or_an_underscore() -> None:
         for contact in CONTACTS:
             token = make_token(SECRET, alert_id, contact, UNTIL)
             assert token[-1].isalnum(), token
-            assert read_token(SECRET, token, 0) == Answer(alert_id, contact, UNTIL)
+            assert read_token(SECRET, token, 0) == AnswerClaims(alert_id, contact, UNTIL)
 
 
 def test_a_token_from_before_that_ends_in_a_dash_or_an_underscore_is_valid() -> None:
@@ -30,7 +30,7 @@ def test_a_token_from_before_that_ends_in_a_dash_or_an_underscore_is_valid() -> 
         mac = hmac.digest(derive(SECRET, "answer-link"), body, "sha256")[:16]
         token = base64.urlsafe_b64encode(body + mac).decode()
         found += token[-1] in "-_"
-        assert read_token(SECRET, token, 0) == Answer(UUID(int=number), CONTACTS[0], UNTIL)
+        assert read_token(SECRET, token, 0) == AnswerClaims(UUID(int=number), CONTACTS[0], UNTIL)
     assert found
 
 

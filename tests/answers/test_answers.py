@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from yarl import URL
 
 from alerts.case import Case
-from alerts.replies.answer import Answer, make_token
+from alerts.replies.answer import AnswerClaims, make_token
 from alerts.words.language import AVAILABLE
 from realtime.answers.desk import _shown
 from realtime.answers.routes import add_answers
@@ -225,7 +225,7 @@ async def test_under_duress_no_contact_calls_it_a_false_alarm(server: Server) ->
     assert case is not None
     for duress in (False, True):
         alert = replace(case.alert, duress=duress)
-        answer = Answer(UUID(alert_id), CONTACT, now_ms() + 10**6)
+        answer = AnswerClaims(UUID(alert_id), CONTACT, now_ms() + 10**6)
         shown = _shown(answer, Case(alert, case.copy, case.attempts), now_ms())
         assert (shown.may_end, shown.may_close) == (not duress, True)
 

@@ -20,8 +20,8 @@ from alerts.policy import Contact
 from alerts.ports import Taken
 from geo.position import Point
 from realtime.admission.authenticate import Admission
-from realtime.alerting.open_alerts import AlertNews
-from realtime.alerting.publisher import Announcer
+from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.publisher import AlertPublisher
 from realtime.alerting.stored import StoredIntake
 from realtime.api.alerts.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
 from realtime.api.framework.context import ApiContext
@@ -33,7 +33,7 @@ from realtime.contacts.verification import CodeSender
 from realtime.erasure.eraser import Eraser
 from realtime.protocol import Code, Refused
 from realtime.redis.client import client
-from realtime.sessions.book import SessionBook
+from realtime.sessions.book import SessionStore
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.store.alerts.ledger import PostgresLedger
@@ -163,7 +163,7 @@ class Api:
     url: str
     db: Database
     fakes: Fakes
-    sessions: SessionBook
+    sessions: SessionStore
     session: aiohttp.ClientSession
     intake: StoredIntake | None = None
     checkins: CheckIns | None = None
@@ -231,7 +231,7 @@ def made_up(seq: int, start_ms: int) -> Point:
     return Point(seq, start_ms + seq * 1_000, 53.4 + seq * 1e-5, -2.98, 8.5, 90.0, 5.0, altitude_m, 77.0)
 
 
-class Quiet(Announcer):
+class Quiet(AlertPublisher):
     """Announces to nobody: there is no Redis here."""
 
     def __init__(self) -> None:
@@ -276,9 +276,9 @@ async def running(
     fakes = Fakes(settings)
     db = await Database.open(settings)
     redis = client(redis_url, timeout_s=2.0, max_connections=20)
-    sessions = SessionBook(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
+    sessions = SessionStore(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
-    intake = StoredIntake(db, PostgresLedger(db), Quiet(), AlertNews(ChangedAlerts(db)), nobody)
+    intake = StoredIntake(db, PostgresLedger(db), Quiet(), OpenAlerts(ChangedAlerts(db)), nobody)
     checkins = CheckIns(redis, key=f"sos:checkins:{uuid.uuid4()}")
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)

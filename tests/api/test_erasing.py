@@ -2,7 +2,7 @@
 
 import msgspec
 
-from realtime.erasure.eraser import Proof, is_signed
+from realtime.erasure.eraser import ErasureRecord, is_signed
 from tests.api.harness import Api
 from tests.store.people import put_driver
 
@@ -45,8 +45,8 @@ async def test_the_answer_is_the_signed_proof(api: Api) -> None:
     await api.journey("d1", points=7)
     answer = (await api.call("DELETE", WHERE, api.token("admin"))).json
     assert (answer["places"]["journeys"], answer["places"]["journey_points"]) == ([1, 0], [7, 0])
-    fields = {name: answer[name] for name in Proof.__struct_fields__}
-    assert is_signed(msgspec.convert(fields, Proof), "key")
+    fields = {name: answer[name] for name in ErasureRecord.__struct_fields__}
+    assert is_signed(msgspec.convert(fields, ErasureRecord), "key")
 
 
 async def test_an_open_alert_is_in_the_way(api: Api) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from geo.position import VoidReason
 from realtime.client import DriverClient
-from realtime.live.presence import Reason, State
+from realtime.live.presence import PresenceState, Reason
 from realtime.protocol import MAX_POINTS, MAX_SKIP, SNAPSHOT_POINTS, Code, Refused
 from realtime.settings import Settings
 from tests.client.fake import FakeServer, Fault, fake_server
@@ -213,6 +213,6 @@ def test_the_page_names_the_limits_that_are_in_force() -> None:
         f"a viewer read nothing for {knobs['viewer_stall_s']:.0f} s",
         f"within {knobs['connect_timeout_s']:.0f} s of connecting",
         f"up to {SNAPSHOT_POINTS:,};",
-        *(f"`{reason.value}`" for reason in [*VoidReason, *Reason, *State]),
+        *(f"`{reason.value}`" for reason in [*VoidReason, *Reason, *PresenceState]),
     ):
         assert text in page, text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime.client.outbox import Outbox, Request, Verdict
+from realtime.client.outbox import AckOutcome, Outbox, Request
 from tests.client.model import Model, refused
 
 T0_MS = 1_780_000_000_000
@@ -42,7 +42,9 @@ def test_a_journey_is_started_before_its_points_and_ended_after_them() -> None:
     model, events = Model(), []
     while (request := outbox.next(0.0)) is not None:
         events.append(request.event)
-        assert outbox.answered(request, model.answer(request.event, request.payload), 0.0) is Verdict.PROGRESS
+        assert (
+            outbox.answered(request, model.answer(request.event, request.payload), 0.0) is AckOutcome.PROGRESS
+        )
     assert events == ["journey:start", "positions", "journey:end"]
     assert outbox.is_done and outbox.kept == 0
     assert next(iter(model.by_id.values())).final_seq == 2
@@ -77,7 +79,7 @@ def test_latest_goes_along_only_while_a_backlog_stays_behind() -> None:
 def test_no_answer_means_the_same_again_after_a_pause() -> None:
     outbox = outbox_with(2)
     first = sent(outbox)
-    assert outbox.answered(first, None, 10.0) is Verdict.RETRY
+    assert outbox.answered(first, None, 10.0) is AckOutcome.RETRY
     assert outbox.next(10.0) is None and outbox.not_before_s > 10.0
     assert sent(outbox, outbox.not_before_s) == first
     assert outbox.stats.resent == 2
@@ -103,7 +105,7 @@ def test_failures_in_a_row_wait_longer_and_one_success_starts_over() -> None:
 def test_expected_seq_ahead_of_us_acknowledges_what_an_ack_that_got_lost_had_stored() -> None:
     outbox = outbox_with(4)
     answer = refused("expected_seq", retryable=True, expected=4)
-    assert outbox.answered(sent(outbox), answer, 0.0) is Verdict.PROGRESS
+    assert outbox.answered(sent(outbox), answer, 0.0) is AckOutcome.PROGRESS
     assert seqs(sent(outbox)) == [4] and outbox.stats.acknowledged == 3
 
 
@@ -121,7 +123,7 @@ def test_expected_seq_that_asks_for_what_was_sent_is_not_answered_in_a_hot_loop(
     outbox = outbox_with(1)
     assert (
         outbox.answered(sent(outbox), refused("expected_seq", retryable=True, expected=1), 5.0)
-        is Verdict.RETRY
+        is AckOutcome.RETRY
     )
     assert outbox.next(5.0) is None
 
@@ -147,7 +149,7 @@ def test_an_app_that_forgot_its_journey_counts_on_where_the_server_is() -> None:
 def test_a_conflict_leaves_the_stored_ones_standing_and_goes_on_behind_them() -> None:
     outbox = outbox_with(5)
     answer = refused("conflict", retryable=False, conflicts=[2, 3])
-    assert outbox.answered(sent(outbox), answer, 0.0) is Verdict.PROGRESS
+    assert outbox.answered(sent(outbox), answer, 0.0) is AckOutcome.PROGRESS
     assert seqs(sent(outbox)) == [4, 5]
     assert (outbox.stats.conflicts, outbox.stats.acknowledged) == (2, 1)
 
@@ -176,7 +178,7 @@ def test_a_permanent_refusal_does_not_hold_up_the_next_journey() -> None:
     outbox = outbox_with(2)
     outbox.end(T0_MS)
     outbox.start(str(uuid4()), T0_MS)
-    assert outbox.answered(sent(outbox), refused("forbidden", retryable=False), 0.0) is Verdict.REFUSED
+    assert outbox.answered(sent(outbox), refused("forbidden", retryable=False), 0.0) is AckOutcome.REFUSED
     assert outbox.stats.refused == 2 and outbox.kept == 0
     assert sent(outbox).event == "journey:start"
 
@@ -194,7 +196,7 @@ def test_points_of_a_refused_journey_are_counted_and_the_app_may_begin_another()
 @pytest.mark.parametrize("code", ["token_expired", "draining"])
 def test_some_errors_are_cured_by_a_new_connection(code: str) -> None:
     outbox = outbox_with(1)
-    assert outbox.answered(sent(outbox), refused(code, retryable=False), 0.0) is Verdict.RECONNECT
+    assert outbox.answered(sent(outbox), refused(code, retryable=False), 0.0) is AckOutcome.RECONNECT
     assert outbox.kept == 1
 
 
@@ -215,7 +217,9 @@ def test_a_gap_longer_than_one_message_may_declare_goes_in_pieces() -> None:
     model = Model()
     outbox.connected()
     while (request := outbox.next(0.0)) is not None:
-        assert outbox.answered(request, model.answer(request.event, request.payload), 0.0) is Verdict.PROGRESS
+        assert (
+            outbox.answered(request, model.answer(request.event, request.payload), 0.0) is AckOutcome.PROGRESS
+        )
     (log,) = model.by_id.values()
     assert len(log.contents) == 20_007 and log.contents.count(None) == 20_002
 

@@ -22,7 +22,7 @@ from realtime.engines import haproxy, processes
 from realtime.engines.console import Console
 from realtime.engines.embedded import Embedded
 from realtime.engines.errors import EngineError
-from realtime.engines.plan import Options, Part, Plan, make_plan
+from realtime.engines.plan import Options, Part, SystemPlan, make_plan
 from realtime.engines.postgres import OWNER, EmbeddedPostgres
 from realtime.engines.probe import answers_200
 from realtime.engines.redis import EmbeddedRedis
@@ -140,7 +140,7 @@ class Cluster:
         self._services = {part.name: self._service(part) for part in (*self.plan.webs, *self.plan.workers)}
         self._balancer = self._balancer_service()
 
-    def _planned(self, urls: dict[str, str], instances: int, workers: int) -> Plan:
+    def _planned(self, urls: dict[str, str], instances: int, workers: int) -> SystemPlan:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given = {name.lower(): value for name, value in urls.items()}
         settings = Settings(data_dir=self.folder, port=0, **given)  # type: ignore[arg-type]

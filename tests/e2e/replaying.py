@@ -9,7 +9,7 @@ from typing import Any
 from geo.position import Point, refusal
 from realtime.client import DriverClient, JourneyView, Watcher
 from realtime.client.playback import Playback
-from realtime.client.recording import Trip, read_trips
+from realtime.client.recording import RecordedTrip, read_trips
 from realtime.client.report import Show, is_complete, total_stats
 from tests.e2e.cluster import until
 from tests.e2e.proxy import Proxy
@@ -55,7 +55,7 @@ class Replay:
 
     def __init__(self, world: World, speed: float, proxy: Proxy, proxied: str) -> None:
         self.world = world
-        self.trips: list[Trip] = read_trips(RECORDING)
+        self.trips: list[RecordedTrip] = read_trips(RECORDING)
         self.speed = speed
         self.playback = Paced(
             world.cluster.url,
@@ -220,7 +220,7 @@ class Replay:
         # Every fix has the time of the recording, moved by one and the same span.
         assert max(began) - min(began) <= 2
 
-    async def _check_trip(self, trip: Trip, journey_id: str) -> set[int]:
+    async def _check_trip(self, trip: RecordedTrip, journey_id: str) -> set[int]:
         rows = await self.world.stored(journey_id)
         assert [row.seq for row in rows] == list(range(1, len(trip.fixes) + 1))
         for row, fix in zip(rows, trip.fixes, strict=True):

@@ -26,7 +26,7 @@ from realtime.auth.tokens import mint
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.outside.sink import Sink
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from realtime.store.db.database import Database
@@ -210,7 +210,7 @@ async def the_sender_is_lost(on: Scene, number: signal.Signals) -> None:
     knows.
     """
     first = await on.warm_worker()
-    on.sink.faults.append(Fault(Trouble.HANG_AFTER))
+    on.sink.faults.append(SimulatedFault(Trouble.HANG_AFTER))
     alert_id = await on.press(first)
 
     async def there(count: int) -> bool:
@@ -247,7 +247,7 @@ async def the_sender_is_lost(on: Scene, number: signal.Signals) -> None:
 async def a_worker_is_told_to_stop(on: Scene) -> None:
     """While its message hangs at the receiver, which answers before its patience is over."""
     first = await on.warm_worker()
-    on.sink.faults.append(Fault(Trouble.STATUS, 503, "1"))
+    on.sink.faults.append(SimulatedFault(Trouble.STATUS, 503, "1"))
     alert_id = await on.press(first)
     first.send(signal.SIGTERM)
     assert await first.ended() == 0

@@ -12,7 +12,7 @@ import aiohttp
 
 from realtime.auth.tokens import mint
 from realtime.client import DriverClient, JourneyView, Outbox, Watcher
-from realtime.client.outbox import Request, Verdict
+from realtime.client.outbox import AckOutcome, Request
 from tests.e2e.cluster import Cluster, until
 
 
@@ -39,7 +39,7 @@ class Ledger(Outbox):
         self.promised: dict[str, int] = {}
         self.ids: dict[str, str] = {}
 
-    def answered(self, request: Request, answer: object, now_s: float) -> Verdict:
+    def answered(self, request: Request, answer: object, now_s: float) -> AckOutcome:
         if isinstance(answer, dict) and answer.get("ok") is True:
             if request.event == "journey:start":
                 self.ids[request.payload["client_journey_id"]] = answer["journey_id"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from realtime.cli.up import run
 from realtime.engines.console import Console
-from realtime.engines.plan import Options, Plan
+from realtime.engines.plan import Options, SystemPlan
 
 # -I and -S: nothing but the standard library, for a quick start.
 PROGRAM = (sys.executable, "-I", "-S", str(Path(__file__).with_name("fake_program.py")))
 
 
-async def announce(plan: Plan, log: Console) -> None:
+async def announce(plan: SystemPlan, log: Console) -> None:
     """What a test waits for: the ports, and which process is whose."""
     parts = [*plan.webs, *plan.workers, *([plan.outside] if plan.outside else [])]
     ports = " ".join(f"{part.name}={part.port}" for part in parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.alerting.failover.storage import Folder
+from realtime.alerting.failover.storage import LocalStorage
 from realtime.engines.account import engine_account
 from realtime.engines.errors import EngineError
 from realtime.engines.layout import DataDir
@@ -112,13 +112,13 @@ def test_a_journal_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
     settings = Settings(journal_dir=tmp_path)
     folder = premade(tmp_path / "web-w1", 0o750, STRANGER)
     before = traits(folder, tmp_path)
-    taken = Folder.take(settings, "web")
+    taken = LocalStorage.take(settings, "web")
     try:
         assert taken.path == folder
         assert traits(folder, tmp_path) == before
     finally:
         taken.release()
     shutil.rmtree(folder)
-    made = Folder.take(settings, "web")
+    made = LocalStorage.take(settings, "web")
     assert traits(made.path)[0][1] == 0o700
     made.release()

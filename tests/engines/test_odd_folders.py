@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from realtime.engines import binaries
-from realtime.engines.account import Account
+from realtime.engines.account import ProcessAccount
 from realtime.engines.haproxy import Balancer, quoted
 from realtime.engines.layout import PLAIN_PATH, DataDir
 from realtime.engines.redis import EmbeddedRedis
@@ -82,7 +82,7 @@ def test_a_socket_never_has_an_odd_path(odd: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("name", ["$HOME", 'say "hi"', "back`tick", "back\\slash"])
 def test_a_program_that_a_shell_would_misread_is_copied_to_a_plain_path(name: str, tmp_path: Path) -> None:
-    ours = Account(os.geteuid(), os.getegid(), is_other=False)
+    ours = ProcessAccount(os.geteuid(), os.getegid(), is_other=False)
     assert not binaries.runs_where_it_is(tmp_path / name / "postgres", ours)
     assert binaries.runs_where_it_is(tmp_path / "a b ü's #1" / "postgres", ours)
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.bus.bus import Item, RedisBus
+from realtime.bus.bus import BusItem, RedisBus
 from realtime.fanout.engineio.frames import Frame
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.feeds.areas import AreaJoin
@@ -127,13 +127,13 @@ class World:
         )
         self.hub.start()
 
-    async def _load(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def _load(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         items = [self._item(key, place) for key, place in self.at[channel].items()]
         await self.origin._look()
         return [("positions", items)]
 
-    def _item(self, key: str, place: int) -> Item:
-        return Item(key, self.order, json.dumps([key, place, self.order]).encode())
+    def _item(self, key: str, place: int) -> BusItem:
+        return BusItem(key, self.order, json.dumps([key, place, self.order]).encode())
 
     def move(self, key: str, place: int, channel: str = "v:t/a", published: bool = True) -> None:
         self.order += 1
@@ -256,7 +256,7 @@ async def test_what_happens_to_a_driver_is_told_where_it_is_seen_and_when_it_com
     viewer = Map()
     await world.look(viewer, region(2, 0, 15))
     for key in ("in", "out", "unknown"):
-        world.hub.publish("v:t/a", "presence", [Item(key, 1, json.dumps(key).encode())], 7)
+        world.hub.publish("v:t/a", "presence", [BusItem(key, 1, json.dumps(key).encode())], 7)
     assert viewer.notes == [("presence", "in")]
     world.move("out", 7)
     await until(lambda: viewer.shown == {"in": 3, "out": 7}, "it comes in")
@@ -277,7 +277,7 @@ async def test_who_is_behind_is_skipped_and_then_shown_what_is_true(world: World
     await until(lambda: fast.shown["d0"] == 1, "the fast one")
     world.move("d1", 30)
     world.move("d9", 6)
-    world.hub.publish("v:t/a", "presence", [Item("d2", 1, b'"d2"')], 7)
+    world.hub.publish("v:t/a", "presence", [BusItem("d2", 1, b'"d2"')], 7)
     await until(lambda: fast.shown == world.truth(at), "the fast one")
     assert slow.writes == [] and world.hub.counts().behind == 1
     slow.buffered_bytes = 0
@@ -367,7 +367,7 @@ async def test_what_was_missed_is_made_whole_after_a_doubt(world: World) -> None
 async def test_what_has_no_place_is_nowhere(world: World) -> None:
     viewer = Map()
     await world.look(viewer, region(2, 0, 15))
-    world.hub.on_message("v:t/a", "positions", [Item("x", 9, b'["x",null,9]')], 7)
+    world.hub.on_message("v:t/a", "positions", [BusItem("x", 9, b'["x",null,9]')], 7)
     world.move("d", 1)
     await until(lambda: viewer.shown == {"d": 1}, "who has a place")
 

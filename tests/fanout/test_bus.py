@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import redis.asyncio as redis
 
-from realtime.bus.bus import MAX_MESSAGE_BYTES, REDIS_FAULTS, BusTimings, Envelope, Item, Message, RedisBus
+from realtime.bus.bus import MAX_MESSAGE_BYTES, REDIS_FAULTS, BusItem, BusTimings, Envelope, Message, RedisBus
 from realtime.engines.redis import EmbeddedRedis
 from realtime.redis.client import client
 from tests.engines_fixtures import engine_folder
@@ -33,7 +33,7 @@ class Ear:
     dropped: list[str] = field(default_factory=list)
     fails: bool = False
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         if self.fails:
             self.fails = False
             raise RuntimeError("a bug")
@@ -57,7 +57,7 @@ class End:
     ear: Ear
 
     async def say(self, channel: str, *orders: int, kind: str = "k") -> None:
-        await self.bus.publish([Message(channel, kind, [Item("a", o, b"1")], 7) for o in orders])
+        await self.bus.publish([Message(channel, kind, [BusItem("a", o, b"1")], 7) for o in orders])
 
 
 class Ends:
@@ -331,7 +331,7 @@ async def test_an_oversize_message_is_dropped_and_then_missed(ends: Ends) -> Non
     here, speaker = await ends.end(), await ends.end()
     assert await here.bus.subscribe("c", 5.0)
     await speaker.say("c", 1)
-    huge = Item("a", 2, b"x" * (MAX_MESSAGE_BYTES + 1))
+    huge = BusItem("a", 2, b"x" * (MAX_MESSAGE_BYTES + 1))
     await speaker.bus.publish([Message("c", "k", [huge], 7)])
     await speaker.say("c", 3)
     await until(lambda: here.ear.orders("c") == [1, 3], "the small ones")
@@ -354,9 +354,9 @@ async def test_a_foreign_canary_and_a_foreign_channel_do_no_harm(ends: Ends) -> 
     assert await here.bus.subscribe("c", 5.0)
     for link in here.bus._links.values():
         await ends.publish(link.heartbeat, b"forged")
-    body = msgspec.msgpack.encode(Envelope(here.bus.publisher, 99, "k", [Item("a", 1, b"1")], 7))
+    body = msgspec.msgpack.encode(Envelope(here.bus.publisher, 99, "k", [BusItem("a", 1, b"1")], 7))
     await ends.publish("wg:c", body)  # in our own name: not taken
-    body = msgspec.msgpack.encode(Envelope("other", 99, "k", [Item("a", 2, b"1")], 7))
+    body = msgspec.msgpack.encode(Envelope("other", 99, "k", [BusItem("a", 2, b"1")], 7))
     await ends.publish("wg:c", body)
     await until(lambda: here.ear.orders("c") == [2], "the other's")
 
@@ -366,7 +366,7 @@ async def test_many_channels_at_once_each_confirmed(ends: Ends) -> None:
     here, speaker = await ends.end(), await ends.end()
     channels = [f"c{n}" for n in range(300)]
     assert all(await asyncio.gather(*(here.bus.subscribe(channel, 10.0) for channel in channels)))
-    await speaker.bus.publish([Message(channel, "k", [Item("a", 1, b"1")], 7) for channel in channels])
+    await speaker.bus.publish([Message(channel, "k", [BusItem("a", 1, b"1")], 7) for channel in channels])
     await until(lambda: len(here.ear.messages) == 300, "the messages")
     await asyncio.gather(*(here.bus.unsubscribe(channel) for channel in channels))
     await until(lambda: not any(link._unconfirmed for link in here.bus._links.values()), "nothing kept")

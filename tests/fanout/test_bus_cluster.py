@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.bus.bus import REDIS_FAULTS, BusTimings, Item, Message, RedisBus
+from realtime.bus.bus import REDIS_FAULTS, BusItem, BusTimings, Message, RedisBus
 from realtime.redis.client import ClusterUrl, cluster_url
 from realtime.redis.topology import ClusterSlots, Node, read_view
 from tests.engines_fixtures import engine_folder
@@ -73,7 +73,7 @@ class Pair:
             while True:
                 with contextlib.suppress(*REDIS_FAULTS):
                     await self.speaker.bus.publish(
-                        [Message(channel, "k", [Item("a", order, b"1")], 7) for channel in CHANNELS]
+                        [Message(channel, "k", [BusItem("a", order, b"1")], 7) for channel in CHANNELS]
                     )
                 await asyncio.sleep(0.1)
 
@@ -118,7 +118,7 @@ async def test_with_no_replica_a_node_that_restarts_is_heard_again_and_the_other
     async with Pair(cluster) as pair:
         victim = cluster.owner("wg:c0")
         affected = pair.of(victim)
-        others = [Message(c, "k", [Item("a", 5, b"1")], 7) for c in CHANNELS if c not in affected]
+        others = [Message(c, "k", [BusItem("a", 5, b"1")], 7) for c in CHANNELS if c not in affected]
         await asyncio.to_thread(victim.kill)
         await until(lambda: not pair.here.bus.is_up, "the notice")
         await pair.speaker.bus.publish(others)
@@ -154,7 +154,7 @@ async def test_a_publisher_that_does_not_listen_finds_moved_slots_too(
     cluster = unreplicated
     async with Pair(cluster) as pair:
         quiet = RedisBus(cluster.url, timeout_s=5.0)
-        await quiet.publish([Message("c0", "k", [Item("a", 1, b"1")], 7)])
+        await quiet.publish([Message("c0", "k", [BusItem("a", 1, b"1")], 7)])
         origin = cluster.owner("wg:c0")
         target = next(node for node in cluster.masters if node is not origin)
         await asyncio.to_thread(cluster.move_slot, "wg:c0", target)
@@ -165,7 +165,7 @@ async def test_a_publisher_that_does_not_listen_finds_moved_slots_too(
 
         # On a busy machine the doubt may come of a late heartbeat, before the subscription has moved.
         await until(listens, "the subscription moves")
-        await quiet.publish([Message("c0", "k", [Item("a", 2, b"1")], 7)])
+        await quiet.publish([Message("c0", "k", [BusItem("a", 2, b"1")], 7)])
         await until(lambda: pair.here.ear.orders("c0") == [1, 2], "both")
         await quiet.stop()
 

@@ -11,11 +11,11 @@ from realtime.bus.envelope import (
     MAX_MESSAGE_BYTES,
     MAX_NAME,
     PUBLISHERS_COUNTED,
-    Continuity,
-    Item,
+    BusItem,
+    MalformedEnvelope,
     Message,
-    Numbering,
-    Refusal,
+    Sequencer,
+    SequenceTracker,
     read,
 )
 
@@ -35,7 +35,7 @@ TREES = st.recursive(
 
 
 def refused(data: bytes) -> str:
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(MalformedEnvelope) as refusal:
         read(data)
     return str(refusal.value)
 
@@ -44,7 +44,7 @@ def refused(data: bytes) -> str:
 def test_random_bytes_are_an_envelope_or_refused_and_never_another_fault(data: bytes) -> None:
     try:
         read(data)
-    except Refusal as refusal:
+    except MalformedEnvelope as refusal:
         assert str(refusal) == "malformed"
 
 
@@ -61,7 +61,7 @@ def test_a_wrong_value_anywhere_inside_is_refused_or_is_of_the_right_shape(value
         items[place % 2] = value
     try:
         envelope = read(msgspec.msgpack.encode(body))
-    except Refusal:
+    except MalformedEnvelope:
         return
     assert isinstance(envelope.publisher, str) and 0 <= envelope.number < 2**63
     for key, order, fragment in envelope.items:
@@ -80,7 +80,7 @@ def test_a_number_that_is_none_is_refused_wherever_it_stands(number: object) -> 
 
 def test_what_is_cut_off_too_large_or_has_endless_names_is_refused() -> None:
     whole = msgspec.msgpack.encode(GOOD)
-    assert read(whole).items == [Item("a", 1, b"1"), Item("b", 2, b"2")]
+    assert read(whole).items == [BusItem("a", 1, b"1"), BusItem("b", 2, b"2")]
     for size in range(len(whole)):
         assert refused(whole[:size]) == "malformed"
     assert refused(b"x" * (MAX_MESSAGE_BYTES + 1)) == "oversize"
@@ -90,16 +90,16 @@ def test_what_is_cut_off_too_large_or_has_endless_names_is_refused() -> None:
 
 
 def test_what_is_packed_is_read_with_the_next_number_of_its_channel() -> None:
-    numbers = Numbering("p")
-    said = [Message(channel, "k", [Item("a", 1, b"1")], 7) for channel in ("c", "d", "c")]
+    numbers = Sequencer("p")
+    said = [Message(channel, "k", [BusItem("a", 1, b"1")], 7) for channel in ("c", "d", "c")]
     envelopes = [read(numbers.pack(message)) for message in said]
     assert [(e.publisher, e.number, e.items) for e in envelopes] == [
-        ("p", number, [Item("a", 1, b"1")]) for number in (1, 1, 2)
+        ("p", number, [BusItem("a", 1, b"1")]) for number in (1, 1, 2)
     ]
 
 
 def test_wild_numbers_in_anothers_name_are_gaps_and_the_count_goes_on_from_the_last() -> None:
-    heard = Continuity()
+    heard = SequenceTracker()
     assert [heard.heard("p", n) for n in (5, 6, 2**62, 7, 8, 1, 2)] == [
         None,
         None,
@@ -112,7 +112,7 @@ def test_wild_numbers_in_anothers_name_are_gaps_and_the_count_goes_on_from_the_l
 
 
 def test_a_flood_of_invented_publishers_is_bounded_and_cannot_hide_a_gap() -> None:
-    heard, rng = Continuity(), random.Random(7)
+    heard, rng = SequenceTracker(), random.Random(7)
     assert heard.heard("real", 1) is None
     doubts = [heard.heard(f"p{rng.random()}", 1) for _ in range(5_000)]
     assert len(heard) == PUBLISHERS_COUNTED

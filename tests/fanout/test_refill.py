@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.latest import Board
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.hub import recovery
-from realtime.fanout.hub.channel import Channel, LogEnd
-from realtime.fanout.hub.recovery import Refiller
+from realtime.fanout.hub.channel import FeedChannel, LogEnd
+from realtime.fanout.hub.recovery import Resync
 from tests.fanout.kit import until
 
 
@@ -22,7 +22,7 @@ class Truth:
         self.failures = 0
         self.reasons: list[str] = []
 
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.failures:
@@ -30,7 +30,7 @@ class Truth:
             raise OSError("away")
         return []
 
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+    async def read_log(self, channel: str, since: int, limit: int) -> list[BusItem]:
         return []
 
     async def log_ends(self, channels: Sequence[str]) -> dict[str, LogEnd]:
@@ -65,8 +65,8 @@ class Pause:
 class Here:
     def __init__(self, pause: Pause) -> None:
         self.truth, self.pause = Truth(), pause
-        self.channel = Channel("c", state=Board())
-        self.refiller = Refiller(self.truth, self.truth, lambda *_: None, lambda _: None)
+        self.channel = FeedChannel("c", state=LatestState())
+        self.refiller = Resync(self.truth, self.truth, lambda *_: None, lambda _: None)
 
     def doubt(self) -> None:
         self.refiller.refill(self.channel, "gap")

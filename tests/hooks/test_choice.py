@@ -13,7 +13,7 @@ from alerts.policy import Contact, Policy, PolicyCopy, Step
 from alerts.replies.answer import Word
 from realtime.alerting.replies import last_asked
 from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
-from realtime.store.people.replies import Asked
+from realtime.store.people.replies import LastMessage
 from tests.alerts.kit import T0, S, alert
 
 PHONE = "+525512345678"
@@ -31,7 +31,7 @@ def told(number: int, at_s: int = 0, *, state: State = State.ACTIVE, **changes: 
     if state is State.ACKNOWLEDGED:
         changes = {"acknowledged_by": BEN, "acknowledged_ms": T0, "heard_ms": T0} | changes
     one = replace(alert(), alert_id=UUID(int=number), state=state, **changes)
-    return Candidate(Asked(one.alert_id, UUID(int=number), "ana", T0 + at_s * S), Case(one, COPY, {}))
+    return Candidate(LastMessage(one.alert_id, UUID(int=number), "ana", T0 + at_s * S), Case(one, COPY, {}))
 
 
 def order(word: Word, *candidates: Candidate, phone: str = PHONE) -> list[int]:

@@ -10,16 +10,16 @@ import pytest
 
 from geo.position import Point
 from realtime.auth.tokens import Principal
-from realtime.bus.bus import Item, Message, RedisBus
+from realtime.bus.bus import BusItem, Message, RedisBus
 from realtime.engines.embedded import free_port
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.latest import LatestState
 from realtime.live import limiter as limiter_module
 from realtime.live.limiter import RedisLimiter
 from realtime.live.precedence import order_of, supersedes
 from realtime.live.presence_sweeper import PresenceSweeper
-from realtime.live.presence_tracker import INSTANCES_KEY, PresenceKeeper, lease_key, mark_key
+from realtime.live.presence_tracker import INSTANCES_KEY, PresenceTracker, lease_key, mark_key
 from realtime.live.publisher import LivePublisher
-from realtime.live.redis_state import CALL_VALUES, LiveState, Stored
+from realtime.live.redis_state import CALL_VALUES, LiveState, StoredValue
 from realtime.live.topics import POSITIONS, PRESENCE, position_item, state_key
 from realtime.protocol import Code, Refused
 from realtime.redis.client import Client, client
@@ -47,11 +47,11 @@ async def place(redis_url_of_kind: str) -> AsyncIterator[Place]:
     await made.client.aclose()
 
 
-def spot(driver: str, order: int) -> Stored:
-    return Stored(Item(driver, order, b'["%s|\xc3\xa9",%d]' % (driver.encode(), order)), f"o{order}")
+def spot(driver: str, order: int) -> StoredValue:
+    return StoredValue(BusItem(driver, order, b'["%s|\xc3\xa9",%d]' % (driver.encode(), order)), f"o{order}")
 
 
-def as_dict(values: Sequence[Stored]) -> dict[str, Stored]:
+def as_dict(values: Sequence[StoredValue]) -> dict[str, StoredValue]:
     return {stored.item.key: stored for stored in values}
 
 
@@ -72,7 +72,7 @@ async def test_redis_keeps_the_position_that_a_board_keeps(place: Place) -> None
     """The rule stands twice, in Python and in Lua: whatever comes, both end with the same position."""
     rng = random.Random(7)
     journeys = [f"0190a5b0-0000-7000-8000-00000000000{n}" for n in range(3)]
-    board = Board({POSITIONS: supersedes})
+    board = LatestState({POSITIONS: supersedes})
     for _ in range(40):
         offered = [
             position_item(
@@ -86,7 +86,7 @@ async def test_redis_keeps_the_position_that_a_board_keeps(place: Place) -> None
             for _ in range(20)
         ]
         board.apply(POSITIONS, offered)
-        await place.state.write("t1", "v1", POSITIONS, [Stored(item, "7") for item in offered])
+        await place.state.write("t1", "v1", POSITIONS, [StoredValue(item, "7") for item in offered])
         known = as_dict(await place.state.read("t1", "v1", POSITIONS))
         slots = board.slots(POSITIONS)
         assert {driver: (s.item.order, s.item.fragment) for driver, s in known.items()} == {
@@ -114,9 +114,9 @@ async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(place:
     await place.forget_scripts()
     await place.state.write("t1", "v1", "positions", [spot("a", 2)])
     bus = RedisBus(place.url)
-    await bus.publish([Message("c", "k", [Item("a", 1, b"1")], 7)])
+    await bus.publish([Message("c", "k", [BusItem("a", 1, b"1")], 7)])
     await place.forget_scripts()
-    await bus.publish([Message("c", "k", [Item("a", 1, b"1")], 7)])
+    await bus.publish([Message("c", "k", [BusItem("a", 1, b"1")], 7)])
     await bus.stop()
     assert as_dict(await place.state.read("t1", "v1", "positions")) == {"a": spot("a", 2)}
 
@@ -169,8 +169,8 @@ async def test_the_drivers_of_an_instance_without_a_lease_are_told_offline(place
     bus = RedisBus(place.url)
     publisher = LivePublisher(None, bus, place.state, lambda: now_ms)
 
-    def keeper(name: str) -> PresenceKeeper:
-        return PresenceKeeper(
+    def keeper(name: str) -> PresenceTracker:
+        return PresenceTracker(
             publisher, place.client, instance=name, stale_after_s=60, timeout_s=5.0, now_ms=lambda: now_ms
         )
 
@@ -257,7 +257,7 @@ async def test_presence_that_is_lost_while_the_lease_is_not_is_told_again(place:
     redis = cast(Any, place.client)
     bus = RedisBus(place.url)
     publisher = LivePublisher(None, bus, place.state, lambda: 1_000_000)
-    keeper = PresenceKeeper(
+    keeper = PresenceTracker(
         publisher,
         place.client,
         instance="here",

@@ -15,15 +15,15 @@ from realtime.outside.mail import Mail, MailServer
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import Sent
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from tests.matrix.ledger import Message
 
 LINK: Final = re.compile(r"/a#([A-Za-z0-9_-]+)")
 SMS_FAULTS: Final = {
-    "throttle": Fault(Trouble.STATUS, 429, "2"),
-    "fail": Fault(Trouble.STATUS, 500),
-    "hang": Fault(Trouble.HANG),
-    "lose_reply": Fault(Trouble.LOSE_REPLY),
+    "throttle": SimulatedFault(Trouble.STATUS, 429, "2"),
+    "fail": SimulatedFault(Trouble.STATUS, 500),
+    "hang": SimulatedFault(Trouble.HANG),
+    "lose_reply": SimulatedFault(Trouble.LOSE_REPLY),
 }
 NAMED: Final = re.compile(r"[?;&]alert=([0-9a-f-]{36})")
 FROM: Final = "alerts@wayguard.example"
@@ -104,7 +104,7 @@ class Outside:
 
     def break_push(self) -> None:
         """Pushes are answered 503."""
-        self._fcm.fault = Fault(Trouble.STATUS, 503)
+        self._fcm.fault = SimulatedFault(Trouble.STATUS, 503)
 
     def mend(self) -> None:
         """All is well again."""

@@ -14,7 +14,7 @@ from alerts.alert import Alert
 from geo.position import Point
 from realtime.engines.embedded import free_port
 from realtime.live.presence import presence_order
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import POSITIONS, PRESENCE, position_item, presence_item
 from realtime.mirror.mirror import CHUNK_PATHS, Mirror
 from realtime.mirror.remote import RealtimeDatabase
@@ -112,7 +112,7 @@ class World:
         now_ms = self.clock.ms() + self.epoch
         point = Point(1, now_ms, lat, 13.4)
         item = position_item(driver, str(UUID(int=7)), point, now_ms)
-        await self.state.write(tenant, vendor, POSITIONS, [Stored(item, str(now_ms))])
+        await self.state.write(tenant, vendor, POSITIONS, [StoredValue(item, str(now_ms))])
         await self.presence(driver, "online", vendor=vendor, tenant=tenant, built=built)
 
     async def presence(
@@ -122,7 +122,7 @@ class World:
         self.epoch += 1
         now_ms = self.clock.ms() + self.epoch
         item = presence_item(driver, presence_order(self.epoch, now_ms), state, now_ms, "heard")
-        await self.state.write(tenant, vendor, PRESENCE, [Stored(item, "i1")])
+        await self.state.write(tenant, vendor, PRESENCE, [StoredValue(item, "i1")])
         if built:
             await self.state.mark_built(tenant, vendor)
 

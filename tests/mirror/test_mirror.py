@@ -12,7 +12,7 @@ from realtime.live.redis_state import LiveState
 from realtime.mirror.erasure import erase
 from realtime.mirror.mirror import LEASE_S, RESYNC_S, Mirror
 from realtime.mirror.remote import RealtimeDatabase, RemoteAway, RemoteRefused, open_remote
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from realtime.redis.client import client
 from realtime.settings import Settings
 from realtime.store.journeys import journeys, upkeep
@@ -203,12 +203,12 @@ async def test_now_and_then_all_is_looked_at(world: World) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        *(Fault(Trouble.STATUS, status) for status in (401, 429, 500, 503)),
-        *(Fault(trouble) for trouble in (Trouble.DROP, Trouble.LOSE_REPLY)),
+        *(SimulatedFault(Trouble.STATUS, status) for status in (401, 429, 500, 503)),
+        *(SimulatedFault(trouble) for trouble in (Trouble.DROP, Trouble.LOSE_REPLY)),
     ],
     ids=str,
 )
-async def test_after_an_outage_everything_is_right_again(world: World, fault: Fault) -> None:
+async def test_after_an_outage_everything_is_right_again(world: World, fault: SimulatedFault) -> None:
     await world.drive("a", 1.0)
     await world.drive("b", 1.0)
     mirror = await leading(world)
@@ -232,7 +232,7 @@ async def test_after_an_outage_everything_is_right_again(world: World, fault: Fa
 async def test_an_update_that_hangs_is_not_overtaken(world: World) -> None:
     await world.drive("a", 1.0)
     mirror = await leading(world)
-    world.server.faults.append(Fault(Trouble.HANG))
+    world.server.faults.append(SimulatedFault(Trouble.HANG))
     await world.drive("a", 2.0)
     await pause(world, mirror)
     assert world.live()["a"]["lat"] == 1.0
@@ -378,7 +378,7 @@ async def test_an_erasure_that_is_written_over_says_so(world: World) -> None:
 
 async def test_an_erasure_without_firebase_is_to_be_tried_again(world: World) -> None:
     mirror = await leading(world)
-    world.server.fault = Fault(Trouble.STATUS, 503)
+    world.server.fault = SimulatedFault(Trouble.STATUS, 503)
     with pytest.raises(RemoteAway):
         await erase(mirror._remote, "acme", None, "a", pause_s=0.01)
 
@@ -388,7 +388,7 @@ async def test_an_erasure_without_firebase_is_to_be_tried_again(world: World) ->
 
 async def test_the_client_retries_nothing_by_itself(world: World) -> None:
     remote = RealtimeDatabase(world.server.database_url, None)
-    world.server.fault = Fault(Trouble.STATUS, 503)
+    world.server.fault = SimulatedFault(Trouble.STATUS, 503)
     with pytest.raises(RemoteAway):
         await remote.update({"a": 1})
     assert len(world.server.calls) == 1

@@ -11,11 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from alerts.alert import State
 from geo.position import Point
-from realtime.live.redis_state import Stored
+from realtime.live.redis_state import StoredValue
 from realtime.live.topics import position_item, presence_item
 from realtime.mirror.keys import key_of, name_of, path_of
 from realtime.mirror.nodes import WITHOUT_PRESENCE_MS, Nodes, VendorNodes, alert_nodes, journey_nodes
-from realtime.mirror.plan import Plan
+from realtime.mirror.plan import MirrorPlan
 from realtime.store.mirror import JourneyRow
 from tests.alerts.jobs import NOW_MS, alert
 
@@ -61,15 +61,15 @@ def test_two_names_never_share_a_path() -> None:
 # --- nodes
 
 
-def position(driver: str, received_ms: int = NOW_MS - 1_000, **changes: Any) -> Stored:
+def position(driver: str, received_ms: int = NOW_MS - 1_000, **changes: Any) -> StoredValue:
     point = Point(
         **({"seq": 5, "t_ms": NOW_MS - 2_000, "lat": 52.5, "lon": 13.4, "speed_mps": 3.0} | changes)
     )
-    return Stored(position_item(driver, str(JOURNEY), point, received_ms), str(received_ms))
+    return StoredValue(position_item(driver, str(JOURNEY), point, received_ms), str(received_ms))
 
 
-def presence(driver: str, state: str, since_ms: int = NOW_MS - 60_000) -> Stored:
-    return Stored(presence_item(driver, 1, state, since_ms, "connected"), "w1")
+def presence(driver: str, state: str, since_ms: int = NOW_MS - 60_000) -> StoredValue:
+    return StoredValue(presence_item(driver, 1, state, since_ms, "connected"), "w1")
 
 
 def shown(nodes: Nodes) -> dict[str, Any]:
@@ -80,11 +80,11 @@ def encoded(nodes: dict[str, Any]) -> Nodes:
     return {path: msgspec.json.encode(node) for path, node in nodes.items()}
 
 
-def presences(states: list[Stored]) -> dict[str, bytes]:
+def presences(states: list[StoredValue]) -> dict[str, bytes]:
     return {item.key: item.fragment for item, _ in states}
 
 
-def drivers(positions: list[Stored], states: list[Stored], now_ms: int = NOW_MS) -> set[str]:
+def drivers(positions: list[StoredValue], states: list[StoredValue], now_ms: int = NOW_MS) -> set[str]:
     nodes = VendorNodes("acme", "taxi").of(positions, presences(states), now_ms)
     return {name_of(path.rsplit("/", 1)[1]) for path in nodes}
 
@@ -153,7 +153,7 @@ def test_a_journey_is_by_its_vendor() -> None:
 
 
 def test_only_what_changed_is_written() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     plan.want("g", encoded({"g/a": {"x": 1}, "g/b": {"x": 2}}))
     plan.written(plan.chunk(10, 10_000))
     plan.want("g", encoded({"g/a": {"x": 1}, "g/b": {"x": 3}}))
@@ -161,7 +161,7 @@ def test_only_what_changed_is_written() -> None:
 
 
 def test_the_latest_wins() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     for x in range(50):
         plan.want("g", encoded({"g/a": {"x": x}}))
     assert plan.waiting == 1
@@ -169,7 +169,7 @@ def test_the_latest_wins() -> None:
 
 
 def test_what_is_gone_is_removed_once() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     plan.want("g", encoded({"g/a": {"x": 1}}))
     plan.written(plan.chunk(10, 10_000))
     plan.want("g", encoded({}))
@@ -180,7 +180,7 @@ def test_what_is_gone_is_removed_once() -> None:
 
 
 def test_what_changed_while_it_was_written_is_written_again() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     plan.want("g", encoded({"g/a": {"x": 1}}))
     chunk = plan.chunk(10, 10_000)
     plan.want("g", encoded({"g/a": {"x": 2}}))
@@ -189,7 +189,7 @@ def test_what_changed_while_it_was_written_is_written_again() -> None:
 
 
 def test_a_lost_write_is_written_again_even_when_all_is_as_before() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     plan.want("g", encoded({"g/a": {"x": 1}}))
     plan.written(plan.chunk(10, 10_000))
     plan.want("g", encoded({"g/a": {"x": 2}}))
@@ -200,7 +200,7 @@ def test_a_lost_write_is_written_again_even_when_all_is_as_before() -> None:
 
 
 def test_a_chunk_is_bounded_by_paths_and_by_bytes() -> None:
-    plan = Plan()
+    plan = MirrorPlan()
     plan.want("g", encoded({f"g/{n}": {"x": "y" * 100} for n in range(100)}))
     assert len(plan.chunk(7, 10_000)) == 7
     assert 1 <= len(plan.chunk(100, 1_000)) <= 9
@@ -212,7 +212,7 @@ class PlanAgainstADatabase(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.plan = Plan()
+        self.plan = MirrorPlan()
         self.there = dict[str, Any]()
         self.wanted = dict[str, dict[str, Any]]()
 

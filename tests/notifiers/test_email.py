@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alerts.attempt import Accepted, Outcome, Permanent, Purpose, Retryable, Unsure
 from alerts.notifiers.email import EmailNotifier, Smtp, parsed_address
-from alerts.notifiers.writer import Writer
+from alerts.notifiers.writer import MessageWriter
 from realtime.outside.certificate import Certificate, make_certificate
 from realtime.outside.mail import MailFault, MailServer
 from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
@@ -38,7 +38,7 @@ def notifier(server: MailServer, **settings: Any) -> EmailNotifier:
         | {"security": "none"}
         | settings
     )
-    return EmailNotifier(smtp, Writer(FixedLinks(), lambda: NOW_MS), lambda: NOW_MS)
+    return EmailNotifier(smtp, MessageWriter(FixedLinks(), lambda: NOW_MS), lambda: NOW_MS)
 
 
 def body(message: EmailMessage, kind: str) -> str:
@@ -170,7 +170,7 @@ async def test_an_address_that_is_none_is_never_tried(server: MailServer, email:
 )
 def test_no_name_makes_a_header_of_its_own(name: str, driver: str) -> None:
     sender = EmailNotifier(
-        Smtp("h", 25, "sos@wayguard.example"), Writer(FixedLinks(), lambda: NOW_MS), lambda: NOW_MS
+        Smtp("h", 25, "sos@wayguard.example"), MessageWriter(FixedLinks(), lambda: NOW_MS), lambda: NOW_MS
     )
     what = job(to=contact(name=name), driver_name=driver)
     written = sender._writer.write(what)

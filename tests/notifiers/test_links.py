@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from alerts.notifiers.links import SPREAD_S, VALID_MS, Links, valid_until_ms
-from alerts.ports import Job
+from alerts.notifiers.links import SPREAD_S, VALID_MS, AnswerLinks, valid_until_ms
+from alerts.ports import DeliveryJob
 from alerts.replies.answer import read_token
 from tests.alerts.jobs import NOW_MS, contact, job
 
-LINKS = Links("k" * 32, "https://wayguard.example/")
+LINKS = AnswerLinks("k" * 32, "https://wayguard.example/")
 DAY_S = 86_400
 
 
@@ -24,7 +24,7 @@ def test_a_link_is_good_for_a_week_and_no_longer_than_its_own_second_needs(
     assert raised_ms + VALID_MS <= until_ms < raised_ms + VALID_MS + (SPREAD_S + 1) * 1000
 
 
-def raised(what: Job, by_s: int) -> Job:
+def raised(what: DeliveryJob, by_s: int) -> DeliveryJob:
     return replace(what, alert=replace(what.alert, raised_ms=what.alert.raised_ms + by_s * 1000))
 
 
@@ -43,7 +43,7 @@ def test_a_link_of_another_attempt_contact_alert_or_key_is_not_taken_for_it() ->
         replace(what, alert=replace(what.alert, alert_id=UUID(int=98))),
     ]
     assert not any(LINKS.is_in(what, LINKS.of(other)) for other in others)
-    assert not LINKS.is_in(what, Links("other", "https://wayguard.example").of(what))
+    assert not LINKS.is_in(what, AnswerLinks("other", "https://wayguard.example").of(what))
     assert not LINKS.is_in(what, LINKS.of(what)[:-1]) and not LINKS.is_in(what, "no link at all")
 
 

@@ -16,11 +16,11 @@ from alerts.attempt import Accepted, Outcome, Permanent, Purpose, Retryable, Uns
 from alerts.notifiers.fcm import BATCH, Fcm
 from alerts.notifiers.firebase import service_account
 from alerts.notifiers.push import PushNotifier, best_of, message_of, outcome_of
-from alerts.notifiers.writer import Writer
+from alerts.notifiers.writer import MessageWriter
 from alerts.words.language import AVAILABLE
 from realtime.outside import accounts
 from realtime.outside.fcm import MESSAGE_BYTES, FcmServer
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
 from tests.cheap_keys import one_authority, small_key
 
@@ -78,7 +78,9 @@ async def push(
     """A parameter is the number of devices that one message goes to at most."""
     fcm = Fcm(service_account(server.service_account()), base_url=server.url, timeout_s=PATIENT_S)
     max_devices: int = getattr(request, "param", BATCH)
-    push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS, max_devices)
+    push = PushNotifier(
+        fcm, MessageWriter(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS, max_devices
+    )
     yield push
     await push.close()
 
@@ -197,20 +199,20 @@ async def test_who_cannot_forget_a_device_does_not_stop_the_message(
 @pytest.mark.parametrize(
     ("fault", "outcome", "arrived"),
     [
-        (Fault(Trouble.STATUS, 503), Retryable("http_503", provider_down=True), 0),
-        (Fault(Trouble.STATUS, 503, "9"), Retryable("http_503", 9.0, provider_down=True), 0),
-        (Fault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True), 0),
-        (Fault(Trouble.STATUS, 429, "30"), Retryable("quota_exceeded", 30.0), 0),
-        (Fault(Trouble.STATUS, 429), Retryable("quota_exceeded"), 0),
-        (Fault(Trouble.STATUS, 401), Retryable("auth", provider_down=True), 0),
-        (Fault(Trouble.STATUS, 400), Permanent("http_400"), 0),
-        (Fault(Trouble.DROP), Unsure("connection_lost"), 0),
-        (Fault(Trouble.LOSE_REPLY), Unsure("connection_lost"), 1),
-        (Fault(Trouble.GARBAGE), Unsure("connection_lost"), 1),
+        (SimulatedFault(Trouble.STATUS, 503), Retryable("http_503", provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 503, "9"), Retryable("http_503", 9.0, provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 429, "30"), Retryable("quota_exceeded", 30.0), 0),
+        (SimulatedFault(Trouble.STATUS, 429), Retryable("quota_exceeded"), 0),
+        (SimulatedFault(Trouble.STATUS, 401), Retryable("auth", provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 400), Permanent("http_400"), 0),
+        (SimulatedFault(Trouble.DROP), Unsure("connection_lost"), 0),
+        (SimulatedFault(Trouble.LOSE_REPLY), Unsure("connection_lost"), 1),
+        (SimulatedFault(Trouble.GARBAGE), Unsure("connection_lost"), 1),
     ],
 )
 async def test_each_answer_is_what_it_means_and_nothing_is_tried_twice(
-    push: PushNotifier, server: FcmServer, fault: Fault, outcome: Outcome, arrived: int
+    push: PushNotifier, server: FcmServer, fault: SimulatedFault, outcome: Outcome, arrived: int
 ) -> None:
     server.fault = fault
     assert await push.send(to("phone"), PATIENT_S) == outcome
@@ -223,20 +225,20 @@ async def test_each_answer_is_what_it_means_and_nothing_is_tried_twice(
 @pytest.mark.parametrize("trouble", [Trouble.HANG, Trouble.HANG_AFTER])
 async def test_silence_leaves_it_open(push: PushNotifier, server: FcmServer, trouble: Trouble) -> None:
     await push.send(to("warm"), PATIENT_S)
-    server.fault = Fault(trouble)
+    server.fault = SimulatedFault(trouble)
     assert await push.send(to("phone"), IMPATIENT_S) == Unsure("timeout")
 
 
 async def test_a_device_that_hangs_holds_up_no_other(push: PushNotifier, server: FcmServer) -> None:
     await push.send(to("warm"), PATIENT_S)
-    server.faults.extend([Fault(Trouble.HANG), None, Fault(Trouble.GARBAGE)])
+    server.faults.extend([SimulatedFault(Trouble.HANG), None, SimulatedFault(Trouble.GARBAGE)])
     assert isinstance(await push.send(to("a", "b", "c"), IMPATIENT_S), Accepted)
 
 
 async def test_a_server_that_is_not_there_is_down(devices: Devices, account: str) -> None:
     async with FcmServer(account=account) as gone:
         fcm = Fcm(service_account(gone.service_account()), base_url=gone.url)
-        push = PushNotifier(fcm, Writer(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
+        push = PushNotifier(fcm, MessageWriter(FixedLinks(), lambda: NOW_MS), devices.prune, lambda: NOW_MS)
         assert isinstance(await push.send(to("phone"), PATIENT_S), Accepted)
     assert await push.send(to("phone"), PATIENT_S) == Retryable("no_connection", provider_down=True)
     await push.close()
@@ -283,7 +285,7 @@ async def test_the_longest_message_is_within_the_limit(language: str) -> None:
     long_one = alert(silent=True, drill=True, pressed_ms=NOW_MS - 10**11)
     for purpose in Purpose:
         what = job(of=long_one, to=whom, purpose=purpose, driver_name="म" * 60)
-        written = await Writer(FixedLinks(), lambda: NOW_MS).write(what)
+        written = await MessageWriter(FixedLinks(), lambda: NOW_MS).write(what)
         encoded = messaging._MessagingService.encode_message(message_of(what, written, "x" * 200, NOW_MS))
         assert len(msgspec.json.encode(encoded)) <= MESSAGE_BYTES
 

@@ -22,7 +22,7 @@ from alerts.ports import Notifier
 from realtime.outside.twilio import TwilioServer
 from realtime.outside.twilio_callbacks import Behaviour
 from realtime.outside.twilio_words import MAGIC, heard
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from tests.alerts.jobs import alert, contact, job
 from tests.notifiers.twilios import HOOKS, LINKS, PATIENT_S, call, sms
 
@@ -139,21 +139,21 @@ async def test_a_call_that_asks_nothing_takes_no_key(
 @pytest.mark.parametrize(
     ("fault", "meaning"),
     [
-        (Fault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True)),
-        (Fault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0, provider_down=True)),
-        (Fault(Trouble.STATUS, 429, "12"), Retryable("http_429", 12.0)),
-        (Fault(Trouble.STATUS, 429), Retryable("http_429")),
-        (Fault(Trouble.STATUS, 401), Retryable("auth", provider_down=True)),
-        (Fault(Trouble.STATUS, 502), Unsure("http_502")),
-        (Fault(Trouble.STATUS, 504), Unsure("http_504")),
-        (Fault(Trouble.DROP), Unsure("connection_lost")),
-        (Fault(Trouble.LOSE_REPLY), Unsure("connection_lost")),
-        (Fault(Trouble.GARBAGE), Unsure("garbage")),
+        (SimulatedFault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True)),
+        (SimulatedFault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0, provider_down=True)),
+        (SimulatedFault(Trouble.STATUS, 429, "12"), Retryable("http_429", 12.0)),
+        (SimulatedFault(Trouble.STATUS, 429), Retryable("http_429")),
+        (SimulatedFault(Trouble.STATUS, 401), Retryable("auth", provider_down=True)),
+        (SimulatedFault(Trouble.STATUS, 502), Unsure("http_502")),
+        (SimulatedFault(Trouble.STATUS, 504), Unsure("http_504")),
+        (SimulatedFault(Trouble.DROP), Unsure("connection_lost")),
+        (SimulatedFault(Trouble.LOSE_REPLY), Unsure("connection_lost")),
+        (SimulatedFault(Trouble.GARBAGE), Unsure("garbage")),
     ],
-    ids=lambda value: f"{value.trouble}-{value.status}" if isinstance(value, Fault) else "",
+    ids=lambda value: f"{value.trouble}-{value.status}" if isinstance(value, SimulatedFault) else "",
 )
 async def test_a_fault_of_the_provider_is_told_for_what_it_is(
-    twilio: TwilioServer, make: Make, channel: Channel, fault: Fault, meaning: Any
+    twilio: TwilioServer, make: Make, channel: Channel, fault: SimulatedFault, meaning: Any
 ) -> None:
     twilio.faults.append(fault)
     notifier = make(twilio)
@@ -166,7 +166,7 @@ async def test_a_fault_of_the_provider_is_told_for_what_it_is(
 async def test_a_provider_that_hangs_leaves_it_open_whether_it_was_sent(
     twilio: TwilioServer, make: Make, channel: Channel
 ) -> None:
-    twilio.fault = Fault(Trouble.HANG)
+    twilio.fault = SimulatedFault(Trouble.HANG)
     notifier = make(twilio)
     assert await notifier.send(job(channel=channel), 0.3) == Unsure("timeout")
     await notifier.close()
@@ -236,7 +236,7 @@ async def test_what_was_sent_although_the_reply_was_lost_is_found(
     twilio: TwilioServer, make: Make, channel: Channel
 ) -> None:
     twilio.callbacks.behaviour = Behaviour()  # its callbacks go nowhere; that they were made is on record
-    twilio.faults.append(Fault(Trouble.LOSE_REPLY))
+    twilio.faults.append(SimulatedFault(Trouble.LOSE_REPLY))
     notifier, what = make(twilio, hooks_url="http://127.0.0.1:9"), job(channel=channel)
     assert isinstance(await notifier.send(what, PATIENT_S), Unsure)
     await twilio.callbacks.settled()
@@ -311,7 +311,7 @@ async def test_a_call_that_another_process_made_before_this_attempt_was_due_here
 async def test_a_look_up_at_a_provider_that_is_away_tells_nothing(
     twilio: TwilioServer, make: Make, channel: Channel
 ) -> None:
-    twilio.fault = Fault(Trouble.STATUS, 500)
+    twilio.fault = SimulatedFault(Trouble.STATUS, 500)
     notifier = make(twilio)
     assert isinstance(await notifier.look_up(job(channel=channel), PATIENT_S), Unsure)
     await notifier.close()
@@ -366,7 +366,7 @@ async def test_a_number_is_dialled_as_its_network_has_it_and_else_in_its_other_f
 async def test_another_refusal_is_not_made_up_for_by_another_form(
     twilio: TwilioServer, make: Make, channel: Channel
 ) -> None:
-    twilio.faults.append(Fault(Trouble.STATUS, 500))
+    twilio.faults.append(SimulatedFault(Trouble.STATUS, 500))
     notifier = make(twilio)
     told = await notifier.send(job(to=contact(phone="+525512345678"), channel=channel), PATIENT_S)
     await notifier.close()

@@ -20,11 +20,11 @@ from alerts.notifiers.webhook import (
     signature_of,
     webhook_secret,
 )
-from alerts.notifiers.writer import Writer
+from alerts.notifiers.writer import MessageWriter
 from alerts.policy import OPERATOR
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from realtime.outside.sink import Sink
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from tests.alerts.jobs import LINK, NOW_MS, FixedLinks, alert, contact, job
 
 PATIENT_S = 20.0
@@ -57,11 +57,11 @@ async def strict() -> AsyncIterator[GuardedHttp]:
 
 def notifier(http: GuardedHttp, name: str = "bob") -> WebhookNotifier:
     return WebhookNotifier(
-        Writer(FixedLinks(), lambda: NOW_MS), lambda job: secret_of(name), lambda: NOW_MS, http
+        MessageWriter(FixedLinks(), lambda: NOW_MS), lambda job: secret_of(name), lambda: NOW_MS, http
     )
 
 
-def to(url: str, **settings: Any) -> Job:
+def to(url: str, **settings: Any) -> DeliveryJob:
     return job(to=contact(webhook_url=url), **settings)
 
 
@@ -99,19 +99,19 @@ async def test_a_code_by_webhook_tells_nothing_of_an_alert(sink: Sink, http: Gua
 @pytest.mark.parametrize(
     ("fault", "outcome", "arrived"),
     [
-        (Fault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True), 0),
-        (Fault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0, provider_down=True), 0),
-        (Fault(Trouble.STATUS, 429), Retryable("http_429", provider_down=True), 0),
-        (Fault(Trouble.STATUS, 429, "30"), Retryable("http_429", 30.0, provider_down=True), 0),
-        (Fault(Trouble.STATUS, 404), Permanent("http_404"), 0),
-        (Fault(Trouble.STATUS, 410), Permanent("http_410"), 0),
-        (Fault(Trouble.DROP), Unsure("connection_lost"), 0),
-        (Fault(Trouble.LOSE_REPLY), Unsure("connection_lost"), 1),
-        (Fault(Trouble.GARBAGE), Accepted(None, "200"), 1),
+        (SimulatedFault(Trouble.STATUS, 500), Retryable("http_500", provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 503, "7"), Retryable("http_503", 7.0, provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 429), Retryable("http_429", provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 429, "30"), Retryable("http_429", 30.0, provider_down=True), 0),
+        (SimulatedFault(Trouble.STATUS, 404), Permanent("http_404"), 0),
+        (SimulatedFault(Trouble.STATUS, 410), Permanent("http_410"), 0),
+        (SimulatedFault(Trouble.DROP), Unsure("connection_lost"), 0),
+        (SimulatedFault(Trouble.LOSE_REPLY), Unsure("connection_lost"), 1),
+        (SimulatedFault(Trouble.GARBAGE), Accepted(None, "200"), 1),
     ],
 )
 async def test_each_answer_is_what_it_means(
-    sink: Sink, http: GuardedHttp, fault: Fault, outcome: Outcome, arrived: int
+    sink: Sink, http: GuardedHttp, fault: SimulatedFault, outcome: Outcome, arrived: int
 ) -> None:
     sink.fault = fault
     assert await notifier(http).send(to(sink.hook_url("bob")), PATIENT_S) == outcome
@@ -120,7 +120,7 @@ async def test_each_answer_is_what_it_means(
 
 @pytest.mark.parametrize("trouble", [Trouble.HANG, Trouble.HANG_AFTER])
 async def test_silence_leaves_it_open(sink: Sink, http: GuardedHttp, trouble: Trouble) -> None:
-    sink.fault = Fault(trouble)
+    sink.fault = SimulatedFault(trouble)
     assert await notifier(http).send(to(sink.hook_url("bob")), IMPATIENT_S) == Unsure("timeout")
 
 
@@ -165,7 +165,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(http: GuardedHttp) -> No
 
 
 async def test_only_the_operator_may_be_inside(sink: Sink, http: GuardedHttp, strict: GuardedHttp) -> None:
-    writer = Writer(FixedLinks(), lambda: NOW_MS)
+    writer = MessageWriter(FixedLinks(), lambda: NOW_MS)
     one = WebhookNotifier(writer, lambda job: secret_of("bob"), lambda: NOW_MS, strict, http)
     url = sink.hook_url("bob")
     operator = job(to=contact(contact_id=OPERATOR, webhook_url=url))

@@ -1,10 +1,10 @@
 """Twilio's stand-in, and notifiers that speak to it."""
 
 from alerts.notifiers.call import CallNotifier
-from alerts.notifiers.links import Links
+from alerts.notifiers.links import AnswerLinks
 from alerts.notifiers.sms import SmsNotifier
-from alerts.notifiers.twilio_http import Account
-from alerts.notifiers.writer import Writer
+from alerts.notifiers.twilio_http import TwilioAccount
+from alerts.notifiers.writer import MessageWriter
 from realtime.outside.twilio import TwilioServer
 from tests.alerts.jobs import NOW_MS
 
@@ -12,18 +12,18 @@ PATIENT_S = 20.0
 HOOKS = "https://wayguard.example"
 
 
-LINKS = Links("k" * 32, "https://wayguard.example")
+LINKS = AnswerLinks("k" * 32, "https://wayguard.example")
 
 
-def writer() -> Writer:
+def writer() -> MessageWriter:
     """Writes without a geocoder."""
-    return Writer(LINKS, lambda: NOW_MS)
+    return MessageWriter(LINKS, lambda: NOW_MS)
 
 
-def account(server: TwilioServer, hooks_url: str = HOOKS, **changes: str) -> Account:
+def account(server: TwilioServer, hooks_url: str = HOOKS, **changes: str) -> TwilioAccount:
     """The stand-in's account."""
     given = {"sid": server.account_sid, "token": server.auth_token, "sender": server.number}
-    return Account(**{**given, "hooks_url": hooks_url, "base_url": server.url, **changes})
+    return TwilioAccount(**{**given, "hooks_url": hooks_url, "base_url": server.url, **changes})
 
 
 def sms(server: TwilioServer, **changes: str) -> SmsNotifier:

@@ -15,7 +15,7 @@ from twilio.request_validator import RequestValidator
 from alerts.notifiers.firebase import service_account
 from realtime.engines.embedded import free_port
 from realtime.outside.accounts import made_up
-from realtime.outside.page import Board
+from realtime.outside.page import SandboxPage
 from realtime.outside.servers import Servers
 from realtime.settings import Settings
 from tests.cheap_keys import small_key
@@ -122,7 +122,7 @@ async def outside() -> AsyncIterator[Outside]:
         made = Outside(settings, http)
         hooks = web.Application()
         hooks.router.add_post("/{path:.*}", made.hook)
-        runners = [web.AppRunner(app, shutdown_timeout=0.2) for app in (hooks, Board(made.servers).app)]
+        runners = [web.AppRunner(app, shutdown_timeout=0.2) for app in (hooks, SandboxPage(made.servers).app)]
         async with made.servers:
             for runner, port in zip(runners, (public, 0), strict=True):
                 await runner.setup()

@@ -11,7 +11,7 @@ from firebase_admin import messaging
 
 from alerts.notifiers.fcm import Fcm
 from realtime.outside.accounts import made_up, ports_of, set_for_real
-from realtime.outside.sent import MOST, SAID_KEPT, Said, Talks
+from realtime.outside.sent import MOST, SAID_KEPT, SentReply, Talks
 from realtime.outside.servers import Mode, Provider, Servers
 from realtime.settings import Settings
 from tests.cheap_keys import one_authority
@@ -122,10 +122,10 @@ async def test_only_a_link_of_ours_is_a_link(out: Outside, text: str) -> None:
 def test_what_was_said_is_kept_only_so_far() -> None:
     talks = Talks()
     for number in range(700):
-        talks.add(f"SM{number}", Said("person", "1"))
-    assert talks.of("SM0") == [] and talks.of("SM699") == [Said("person", "1")]
+        talks.add(f"SM{number}", SentReply("person", "1"))
+    assert talks.of("SM0") == [] and talks.of("SM699") == [SentReply("person", "1")]
     for number in range(SAID_KEPT + 1):
-        talks.add("SM699", Said("person", str(number)))
+        talks.add("SM699", SentReply("person", str(number)))
     assert len(talks.of("SM699")) == SAID_KEPT and talks.of("SM699")[-1].text == str(SAID_KEPT)
 
 

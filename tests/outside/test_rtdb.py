@@ -11,7 +11,7 @@ import pytest
 from firebase_admin import db, exceptions
 
 from realtime.outside.rtdb import RealtimeDatabaseServer
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 
 T = TypeVar("T")
 
@@ -122,11 +122,11 @@ async def test_namespaces_are_apart(server: RealtimeDatabaseServer, client: Clie
 
 
 async def test_it_fails_as_it_is_told(server: RealtimeDatabaseServer, client: Client) -> None:
-    server.fault = Fault(Trouble.STATUS, 401)
+    server.fault = SimulatedFault(Trouble.STATUS, 401)
     with pytest.raises(exceptions.UnauthenticatedError, match="told to fail"):
         await client.at("a", lambda ref: ref.set(1))
     assert server.tree is None
-    server.fault = Fault(Trouble.LOSE_REPLY)
+    server.fault = SimulatedFault(Trouble.LOSE_REPLY)
     with pytest.raises(exceptions.UnavailableError):
         await client.at("a", lambda ref: ref.set(1))
     assert server.tree == {"a": 1}

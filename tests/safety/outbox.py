@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from alerts.attempt import Accepted, Channel, Outcome, StatusReport, Unsure
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 
 
 @dataclass
@@ -18,15 +18,15 @@ class Outbox:
     provider: str = "outbox"
     outcomes: deque[Outcome] = field(default_factory=deque)
     hangs: bool = False
-    sent: list[Job] = field(default_factory=list)
+    sent: list[DeliveryJob] = field(default_factory=list)
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         self.sent.append(job)
         if self.hangs:
             await asyncio.Event().wait()
         return self.outcomes.popleft() if self.outcomes else Accepted("id", "queued")
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         return Unsure("no look-up")
 
     async def close(self) -> None:

@@ -12,8 +12,8 @@ from alerts.attempt import Attempt, Channel, Status
 from alerts.case import Case, Changes
 from alerts.policy import Policy, PolicyCopy
 from realtime.metrics import instruments
-from realtime.monitoring.checks import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, Kind
-from realtime.monitoring.monitor import HEARTBEAT_S, LEASE_S, REMIND_S, Auditor, Pulse
+from realtime.monitoring.checks import HANGING_MS, UNREACHED_MS, UNREPORTED_MS, Finding, FindingKind
+from realtime.monitoring.monitor import HEARTBEAT_S, LEASE_S, REMIND_S, AlertMonitor, Pulse
 from realtime.settings import Settings
 from realtime.store.alerts import rows
 from realtime.store.alerts.health import BeatDetail, JournalBeat
@@ -62,8 +62,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def auditor(db: Database, operator: Operator, clock: Clock) -> Auditor:
-    return Auditor(db, "worker1", tell=operator.tell, heartbeat=operator.heartbeat, clock=clock)
+def auditor(db: Database, operator: Operator, clock: Clock) -> AlertMonitor:
+    return AlertMonitor(db, "worker1", tell=operator.tell, heartbeat=operator.heartbeat, clock=clock)
 
 
 async def now_ms(db: Database) -> int:
@@ -90,17 +90,17 @@ async def unreached(db: Database, **changes: Any) -> Alert:
     return alert
 
 
-def shown(kind: Kind) -> float:
+def shown(kind: FindingKind) -> float:
     return instruments.AUDITOR_FINDINGS.labels(kind.value).value
 
 
 async def test_an_alert_that_reached_nobody_is_told_shown_and_logged_by_its_id_alone(
-    db: Database, auditor: Auditor, operator: Operator, caplog: pytest.LogCaptureFixture
+    db: Database, auditor: AlertMonitor, operator: Operator, caplog: pytest.LogCaptureFixture
 ) -> None:
     alert = await unreached(db, message="help me")
     await auditor.round()
-    assert [(f.kind, f.ids) for f in operator.heard] == [(Kind.UNREACHED, (str(alert.alert_id),))]
-    assert shown(Kind.UNREACHED) == 1
+    assert [(f.kind, f.ids) for f in operator.heard] == [(FindingKind.UNREACHED, (str(alert.alert_id),))]
+    assert shown(FindingKind.UNREACHED) == 1
     assert instruments.ALERTS_OPEN.value == 1
     said = "\n".join(record.getMessage() for record in caplog.records)
     assert str(alert.alert_id) in said
@@ -109,7 +109,7 @@ async def test_an_alert_that_reached_nobody_is_told_shown_and_logged_by_its_id_a
 
 
 async def test_messages_nobody_takes_and_messages_without_a_report_are_found(
-    db: Database, auditor: Auditor
+    db: Database, auditor: AlertMonitor
 ) -> None:
     at_ms = await now_ms(db)
     alert = replace(an_alert(), raised_ms=at_ms, active_since_ms=at_ms, reached_ms=at_ms)
@@ -121,11 +121,11 @@ async def test_messages_nobody_takes_and_messages_without_a_report_are_found(
     await put(db, alert, hanging, left, sent, mail)
     found = await auditor.round()
     assert found is not None
-    assert {(f.kind, f.count) for f in found} == {(Kind.STUCK, 1), (Kind.UNREPORTED, 1)}
+    assert {(f.kind, f.count) for f in found} == {(FindingKind.STUCK, 1), (FindingKind.UNREPORTED, 1)}
     assert instruments.ATTEMPTS_WAITING.labels("push").value == 1, "what a process holds is not waiting"
 
 
-async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, auditor: Auditor) -> None:
+async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, auditor: AlertMonitor) -> None:
     at_ms = await now_ms(db)
     alert = replace(an_alert(), raised_ms=at_ms, active_since_ms=at_ms, reached_ms=at_ms)
     await put(db, alert)
@@ -137,13 +137,13 @@ async def test_an_alert_whose_next_step_nobody_takes_is_stuck(db: Database, audi
         await connection.execute(due, HANGING_MS + 5_000)
     found = await auditor.round()
     assert found is not None
-    assert [(f.kind, f.ids) for f in found] == [(Kind.STUCK, (str(alert.alert_id),))]
+    assert [(f.kind, f.ids) for f in found] == [(FindingKind.STUCK, (str(alert.alert_id),))]
 
 
 async def test_what_lies_open_for_weeks_hides_no_alert_that_reached_nobody(
     db: Database, operator: Operator
 ) -> None:
-    auditor = Auditor(db, "worker1", tell=operator.tell, max_rows=2)
+    auditor = AlertMonitor(db, "worker1", tell=operator.tell, max_rows=2)
     week_ms = 7 * 86_400_000
     for changes in ({"drill": True}, {"state": State.ACKNOWLEDGED}, {"reached_ms": 1}):
         for _ in range(2):
@@ -152,10 +152,12 @@ async def test_what_lies_open_for_weeks_hides_no_alert_that_reached_nobody(
     alert = await unreached(db)
     found = await auditor.round()
     assert found is not None
-    assert [(f.kind, f.ids) for f in found] == [(Kind.UNREACHED, (str(alert.alert_id),))]
+    assert [(f.kind, f.ids) for f in found] == [(FindingKind.UNREACHED, (str(alert.alert_id),))]
 
 
-async def test_a_silent_process_is_found_and_one_that_stopped_is_not(db: Database, auditor: Auditor) -> None:
+async def test_a_silent_process_is_found_and_one_that_stopped_is_not(
+    db: Database, auditor: AlertMonitor
+) -> None:
     pulses = [Pulse(db, name, "worker") for name in ("killed", "stopped", "alive")]
     for pulse in pulses:
         await pulse.beat()
@@ -164,21 +166,21 @@ async def test_a_silent_process_is_found_and_one_that_stopped_is_not(db: Databas
     await pulses[1].stop()
     found = await auditor.round()
     assert found is not None
-    assert [(f.kind, f.ids) for f in found] == [(Kind.WORKER_SILENT, ("killed",))]
+    assert [(f.kind, f.ids) for f in found] == [(FindingKind.WORKER_SILENT, ("killed",))]
     await pulses[0].beat()
     assert await auditor.round() == [], "its restart is heard under its name"
 
 
-async def test_what_waits_on_a_disk_is_told_with_the_beat(db: Database, auditor: Auditor) -> None:
+async def test_what_waits_on_a_disk_is_told_with_the_beat(db: Database, auditor: AlertMonitor) -> None:
     oldest_ms = await now_ms(db) - 120_000
     await Pulse(db, "w1", "web", lambda: BeatDetail(JournalBeat(3, oldest_ms))).beat()
     found = await auditor.round()
     assert found is not None
-    assert [(f.kind, f.ids, f.since_ms) for f in found] == [(Kind.JOURNAL, ("w1",), oldest_ms)]
+    assert [(f.kind, f.ids, f.since_ms) for f in found] == [(FindingKind.JOURNAL, ("w1",), oldest_ms)]
 
 
 async def test_the_same_is_told_once_then_again_after_a_while_and_what_is_new_at_once(
-    db: Database, auditor: Auditor, operator: Operator, clock: Clock
+    db: Database, auditor: AlertMonitor, operator: Operator, clock: Clock
 ) -> None:
     await unreached(db)
     for _ in range(3):
@@ -195,7 +197,7 @@ async def test_the_same_is_told_once_then_again_after_a_while_and_what_is_new_at
 
 @pytest.mark.parametrize("deaf", [True, OSError("gone")])
 async def test_an_operator_who_could_not_be_told_is_told_at_the_next_round(
-    db: Database, auditor: Auditor, operator: Operator, deaf: bool | Exception
+    db: Database, auditor: AlertMonitor, operator: Operator, deaf: bool | Exception
 ) -> None:
     await unreached(db)
     operator.deaf = deaf
@@ -206,7 +208,7 @@ async def test_an_operator_who_could_not_be_told_is_told_at_the_next_round(
 
 
 async def test_the_outside_monitor_is_called_every_minute_while_nothing_is_wrong(
-    db: Database, auditor: Auditor, operator: Operator, clock: Clock
+    db: Database, auditor: AlertMonitor, operator: Operator, clock: Clock
 ) -> None:
     for _ in range(3):
         await auditor.round()
@@ -226,7 +228,7 @@ async def test_the_outside_monitor_is_called_every_minute_while_nothing_is_wrong
 
 @pytest.mark.parametrize("deaf", [True, OSError("gone")])
 async def test_a_heartbeat_that_was_not_heard_is_tried_again_at_the_next_round(
-    auditor: Auditor, operator: Operator, deaf: bool | Exception
+    auditor: AlertMonitor, operator: Operator, deaf: bool | Exception
 ) -> None:
     operator.deaf = deaf
     await auditor.round()
@@ -236,25 +238,25 @@ async def test_a_heartbeat_that_was_not_heard_is_tried_again_at_the_next_round(
 
 
 async def test_a_carrier_that_reports_nothing_does_not_keep_the_heartbeat_back(
-    db: Database, auditor: Auditor, operator: Operator
+    db: Database, auditor: AlertMonitor, operator: Operator
 ) -> None:
     at_ms = await now_ms(db)
     alert = replace(an_alert(), raised_ms=at_ms, active_since_ms=at_ms, reached_ms=at_ms)
     sent_ms = at_ms - UNREPORTED_MS - 5_000
     await put(db, alert, replace(an_attempt(Channel.SMS, alert), status=Status.SENT, sent_ms=sent_ms))
     await auditor.round()
-    assert [finding.kind for finding in operator.heard] == [Kind.UNREPORTED]
+    assert [finding.kind for finding in operator.heard] == [FindingKind.UNREPORTED]
     assert operator.called == 1
 
 
 async def test_one_at_a_time_audits_and_the_next_takes_over(db: Database, operator: Operator) -> None:
     await unreached(db)
-    first, second = (Auditor(db, name, tell=operator.tell) for name in ("worker1", "worker2"))
+    first, second = (AlertMonitor(db, name, tell=operator.tell) for name in ("worker1", "worker2"))
     assert await first.round() is not None
     assert await second.round() is None
     assert len(operator.heard) == 1
     await first.stop()
-    assert shown(Kind.UNREACHED) == 0, "what it found is no longer its to show"
+    assert shown(FindingKind.UNREACHED) == 0, "what it found is no longer its to show"
     assert await second.round() is not None
 
 

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from realtime.alerting.scope_changes import CHANNEL, scopes_of
-from realtime.alerting.subscriber import WorkerListener
+from realtime.alerting.subscriber import AlertSubscriber
 from realtime.bus.bus import RedisBus
 from realtime.cli import app
-from realtime.erasure.eraser import Proof, is_signed
+from realtime.erasure.eraser import ErasureRecord, is_signed
 from realtime.settings import Settings
 from realtime.store.db.database import Database
 from tests.alerts.delivery.conftest import until
@@ -52,7 +52,7 @@ def test_it_prints_a_proof_that_is_signed_with_the_systems_key(settings: Setting
     seed(settings)
     result = erase("--tenant", "t1", "--driver", "d1", "--yes")
     assert result.exit_code == 0, result.output
-    proof = msgspec.convert(json.loads(result.stdout), Proof)
+    proof = msgspec.convert(json.loads(result.stdout), ErasureRecord)
     assert (proof.places["contacts"], proof.places["drivers"]) == ((1, 0), (1, 0))
     assert is_signed(proof, settings.alerts_key)
 
@@ -60,7 +60,7 @@ def test_it_prints_a_proof_that_is_signed_with_the_systems_key(settings: Setting
 async def test_running_processes_are_told_to_read_the_driver_again(settings: Settings) -> None:
     heard: list[str] = []
     bus = RedisBus(settings.redis_url.get_secret_value())
-    take = WorkerListener({CHANNEL: lambda items: heard.extend(scopes_of(items))}, {})
+    take = AlertSubscriber({CHANNEL: lambda items: heard.extend(scopes_of(items))}, {})
     bus.start(take)
     assert await bus.subscribe(CHANNEL, 20)
     await asyncio.to_thread(seed, settings)

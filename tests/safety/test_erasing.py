@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from geo.position import Point
-from realtime.erasure.eraser import Eraser, Proof, RedisPlace, is_signed, places_of
+from realtime.erasure.eraser import Eraser, ErasureRecord, RedisDataStore, is_signed, places_of
 from realtime.live.topics import state_key
 from realtime.protocol import Code, Refused
 from realtime.redis.client import Client, client
@@ -19,7 +19,7 @@ from realtime.settings import Settings
 from realtime.store.db.database import Database
 from realtime.store.journeys import incidents, journeys, shares
 from realtime.store.people import erasure
-from realtime.timers.checkins import Action, CheckIn, CheckIns
+from realtime.timers.checkins import CheckIn, CheckInAction, CheckIns
 from tests.store.alert_rows import put_alert_rows
 from tests.store.conftest import put
 from tests.store.people import put_contact, put_device, put_driver
@@ -179,7 +179,7 @@ async def test_the_proof_counts_every_table_before_and_after_and_is_signed(db: D
     assert not is_signed(proof, "another key")
     assert not is_signed(msgspec.structs.replace(proof, done_ms=NOW + 1), KEY)
     (kept,) = await erasure.proofs(db, "t1", HER)
-    assert is_signed(msgspec.convert(kept, Proof), KEY), "as it is kept"
+    assert is_signed(msgspec.convert(kept, ErasureRecord), KEY), "as it is kept"
     assert await erasure.proofs(db, "t2", HER) == []
 
 
@@ -299,7 +299,7 @@ async def test_the_caches_of_every_vendor_are_cleared(
         ("t2", "north", "latest", HER),
     ):  # fmt: skip
         await redis.hset(state_key(tenant, vendor, what), driver, b"1|2|x")
-    place = RedisPlace(db, redis, 5.0)
+    place = RedisDataStore(db, redis, 5.0)
     proof = await eraser(db, place).erase("t1", HER, "admin")
     assert proof.places["redis"] == (2, 0)
     assert await redis.hkeys(state_key("t1", "north", "latest")) == [OTHER.encode()]
@@ -311,8 +311,8 @@ async def test_the_check_ins_that_redis_stores_are_erased(
 ) -> None:
     await put_driver(db, "t1", "north", HER)
     checkins = CheckIns(redis)
-    others = [CheckIn("t1", OTHER, Action.ARRIVE), CheckIn("t2", HER, Action.CHECK_IN)]
-    for answer in (*(CheckIn("t1", HER, action) for action in Action), *others):
+    others = [CheckIn("t1", OTHER, CheckInAction.ARRIVE), CheckIn("t2", HER, CheckInAction.CHECK_IN)]
+    for answer in (*(CheckIn("t1", HER, action) for action in CheckInAction), *others):
         await checkins.keep(answer)
     proof = await eraser(db, *places_of(settings, db, redis, None)).erase("t1", HER, "admin")
     assert (proof.done, proof.places["checkins"]) == (True, (2, 0))

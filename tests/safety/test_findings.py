@@ -17,11 +17,18 @@ from realtime.monitoring.checks import (
     UNREACHED_MS,
     UNREPORTED_MS,
     Finding,
-    Kind,
+    FindingKind,
     copy_age_ms,
     findings,
 )
-from realtime.store.alerts.health import Beat, BeatDetail, Hanging, JournalBeat, Seen, StoreFaultBeat
+from realtime.store.alerts.health import (
+    Beat,
+    BeatDetail,
+    Hanging,
+    HealthSnapshot,
+    JournalBeat,
+    StoreFaultBeat,
+)
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
 NOW_MS = 10_000_000
@@ -32,8 +39,8 @@ def raised(ago_ms: int, **changes: Any) -> Alert:
     return replace(an_alert(), raised_ms=since_ms, active_since_ms=since_ms, **changes)
 
 
-def seen(**parts: Any) -> Seen:
-    return Seen(NOW_MS, **parts)
+def seen(**parts: Any) -> HealthSnapshot:
+    return HealthSnapshot(NOW_MS, **parts)
 
 
 def test_nothing_is_wrong_with_nothing() -> None:
@@ -43,7 +50,7 @@ def test_nothing_is_wrong_with_nothing() -> None:
 def test_an_alert_that_has_reached_nobody_in_a_minute_is_found_with_its_id_and_since_when() -> None:
     late, fresh = raised(UNREACHED_MS + 1), raised(UNREACHED_MS)
     assert findings(seen(alerts=(fresh, late))) == [
-        Finding(Kind.UNREACHED, 1, (str(late.alert_id),), late.raised_ms)
+        Finding(FindingKind.UNREACHED, 1, (str(late.alert_id),), late.raised_ms)
     ]
 
 
@@ -64,7 +71,9 @@ def test_an_alert_that_needs_nobody_now_is_not(changes: dict[str, Any]) -> None:
 def test_an_alert_whose_countdown_was_over_a_minute_ago_has_reached_nobody() -> None:
     over_ms = NOW_MS - UNREACHED_MS - 1
     late = raised(UNREACHED_MS * 2, state=State.PENDING, pending_until_ms=over_ms)
-    assert findings(seen(alerts=(late,))) == [Finding(Kind.UNREACHED, 1, (str(late.alert_id),), over_ms)]
+    assert findings(seen(alerts=(late,))) == [
+        Finding(FindingKind.UNREACHED, 1, (str(late.alert_id),), over_ms)
+    ]
 
 
 def test_the_minute_begins_anew_when_an_alert_becomes_active_again() -> None:
@@ -75,14 +84,14 @@ def test_the_minute_begins_anew_when_an_alert_becomes_active_again() -> None:
 def test_an_exhausted_alert_is_found_until_somebody_answers() -> None:
     exhausted = raised(5_000, reached_ms=NOW_MS, exhausted_ms=NOW_MS - 10, exhausted_reason="all_failed")
     (finding,) = findings(seen(alerts=(exhausted,)))
-    assert (finding.kind, finding.since_ms) == (Kind.EXHAUSTED, NOW_MS - 10)
+    assert (finding.kind, finding.since_ms) == (FindingKind.EXHAUSTED, NOW_MS - 10)
     assert findings(seen(alerts=(replace(exhausted, state=State.ACKNOWLEDGED),))) == []
 
 
 def test_several_stuck_messages_of_one_alert_are_one_alert() -> None:
     alert_id = uuid4()
     hanging = (Hanging(alert_id, 5), Hanging(alert_id, 3))
-    assert findings(seen(hanging=hanging)) == [Finding(Kind.STUCK, 1, (str(alert_id),), 3)]
+    assert findings(seen(hanging=hanging)) == [Finding(FindingKind.STUCK, 1, (str(alert_id),), 3)]
 
 
 def test_a_message_that_its_provider_says_nothing_of_is_found() -> None:
@@ -90,13 +99,13 @@ def test_a_message_that_its_provider_says_nothing_of_is_found() -> None:
     silent_ms = NOW_MS - UNREPORTED_MS - 1
     sent = replace(an_attempt(Channel.SMS, alert), status=Status.SENT, sent_ms=silent_ms)
     (finding,) = findings(seen(alerts=(alert,), sent=(sent, replace(sent, sent_ms=silent_ms + 1))))
-    assert finding == Finding(Kind.UNREPORTED, 1, (str(alert.alert_id),), silent_ms)
+    assert finding == Finding(FindingKind.UNREPORTED, 1, (str(alert.alert_id),), silent_ms)
 
 
 def test_a_process_that_is_silent_is_found_by_its_name() -> None:
     beats = (Beat("worker1", "worker", NOW_MS - SILENT_MS - 1), Beat("worker2", "worker", NOW_MS - SILENT_MS))
     (finding,) = findings(seen(beats=beats))
-    assert (finding.kind, finding.ids) == (Kind.WORKER_SILENT, ("worker1",))
+    assert (finding.kind, finding.ids) == (FindingKind.WORKER_SILENT, ("worker1",))
 
 
 def test_an_instance_that_is_silent_is_missed_for_what_it_has_on_its_disk_alone() -> None:
@@ -104,7 +113,7 @@ def test_an_instance_that_is_silent_is_missed_for_what_it_has_on_its_disk_alone(
     kept = BeatDetail(JournalBeat(1, NOW_MS))
     beats = Beat("web-w1", "web", silent_ms), Beat("web-w2", "web", silent_ms, kept)
     (finding,) = findings(seen(beats=beats))
-    assert (finding.kind, finding.ids) == (Kind.WORKER_SILENT, ("web-w2",))
+    assert (finding.kind, finding.ids) == (FindingKind.WORKER_SILENT, ("web-w2",))
 
 
 def test_sos_left_on_a_disk_are_found_once_they_are_old() -> None:
@@ -113,7 +122,7 @@ def test_sos_left_on_a_disk_are_found_once_they_are_old() -> None:
 
     beats = beat("w1", JOURNAL_MS + 1), beat("w2", JOURNAL_MS), beat("w3", JOURNAL_MS + 1, waiting=0)
     (finding,) = findings(seen(beats=beats))
-    assert (finding.kind, finding.ids) == (Kind.JOURNAL, ("w1",))
+    assert (finding.kind, finding.ids) == (FindingKind.JOURNAL, ("w1",))
 
 
 def test_a_living_process_whose_statements_fail_is_named() -> None:
@@ -123,7 +132,7 @@ def test_a_living_process_whose_statements_fail_is_named() -> None:
     silent_ms = NOW_MS - SILENT_MS - 1
     beats = beat("w1", NOW_MS, NOW_MS - 9), beat("w2", NOW_MS, None), beat("w3", silent_ms, silent_ms)
     (finding,) = findings(seen(beats=beats))
-    assert (finding.kind, finding.ids, finding.since_ms) == (Kind.STORE_FAULTS, ("w1",), NOW_MS - 9)
+    assert (finding.kind, finding.ids, finding.since_ms) == (FindingKind.STORE_FAULTS, ("w1",), NOW_MS - 9)
 
 
 def test_many_are_counted_and_the_oldest_are_named() -> None:
@@ -142,12 +151,12 @@ def test_a_local_copy_that_was_not_read_for_long_is_found_by_its_process(
 ) -> None:
     beat = Beat("web-w1", "web", NOW_MS - beat_ago_ms, BeatDetail(copy_age_ms=age_ms))
     found = [(one.kind, one.ids) for one in findings(seen(beats=(beat,)))]
-    assert found == ([(Kind.STALE_COPY, ("web-w1",))] if is_found else [])
+    assert found == ([(FindingKind.STALE_COPY, ("web-w1",))] if is_found else [])
 
 
 def test_of_a_process_that_is_silent_no_copy_is_stale() -> None:
     beat = Beat("worker1", "worker", NOW_MS - SILENT_MS - 1, BeatDetail(copy_age_ms=COPY_MS))
-    assert [one.kind for one in findings(seen(beats=(beat,)))] == [Kind.WORKER_SILENT]
+    assert [one.kind for one in findings(seen(beats=(beat,)))] == [FindingKind.WORKER_SILENT]
     assert copy_age_ms(beat, NOW_MS) is None
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Permanent, Purpose, Retryable, Unsure
 from alerts.delivery.breaker import BreakerState
 from alerts.policy import Contact, Policy, PolicyCopy
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from realtime.alerting.metrics import DeliveryMetrics, is_first
 from realtime.metrics import instruments
 from tests.alerts.delivery.fakes import an_alert, an_attempt
@@ -14,10 +14,10 @@ from tests.alerts.delivery.fakes import an_alert, an_attempt
 NOW_MS = 1_000_000
 
 
-def job(attempt: Attempt | None = None) -> Job:
+def job(attempt: Attempt | None = None) -> DeliveryJob:
     alert = replace(an_alert(), raised_ms=NOW_MS - 1_500, active_since_ms=NOW_MS - 1_500)
     attempt = attempt or replace(an_attempt(Channel.SMS, alert), due_ms=alert.raised_ms)
-    return Job(attempt, alert, Contact("c1", "Ann"), PolicyCopy(Policy(steps=()), ()))
+    return DeliveryJob(attempt, alert, Contact("c1", "Ann"), PolicyCopy(Policy(steps=()), ()))
 
 
 def accepted_so_far() -> float:

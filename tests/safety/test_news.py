@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Alert, Kind, Severity, State
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.publisher import item_of
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.protocol import Code, Refused
 
 
@@ -46,9 +46,9 @@ def alert(version: int = 1, state: State = State.ACTIVE, alert_id: UUID | None =
     )
 
 
-def listening(store: Store) -> tuple[AlertNews, list[tuple[int, int | None]]]:
+def listening(store: Store) -> tuple[OpenAlerts, list[tuple[int, int | None]]]:
     """News, and the versions that were told, each with the one before."""
-    news = AlertNews(store)
+    news = OpenAlerts(store)
     told: list[tuple[int, int | None]] = []
     news.listen(lambda now, before: told.append((now.version, before and before.version)))
     return news, told
@@ -127,7 +127,7 @@ async def test_with_the_store_away_what_is_known_stays() -> None:
 
 
 async def test_a_listener_that_fails_is_in_no_others_way_and_forged_messages_tell_nothing() -> None:
-    news = AlertNews(Store())
+    news = OpenAlerts(Store())
     told: list[int] = []
 
     def fails(now: Alert, before: Alert | None) -> None:
@@ -136,6 +136,6 @@ async def test_a_listener_that_fails_is_in_no_others_way_and_forged_messages_tel
     news.listen(fails)
     news.listen(lambda now, before: told.append(now.version))
     for fragment in (b"", b"{}", b"[]", b'{"alert_id":5}', b"\xff"):
-        news.on_items([Item("x", 1, fragment)])
+        news.on_items([BusItem("x", 1, fragment)])
     news.heard(alert())
     assert told == [1]

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from realtime.monitoring.checks import Finding, Kind
-from realtime.monitoring.operator_webhook import Operator
+from realtime.monitoring.checks import Finding, FindingKind
+from realtime.monitoring.operator_webhook import OperatorWebhook
 from realtime.outside.sink import Sink
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 
-FOUND = [Finding(Kind.STUCK, 2, ("a", "b"), 5)]
+FOUND = [Finding(FindingKind.STUCK, 2, ("a", "b"), 5)]
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ async def sink() -> AsyncIterator[Sink]:
 
 
 @pytest.fixture
-async def operator(sink: Sink) -> AsyncIterator[Operator]:
-    made = Operator(
+async def operator(sink: Sink) -> AsyncIterator[OperatorWebhook]:
+    made = OperatorWebhook(
         sink.hook_url("ops"), "shared secret", f"{sink.url}/beat", lambda: time.time_ns() // 10**6
     )
     yield made
     await made.close()
 
 
-async def test_findings_arrive_signed(operator: Operator, sink: Sink) -> None:
+async def test_findings_arrive_signed(operator: OperatorWebhook, sink: Sink) -> None:
     assert await operator.tell(FOUND)
     (hook,) = sink.hooks
     assert hook.signed
@@ -38,9 +38,9 @@ async def test_findings_arrive_signed(operator: Operator, sink: Sink) -> None:
 
 @pytest.mark.parametrize("trouble", [Trouble.STATUS, Trouble.DROP])
 async def test_whoever_cannot_be_told_or_called_has_not_been(
-    operator: Operator, sink: Sink, trouble: Trouble
+    operator: OperatorWebhook, sink: Sink, trouble: Trouble
 ) -> None:
-    sink.fault = Fault(trouble)
+    sink.fault = SimulatedFault(trouble)
     assert not await operator.tell(FOUND)
     assert not await operator.call()
     sink.fault = None
@@ -49,7 +49,7 @@ async def test_whoever_cannot_be_told_or_called_has_not_been(
 
 
 async def test_a_receiver_with_another_secret_refuses_and_that_is_seen(sink: Sink) -> None:
-    stranger = Operator(sink.hook_url("ops"), "another", "", lambda: time.time_ns() // 10**6)
+    stranger = OperatorWebhook(sink.hook_url("ops"), "another", "", lambda: time.time_ns() // 10**6)
     assert not await stranger.tell(FOUND)
     assert not sink.hooks[0].signed
     await stranger.close()

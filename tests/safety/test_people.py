@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from realtime.erasure.eraser import Proof
+from realtime.erasure.eraser import ErasureRecord
 from realtime.live.topics import state_key
 from realtime.outside.mail import MailServer
 from realtime.outside.rtdb import RealtimeDatabaseServer
@@ -97,13 +97,13 @@ async def test_an_erasure_reaches_the_cache_and_the_mirror(world: World) -> None
 
 
 async def test_with_the_mirror_away_an_erasure_is_unfinished_and_goes_on_later(world: World) -> None:
-    from realtime.outside.web import Fault, Trouble
+    from realtime.outside.web import SimulatedFault, Trouble
 
     await put_driver(world.api.db, "t1", "north", "d1")
     await remote(world).update({"live/t1/north/d1": {"lat": 1.0}})
-    world.mirror.fault = Fault(Trouble.STATUS, status=503)
+    world.mirror.fault = SimulatedFault(Trouble.STATUS, status=503)
     began_ms = time.time_ns() // 1_000_000
-    proof: Proof = await world.instance.people.eraser.erase("t1", "d1", "admin")
+    proof: ErasureRecord = await world.instance.people.eraser.erase("t1", "d1", "admin")
     assert (proof.done, proof.places["firebase"], proof.places["drivers"]) == (False, (None, None), (1, 0))
     world.mirror.fault = None
     proof = await world.instance.people.eraser.erase("t1", "d1", "admin")

@@ -10,14 +10,14 @@ from redis.asyncio import Redis
 from alerts.alert import Kind
 from alerts.timers import TimerKind, TimerState
 from geo.position import Point
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import PRESENCE, presence_item
 from realtime.processes.web import Instance
 from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store.alerts import timers
 from realtime.store.journeys import journeys
-from realtime.timers.scheduler import SafetyTimers, UptimeKeeper, forget_uptime, online_in
+from realtime.timers.scheduler import TimerScheduler, UptimeKeeper, forget_uptime, online_in
 from tests.safety.timer_world import MINUTE, OPERATOR, World, timer_world
 from tests.store.conftest import put
 
@@ -134,14 +134,14 @@ async def test_presence_that_cannot_be_asked_is_no_sign_of_life(world: World) ->
     await world.begin()
     await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
     await world.open_for(11)
-    assert await SafetyTimers(world.db, world.settings, broken).round() == 1
+    assert await TimerScheduler(world.db, world.settings, broken).round() == 1
 
 
 async def test_an_app_is_connected_as_presence_in_redis_says(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as client:
         state = LiveState(client, 5.0)
         told = [
-            Stored(presence_item(driver, order, said, 1, "heard"), "w1")
+            StoredValue(presence_item(driver, order, said, 1, "heard"), "w1")
             for order, (driver, said) in enumerate([("d1", "online"), ("d2", "stale"), ("d3", "offline")])
         ]
         await state.write("t1", "north", PRESENCE, told)
@@ -177,7 +177,7 @@ async def test_many_silent_at_once_are_held_back_and_fire_when_nobody_dismisses_
     assert len(await world.alerts()) == 5
 
 
-class SlowToCommit(SafetyTimers):
+class SlowToCommit(TimerScheduler):
     """Keeps each transaction that holds a timer open, so that others run beside it."""
 
     async def _hold_ends(self, connection: asyncpg.Connection, tenant: str, now_ms: int) -> int:
@@ -224,7 +224,7 @@ async def test_a_few_are_told_at_once(world: World) -> None:
 
 
 async def test_the_auditor_sees_who_is_held_back(world: World) -> None:
-    from realtime.monitoring.checks import Kind as Finding
+    from realtime.monitoring.checks import FindingKind as Finding
     from realtime.monitoring.checks import findings
     from realtime.store.alerts import health
 

@@ -1,7 +1,7 @@
 """What a process says of statements about alerts that Postgres failed."""
 
 from realtime.alerting.store_faults import RECENT_MS, StoreFaults
-from realtime.cli.findings import Finding, postgres
+from realtime.cli.findings import DoctorFinding, postgres
 from realtime.settings import Settings
 from realtime.store.alerts import health
 from realtime.store.alerts.health import BeatDetail, StoreFaultBeat
@@ -28,7 +28,7 @@ async def test_the_doctor_names_the_process_whose_statements_fail(database_url: 
     settings = Settings(database_url=database_url)  # type: ignore[arg-type]
     db = await Database.open(settings)
 
-    async def found() -> Finding:
+    async def found() -> DoctorFinding:
         return next(one for one in await postgres(settings) if one.subject == "alert store")
 
     assert not (await found()).is_fault

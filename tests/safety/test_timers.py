@@ -20,7 +20,7 @@ from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
 from realtime.store.journeys import journeys
 from realtime.store.people import tenants
-from realtime.timers.scheduler import SafetyTimers
+from realtime.timers.scheduler import TimerScheduler
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety.timer_world import DRIVER, MINUTE, World, timer_world
 from tests.store.people import put_contact
@@ -154,7 +154,7 @@ async def test_an_alert_of_a_timer_has_the_live_position_where_that_is_newer(
     async def live_of(tenant: str, vendor: str, driver: str) -> Place | None:
         return Place(54.0, -2.9, 5.0, now_ms, source="live") if driver == "d1" else None
 
-    worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch, live_of=live_of)
+    worker = TimerScheduler(world.db, world.settings, world.is_online, batch=batch, live_of=live_of)
     assert await worker.round() == 2
     found = {alert.driver: alert.place for alert in await world.alerts()}
     assert found == {"d1": Place(54.0, -2.9, 5.0, now_ms, source="live"), "d2": None}
@@ -382,7 +382,7 @@ async def test_a_batch_raises_the_alerts_that_single_presses_would(world: World)
         for n in range(3):
             await world.arm(TimerKind.CHECK_IN, driver=f"d{n}", every_s=60)
         await world.later(2 * MINUTE)
-        worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch)
+        worker = TimerScheduler(world.db, world.settings, world.is_online, batch=batch)
         assert await worker.round() == 3
         made.append(await rows())
     assert made[0] == made[1]
@@ -422,7 +422,7 @@ async def test_a_timer_that_was_armed_with_anothers_journey_shows_nothing_of_it(
             await timers.put(connection, [foreign])
     await journeys.end(world.db, "t1", "d2", anothers, 0, 1)
     await world.later(2 * MINUTE)
-    worker = SafetyTimers(world.db, world.settings, world.is_online, batch=batch)
+    worker = TimerScheduler(world.db, world.settings, world.is_online, batch=batch)
     assert await worker.round() == 2, "nor is it ended with that journey"
     assert {(alert.journey_id, alert.place) for alert in await world.alerts()} == {(None, None)}
     assert {t.journey_id for t in (await timers.page(world.db, "t1", live=False)).timers} == {None}

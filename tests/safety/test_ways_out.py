@@ -17,7 +17,7 @@ from alerts.replies.answer import read_token
 from alerts.words import render
 from alerts.words.gsm import segments
 from alerts.words.language import AVAILABLE
-from realtime.alerting.notifiers import WaysOut
+from realtime.alerting.notifiers import ConfiguredNotifiers
 from realtime.outside.fcm import FcmServer
 from realtime.outside.mail import MailServer
 from realtime.outside.sink import Sink
@@ -39,9 +39,9 @@ async def prune(tenant: str, token: str) -> None:
     raise AssertionError("nothing is to be pruned")
 
 
-def ways_out(**given: Any) -> WaysOut:
+def ways_out(**given: Any) -> ConfiguredNotifiers:
     settings = Settings(**{"alerts_secret": KEY, "public_url": "https://wayguard.example/", **given})
-    return WaysOut(settings, announce, prune, lambda: NOW_MS)
+    return ConfiguredNotifiers(settings, announce, prune, lambda: NOW_MS)
 
 
 async def test_what_is_not_configured_is_not_there() -> None:

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from alerts.attempt import Channel
 from alerts.notifiers.webhook import webhook_secret
 from alerts.policy import Policy, Step
-from realtime.alerting.publisher import Announcer
+from realtime.alerting.publisher import AlertPublisher
 from realtime.api.routes import HSTS
 from realtime.auth.tokens import mint
 from realtime.bus.bus import RedisBus
 from realtime.outside.mail import MailFault, MailServer
 from realtime.outside.sink import Sink
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from realtime.processes.worker import Worker
 from realtime.settings import Settings
 from realtime.store.alerts import reads
@@ -172,7 +172,7 @@ async def test_a_hundred_presses_are_one_alert_and_all_are_acknowledged(
 async def test_what_providers_say_is_recorded(
     running: Running, ann: None, mail: MailServer, sink: Sink, db: Database
 ) -> None:
-    sink.faults.append(Fault(Trouble.STATUS, 500))
+    sink.faults.append(SimulatedFault(Trouble.STATUS, 500))
     answer = await running.press(uuid4())
     await until(lambda: bool(sink.hooks), "the webhook, tried again")
 
@@ -189,7 +189,7 @@ async def test_what_providers_say_is_recorded(
 async def test_a_provider_that_asks_for_patience_gets_it_and_then_the_message(
     running: Running, ann: None, sink: Sink, db: Database
 ) -> None:
-    sink.faults.append(Fault(Trouble.STATUS, 429, "1"))
+    sink.faults.append(SimulatedFault(Trouble.STATUS, 429, "1"))
     answer = await running.press(uuid4())
     await until(lambda: bool(sink.hooks), "the webhook, tried again")
     tried = [a for a in (await story(db, answer["alert_id"])).attempts if a.channel == "webhook"]
@@ -270,7 +270,7 @@ async def test_a_worker_hears_at_once_of_an_alert_raised_by_another_process(
 ) -> None:
     """This one is in no database, so that no poll can find it."""
     bus = RedisBus(redis_url)
-    elsewhere = Announcer(bus, lambda: 1)
+    elsewhere = AlertPublisher(bus, lambda: 1)
     alert = an_alert()
 
     async def heard() -> bool:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from realtime.outside.mail import MailServer
 from realtime.outside.twilio import TwilioServer
-from realtime.outside.web import Fault, Trouble
+from realtime.outside.web import SimulatedFault, Trouble
 from realtime.processes.worker import Worker
 from realtime.settings import Settings
 from realtime.store.db.database import Database
@@ -46,14 +46,19 @@ async def by_the_built_in_policy(ann: None, db: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(Trouble.STATUS, 500), Fault(Trouble.STATUS, 429, "30"), Fault(Trouble.DROP)]
+    "fault",
+    [
+        SimulatedFault(Trouble.STATUS, 500),
+        SimulatedFault(Trouble.STATUS, 429, "30"),
+        SimulatedFault(Trouble.DROP),
+    ],
 )
 async def test_with_texts_down_and_no_push_a_call_and_a_mail_follow_at_once(
     settings: Settings,
     by_the_built_in_policy: None,
     twilio: TextsDown,
     mail: MailServer,
-    fault: Fault,
+    fault: SimulatedFault,
 ) -> None:
     twilio.fault = fault
     with_twilio = settings.model_copy(

@@ -13,7 +13,7 @@ from realtime.store.alerts import reads, timers
 from realtime.store.db.database import Database
 from realtime.store.journeys import journeys
 from realtime.store.people import tenants
-from realtime.timers.scheduler import SafetyTimers, UptimeKeeper
+from realtime.timers.scheduler import TimerScheduler, UptimeKeeper
 from tests.store.clock import DatabaseClock
 from tests.store.conftest import put
 
@@ -30,18 +30,18 @@ class World(DatabaseClock):
         self.db = db
         self.settings = settings
         self.online: set[str] = set()
-        self.worker = SafetyTimers(db, settings, self.is_online)
+        self.worker = TimerScheduler(db, settings, self.is_online)
         self.uptime = UptimeKeeper(db, "w1")
         self._stack = stack
 
     async def is_online(self, tenant: str, vendor: str, driver: str) -> bool:
         return driver in self.online
 
-    async def another(self) -> SafetyTimers:
+    async def another(self) -> TimerScheduler:
         """A worker of another process."""
         db = await Database.open(self.settings)
         self._stack.push_async_callback(db.close)
-        return SafetyTimers(db, self.settings, self.is_online)
+        return TimerScheduler(db, self.settings, self.is_online)
 
     async def arm(self, kind: TimerKind, driver: str = "d1", **spec: object) -> timers.Timer:
         asked = Spec(kind, uuid4(), **spec)  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ from alerts.attempt import Accepted, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes
 from alerts.leases import may_settle
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Away, Job, Taken
-from realtime.store.people.replies import Asked
+from alerts.ports import Applied, Away, DeliveryJob, Taken
+from realtime.store.people.replies import LastMessage
 from tests.e2e.proxy import Proxy
 
 
@@ -61,7 +61,7 @@ class Kept(Struct, frozen=True):
 
 
 class Early:
-    """`realtime.alerting.ports.Early` of a journal."""
+    """`realtime.alerting.ports.EarlyReports` of a journal."""
 
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
@@ -130,7 +130,7 @@ class Journal:
                 return one.case
         return None
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         kept = self.kept[job.alert.alert_id]
         if not may_settle(kept.case.attempts[job.attempt.attempt_id], job.attempt, outcome):
             return
@@ -273,7 +273,7 @@ class Others:
                     return kept
         return None
 
-    def last_asked(self, phone: str) -> list[Asked]:
+    def last_asked(self, phone: str) -> list[LastMessage]:
         return []
 
 

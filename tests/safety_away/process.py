@@ -10,19 +10,19 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Alert, Press
-from realtime.alerting.db_guard import PRESS_TURN_S, Reach
-from realtime.alerting.failover.case_lookup import Earlier
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.db_guard import PRESS_TURN_S, DatabaseGuard
+from realtime.alerting.failover.case_lookup import CaseLookup
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.failover.importer import Importer
-from realtime.alerting.failover.takeover import AT_ONCE, AWAY_S, Shadow
+from realtime.alerting.failover.takeover import AT_ONCE, AWAY_S, Takeover
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.press_committer import PressCommitter
-from realtime.alerting.publisher import Announcer
-from realtime.alerting.replies import SafeBook
-from realtime.alerting.repository import INTAKE_TIMES, IntakeTimes, SafeIntake
-from realtime.bus.bus import Item, RedisBus
-from realtime.live.redis_state import Stored
+from realtime.alerting.publisher import AlertPublisher
+from realtime.alerting.replies import ReplyRepository
+from realtime.alerting.repository import INTAKE_TIMES, AlertRepository, IntakeTimes
+from realtime.bus.bus import BusItem, RedisBus
+from realtime.live.redis_state import StoredValue
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from realtime.store.alerts.delivery_faults import PERSISTENT_S, DeliveryFaults
@@ -30,7 +30,7 @@ from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.alerts.open_cases import OpenCases
 from realtime.store.alerts.reads import ChangedAlerts
 from realtime.store.db.database import Database
-from realtime.store.people.replies import HookBook
+from realtime.store.people.replies import ReplyStore
 from tests.alerts.ledger_contract import a_press
 from tests.safety_away.fakes import Journal, Line, Others, now_ms
 
@@ -56,10 +56,10 @@ PATIENT: Final = Bounds(times=IntakeTimes(ask_s=10.0, locate_s=5.0))
 class Positions:
     """Live positions in Redis: the one that a test puts there."""
 
-    item: Item | None = None
+    item: BusItem | None = None
 
-    async def read_one(self, *whom: str) -> Stored | None:
-        return None if self.item is None else Stored(self.item, "")
+    async def read_one(self, *whom: str) -> StoredValue | None:
+        return None if self.item is None else StoredValue(self.item, "")
 
 
 @dataclass
@@ -71,14 +71,14 @@ class Process:
     ledger: PostgresLedger
     journal: Journal
     others: Others
-    reach: Reach
-    intake: SafeIntake
+    reach: DatabaseGuard
+    intake: AlertRepository
     importer: Importer
-    book: SafeBook
-    directory: Directory
+    book: ReplyRepository
+    directory: ContactCache
     told: list[Alert]
-    shadow: Shadow
-    news: AlertNews
+    shadow: Takeover
+    news: OpenAlerts
     state: "Positions"
     committer: PressCommitter
     journalled: int = 0
@@ -118,15 +118,15 @@ async def a_process(
     db = await Database.open(Settings(database_url=line.url, db_timeout_s=10))  # type: ignore[arg-type]
     bus = RedisBus(redis_url)
     told: list[Alert] = []
-    announcer = Announcer(bus, now_ms, told.append)
-    reach = Reach(db, press_slot_timeout_s=bounds.press_slot_timeout_s)
-    directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms)
+    announcer = AlertPublisher(bus, now_ms, told.append)
+    reach = DatabaseGuard(db, press_slot_timeout_s=bounds.press_slot_timeout_s)
+    directory = ContactCache(db, folder, bytes(32), lambda tenant: None, now_ms)
     faults = DeliveryFaults(persistent_s=bounds.persistent_s)
     ledger = PostgresLedger(db, faults=faults, circumstances_of=directory.read)
     journal, others = Journal(), Others()
-    news = AlertNews(ChangedAlerts(db))
+    news = OpenAlerts(ChangedAlerts(db))
     state = Positions()
-    shadow = Shadow(
+    shadow = Takeover(
         reach,
         OpenCases(db),
         journal,
@@ -137,7 +137,7 @@ async def a_process(
         take_over_after_s=bounds.take_over_after_s,
         batch_size=bounds.batch_size,
     )
-    earlier = Earlier(journal, others, shadow, directory, news, now_ms)
+    earlier = CaseLookup(journal, others, shadow, directory, news, now_ms)
     committer = PressCommitter(
         reach,
         db,
@@ -148,7 +148,7 @@ async def a_process(
         locate_s=bounds.times.locate_s,
         wait_s=bounds.press_slot_timeout_s,
     )
-    intake = SafeIntake(
+    intake = AlertRepository(
         reach,
         db,
         ledger,
@@ -165,7 +165,7 @@ async def a_process(
         committer=committer,
         last_seen=LastSeen(state, lambda *whom: None, now_ms),  # type: ignore[arg-type]
     )
-    book = SafeBook(reach, HookBook(db), journal, others, directory)
+    book = ReplyRepository(reach, ReplyStore(db), journal, others, directory)
     importer = Importer(
         reach,
         ledger,

@@ -9,7 +9,7 @@ from alerts import case as cases
 from alerts.alert import Acknowledged
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Taken
-from realtime.alerting.failover.cluster import Peers
+from realtime.alerting.failover.cluster import Cluster
 from realtime.alerting.failover.replicas import MAX_BYTES
 from realtime.redis.client import Client, client
 from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press
@@ -34,7 +34,7 @@ class Clock:
 class Process:
     """A journal and its peers. ``stored``: what it believes of Postgres."""
 
-    def __init__(self, name: str, local: LocalLedger, peers: Peers, redis: Client) -> None:
+    def __init__(self, name: str, local: LocalLedger, peers: Cluster, redis: Client) -> None:
         self.name = name
         self.local = local
         self.peers = peers
@@ -82,7 +82,7 @@ class Scene:
         if url is None:
             await redis.ping()  # a first connection may take a busy machine longer than a press waits
         local = await LocalLedger.open(self.folder / name, KEY, now_ms=self.clock.now_ms)
-        peers = Peers(
+        peers = Cluster(
             redis,
             local,
             process=name,

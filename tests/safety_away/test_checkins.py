@@ -15,24 +15,24 @@ from realtime.protocol import Code, Refused
 from realtime.redis.client import client
 from realtime.settings import Settings
 from realtime.store.alerts import timers
-from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
 from realtime.timers.checkins import (
     AWAITED_FAILURES,
-    Action,
     CheckIn,
+    CheckInAction,
     CheckIns,
-    Stored,
+    StoredCheckIn,
     _Failure,
     answered,
     overlaid,
 )
 from realtime.timers.deadlines import LATE_MS, Deadlines
-from realtime.timers.scheduler import SafetyTimers
+from realtime.timers.scheduler import TimerScheduler
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 
 D1 = Actor(ActorKind.DRIVER, "d1")
-CHECK_IN, ARRIVE = (CheckIn("t1", "d1", action) for action in Action)
+CHECK_IN, ARRIVE = (CheckIn("t1", "d1", action) for action in CheckInAction)
 
 
 class Clock:
@@ -52,7 +52,7 @@ class AgedCheckIns(CheckIns):
         await super().keep(answer)
         self.kept_s = self.clock()
 
-    async def read(self) -> list[Stored]:
+    async def read(self) -> list[StoredCheckIn]:
         moved_ms = int((self.clock() - self.kept_s) * 1000)
         return [replace(one, age_ms=one.age_ms + moved_ms) for one in await super().read()]
 
@@ -86,7 +86,7 @@ class Scene:
             checkins=checkins,
         )
         settings = Settings(database_url=process.line.url)  # type: ignore[arg-type]
-        self.timers = SafetyTimers(process.db, settings, checkins=checkins)
+        self.timers = TimerScheduler(process.db, settings, checkins=checkins)
 
     async def arm(self, every_s: int = 600, **changes: object) -> Timer:
         timer = await timers.arm(
@@ -189,7 +189,7 @@ async def test_a_check_in_counts_while_the_table_of_timers_fails(
     await scene.deadlines.round()
     owner = await asyncpg.connect(database_url, timeout=20)
     await owner.execute("ALTER TABLE safety_timers RENAME TO lost_timers")
-    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
+    scene.faults.alert_failed(timer.timer_id, DeliveryStage.FIRE)
     await scene.checkins.keep(CHECK_IN)
     assert await scene.deadlines.round() == 0
     with pytest.raises(asyncpg.PostgresError):
@@ -207,7 +207,7 @@ async def test_a_miss_after_a_stored_check_in_is_fired_although_postgres_cannot(
     await scene.put(replace(timer, due_ms=now_ms() - LATE_MS - 1_000, armed_ms=timer.armed_ms - 700_000,
                             heard_ms=timer.armed_ms - 700_000))  # fmt: skip
     await scene.deadlines.round()
-    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
+    scene.faults.alert_failed(timer.timer_id, DeliveryStage.FIRE)
     await scene.checkins.keep(CHECK_IN)
     assert await scene.deadlines.round() == 0
     moved = scene.deadlines._timers[timer.timer_id]
@@ -255,7 +255,7 @@ async def test_one_that_came_while_another_was_written_stays(scene: Scene) -> No
     assert len(await scene.checkins.read()) == 1
 
 
-async def _as(found: list[Stored]) -> list[Stored]:
+async def _as(found: list[StoredCheckIn]) -> list[StoredCheckIn]:
     return found
 
 
@@ -313,7 +313,7 @@ async def test_an_answer_that_always_fails_does_not_silence_its_driver_s_timers(
 async def test_a_round_writes_a_bounded_number_and_the_timers_of_the_others_wait(scene: Scene) -> None:
     scene.checkins._written_at_once = 2  # type: ignore[misc]
     for driver in ("d1", "d2", "d3"):
-        await scene.checkins.keep(CheckIn("t1", driver, Action.CHECK_IN))
+        await scene.checkins.keep(CheckIn("t1", driver, CheckInAction.CHECK_IN))
         await asyncio.sleep(0.005)
     assert await scene.checkins.apply(scene.process.db) == 2
     assert [scene.checkins.is_awaited("t1", driver) for driver in ("d1", "d2", "d3")] == [False, False, True]
@@ -323,9 +323,9 @@ async def test_a_round_writes_a_bounded_number_and_the_timers_of_the_others_wait
 
 async def test_what_redis_does_not_take_is_unavailable(scene: Scene) -> None:
     for driver in ("a", "b", "c", "a"):
-        await scene.checkins.keep(CheckIn("t1", driver, Action.CHECK_IN))
+        await scene.checkins.keep(CheckIn("t1", driver, CheckInAction.CHECK_IN))
     with pytest.raises(Refused) as refused:
-        await scene.checkins.keep(CheckIn("t1", "d", Action.CHECK_IN))
+        await scene.checkins.keep(CheckIn("t1", "d", CheckInAction.CHECK_IN))
     assert refused.value.code is Code.UNAVAILABLE
     nowhere = client("redis://127.0.0.1:1", timeout_s=0.5, max_connections=1)
     with pytest.raises(Refused) as refused:
@@ -339,7 +339,7 @@ async def test_without_redis_timers_are_fired_as_they_are_known(scene: Scene, pr
     await scene.put(replace(timer, due_ms=now_ms() - 1))
     nowhere = client("redis://127.0.0.1:1", timeout_s=0.5, max_connections=1)
     settings = Settings(database_url=process.line.url)  # type: ignore[arg-type]
-    assert await SafetyTimers(process.db, settings, checkins=CheckIns(nowhere)).round() == 1
+    assert await TimerScheduler(process.db, settings, checkins=CheckIns(nowhere)).round() == 1
     await nowhere.aclose()
 
 
@@ -358,8 +358,8 @@ def a_timer(kind: TimerKind = TimerKind.CHECK_IN) -> Timer:
 def test_what_an_answer_changes() -> None:
     timer = a_timer()
     for answer, at_ms in [
-        (CheckIn("t2", "d1", Action.CHECK_IN), 2_000),
-        (CheckIn("t1", "d2", Action.ARRIVE), 2_000),
+        (CheckIn("t2", "d1", CheckInAction.CHECK_IN), 2_000),
+        (CheckIn("t1", "d2", CheckInAction.ARRIVE), 2_000),
         (CHECK_IN, 999),
         (ARRIVE, 999),
         (CHECK_IN, 1_000),
@@ -377,7 +377,11 @@ def test_what_an_answer_changes() -> None:
 
 def test_answers_count_in_the_order_in_which_they_came() -> None:
     timer = a_timer()
-    given = [Stored(CHECK_IN, 300, b"", b""), Stored(ARRIVE, 100, b"", b""), Stored(CHECK_IN, 500, b"", b"")]
+    given = [
+        StoredCheckIn(CHECK_IN, 300, b"", b""),
+        StoredCheckIn(ARRIVE, 100, b"", b""),
+        StoredCheckIn(CHECK_IN, 500, b"", b""),
+    ]
     after = overlaid(timer, given, 10_000)
     assert (after.state, after.heard_ms, after.ended_ms) == (TimerState.DONE, 9_700, 9_900)
     assert overlaid(after, given, 10_000) == after

@@ -11,12 +11,12 @@ from alerts.ports import Taken
 from alerts.timers import Spec, Timer, TimerKind, press_of
 from realtime.settings import Settings
 from realtime.store.alerts import rows, timers
-from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
 from realtime.store.alerts.ledger import Rejected
 from realtime.store.journeys import journeys
 from realtime.store.people import tenants
 from realtime.timers.deadlines import FRESH_S, LATE_MS, Deadlines, missed
-from realtime.timers.scheduler import SafetyTimers
+from realtime.timers.scheduler import TimerScheduler
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import Process
 
@@ -71,7 +71,7 @@ async def test_a_check_in_that_is_missed_while_postgres_is_unavailable_raises_it
     assert (kept.case.alert.kind, kept.case.alert.driver) == (Kind.CHECK_IN_MISSED, "d1")
     await process.back()
     await make_due(process, timer, 1)
-    assert await SafetyTimers(process.db, Settings(database_url=process.line.url)).round() == 1  # type: ignore[arg-type]
+    assert await TimerScheduler(process.db, Settings(database_url=process.line.url)).round() == 1  # type: ignore[arg-type]
     assert [alert.alert_id for alert in await process.stored()] == [kept.case.alert.alert_id]
 
 
@@ -101,7 +101,7 @@ async def test_a_timer_that_postgres_fails_to_fire_goes_to_the_journal(
     await owner.execute("ALTER TABLE alerts RENAME TO alerts_lost")
     await make_due(process, timer, now_ms() - LATE_MS - 1_000)
     assert await scene.deadlines.round() == 0, "nothing has failed yet: Postgres fires it"
-    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
+    scene.faults.alert_failed(timer.timer_id, DeliveryStage.FIRE)
     assert await scene.deadlines.round() == 1
     assert len(process.journal.all()) == 1
     await owner.execute("ALTER TABLE alerts_lost RENAME TO alerts")
@@ -114,7 +114,7 @@ async def test_who_has_checked_in_while_deadlines_could_not_be_read_is_not_repor
     timer = await scene.arm()
     await make_due(process, timer, now_ms() - LATE_MS - 1_000)
     await scene.deadlines.round()
-    scene.faults.alert_failed(timer.timer_id, Work.FIRE)
+    scene.faults.alert_failed(timer.timer_id, DeliveryStage.FIRE)
 
     async def fail(deadlines: Deadlines) -> None:
         raise Rejected
@@ -195,7 +195,7 @@ async def test_a_worker_notes_which_timer_it_cannot_fire(
 ) -> None:
     timer = await scene.arm()
     await make_due(process, timer, now_ms() - LATE_MS - 1_000)
-    worker = SafetyTimers(process.db, Settings(database_url=database_url), faults=scene.faults)  # type: ignore[arg-type]
+    worker = TimerScheduler(process.db, Settings(database_url=database_url), faults=scene.faults)  # type: ignore[arg-type]
     owner = await asyncpg.connect(database_url, timeout=20)
     await owner.execute("ALTER TABLE alerts RENAME TO alerts_lost")
     await scene.deadlines.round()
@@ -219,7 +219,7 @@ async def test_a_timer_of_a_driver_whose_sos_is_in_a_journal_waits_for_its_impor
     timer = await scene.arm()
     await make_due(process, timer, 1)
     await process.journal.press(process.press(), process.directory.of("t1", "north", "d1"))
-    worker = SafetyTimers(
+    worker = TimerScheduler(
         process.db,
         Settings(database_url=database_url),  # type: ignore[arg-type]
         is_in_journal=lambda tenant, driver: bool(process.journal.all()),

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from realtime.alerting.failover.handback import PRESSED_S, Deference
+from realtime.alerting.failover.handback import PRESSED_S, Handback
 
 ACTED, PRESSED = UUID(int=1), UUID(int=2)
 
@@ -10,7 +10,7 @@ ACTED, PRESSED = UUID(int=1), UUID(int=2)
 class Scene:
     def __init__(self) -> None:
         self.s = 0.0
-        self.deference = Deference(lambda: self.s)
+        self.deference = Handback(lambda: self.s)
 
     def left(self, *, is_stored: bool = True) -> set[UUID]:
         return set(self.deference.left({ACTED}, {ACTED, PRESSED}, is_stored=is_stored))

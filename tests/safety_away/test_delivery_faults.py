@@ -24,7 +24,7 @@ from realtime.store.alerts.delivery_faults import (
     PERSISTENT_S,
     REMEMBERED_S,
     DeliveryFaults,
-    Work,
+    DeliveryStage,
 )
 from realtime.store.alerts.open_cases import OpenCases
 from realtime.store.db.database import Database
@@ -81,7 +81,7 @@ def test_a_fault_is_forgotten_once_it_has_not_been_seen_for_long_or_postgres_was
     scene.s += REMEMBERED_S
     assert not scene.faults.all_fail
     scene.fail_for(PERSISTENT_S)
-    scene.faults.alert_failed(ALERT, Work.RECORD)
+    scene.faults.alert_failed(ALERT, DeliveryStage.RECORD)
     scene.faults.reset()
     assert not scene.faults.all_fail
     assert not scene.faults.fails(ALERT)
@@ -90,17 +90,17 @@ def test_a_fault_is_forgotten_once_it_has_not_been_seen_for_long_or_postgres_was
 def test_alerts_are_told_apart_up_to_a_bound() -> None:
     scene = Scene()
     for _ in range(int(PERSISTENT_S) + 1):
-        scene.faults.alert_failed(ALERT, Work.ESCALATE)
+        scene.faults.alert_failed(ALERT, DeliveryStage.ESCALATE)
         scene.s += 1.0
     assert scene.faults.failing == [ALERT]
     assert not scene.faults.fails(UUID(int=2))
-    scene.faults.alert_worked(ALERT, Work.ESCALATE)
+    scene.faults.alert_worked(ALERT, DeliveryStage.ESCALATE)
     assert scene.faults.failing == []
     ids = count(MAX_ALERTS)
     for number in range(MAX_ALERTS):
-        scene.faults.alert_failed(UUID(int=number), Work.ESCALATE)
+        scene.faults.alert_failed(UUID(int=number), DeliveryStage.ESCALATE)
     for _ in range(int(PERSISTENT_S) + 1):
-        scene.faults.alert_failed(UUID(int=next(ids)), Work.ESCALATE)
+        scene.faults.alert_failed(UUID(int=next(ids)), DeliveryStage.ESCALATE)
         scene.s += 1.0
     assert scene.faults.all_fail
 
@@ -109,8 +109,8 @@ def test_work_that_is_done_says_nothing_about_other_work_on_the_alert() -> None:
     """Outcomes cannot be recorded, while the same alert is escalated every two seconds."""
     scene = Scene()
     for _ in range(4):
-        scene.faults.alert_failed(ALERT, Work.RECORD)
-        scene.faults.alert_worked(ALERT, Work.ESCALATE)
+        scene.faults.alert_failed(ALERT, DeliveryStage.RECORD)
+        scene.faults.alert_worked(ALERT, DeliveryStage.ESCALATE)
         scene.s += 2.0
     assert scene.faults.fails(ALERT)
 

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.policy import DISPATCH, OPERATOR, Contact, Source
-from realtime.alerting.failover.contact_cache import Directory
+from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.failover.keys import Broken, local_key, seal, unseal, write_whole
-from realtime.alerting.failover.storage import Folder
+from realtime.alerting.failover.storage import LocalStorage
 from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store.alerts.circumstances import circumstances
@@ -30,8 +30,8 @@ def operator_of(tenant: str) -> Contact | None:
     return OPERATOR_CONTACT if tenant == "t1" else None
 
 
-def a_directory(db: Database, folder: Path, key: bytes = KEY) -> Directory:
-    return Directory(db, folder, key, operator_of, now_ms)
+def a_directory(db: Database, folder: Path, key: bytes = KEY) -> ContactCache:
+    return ContactCache(db, folder, key, operator_of, now_ms)
 
 
 @pytest.fixture
@@ -171,18 +171,18 @@ async def test_it_counts_what_it_has_of_a_driver(db: Database, tmp_path: Path) -
 
 def test_two_processes_of_one_name_have_two_folders_and_a_restart_finds_its_own(tmp_path: Path) -> None:
     settings = Settings(journal_dir=tmp_path, instance_name="w1")
-    first = Folder.take(settings, "web")
-    second = Folder.take(settings, "web")
-    worker = Folder.take(settings, "worker")
+    first = LocalStorage.take(settings, "web")
+    second = LocalStorage.take(settings, "web")
+    worker = LocalStorage.take(settings, "worker")
     assert len({first.path, second.path, worker.path}) == 3
     assert first.path.stat().st_mode & 0o077 == 0
     first.release()
-    assert Folder.take(settings, "web").path == first.path
+    assert LocalStorage.take(settings, "web").path == first.path
 
 
 def test_without_a_setting_it_is_below_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_DIR")
-    folder = Folder.take(Settings(data_dir=tmp_path), "web")
+    folder = LocalStorage.take(Settings(data_dir=tmp_path), "web")
     assert folder.path == tmp_path / "journal" / "web-w1"
 
 

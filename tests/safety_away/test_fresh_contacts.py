@@ -20,7 +20,7 @@ from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.alerts.open_cases import OpenCases
 from realtime.store.people import contacts, policies
 from realtime.store.people.contacts import Scope
-from realtime.store.people.replies import HookBook
+from realtime.store.people.replies import ReplyStore
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.safety_away.test_postgres_faults import FAIL, broken
@@ -138,7 +138,7 @@ async def test_who_was_notified_before_being_removed_is_sent_the_end(process: Pr
     await process.back()
     case, _ = await told(process, alert_id)
     assert [contact.phone for contact in case.copy.former] == [PHONE]
-    [asked] = await HookBook(process.db).last_asked(PHONE)
+    [asked] = await ReplyStore(process.db).last_asked(PHONE)
     assert asked.alert_id == alert_id, "an answer of theirs still counts"
     names = [name for name, channel, _ in rows(tuple(case.attempts.values()), case.copy) if channel == "sms"]
     assert names == ["Ana"]

@@ -4,7 +4,7 @@ import pytest
 
 from alerts import case as cases
 from realtime.store.alerts import reads
-from realtime.store.people.replies import HookBook
+from realtime.store.people.replies import ReplyStore
 from tests.alerts.ledger_contract import CIRCUMSTANCES
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import PHONE, Process
@@ -85,4 +85,4 @@ async def test_an_answer_of_an_absence_is_known_to_everybody_afterwards(process:
     await process.book.keep("SM1")
     assert await process.book.is_known("SM1")
     await process.back()
-    assert await HookBook(process.db).is_known("SM1"), "else another process takes it again"
+    assert await ReplyStore(process.db).is_known("SM1"), "else another process takes it again"

@@ -12,13 +12,13 @@ from alerts.case import Case
 from alerts.press import parse_press
 from geo.position import Point
 from realtime.alerting.last_positions import LastSeen
-from realtime.alerting.position_follower import Follower
-from realtime.bus.bus import Item
+from realtime.alerting.position_follower import PositionFollower
+from realtime.bus.bus import BusItem
 from realtime.live.topics import position_item
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.alerts import reads
-from realtime.store.alerts.circumstances import Asked, seen_of
+from realtime.store.alerts.circumstances import DriverQuery, seen_of
 from realtime.store.journeys import journeys, upkeep
 from tests.safety_away.fakes import now_ms
 from tests.safety_away.process import OLGA, Process
@@ -56,7 +56,7 @@ async def journey(
     return head.journey_id
 
 
-def live(lat: float, ago_ms: int = 0, journey_id: UUID | None = None, seq: int = 9) -> Item:
+def live(lat: float, ago_ms: int = 0, journey_id: UUID | None = None, seq: int = 9) -> BusItem:
     """A live position of d1."""
     at_ms = now_ms() - ago_ms
     return position_item(
@@ -199,11 +199,13 @@ async def test_a_second_press_with_a_worse_place_leaves_the_better_one(process: 
 async def test_no_point_of_another_driver_or_tenant_is_read(process: Process) -> None:
     theirs = await journey(process, 1_000, driver="d2")
     async with process.db.reader("t1") as connection:
-        (seen,) = await seen_of(connection, [Asked("t1", "d9", theirs)], now_ms())
+        (seen,) = await seen_of(connection, [DriverQuery("t1", "d9", theirs)], now_ms())
     assert (seen.journeys, seen.named, seen.earlier) == ((), None, None)
     async with process.db.writer() as connection:
         found = await seen_of(
-            connection, [Asked("t2", "d2"), Asked("t1", "d2", theirs), Asked("t1", "d9", theirs)], now_ms()
+            connection,
+            [DriverQuery("t2", "d2"), DriverQuery("t1", "d2", theirs), DriverQuery("t1", "d9", theirs)],
+            now_ms(),
         )
     assert [len(one.journeys) for one in found] == [0, 1, 0]
     assert [one.named for one in found] == [None, theirs, None]
@@ -247,15 +249,15 @@ async def test_an_import_that_joins_two_presses_keeps_the_better_place(process: 
 class Here:
     """What this process took of d1."""
 
-    item: Item | None = None
+    item: BusItem | None = None
 
-    def __call__(self, tenant: str, vendor: str, driver: str) -> Item | None:
+    def __call__(self, tenant: str, vendor: str, driver: str) -> BusItem | None:
         return self.item if driver == "d1" else None
 
 
-def follower(process: Process, here: Here) -> Follower:
+def follower(process: Process, here: Here) -> PositionFollower:
     last_seen = LastSeen(process.state, here, now_ms)  # type: ignore[arg-type]
-    return Follower(
+    return PositionFollower(
         process.reach, process.ledger, process.journal, process.others, process.intake._announcer,  # type: ignore[arg-type]
         process.news, last_seen,
     )  # fmt: skip
@@ -338,7 +340,7 @@ async def test_a_postgres_that_hangs_is_asked_once_a_round_and_after_the_journal
     process.reach._is_up = True
     item = live(50.045)
 
-    def here(tenant: str, vendor: str, driver: str) -> Item:
+    def here(tenant: str, vendor: str, driver: str) -> BusItem:
         return item._replace(fragment=item.fragment.replace(b'"d1"', f'"{driver}"'.encode()))
 
     follows = follower(process, here)  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Retryable, Status, StatusReport
-from alerts.delivery.send import Tried
-from alerts.ports import Away, Job
+from alerts.delivery.send import SendResult
+from alerts.ports import Away, DeliveryJob
 from realtime.alerting.failover.outcomes import Outcomes
 from realtime.store.alerts.open_cases import OpenCases
 from tests.alerts.slots import UpTo
@@ -19,7 +19,7 @@ from tests.safety_away.process import Process
 class Worker:
     """A process that has claimed the first message of an alert which it has read."""
 
-    def __init__(self, process: Process, open_cases: OpenCases, job: Job) -> None:
+    def __init__(self, process: Process, open_cases: OpenCases, job: DeliveryJob) -> None:
         self.process = process
         self.job = job
         self.open_cases = open_cases
@@ -40,9 +40,9 @@ class Worker:
         assert case is not None
         return case.attempts[self.job.attempt.attempt_id]
 
-    def tried(self, outcome: Outcome, report: StatusReport | None = None) -> Tried:
+    def tried(self, outcome: Outcome, report: StatusReport | None = None) -> SendResult:
         attempt = replace(self.job.attempt, provider="twilio")
-        return Tried(replace(self.job, attempt=attempt), outcome, report)
+        return SendResult(replace(self.job, attempt=attempt), outcome, report)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_it_is_left_in_memory_while_postgres_may_take_it_or_when_nobody_ha
     assert not await worker.outcomes.keep(worker.tried(Accepted("SM1", "queued")))
     await worker.lose()
     unread = replace(worker.job, alert=replace(worker.job.alert, alert_id=uuid4()))
-    assert not await worker.outcomes.keep(Tried(unread, Accepted("SM1", "queued")))
+    assert not await worker.outcomes.keep(SendResult(unread, Accepted("SM1", "queued")))
     assert worker.process.journal.kept == {}
 
 

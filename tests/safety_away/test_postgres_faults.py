@@ -12,7 +12,7 @@ from alerts.alert import Kind, alert_id_of
 from alerts.attempt import Channel, StatusReport
 from alerts.policy import ALL, Policy, Step
 from alerts.press import TOKEN_EXPIRED
-from realtime.alerting.failover.case_lookup import Earlier
+from realtime.alerting.failover.case_lookup import CaseLookup
 from realtime.alerting.repository import IntakeTimes
 from realtime.metrics import instruments
 from realtime.store.alerts.ledger import PostgresLedger, Rejected
@@ -149,7 +149,7 @@ async def test_an_error_after_the_commit_does_not_store_an_sos_twice(
     def fail(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(Earlier, "committed", fail)
+    monkeypatch.setattr(CaseLookup, "committed", fail)
     taken = await process.intake.press(process.press())
     assert (taken.durability, process.journal.kept) == ("committed", {})
 

@@ -12,9 +12,9 @@ from alerts.alert import Kind
 from alerts.attempt import Channel
 from alerts.policy import ALL, Pins, Policy, Step
 from realtime.alerting import scope_changes
-from realtime.alerting.failover.contact_cache import CopyTimes, Directory
-from realtime.alerting.scope_changes import ScopeAnnouncer, items_of, scopes_of
-from realtime.alerting.subscriber import WorkerListener
+from realtime.alerting.failover.contact_cache import ContactCache, CopyTimes
+from realtime.alerting.scope_changes import ScopeChangePublisher, items_of, scopes_of
+from realtime.alerting.subscriber import AlertSubscriber
 from realtime.bus.bus import Message, RedisBus
 from realtime.metrics import instruments
 from realtime.protocol import Refused
@@ -24,7 +24,7 @@ from realtime.store.db.changes import EVERYTHING, MAX_SCOPES, Pending, parts_of,
 from realtime.store.db.database import Database
 from realtime.store.people import contacts, devices, driver_settings, erasure, policies
 from realtime.store.people.contacts import Draft, Scope
-from realtime.store.people.devices import Owner
+from realtime.store.people.devices import DeviceOwner
 from tests.safety_away.fakes import now_ms
 from tests.store.people import put_contact, put_driver
 
@@ -71,8 +71,8 @@ class Bus:
         self.published += messages
 
 
-def an_announcer(bus: Any, **changes: Any) -> ScopeAnnouncer:
-    return ScopeAnnouncer(bus, now_ms, gather_s=0.01, retry_s=0.01, **changes)
+def an_announcer(bus: Any, **changes: Any) -> ScopeChangePublisher:
+    return ScopeChangePublisher(bus, now_ms, gather_s=0.01, retry_s=0.01, **changes)
 
 
 async def test_a_burst_of_changes_is_few_messages_and_beyond_the_bound_one_of_everything() -> None:
@@ -114,7 +114,7 @@ async def test_changes_wait_for_redis_and_name_scopes_alone() -> None:
 async def test_a_lost_message_is_a_doubt_and_everything_is_read() -> None:
     here = list[Any]()
     announcer = an_announcer(Bus(), here=here.append)
-    listener = WorkerListener(
+    listener = AlertSubscriber(
         {scope_changes.CHANNEL: announcer.on_items}, {scope_changes.CHANNEL: announcer.on_doubt}
     )
     listener.on_message(scope_changes.CHANNEL, scope_changes.KIND, items_of(["t1", "not/a/scope/"]), 0)
@@ -128,16 +128,16 @@ async def test_a_lost_message_is_a_doubt_and_everything_is_read() -> None:
 class Node:
     """A process as far as its local copy goes: its own way to Postgres, its own bus."""
 
-    def __init__(self, db: Database, bus: RedisBus, directory: Directory) -> None:
+    def __init__(self, db: Database, bus: RedisBus, directory: ContactCache) -> None:
         self.db, self.bus, self.directory = db, bus, directory
-        self.announcer = ScopeAnnouncer(bus, now_ms, directory.changed)
+        self.announcer = ScopeChangePublisher(bus, now_ms, directory.changed)
         db.changes.listen(self.announcer.changed)
 
     async def open(self) -> None:
         await self.directory.refresh()
         self.directory.start()
         take, doubt = self.announcer.on_items, self.announcer.on_doubt
-        self.bus.start(WorkerListener({scope_changes.CHANNEL: take}, {scope_changes.CHANNEL: doubt}))
+        self.bus.start(AlertSubscriber({scope_changes.CHANNEL: take}, {scope_changes.CHANNEL: doubt}))
         assert await self.bus.subscribe(scope_changes.CHANNEL, 10)
 
     async def close(self) -> None:
@@ -154,7 +154,7 @@ class Node:
 async def a_node(database_url: str, redis_url: str, folder: Path, times: CopyTimes = RARELY) -> Node:
     db = await Database.open(Settings(database_url=database_url, db_timeout_s=10))  # type: ignore[arg-type]
     folder.mkdir(exist_ok=True)
-    directory = Directory(db, folder, bytes(32), lambda tenant: None, now_ms, times=times)
+    directory = ContactCache(db, folder, bytes(32), lambda tenant: None, now_ms, times=times)
     return Node(db, RedisBus(redis_url), directory)
 
 
@@ -197,14 +197,14 @@ async def test_every_kind_of_change_reaches_the_other_process_within_a_second(
     await contacts.opt_in(one.db, PHONE)
     took.append(await taken_s(lambda: other.phones() == [PHONE]))
 
-    owner = Owner("ana", "driver", None, "d1", "jti-1")
+    owner = DeviceOwner("ana", "driver", None, "d1", "jti-1")
     device = await devices.register(one.db, "t1", owner, "token-1", "android", "en")
     took.append(
         await taken_s(lambda: other.directory.of("t1", "north", "d1").contacts[0].push_tokens == ("token-1",))
     )
     await devices.delete(one.db, "t1", "ana", device)
     took.append(await taken_s(lambda: other.directory.of("t1", "north", "d1").contacts[0].push_tokens == ()))
-    dispatcher = Owner("olga", "dispatcher", ["north"], None, "jti-2")
+    dispatcher = DeviceOwner("olga", "dispatcher", ["north"], None, "jti-2")
     await devices.register(one.db, "t1", dispatcher, "token-2", "web", "en")
     took.append(
         await taken_s(
@@ -248,7 +248,7 @@ async def test_an_erased_driver_is_gone_from_the_other_process_and_its_disk(
     begun = await erasure.begin(one.db, "t1", "d1", "test")
     await erasure.erase(one.db, "d1", begun)
     await taken_s(lambda: other.directory.count("t1", "d1") == 0)
-    again = Directory(other.db, tmp_path / "other", bytes(32), lambda tenant: None, now_ms)
+    again = ContactCache(other.db, tmp_path / "other", bytes(32), lambda tenant: None, now_ms)
     for _ in range(100):
         await again.open()
         if not again.count("t1", "d1"):

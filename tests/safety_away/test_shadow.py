@@ -13,7 +13,7 @@ from alerts.events import Noted, Resolved
 from alerts.leases import claim_ms, stood_in_for
 from alerts.ports import Away
 from alerts.values import Actor, ActorKind, State
-from realtime.alerting.failover.takeover import Shadow
+from realtime.alerting.failover.takeover import Takeover
 from realtime.store.alerts import reads
 from realtime.store.alerts.open_cases import OpenCases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
@@ -26,11 +26,11 @@ at_once = pytest.mark.parametrize("bounds", [replace_bounds(PATIENT, take_over_a
 
 
 @pytest.fixture
-def shadow(process: Process) -> Shadow:
+def shadow(process: Process) -> Takeover:
     return process.shadow
 
 
-async def lose(process: Process, shadow: Shadow) -> None:
+async def lose(process: Process, shadow: Takeover) -> None:
     """Postgres goes away, and the shadow finds out."""
     process.line.cut()
     with suppress(Away):
@@ -40,7 +40,7 @@ async def lose(process: Process, shadow: Shadow) -> None:
 
 @at_once
 async def test_an_open_alert_goes_on_and_is_one_when_postgres_is_back(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     taken = await process.intake.press(process.press())
     alert_id = taken.alert.alert_id
@@ -63,7 +63,7 @@ async def test_an_open_alert_goes_on_and_is_one_when_postgres_is_back(
     assert process.others.turns == [alert_id, alert_id], "and again when it goes away again"
 
 
-async def test_a_short_absence_is_waited_out(process: Process, shadow: Shadow) -> None:
+async def test_a_short_absence_is_waited_out(process: Process, shadow: Takeover) -> None:
     await process.intake.press(process.press())
     await shadow.beat()
     await lose(process, shadow)
@@ -73,7 +73,7 @@ async def test_a_short_absence_is_waited_out(process: Process, shadow: Shadow) -
 
 @at_once
 async def test_with_redis_away_too_an_alert_waits_until_somebody_has_to_stand_in(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
@@ -91,7 +91,7 @@ async def test_with_redis_away_too_an_alert_waits_until_somebody_has_to_stand_in
 
 @at_once
 async def test_when_redis_is_back_an_alert_that_waited_goes_on_by_its_lease(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
@@ -104,7 +104,7 @@ async def test_when_redis_is_back_an_alert_that_waited_goes_on_by_its_lease(
 
 
 @at_once
-async def test_what_was_closed_or_sent_before_is_known(process: Process, shadow: Shadow) -> None:
+async def test_what_was_closed_or_sent_before_is_known(process: Process, shadow: Takeover) -> None:
     closed = await process.intake.press(process.press(driver="d2"))
     taken = await process.intake.press(process.press())
     await shadow.beat()
@@ -167,7 +167,7 @@ async def test_what_was_due_is_looked_up_first_and_what_is_not_due_yet_waits(pro
 
 @at_once
 async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
@@ -183,7 +183,7 @@ async def test_an_alert_is_left_to_the_workers_that_still_reach_postgres(
 @pytest.mark.parametrize(
     "bounds", [replace_bounds(PATIENT, take_over_after_s=0.0, batch_size=1)], ids=["one_by_one"]
 )
-async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shadow: Shadow) -> None:
+async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shadow: Takeover) -> None:
     told = [(await process.intake.press(process.press(driver=f"d{n}"))).alert.alert_id for n in (2, 3)]
     for job in await process.ledger.claim("w1", UpTo(), 30.0):
         await process.ledger.settle(job, Accepted(f"SM{uuid4().hex}", "queued"))
@@ -197,7 +197,7 @@ async def test_whom_nobody_was_told_of_is_taken_up_first(process: Process, shado
 
 @at_once
 async def test_a_return_too_short_to_be_noticed_does_not_end_the_standing_in(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
@@ -214,7 +214,7 @@ async def test_a_return_too_short_to_be_noticed_does_not_end_the_standing_in(
 
 @pytest.mark.parametrize("is_same", [True, False])
 async def test_a_press_of_an_alert_that_postgres_had_does_not_begin_it_anew(
-    process: Process, shadow: Shadow, is_same: bool
+    process: Process, shadow: Takeover, is_same: bool
 ) -> None:
     press = process.press()
     taken = await process.intake.press(press)
@@ -229,7 +229,7 @@ async def test_a_press_of_an_alert_that_postgres_had_does_not_begin_it_anew(
 
 
 async def test_a_press_that_was_just_committed_is_known_before_anybody_has_read_it(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     press = process.press()
     taken = await process.intake.press(press)
@@ -276,7 +276,7 @@ async def test_a_press_whose_alert_was_heard_to_be_closed_tells_nobody(process: 
 
 
 async def test_a_press_finds_its_own_alert_before_another_of_the_driver(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     drill, real = process.press(drill=True), process.press()
     for press in (drill, real):
@@ -302,7 +302,9 @@ async def test_what_was_noted_is_known_until_a_later_look_tells(process: Process
     assert open_cases.cases == {case.alert.alert_id: case}
 
 
-async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(process: Process, shadow: Shadow) -> None:
+async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(
+    process: Process, shadow: Takeover
+) -> None:
     taken = await process.intake.press(process.press())
     await shadow.beat()
     await lose(process, shadow)
@@ -313,7 +315,7 @@ async def test_a_drill_or_another_driver_is_not_taken_for_the_alert(process: Pro
 
 @at_once
 async def test_an_alert_that_was_just_imported_goes_on_when_postgres_is_lost_again(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     """Its journal has forgotten it, and no process has read it from Postgres since."""
     await lose(process, shadow)
@@ -332,7 +334,7 @@ async def test_an_alert_that_was_just_imported_goes_on_when_postgres_is_lost_aga
 
 @at_once
 async def test_a_copy_that_postgres_had_goes_on_when_postgres_is_lost_again(
-    process: Process, shadow: Shadow
+    process: Process, shadow: Takeover
 ) -> None:
     """The journal has forgotten its replica, because Postgres had all of it."""
     taken = await process.intake.press(process.press())

@@ -10,9 +10,9 @@ import pytest
 from alerts.alert import Place, Press
 from geo.position import Point
 from realtime.alerting.last_positions import JOURNEY_MS, LastSeen
-from realtime.bus.bus import Item, RedisBus
+from realtime.bus.bus import BusItem, RedisBus
 from realtime.live.publisher import LATEST_MS, LivePublisher
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import POSITIONS, position_item
 from realtime.protocol import Code, Refused
 from realtime.redis.client import client
@@ -23,7 +23,7 @@ from tests.safety_away.process import Process
 JOURNEY = UUID("0191a0a0-0000-7000-8000-000000000001")
 
 
-def seen(lat: float, ago_ms: int, *, driver: str = "d1", clock_ahead_ms: int = 0) -> Item:
+def seen(lat: float, ago_ms: int, *, driver: str = "d1", clock_ahead_ms: int = 0) -> BusItem:
     """A position of ``driver`` that arrived ``ago_ms`` ago."""
     at_ms = now_ms() - ago_ms
     point = Point(1, at_ms + clock_ahead_ms, lat, 10.0, accuracy_m=7.0, battery_pct=40.0)
@@ -37,19 +37,19 @@ class Bus:
 class State:
     """Redis, as far as it is asked here."""
 
-    def __init__(self, item: Item | None = None, wait_s: float = 0.0, *, away: bool = False) -> None:
+    def __init__(self, item: BusItem | None = None, wait_s: float = 0.0, *, away: bool = False) -> None:
         self.item, self.wait_s, self.away = item, wait_s, away
         self.asked: list[tuple[str, ...]] = []
 
-    async def read_one(self, *whom: str) -> Stored | None:
+    async def read_one(self, *whom: str) -> StoredValue | None:
         self.asked.append(whom)
         await asyncio.sleep(self.wait_s)
         if self.away:
             raise Refused(Code.UNAVAILABLE, "away")
-        return None if self.item is None else Stored(self.item, "")
+        return None if self.item is None else StoredValue(self.item, "")
 
 
-def last_seen(state: Any, here: Item | None = None) -> LastSeen:
+def last_seen(state: Any, here: BusItem | None = None) -> LastSeen:
     return LastSeen(state, lambda *whom: here, now_ms, within_s=0.2)
 
 
@@ -104,7 +104,7 @@ async def test_what_is_no_position_of_the_driver_is_passed_over() -> None:
     for wrong in (
         seen(1.0, 0, driver="d2"),
         seen(0.0, 0)._replace(fragment=b'["d1","x",[1,5,0.0,0.0]]'),
-        Item("d1", 5, b"null"),
+        BusItem("d1", 5, b"null"),
         None,
     ):
         press = silent()

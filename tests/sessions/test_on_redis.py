@@ -13,7 +13,7 @@ import pytest
 from realtime.auth.tokens import Principal
 from realtime.protocol import Code, Refused
 from realtime.redis.client import Client, client
-from realtime.sessions.book import GRACE_S, PER_SUBJECT, REMEMBERED, SessionBook
+from realtime.sessions.book import GRACE_S, PER_SUBJECT, REMEMBERED, SessionStore
 from realtime.sessions.keys import session_key, subject_index, tenant_index
 from realtime.sessions.pairings import Pairing, Pairings
 from tests.e2e.proxy import Proxy
@@ -36,9 +36,11 @@ class Clock:
         return time.monotonic() + self.ahead_s
 
 
-def a_book(client: Client, clock: Clock | None = None, **bounds: int) -> SessionBook:
+def a_book(client: Client, clock: Clock | None = None, **bounds: int) -> SessionStore:
     clock = clock or Clock()
-    return SessionBook(client, 2.0, max_s=3_600, now_ms=clock.now_ms, monotonic_s=clock.monotonic_s, **bounds)
+    return SessionStore(
+        client, 2.0, max_s=3_600, now_ms=clock.now_ms, monotonic_s=clock.monotonic_s, **bounds
+    )
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ async def redis(redis_url_of_kind: str) -> AsyncIterator[Client]:
     await made.aclose()
 
 
-async def refusal(book: SessionBook, value: str, *, new: bool = True) -> Code:
+async def refusal(book: SessionStore, value: str, *, new: bool = True) -> Code:
     with pytest.raises(Refused) as refused:
         await book.open(value, new=new)
     return refused.value.code
@@ -100,7 +102,7 @@ async def test_all_that_is_kept_goes_by_itself(redis: Client) -> None:
     assert all(expiry > 0 for expiry in expiries)
     assert await redis.pexpiretime(session_key(session.session_id)) == session.expires_ms
     longer = replace(ANA, sub="bo")
-    later, _ = await SessionBook(redis, 2.0, max_s=7_200, now_ms=Clock().now_ms).begin(longer, "", "")
+    later, _ = await SessionStore(redis, 2.0, max_s=7_200, now_ms=Clock().now_ms).begin(longer, "", "")
     assert await redis.pexpiretime(tenant_index("t1")) == later.expires_ms, "an index lasts as its last"
 
 
@@ -234,7 +236,7 @@ class Away:
     def __init__(self, redis: Client, line: Line) -> None:
         self.clock = Clock()
         self.line = line
-        self.book = SessionBook(
+        self.book = SessionStore(
             redis, 0.3, max_s=36_000, now_ms=self.clock.now_ms, monotonic_s=self.clock.monotonic_s
         )
 

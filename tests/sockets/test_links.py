@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Alert, Kind, Press, State, opened_alert
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.auth.tokens import Principal, ShareGrant
 from realtime.protocol import Code, Refused
-from realtime.sockets.link_expiry import Links
+from realtime.sockets.link_expiry import LinkExpiry
 from realtime.store.journeys import shares
 
 JOURNEY = uuid4()
@@ -42,9 +42,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def judge(clock: Clock) -> Links:
-    made = Links(None, clock, late_ms=6_000)  # type: ignore[arg-type]
-    made.news = AlertNews(None)  # type: ignore[arg-type]
+def judge(clock: Clock) -> LinkExpiry:
+    made = LinkExpiry(None, clock, late_ms=6_000)  # type: ignore[arg-type]
+    made.news = OpenAlerts(None)  # type: ignore[arg-type]
     return made
 
 
@@ -66,7 +66,7 @@ def closed(alert: Alert, at_ms: int) -> Alert:
     return replace(alert, state=State.RESOLVED, closed_ms=at_ms, version=alert.version + 1)
 
 
-def test_a_token_and_an_answer_link_are_over_when_their_time_is_up(judge: Links, clock: Clock) -> None:
+def test_a_token_and_an_answer_link_are_over_when_their_time_is_up(judge: LinkExpiry, clock: Clock) -> None:
     assert judge.news is not None
     judge.news.heard(alert := pressed())
     for one in (holder(token=True), holder("", of_alert=alert.alert_id)):
@@ -76,7 +76,7 @@ def test_a_token_and_an_answer_link_are_over_when_their_time_is_up(judge: Links,
         assert judge.is_over(one)
 
 
-def test_a_share_waits_a_moment_for_word_of_an_sos_and_is_over_then(judge: Links, clock: Clock) -> None:
+def test_a_share_waits_a_moment_for_word_of_an_sos_and_is_over_then(judge: LinkExpiry, clock: Clock) -> None:
     clock.now_ms = EXPIRES_MS + 6_000
     assert not judge.is_over(holder())
     clock.now_ms += 1
@@ -85,7 +85,7 @@ def test_a_share_waits_a_moment_for_word_of_an_sos_and_is_over_then(judge: Links
 
 @pytest.mark.parametrize("to", ["journey", "alert"])
 def test_an_open_sos_that_is_heard_of_keeps_a_share_until_an_hour_after_its_end(
-    judge: Links, clock: Clock, to: str
+    judge: LinkExpiry, clock: Clock, to: str
 ) -> None:
     assert judge.news is not None
     alert = pressed()
@@ -105,7 +105,7 @@ def test_an_open_sos_that_is_heard_of_keeps_a_share_until_an_hour_after_its_end(
     assert judge.is_over(one)
 
 
-def test_a_drill_and_an_sos_that_came_too_late_keep_nothing(judge: Links, clock: Clock) -> None:
+def test_a_drill_and_an_sos_that_came_too_late_keep_nothing(judge: LinkExpiry, clock: Clock) -> None:
     assert judge.news is not None
     drill, late = pressed(drill=True), pressed(EXPIRES_MS + 1)
     for alert in (drill, late):
@@ -116,7 +116,7 @@ def test_a_drill_and_an_sos_that_came_too_late_keep_nothing(judge: Links, clock:
 
 
 async def test_what_postgres_says_counts_and_while_it_is_away_nobody_is_ended(
-    judge: Links, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    judge: LinkExpiry, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, revoked, token = holder("kept"), holder("revoked"), holder(token=True)
     known: dict[str, int] | None = None

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from alerts.alert import Actor, ActorKind, CancelAsked, Kind, PinResult, Press, opened_alert, transition
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.auth.tokens import Principal, ShareGrant
 from realtime.sockets.liveplaces import SHOWN_AFTER_END_MS, LivePlaces
 from realtime.store.journeys import shares
@@ -116,7 +116,7 @@ async def test_who_watches_when_the_time_is_up_is_told_to_watch_again_and_sees_n
 def test_after_a_duress_pin_the_drivers_own_link_shows_no_more_than_the_phone(
     answers_from_ms: int,
 ) -> None:
-    news = AlertNews(cast(Any, None))
+    news = OpenAlerts(cast(Any, None))
     press = Press(
         tenant="t1", vendor="north", driver="d1", sos_id=uuid4(), kind=Kind.SOS, received_ms=10,
         pressed_ms=10, source="test",

@@ -19,9 +19,9 @@ from realtime.store.people import (
     verification_codes,
 )
 from realtime.store.people.contacts import Draft, Scope
-from realtime.store.people.devices import Owner
+from realtime.store.people.devices import DeviceOwner
 from realtime.store.people.driver_settings import Profile
-from realtime.store.people.verification_codes import Verdict
+from realtime.store.people.verification_codes import CodeResult
 from tests.store.people import put_contact, put_device, put_driver
 
 PHONE = "+41790000001"
@@ -47,19 +47,19 @@ WRITES: dict[str, tuple[Callable[[Database], Awaitable[Any]], set[str]]] = {
     "a profile": (lambda db: driver_settings.set_profile(db, "t1", "d1", Profile("Dee")), {D1}),
     "a device of a contact": (
         lambda db: devices.register(
-            db, "t1", Owner("ana", "driver", None, None, None), "token-3", "ios", "en"
+            db, "t1", DeviceOwner("ana", "driver", None, None, None), "token-3", "ios", "en"
         ),
         {D1},
     ),
     "a dispatcher's device": (
         lambda db: devices.register(
-            db, "t1", Owner("olga", "dispatcher", ["north"], None, None), "token-4", "web", "en"
+            db, "t1", DeviceOwner("olga", "dispatcher", ["north"], None, None), "token-4", "web", "en"
         ),
         {NORTH},
     ),
     "a device that changed hands": (
         lambda db: devices.register(
-            db, "t1", Owner("ana", "driver", None, None, None), "token-1", "web", "en"
+            db, "t1", DeviceOwner("ana", "driver", None, None, None), "token-1", "web", "en"
         ),
         {D1, "t1"},
     ),
@@ -108,14 +108,14 @@ async def test_a_verified_address_names_the_scopes_that_have_it(people: Database
     await verification_codes.keep(people, "t1", ana.contact_id, "sms", PHONE, b"digest")
     noted: list[Any] = []
     people.changes.listen(noted.append)
-    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"wrong") is Verdict.WRONG
+    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"wrong") is CodeResult.WRONG
     assert noted == []
-    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"digest") is Verdict.RIGHT
+    assert await verification_codes.try_(people, "t1", ana.contact_id, "sms", b"digest") is CodeResult.RIGHT
     assert noted == [{D1}]
 
 
 async def test_a_device_that_is_shown_again_changes_nothing(people: Database) -> None:
-    owner = Owner("ana", "driver", None, None, None)
+    owner = DeviceOwner("ana", "driver", None, None, None)
     await devices.register(people, "t1", owner, "token-3", "ios", "en")
     noted: list[Any] = []
     people.changes.listen(noted.append)

@@ -18,7 +18,7 @@ from realtime.store.alerts.circumstances import (
     DEVICE_SEEN_MS,
     FAR,
     RECENT,
-    Asked,
+    DriverQuery,
     Whose,
     circumstances_of,
     query,
@@ -253,9 +253,9 @@ async def test_a_search_that_takes_too_long_leaves_its_transaction_as_it_was(
             before = await connection.fetchval("SHOW statement_timeout")
             await connection.execute("UPDATE drivers SET vendor_id = vendor_id WHERE tenant_id = 't1'")
             await owner.execute("BEGIN; LOCK TABLE driver_safety IN ACCESS EXCLUSIVE MODE")
-            assert await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 50) is None
+            assert await seen_within(connection, [DriverQuery("t1", "d1")], now_ms, FAR, 50) is None
             await owner.execute("ROLLBACK")
-            (seen,) = await seen_within(connection, [Asked("t1", "d1")], now_ms, FAR, 5_000) or ()
+            (seen,) = await seen_within(connection, [DriverQuery("t1", "d1")], now_ms, FAR, 5_000) or ()
             assert seen.places == []
             assert await connection.fetchval("SHOW statement_timeout") == before
     finally:
@@ -270,7 +270,7 @@ async def test_a_position_about_0_0_hides_no_earlier_one(db: Database) -> None:
     await put(db, "t1", head.journey_id, points_, now_ms)
     async with db.writer() as connection:
         for depth in (RECENT, FAR):
-            (seen,) = await seen_of(connection, [Asked("t1", "d1")], now_ms, depth)
+            (seen,) = await seen_of(connection, [DriverQuery("t1", "d1")], now_ms, depth)
             assert [(place.lat, place.seq) for place in seen.places] == [(53.4, 1)]
         sign = await timers.sign_of(connection, "t1", "d1", None)
         assert sign is not None and sign.place is not None

@@ -32,8 +32,12 @@ async def test_a_code_of_another_tenants_contact_can_neither_be_sent_nor_tried(d
     contact = await put_contact(db, "t1", driver_id="d1", phone=PHONE, phone_verified_ms=None)
     assert await verification_codes.keep(db, "t2", contact, "sms", PHONE, DIGEST) is None
     await verification_codes.keep(db, "t1", contact, "sms", PHONE, DIGEST)
-    assert await verification_codes.try_(db, "t2", contact, "sms", DIGEST) is verification_codes.Verdict.NONE
-    assert await verification_codes.try_(db, "t1", contact, "sms", DIGEST) is verification_codes.Verdict.RIGHT
+    assert (
+        await verification_codes.try_(db, "t2", contact, "sms", DIGEST) is verification_codes.CodeResult.NONE
+    )
+    assert (
+        await verification_codes.try_(db, "t1", contact, "sms", DIGEST) is verification_codes.CodeResult.RIGHT
+    )
 
 
 async def test_devices_unseen_for_long_are_forgotten(db: Database) -> None:

@@ -18,7 +18,7 @@ from realtime.settings import Settings
 from realtime.store.db.database import Database
 from realtime.store.db.durability import UnsafeDatabase, assert_durable
 from realtime.store.db.pools import make_pool
-from realtime.store.db.replica import HISTORY_AGE_S, Positions, Replica
+from realtime.store.db.replica import HISTORY_AGE_S, LogPositions, ReadReplica
 from realtime.store.migrate import migrate
 from tests.engines_fixtures import as_admin, discard, engine_folder, in_thread
 
@@ -68,7 +68,7 @@ async def test_a_server_that_does_not_flush_is_refused_by_name(database_url: str
 
 
 def test_a_replica_suffices_once_it_is_where_the_primary_was() -> None:
-    seen = Positions()
+    seen = LogPositions()
     assert not seen.suffices(0, 10**9)
     for moment in range(0, 101, 5):
         seen.record(moment, moment * 10)
@@ -131,12 +131,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def replica(pair: Pair, clock: Clock) -> Replica:
-    return Replica(await make_pool(pair.standby.url, Settings(db_timeout_s=5)), 5, clock)
+async def replica(pair: Pair, clock: Clock) -> ReadReplica:
+    return ReadReplica(await make_pool(pair.standby.url, Settings(db_timeout_s=5)), 5, clock)
 
 
 @pytest.fixture
-async def db(pair: Pair, replica: Replica) -> AsyncIterator[Database]:
+async def db(pair: Pair, replica: ReadReplica) -> AsyncIterator[Database]:
     settings = Settings(database_url=pair.primary.url)
     opened = Database(await make_pool(pair.primary.url, settings), settings.db_timeout_s, replica)
     yield opened
@@ -156,14 +156,14 @@ async def write(db: Database, tenant: str) -> None:
         await connection.execute("INSERT INTO tenants (tenant_id) VALUES ($1)", tenant)
 
 
-async def caught_up(db: Database, replica: Replica) -> None:
+async def caught_up(db: Database, replica: ReadReplica) -> None:
     while not replica.is_fresh:
         await replica.look(db.reader)
         await asyncio.sleep(0.01)
 
 
 async def test_history_reads_the_replica_only_while_it_keeps_up(
-    pair: Pair, db: Database, replica: Replica, clock: Clock
+    pair: Pair, db: Database, replica: ReadReplica, clock: Clock
 ) -> None:
     assert not await reads_replica(db)
     await caught_up(db, replica)
@@ -194,7 +194,7 @@ async def test_history_reads_the_replica_only_while_it_keeps_up(
 
 
 async def test_history_falls_back_to_the_primary_when_the_replica_dies(
-    pair: Pair, db: Database, replica: Replica
+    pair: Pair, db: Database, replica: ReadReplica
 ) -> None:
     await caught_up(db, replica)
     await asyncio.to_thread(pair.standby.kill)
@@ -216,7 +216,7 @@ async def db_sees_doomed(db: Database) -> bool:
 
 
 async def test_a_read_that_replay_breaks_may_be_tried_again(
-    pair: Pair, db: Database, replica: Replica
+    pair: Pair, db: Database, replica: ReadReplica
 ) -> None:
     admin = await asyncpg.connect(pair.standby.admin_url)
     await admin.execute("ALTER SYSTEM SET max_standby_streaming_delay = 0")

@@ -10,7 +10,7 @@ from realtime.store.db import ids
 from realtime.store.db.queries import load
 from realtime.store.journeys.partitions import (
     AHEAD_DAYS,
-    State,
+    PartitionState,
     day_of_name,
     missing,
     name_of,
@@ -68,21 +68,23 @@ def test_a_new_database_gets_the_days_around_now() -> None:
 
 
 def test_what_is_there_is_left_alone() -> None:
-    done = plan(TODAY, oldest_kept(TODAY, 30, 48), dict.fromkeys(days(-32, AHEAD_DAYS), State.ATTACHED))
+    done = plan(
+        TODAY, oldest_kept(TODAY, 30, 48), dict.fromkeys(days(-32, AHEAD_DAYS), PartitionState.ATTACHED)
+    )
     assert (done.make, done.finish, done.attach, done.drop) == ((), (), (), ())
 
 
 def test_a_day_goes_when_its_last_journey_is_past_retention() -> None:
     # A journey begun at the end of day -32 takes points for 48 h, to the end of day -30.
-    existing = dict.fromkeys(days(-35, AHEAD_DAYS), State.ATTACHED)
+    existing = dict.fromkeys(days(-35, AHEAD_DAYS), PartitionState.ATTACHED)
     assert list(plan(TODAY, oldest_kept(TODAY, 30, 48), existing).drop) == days(-35, -33)
     assert list(plan(TODAY, oldest_kept(TODAY, 30, 100), existing).drop) == []
 
 
 def test_what_a_crash_left_is_finished_then_dropped_or_attached() -> None:
-    existing = dict.fromkeys(days(-1, AHEAD_DAYS), State.ATTACHED)
-    existing |= dict(zip(days(-41, -39), State, strict=True))
-    existing[TODAY + timedelta(days=2)] = State.LOOSE
+    existing = dict.fromkeys(days(-1, AHEAD_DAYS), PartitionState.ATTACHED)
+    existing |= dict(zip(days(-41, -39), PartitionState, strict=True))
+    existing[TODAY + timedelta(days=2)] = PartitionState.LOOSE
     todo = plan(TODAY, oldest_kept(TODAY, 30, 48), existing)
     assert list(todo.finish) == days(-40, -40)
     assert list(todo.drop) == days(-41, -39)

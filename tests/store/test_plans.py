@@ -154,7 +154,7 @@ async def test_the_search_for_the_last_position_stops_at_the_first(
     async with month.reader("t1") as connection:
         plan = await explained(connection, circumstances._SQL["drivers_seen"], *args)
         (seen,) = await circumstances.seen_of(
-            connection, [circumstances.Asked("t1", "d1")], NOW, circumstances.FAR
+            connection, [circumstances.DriverQuery("t1", "d1")], NOW, circumstances.FAR
         )
     assert points_read(plan) <= 8 * (rows + 1)
     assert [journey.place and journey.place.seq for journey in seen.journeys] == [4000] * 8

@@ -13,7 +13,7 @@ from alerts.alert import Actor, ActorKind
 from realtime.protocol import Code, Refused
 from realtime.store.db.database import Database
 from realtime.store.journeys import shares
-from realtime.store.journeys.shares import GRACE_MS, VIEWS_LISTED, Share
+from realtime.store.journeys.shares import GRACE_MS, VIEWS_LISTED, OpenShare
 
 from .test_journeys import begin
 
@@ -61,7 +61,7 @@ async def history(db: Database, alert_id: UUID) -> list[tuple[str, str, dict[str
 async def test_a_share_opens_with_its_secret_only(db: Database) -> None:
     head = await begin(db)
     share_id, secret = await shares.create(db, "t1", head.journey_id, "live", LATER, "dispatcher-1")
-    expected = Share(share_id, "t1", head.journey_id, None, "live", LATER, "d1")
+    expected = OpenShare(share_id, "t1", head.journey_id, None, "live", LATER, "d1")
     assert await shares.resolve(db, share_id, secret) == expected
     other_id, other_secret = await shares.create(db, "t1", head.journey_id, "journey", LATER, "dispatcher-1")
     assert other_id != share_id
@@ -159,7 +159,7 @@ async def test_a_share_of_an_alert_opens_it_and_its_journey_while_it_is_open(db:
     head = await begin(db)
     alert_id = await put_alert(db, head.journey_id)
     share_id, secret = await shares.create_to_alert(db, "t1", alert_id, "live", LATER, ANN)
-    expected = Share(share_id, "t1", head.journey_id, alert_id, "live", LATER, "d1")
+    expected = OpenShare(share_id, "t1", head.journey_id, alert_id, "live", LATER, "d1")
     assert await shares.resolve(db, share_id, secret) == expected
     (listed,) = await shares.list_of_alert(db, "t1", alert_id)
     assert (listed.share_id, listed.created_by, listed.alert_id, listed.journey_id) == (

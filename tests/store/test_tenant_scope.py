@@ -209,7 +209,7 @@ def renderings(sql: str) -> Iterator[str]:
 
 def erasures() -> Iterator[tuple[str, str]]:
     """What an erasure counts and deletes in each table."""
-    ids = erasure.Work(*[["x"]] * 5)  # type: ignore[list-item]  # of any one thing of each sort
+    ids = erasure.ErasureScope(*[["x"]] * 5)  # type: ignore[list-item]  # of any one thing of each sort
     work = erasure.Erasure(None, "t1", "", 0, ids, {})  # type: ignore[arg-type]
     for query in ("count", "delete"):
         for table, columns in TABLES.items():

@@ -18,7 +18,7 @@ from realtime.store.db import ids
 from realtime.store.db.advisory_lock import Lock, locked
 from realtime.store.db.database import Database
 from realtime.store.journeys import points, upkeep
-from realtime.store.journeys.partitions import AHEAD_DAYS, State, name_of
+from realtime.store.journeys.partitions import AHEAD_DAYS, PartitionState, name_of
 from realtime.store.journeys.upkeep import missing_partitions, run_once
 
 from .conftest import put
@@ -46,7 +46,7 @@ async def session(url: str) -> AsyncIterator[Any]:
         await connection.close()
 
 
-async def states(db: Database) -> dict[date, State]:
+async def states(db: Database) -> dict[date, PartitionState]:
     async with db.writer() as connection:
         return upkeep._states(await connection.fetch(upkeep._SQL["partitions"]))
 
@@ -166,7 +166,7 @@ async def test_upkeep_gives_up_on_a_long_reader_and_comes_back(settings: Setting
         for _ in range(2):
             report = await run_once(settings, NOW, lock_timeout_ms=200)
             assert (report.dropped, report.deferred) == ([], [name(-41), name(-40)])
-            assert (await states(db))[day(-41)] is State.DETACHING
+            assert (await states(db))[day(-41)] is PartitionState.DETACHING
             assert await reader.fetchval("SELECT count(*) FROM journey_points") == seen
         await transaction.rollback()
     assert (await run_once(settings, NOW)).dropped == [name(-41), name(-40)]
@@ -192,7 +192,7 @@ async def test_a_crash_between_detach_and_drop_is_made_good(settings: Settings, 
     await make_old(settings, -40)
     async with session(settings.direct_url) as connection:
         await connection.execute(f"ALTER TABLE journey_points DETACH PARTITION {name(-40)} CONCURRENTLY")
-    assert (await states(db))[day(-40)] is State.LOOSE
+    assert (await states(db))[day(-40)] is PartitionState.LOOSE
     assert (await run_once(settings, NOW)).dropped == [name(-40)]
 
 
@@ -210,7 +210,7 @@ async def test_a_crash_inside_a_detach_is_made_good(settings: Settings, db: Data
     await make_old(settings, -40)
     await make_old(settings, -50)
     await leave_detaching(settings, -40)
-    assert (await states(db))[day(-40)] is State.DETACHING
+    assert (await states(db))[day(-40)] is PartitionState.DETACHING
     assert (await run_once(settings, NOW)).dropped == [name(-50), name(-40)]
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import Point, void
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.live.topics import log_item, log_items, parse_position, position_item
 
 JOURNEY = "0190a5b0-0000-7000-8000-000000000001"
@@ -21,5 +21,5 @@ def test_entries_encoded_together_are_those_encoded_one_by_one(several: list[Poi
 @given(points)
 def test_the_dot_and_the_log_say_a_point_in_the_same_bytes(point: Point) -> None:
     dot = position_item("d1", JOURNEY, point, order=7)
-    assert Item("", point.seq, dot.fragment) == log_item("d1", JOURNEY, point)
+    assert BusItem("", point.seq, dot.fragment) == log_item("d1", JOURNEY, point)
     assert parse_position(dot.fragment) == ("d1", JOURNEY, point)

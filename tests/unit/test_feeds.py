@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.engineio.frames import Frame
 from realtime.fanout.engineio.session import EngineSocket
-from realtime.fanout.feeds.feed import LOG_PAGE, ConflatedFeed, LogFeed
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.feed import LOG_PAGE, LatestFeed, LogFeed
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import TAIL_ENTRIES, LogState
 
 LIMIT = 1_000
@@ -46,8 +46,8 @@ def member() -> tuple[FakeSocket, EngineSocket]:
     return fake, cast(EngineSocket, fake)
 
 
-def position(key: str, order: int) -> Item:
-    return Item(key, order, json.dumps([key, order]).encode())
+def position(key: str, order: int) -> BusItem:
+    return BusItem(key, order, json.dumps([key, order]).encode())
 
 
 @dataclass
@@ -55,12 +55,12 @@ class Conflated:
     """A board and one feed of it, fed as the hub does."""
 
     key: str | None = None
-    board: Board = field(default_factory=Board)
+    board: LatestState = field(default_factory=LatestState)
 
     def __post_init__(self) -> None:
-        self.feed = ConflatedFeed("/watch", "vendor:v1", self.board, self.key, "positions")
+        self.feed = LatestFeed("/watch", "vendor:v1", self.board, self.key, "positions")
 
-    def say(self, kind: str, *items: Item) -> None:
+    def say(self, kind: str, *items: BusItem) -> None:
         if taken := self.board.apply(kind, items):
             self.feed.take(kind, taken, LIMIT, NOW_MS)
 
@@ -163,7 +163,7 @@ class Log:
         self.feed = LogFeed("/watch", "journey:j", self.state, "positions")
 
     def say(self, *numbers: int) -> None:
-        self.state.offer([Item("", n, str(n).encode()) for n in numbers])
+        self.state.offer([BusItem("", n, str(n).encode()) for n in numbers])
 
     def tick(self) -> None:
         self.feed.tick(LIMIT)

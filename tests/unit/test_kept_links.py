@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from alerts.alert import Alert, Kind, Press, opened_alert
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.auth.tokens import Principal, ShareGrant
 from realtime.sockets.link_expiry import is_kept_good
 
@@ -57,6 +57,6 @@ HOLDER = Principal(
 def test_a_link_is_kept_good_by_an_sos_of_its_own_driver_alone(
     one: Alert, holder: Principal, expected: bool
 ) -> None:
-    news = AlertNews(cast(Any, None))
+    news = OpenAlerts(cast(Any, None))
     news._open[one.alert_id] = one
     assert is_kept_good(news, holder) is expected

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from socketio import packet as sio_packet
 
-from realtime.bus.bus import Envelope, Item
+from realtime.bus.bus import BusItem, Envelope
 from realtime.fanout.engineio import frames
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import HELD_ENTRIES, TAIL_ENTRIES, LogState
 from realtime.fanout.socketio.server import parse_header
-from realtime.live.presence import DriverPresence, Reason, State, epoch_of, presence_order
+from realtime.live.presence import DriverPresence, PresenceState, Reason, epoch_of, presence_order
 from realtime.live.topics import journey_channel, parts, vendor_channel
 
 
-def item(key: str, order: int) -> Item:
-    return Item(key, order, f"{key}@{order}".encode())
+def item(key: str, order: int) -> BusItem:
+    return BusItem(key, order, f"{key}@{order}".encode())
 
 
-def entry(number: int) -> Item:
-    return Item("", number, str(number).encode())
+def entry(number: int) -> BusItem:
+    return BusItem("", number, str(number).encode())
 
 
 # --- boards
@@ -35,7 +35,7 @@ def entry(number: int) -> Item:
 def test_a_board_ends_the_same_whatever_the_order_of_arrival(
     said: list[tuple[str, int]], rng: random.Random
 ) -> None:
-    boards = [Board(), Board()]
+    boards = [LatestState(), LatestState()]
     shuffled = list(said)
     rng.shuffle(shuffled)
     for board, order in zip(boards, (said, shuffled), strict=True):
@@ -47,7 +47,7 @@ def test_a_board_ends_the_same_whatever_the_order_of_arrival(
 
 
 def test_a_late_item_never_overwrites_a_newer_one_nor_counts_as_a_change() -> None:
-    board = Board()
+    board = LatestState()
     assert board.apply("p", [item("a", 5)]) == [item("a", 5)]
     version = board.version
     assert board.apply("p", [item("a", 4), item("a", 5)]) == []
@@ -57,7 +57,7 @@ def test_a_late_item_never_overwrites_a_newer_one_nor_counts_as_a_change() -> No
 
 
 def test_what_changed_since_a_version_is_told_by_kind_and_key() -> None:
-    board = Board()
+    board = LatestState()
     board.apply("p", [item("a", 1), item("b", 1)])
     seen = board.version
     board.apply("q", [item("b", 7)])
@@ -216,7 +216,7 @@ envelope_decoder = msgspec.msgpack.Decoder(Envelope)
         number=st.integers(0, 2**62),
         kind=st.text(max_size=12),
         items=st.lists(
-            st.builds(Item, st.text(max_size=8), st.integers(0, 2**63 - 1), st.binary(max_size=20)),
+            st.builds(BusItem, st.text(max_size=8), st.integers(0, 2**63 - 1), st.binary(max_size=20)),
             max_size=5,
         ),
         at_ms=st.integers(0, 2**53),
@@ -252,10 +252,10 @@ def test_a_driver_goes_stale_and_comes_back() -> None:
     driver = DriverPresence("t1", "v1", "d1", 1, heard_ms=0, since_ms=0)
     assert not driver.checked(59_999, 60_000)
     assert driver.checked(60_000, 60_000)
-    assert (driver.state, driver.reason, driver.since_ms) == (State.STALE, Reason.SILENT, 60_000)
+    assert (driver.state, driver.reason, driver.since_ms) == (PresenceState.STALE, Reason.SILENT, 60_000)
     assert not driver.checked(70_000, 60_000)
     assert driver.heard(80_000)
     assert not driver.heard(81_000)
-    assert (driver.state, driver.since_ms) == (State.ONLINE, 80_000)
+    assert (driver.state, driver.since_ms) == (PresenceState.ONLINE, 80_000)
     driver.ended(90_000, Reason.LOST)
-    assert (driver.state, driver.reason) == (State.OFFLINE, Reason.LOST)
+    assert (driver.state, driver.reason) == (PresenceState.OFFLINE, Reason.LOST)

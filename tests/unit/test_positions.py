@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from realtime.auth.tokens import Principal
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.ingest.committer import Committer
 from realtime.ingest.pipeline import BAD_TIMES_VOIDED, PositionService
 from realtime.live.precedence import order_of
@@ -28,9 +28,9 @@ class FakePublisher:
 
     def __init__(self) -> None:
         self.logged: list[int] = []
-        self.shown: list[Item] = []
+        self.shown: list[BusItem] = []
 
-    def conflated(self, tenant: str, vendor: str, kind: str, item: Item, origin: str) -> None:
+    def conflated(self, tenant: str, vendor: str, kind: str, item: BusItem, origin: str) -> None:
         self.shown.append(item)
 
     def entries(self, tenant: str, journey: str, items: Iterable[Any], at_ms: int) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geo.position import Point
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.latest import Board
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.latest import LatestState
 from realtime.live.precedence import arrival_ms, is_ended, order_of, supersedes
 from realtime.live.topics import POSITIONS, parse_position, position_item
 
@@ -22,12 +22,12 @@ TWO = "0190a5b0-0000-7000-8000-000000000002"
 
 def spot(
     seq: int, arrived_ms: int = NOW_MS, *, journey: str = ONE, ended: bool = False, t_ms: int = NOW_MS
-) -> Item:
+) -> BusItem:
     order = order_of(arrived_ms, ended=ended)
     return position_item("d1", journey, Point(seq, t_ms, 53.4, -2.98), order)
 
 
-def replaces(offered: Item, known: Item) -> bool:
+def replaces(offered: BusItem, known: BusItem) -> bool:
     return supersedes(known.order, known.fragment, offered.order, offered.fragment)
 
 
@@ -61,7 +61,7 @@ def replaces(offered: Item, known: Item) -> bool:
         (spot(9, NOW_MS + 1, ended=True), spot(1, journey=TWO, ended=True), False),
     ],
 )
-def test_the_newer_of_two(known: Item, offered: Item, newer: bool) -> None:
+def test_the_newer_of_two(known: BusItem, offered: BusItem, newer: bool) -> None:
     assert replaces(offered, known) is newer
 
 
@@ -74,7 +74,7 @@ def test_a_board_shows_the_highest_seq_of_a_journey_in_whatever_order_it_came(
 ) -> None:
     items = [spot(seq, NOW_MS + at, ended=ended) for seq, at, ended in said]
     rng.shuffle(items)
-    board = Board({POSITIONS: supersedes})
+    board = LatestState({POSITIONS: supersedes})
     for item in items:
         board.apply(POSITIONS, [item])
     (fragment,) = board.snapshot(POSITIONS)

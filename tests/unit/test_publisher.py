@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
-from realtime.bus.bus import Item, Message, RedisBus
+from realtime.bus.bus import BusItem, Message, RedisBus
 from realtime.live.publisher import LivePublisher
-from realtime.live.redis_state import LiveState, Stored
+from realtime.live.redis_state import LiveState, StoredValue
 from realtime.protocol import Code, Refused
 
 CHANNEL = "v:t1/v1"
@@ -32,13 +32,13 @@ class FakeBus:
 class FakeState:
     fails: BaseException | None = None
 
-    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[Stored]]]) -> None:
+    async def write_many(self, writes: Sequence[tuple[str, str, str, Sequence[StoredValue]]]) -> None:
         if self.fails is not None:
             raise self.fails
 
 
-def spot(driver: str, order: int) -> Item:
-    return Item(driver, order, f"{driver}@{order}".encode())
+def spot(driver: str, order: int) -> BusItem:
+    return BusItem(driver, order, f"{driver}@{order}".encode())
 
 
 class Here:

@@ -10,10 +10,10 @@ from aiohttp import web
 from twilio.request_validator import RequestValidator
 
 from alerts.policy import Contact
-from realtime.alerting.notifiers import WaysOut
+from realtime.alerting.notifiers import ConfiguredNotifiers
 from realtime.engines import plan
 from realtime.engines.layout import DataDir
-from realtime.hooks.desk import Told
+from realtime.hooks.desk import ReplyOutcome
 from realtime.hooks.routes import add_hooks
 from realtime.settings import Settings
 
@@ -31,7 +31,7 @@ SETTINGS = Settings(
 def test_answers_and_callbacks_begin_with_it_or_else_with_the_public_one() -> None:
     assert SETTINGS.answers_url == SAFETY
     assert Settings(public_url=PUBLIC + "/").answers_url == PUBLIC
-    ways = WaysOut(SETTINGS, cast(Any, None), cast(Any, None), lambda: 0)
+    ways = ConfiguredNotifiers(SETTINGS, cast(Any, None), cast(Any, None), lambda: 0)
     assert f"{SAFETY}/a#" in repr(vars(ways.links))
     assert Contact("c", "Ann")
 
@@ -58,8 +58,8 @@ def test_run_tells_its_processes_where_its_safety_bind_is(tmp_path: Path, bind: 
 class Desk:
     """Takes every text."""
 
-    async def text(self, form: Mapping[str, str]) -> Told:
-        return Told("taken")
+    async def text(self, form: Mapping[str, str]) -> ReplyOutcome:
+        return ReplyOutcome("taken")
 
 
 @pytest.mark.parametrize(

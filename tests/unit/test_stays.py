@@ -7,8 +7,8 @@ from typing import Any, cast
 from realtime.auth.tokens import Principal
 from realtime.protocol import Code, Refused
 from realtime.sockets.connection import Connection, Connections
-from realtime.sockets.expiry import Stays
-from realtime.sockets.link_expiry import Links
+from realtime.sockets.expiry import ExpiryWatcher
+from realtime.sockets.link_expiry import LinkExpiry
 from realtime.sockets.timings import SOCKET_TIMINGS
 
 NOW_MS = 1_000_000
@@ -53,8 +53,8 @@ def connected(
 
 
 async def check_sessions(connections: Connections, admission: FakeAdmission) -> None:
-    links = Links(cast(Any, None), lambda: NOW_MS)
-    await Stays(connections, cast(Any, admission), links, SOCKET_TIMINGS)._end_ended_sessions()
+    links = LinkExpiry(cast(Any, None), lambda: NOW_MS)
+    await ExpiryWatcher(connections, cast(Any, admission), links, SOCKET_TIMINGS)._end_ended_sessions()
 
 
 def code(connection: Recorded) -> Code | None:

@@ -14,22 +14,22 @@ from alerts.case import Case
 from alerts.leases import stood_in_for
 from alerts.policy import Circumstances, copy_of
 from alerts.ports import Taken
-from realtime.alerting.failover.contact_cache import Directory
-from realtime.alerting.failover.takeover import Shadow
-from realtime.alerting.open_alerts import AlertNews
+from realtime.alerting.failover.contact_cache import ContactCache
+from realtime.alerting.failover.takeover import Takeover
+from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.ports import Copies, Local
 
 
-class Earlier:
+class CaseLookup:
     """`adopt` before the journal takes a press; `committed` when Postgres took one."""
 
     def __init__(
         self,
         local: Local,
         copies: Copies,
-        shadow: Shadow,
-        directory: Directory,
-        news: AlertNews,
+        shadow: Takeover,
+        directory: ContactCache,
+        news: OpenAlerts,
         now_ms: Callable[[], int],
     ) -> None:
         self._local: Final = local

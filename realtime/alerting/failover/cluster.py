@@ -14,20 +14,20 @@ from uuid import UUID
 
 from alerts.journal.ledger import LocalLedger
 from alerts.journal.peer_visibility import Unseen
-from alerts.journal.records import Kept
+from alerts.journal.records import JournalCase
 from alerts.ports import Away
 from realtime.aio import end
-from realtime.alerting.failover.election import FROZEN_S, ORPHANED_S, Turn, View, turn_of
-from realtime.alerting.failover.exchange import Exchange
-from realtime.alerting.failover.handback import Deference
-from realtime.alerting.failover.lease_table import Holding
+from realtime.alerting.failover.election import FROZEN_S, ORPHANED_S, CaseView, Role, turn_of
+from realtime.alerting.failover.exchange import ReplicaExchange
+from realtime.alerting.failover.handback import Handback
+from realtime.alerting.failover.lease_table import LeaseTable
 from realtime.alerting.failover.leases import Leases
-from realtime.alerting.failover.partition_detector import Alone
+from realtime.alerting.failover.partition_detector import PartitionDetector
 from realtime.alerting.failover.replicas import MAX_BYTES, field_of
 from realtime.bus.bus import REDIS_FAULTS
 from realtime.metrics import instruments
 from realtime.redis.client import Client
-from realtime.store.people.replies import Asked
+from realtime.store.people.replies import LastMessage
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ READ_S: Final = 0.25
 """How long a request waits for what the other processes have shown since the last beat."""
 
 
-class Peers:
+class Cluster:
     """`realtime.alerting.ports.Copies`. `start` begins to look round each second; `withdraw` what is
     imported.
 
@@ -68,16 +68,16 @@ class Peers:
         self._clock: Final = clock
         self._is_stored: Final = is_stored
         self._delivers: Final = delivers
-        self._holding: Final = Holding(Leases(client, process), process, clock)
-        self._exchange: Final = Exchange(client, process, key, max_replica_bytes=max_replica_bytes)
+        self._holding: Final = LeaseTable(Leases(client, process), process, clock)
+        self._exchange: Final = ReplicaExchange(client, process, key, max_replica_bytes=max_replica_bytes)
         self._seen: Final = self._exchange.seen
-        self._alone: Final = Alone(process, delivers=delivers, clock=clock)
-        self._deference: Final = Deference(clock)
+        self._alone: Final = PartitionDetector(process, delivers=delivers, clock=clock)
+        self._deference: Final = Handback(clock)
         self._looked_s = clock()
         self._read_lock: Final = asyncio.Lock()
         self._reads_asked = 0
         self._reads_answered = 0
-        self._unmerged: list[Kept] = []
+        self._unmerged: list[JournalCase] = []
         """Copies that a request has read; the next beat merges them into ours."""
         self._is_up = True
         self._is_served = False
@@ -131,7 +131,7 @@ class Peers:
 
     # --- copies
 
-    async def share(self, kept: Kept) -> bool:
+    async def share(self, kept: JournalCase) -> bool:
         """Show the others a case of ours; whether they can have it now."""
         if not self._is_up:
             return False  # it is shown as soon as Redis is back
@@ -142,7 +142,7 @@ class Peers:
             self._lost()
             return False
 
-    def share_later(self, kept: Kept) -> None:
+    def share_later(self, kept: JournalCase) -> None:
         """The others have it from Postgres as well: they are shown it when something happens to it."""
         self._exchange.take_as_shown(kept)
 
@@ -182,23 +182,23 @@ class Peers:
         except (TimeoutError, *REDIS_FAULTS):
             return  # the next look round withdraws what is not kept any more
 
-    def copy_of(self, alert_id: UUID) -> Kept | None:
+    def copy_of(self, alert_id: UUID) -> JournalCase | None:
         """A case by its id."""
         return self._seen.copy_of(alert_id)
 
-    def find(self, tenant: str, driver: str, sos_id: UUID) -> Kept | None:
+    def find(self, tenant: str, driver: str, sos_id: UUID) -> JournalCase | None:
         """The case that a press went into."""
         return self._seen.find(tenant, driver, sos_id)
 
-    def open_of(self, tenant: str, driver: str, drill: bool) -> Kept | None:
+    def open_of(self, tenant: str, driver: str, drill: bool) -> JournalCase | None:
         """The driver's open case."""
         return self._seen.open_of(tenant, driver, drill)
 
-    def of_provider(self, provider: str, provider_id: str) -> Kept | None:
+    def of_provider(self, provider: str, provider_id: str) -> JournalCase | None:
         """The case of a message that a provider speaks of."""
         return self._seen.of_provider(provider, provider_id)
 
-    def last_asked(self, phone: str) -> list[Asked]:
+    def last_asked(self, phone: str) -> list[LastMessage]:
         """The last message to a number about an open alert."""
         return self._seen.last_asked(phone)
 
@@ -211,15 +211,15 @@ class Peers:
             try:
                 async with asyncio.timeout(SHARE_S):
                     await self._holding.look_at(list(found))
-                    free = [one for one, kept in found.items() if self._pressed(one, kept) is Turn.TRY]
+                    free = [one for one, kept in found.items() if self._pressed(one, kept) is Role.TRY]
                     await self._holding.take(free)
             except (TimeoutError, *REDIS_FAULTS):
                 self._lost()
-        acts = {kept.case.alert.alert_id: self._pressed(one, kept) is Turn.ACT for one, kept in found.items()}
+        acts = {kept.case.alert.alert_id: self._pressed(one, kept) is Role.ACT for one, kept in found.items()}
         await asyncio.gather(*(self._local.act(alert_id, acting) for alert_id, acting in acts.items()))
 
-    def _pressed(self, alert_id: UUID, kept: Kept) -> Turn:
-        view = View(self._is_up, self._holding.holder_of(alert_id), kept.acting, pressed=True)
+    def _pressed(self, alert_id: UUID, kept: JournalCase) -> Role:
+        view = CaseView(self._is_up, self._holding.holder_of(alert_id), kept.acting, pressed=True)
         return turn_of(view, self._me)
 
     async def beat(self) -> None:
@@ -236,7 +236,7 @@ class Peers:
 
     async def _look_round(self) -> None:
         heard, self._unmerged = self._unmerged, []
-        turns: dict[UUID, Turn] = {}
+        turns: dict[UUID, Role] = {}
         try:
             async with asyncio.timeout(ROUND_S):  # for Redis alone: our own disk may be slow
                 await self._trade(heard)
@@ -270,17 +270,17 @@ class Peers:
         self._is_up = False
         self._holding.lost()
 
-    async def _trade(self, heard: list[Kept]) -> None:
+    async def _trade(self, heard: list[JournalCase]) -> None:
         """Show what is new of ours; put what is new of the others into ``heard``, as far as this comes."""
         await self._exchange.show([kept for kept in self._local.all() if self._exchange.is_new(kept)])
         async with self._read_lock:
             async for copy in self._exchange.read(self._ours()):
                 heard.append(copy.kept)  # noqa: PERF401  what was read before a timeout counts
 
-    def _ours(self) -> dict[UUID, Kept]:
+    def _ours(self) -> dict[UUID, JournalCase]:
         return {kept.case.alert.alert_id: kept for kept in self._local.all()}
 
-    def _known(self, ours: Mapping[UUID, Kept]) -> list[UUID]:
+    def _known(self, ours: Mapping[UUID, JournalCase]) -> list[UUID]:
         return list(ours.keys() | {copy.kept.case.alert.alert_id for copy in self._seen})
 
     async def _hear_served(self) -> None:
@@ -290,11 +290,11 @@ class Peers:
         else:
             self._is_served = bool(await self._client.exists(SERVED))
 
-    def _is_served_of(self, kept: Kept | None) -> bool:
+    def _is_served_of(self, kept: JournalCase | None) -> bool:
         """Whether Postgres had all of it before it went away for this process alone."""
         return self._is_served and not self._is_stored() and kept is not None and not kept.presses
 
-    async def _turns(self) -> dict[UUID, Turn]:
+    async def _turns(self) -> dict[UUID, Role]:
         """What to do with each case, by its lease; those that may be taken are."""
         ours, holding = self._ours(), self._holding
         known = self._known(ours)
@@ -305,19 +305,19 @@ class Peers:
         wanted = [
             alert_id
             for alert_id, turn in turns.items()
-            if turn is Turn.TRY and (alert_id in ours or not self._is_stored())
+            if turn is Role.TRY and (alert_id in ours or not self._is_stored())
         ]
         await holding.take(wanted)
         return turns | {
-            alert_id: Turn.REST if holding.is_anothers(alert_id) else Turn.ACT for alert_id in wanted
+            alert_id: Role.REST if holding.is_anothers(alert_id) else Role.ACT for alert_id in wanted
         }
 
-    def _turn(self, alert_id: UUID, kept: Kept | None) -> Turn:
+    def _turn(self, alert_id: UUID, kept: JournalCase | None) -> Role:
         acting = kept is not None and kept.acting
         holder, free_s = self._holding.holder_of(alert_id), self._holding.free_s(alert_id)
         if kept is None and self._is_answered_elsewhere(alert_id):
             free_s = ORPHANED_S
-        return turn_of(View(True, holder, acting, free_s, served=self._is_served_of(kept)), self._me)
+        return turn_of(CaseView(True, holder, acting, free_s, served=self._is_served_of(kept)), self._me)
 
     def _is_answered_elsewhere(self, alert_id: UUID) -> bool:
         """Whether a process that has lost Postgres keeps an event of an alert that this one delivers from
@@ -329,11 +329,11 @@ class Peers:
         copies = [copy.kept for copy in self._seen.of_alert(alert_id)]
         return any(one.audit for one in copies) and not any(one.acting or one.presses for one in copies)
 
-    async def _take(self, turns: Mapping[UUID, Turn]) -> None:
+    async def _take(self, turns: Mapping[UUID, Role]) -> None:
         ours = self._ours()
-        homeless = [alert_id for alert_id, turn in turns.items() if turn is Turn.TRY]
+        homeless = [alert_id for alert_id, turn in turns.items() if turn is Role.TRY]
         follows = [
-            self._follow(one, turn, ours.get(one)) for one, turn in turns.items() if turn is not Turn.TRY
+            self._follow(one, turn, ours.get(one)) for one, turn in turns.items() if turn is not Role.TRY
         ]
         await asyncio.gather(*follows, *map(self._bring_home, homeless))
 
@@ -343,14 +343,16 @@ class Peers:
         for alert_id in self._known(ours):
             kept = ours.get(alert_id)
             acting = kept is not None and kept.acting
-            await self._follow(alert_id, turn_of(View(False, None, acting, stands_in=True), self._me), kept)
+            await self._follow(
+                alert_id, turn_of(CaseView(False, None, acting, stands_in=True), self._me), kept
+            )
 
-    async def _follow(self, alert_id: UUID, turn: Turn, kept: Kept | None) -> None:
+    async def _follow(self, alert_id: UUID, turn: Role, kept: JournalCase | None) -> None:
         if kept is not None:
-            if kept.acting is not (turn is Turn.ACT):
-                instruments.TURNS.labels("taken" if turn is Turn.ACT else "given_up").inc()
-            await self._local.act(alert_id, turn is Turn.ACT)
-        elif turn is Turn.ACT:
+            if kept.acting is not (turn is Role.ACT):
+                instruments.TURNS.labels("taken" if turn is Role.ACT else "given_up").inc()
+            await self._local.act(alert_id, turn is Role.ACT)
+        elif turn is Role.ACT:
             tenants = {copy.kept.case.alert.tenant for copy in self._seen.of_alert(alert_id)}
             log.warning(
                 "alert %s of tenant %s is taken over: its process has terminated",

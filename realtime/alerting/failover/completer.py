@@ -13,7 +13,7 @@ from alerts.alert import Alert
 from alerts.case import Case
 from alerts.ports import Away
 from realtime.aio import end
-from realtime.alerting.db_guard import Reach
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.ports import Local
 from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.alerts.open_cases import OpenCases
@@ -34,7 +34,7 @@ class Completer:
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         open_cases: OpenCases,
         ledger: PostgresLedger,
         local: Local,

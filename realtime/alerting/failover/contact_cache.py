@@ -75,7 +75,7 @@ COPY_TIMES: Final = CopyTimes()
 """Those of production."""
 
 
-class Said(Struct, frozen=True):
+class OptOutChange(Struct, frozen=True):
     """The last word of a number. ``out``: it wants nothing more."""
 
     out: bool
@@ -89,7 +89,7 @@ class _Page(Struct, frozen=True):
     read_ms: int
 
 
-class Directory:
+class ContactCache:
     """`open` reads the file, `start` begins to refresh; ``of`` answers at once, whatever is away."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Directory:
         self._read_ms: int | None = None
         self._opened_ms: Final = now_ms()
         self._written: tuple[Known, int] | None = None
-        self._said: dict[str, Said] = {}
+        self._said: dict[str, OptOutChange] = {}
         self._times: Final = times
         self._clock: Final = clock
         self._stale: Final = Pending(max_scopes)
@@ -133,7 +133,7 @@ class Directory:
         if page is not None:
             self._known, self._read_ms = page.known, page.read_ms
             self._written = (page.known, page.read_ms)
-        self._said = await self._load(self._said_file, dict[str, Said]) or {}
+        self._said = await self._load(self._said_file, dict[str, OptOutChange]) or {}
         self._tell_age()
 
     def start(self) -> None:
@@ -301,7 +301,7 @@ class Directory:
         if phone not in self._said and len(self._said) >= MAX_SAID:
             raise OSError("too many numbers wait for postgres")
         async with self._writing:
-            said = {**self._said, phone: Said(out, self._now_ms())}
+            said = {**self._said, phone: OptOutChange(out, self._now_ms())}
             await asyncio.to_thread(self._store, self._said_file, said)
             self._said = said
 
@@ -316,7 +316,7 @@ class Directory:
         Raises Refused(unavailable), OSError; what Postgres answered last when it rejects some, after all
         others were given.
         """
-        waiting: dict[str, Said] = {}
+        waiting: dict[str, OptOutChange] = {}
         rejected: Exception | None = None
         for phone, said in dict(self._said).items():
             try:
@@ -330,7 +330,7 @@ class Directory:
         if rejected is not None:
             raise rejected
 
-    async def _forget_said(self, waiting: dict[str, Said]) -> None:
+    async def _forget_said(self, waiting: dict[str, OptOutChange]) -> None:
         await self.refresh()  # before they are forgotten here: nobody is told who has just said STOP
         async with self._writing:
             rest = {phone: said for phone, said in self._said.items() if waiting.get(phone) != said}

@@ -22,7 +22,7 @@ SPREAD_S: Final = 20.0
 """The first process begins somewhere in this time after `ALONE_S`; what does not deliver else, after it."""
 
 
-class Turn(Enum):
+class Role(Enum):
     """What a process does with a case."""
 
     ACT = "act"
@@ -33,7 +33,7 @@ class Turn(Enum):
     """Keeps its copy."""
 
 
-class View(Struct, frozen=True):
+class CaseView(Struct, frozen=True):
     """What a process sees of a case. ``holder`` of its lease; ``free_s``: how long there has been none."""
 
     redis_up: bool
@@ -48,7 +48,7 @@ class View(Struct, frozen=True):
     """Redis and Postgres have been away for `ALONE_S`, and this process's own `lateness_s` is over."""
 
 
-def turn_of(view: View, me: str) -> Turn:
+def turn_of(view: CaseView, me: str) -> Role:
     """There are seven cases:
 
     0. Another delivers it from Postgres: I rest.
@@ -60,14 +60,14 @@ def turn_of(view: View, me: str) -> Turn:
     6. It is free and was for long: whoever acted is gone, and I try to get it.
     """
     if view.served:
-        return Turn.REST
+        return Role.REST
     if not view.redis_up:
-        return Turn.ACT if view.acting or view.pressed or view.stands_in else Turn.REST
+        return Role.ACT if view.acting or view.pressed or view.stands_in else Role.REST
     if view.holder is not None:
-        return Turn.ACT if view.holder == me else Turn.REST
+        return Role.ACT if view.holder == me else Role.REST
     if view.acting or view.pressed or view.free_s >= ORPHANED_S:
-        return Turn.TRY
-    return Turn.REST
+        return Role.TRY
+    return Role.REST
 
 
 def lateness_s(me: str, delivers: bool) -> float:

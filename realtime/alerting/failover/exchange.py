@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from alerts.journal.records import Kept
+from alerts.journal.records import JournalCase
 from realtime.alerting.failover.leases import CHUNK
 from realtime.alerting.failover.replicas import (
     MAX_BYTES,
     MAX_COPIES,
-    Copy,
-    Seen,
+    Replica,
+    ReplicaSet,
     field_of,
     opened,
     owner_of,
@@ -33,7 +33,7 @@ On the same node of a Cluster as `BODIES`: one that comes back empty has lost bo
 EPOCH: Final = "epoch"
 
 
-class Exchange:
+class ReplicaExchange:
     """What ``me`` shows, and ``seen`` of the others as of the last `read`."""
 
     def __init__(self, client: Client, me: str, key: bytes, *, max_replica_bytes: int = MAX_BYTES) -> None:
@@ -41,21 +41,21 @@ class Exchange:
         self._me: Final = me
         self._key: Final = key
         self._max_replica_bytes: Final = max_replica_bytes
-        self.seen: Final = Seen()
-        self._shown: dict[UUID, Kept] = {}
+        self.seen: Final = ReplicaSet()
+        self._shown: dict[UUID, JournalCase] = {}
         self._unshown: set[str] = set()
         """Copies that Redis lost, until their process shows them again: it may be gone."""
         self._epoch: bytes | None = None
 
-    def is_new(self, kept: Kept) -> bool:
+    def is_new(self, kept: JournalCase) -> bool:
         """Whether the others do not have it as it is."""
         return self._shown.get(kept.case.alert.alert_id) is not kept
 
-    def take_as_shown(self, kept: Kept) -> None:
+    def take_as_shown(self, kept: JournalCase) -> None:
         """The others have it as it is without being shown it."""
         self._shown[kept.case.alert.alert_id] = kept
 
-    async def show(self, some: Sequence[Kept]) -> bool:
+    async def show(self, some: Sequence[JournalCase]) -> bool:
         """Show cases of ours; whether the others can have all of them now."""
         for kept in some:
             alert_id = kept.case.alert.alert_id
@@ -86,7 +86,7 @@ class Exchange:
             await self._ask(self._client.hdel(VERSIONS, *fields))
             await self._ask(self._client.hdel(BODIES, *fields))
 
-    async def read(self, ours: Collection[UUID]) -> AsyncIterator[Copy]:
+    async def read(self, ours: Collection[UUID]) -> AsyncIterator[Replica]:
         """See what is new of the others, each as it is read. What is shown no more was imported, unless Redis
         was emptied. What we show and is none of ``ours`` any more is hidden.
         """
@@ -114,7 +114,7 @@ class Exchange:
                     self.seen.put(copy)
                     yield copy
 
-    def _opened(self, field: str, version: bytes, content: bytes) -> Copy | None:
+    def _opened(self, field: str, version: bytes, content: bytes) -> Replica | None:
         try:
             return opened(self._key, field, version, content)
         except ValueError:

@@ -10,7 +10,7 @@ PRESSED_S: Final = 5.0
 """While no process acts: its press waits for an import, or the process that took it is gone."""
 
 
-class Deference:
+class Handback:
     """`left` each time before something is claimed. ``clock``: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -19,9 +19,9 @@ from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.ports import Away
 from realtime.aio import end
-from realtime.alerting.db_guard import Reach
-from realtime.alerting.failover.contact_cache import Directory
-from realtime.alerting.ports import Copies, Kept, Local
+from realtime.alerting.db_guard import DatabaseGuard
+from realtime.alerting.failover.contact_cache import ContactCache
+from realtime.alerting.ports import Copies, Local, LocalCase
 from realtime.metrics import instruments
 from realtime.protocol import Refused
 from realtime.store.alerts.health import JournalBeat
@@ -75,7 +75,7 @@ class Pauses:
 
 
 class Answers(Protocol):
-    """Part of `realtime.alerting.replies.SafeBook`."""
+    """Part of `realtime.alerting.replies.ReplyRepository`."""
 
     async def hand_over(self) -> None:
         """Give Postgres what was answered meanwhile. Raises Away."""
@@ -91,11 +91,11 @@ class Importer:
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         ledger: PostgresLedger,
         local: Local,
         copies: Copies,
-        directory: Directory,
+        directory: ContactCache,
         imported: Callable[[Alert], None],
         now_ms: Callable[[], int],
         answers: Answers | None = None,
@@ -176,10 +176,10 @@ class Importer:
             went += sum(alert_id is not None for alert_id in gone)
         return went
 
-    def _stays(self, kept: Kept) -> bool:
+    def _stays(self, kept: LocalCase) -> bool:
         return kept.acting and self._fails(kept.case.alert.alert_id)
 
-    async def _forget(self, kept: Kept) -> UUID | None:
+    async def _forget(self, kept: LocalCase) -> UUID | None:
         """Forget a case that Postgres knows as ``kept``, unless it has changed; which it was."""
         alert_id = kept.case.alert.alert_id
         async with self._local.hold(alert_id) as found:
@@ -212,7 +212,7 @@ class Importer:
         self._imported(alert)
         return True
 
-    def _keep_in_memory(self, kept: Kept, alert: Alert) -> None:
+    def _keep_in_memory(self, kept: LocalCase, alert: Alert) -> None:
         """Note the case of ``kept`` as Postgres has it, unless it is closed or went into another alert."""
         if alert.state in OPEN and alert.alert_id == kept.case.alert.alert_id:
             self._note(replace(kept.case, alert=alert))
@@ -238,12 +238,12 @@ class Importer:
         await self._reach.ask(lambda: self._ledger.report(report), IMPORT_S)
         await self._local.early.forget(report)
 
-    async def _known(self, some: list[Kept]) -> set[UUID]:
+    async def _known(self, some: list[LocalCase]) -> set[UUID]:
         return await self._reach.ask(
             lambda: self._ledger.known([(kept.case, kept.audit) for kept in some]), IMPORT_S
         )
 
-    async def _put(self, kept: Kept) -> Alert:
+    async def _put(self, kept: LocalCase) -> Alert:
         return await self._ledger.import_case(kept.case, kept.presses, kept.audit, self._now_ms())
 
     async def _run(self) -> None:
@@ -269,12 +269,12 @@ class Importer:
         instruments.JOURNAL_OLDEST.set(0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000)
 
 
-def _place(kept: Kept) -> int:
+def _place(kept: LocalCase) -> int:
     """Who is brought in first: presses, which Postgres may have as well, then what was acted on."""
     return 0 if kept.presses else 1 if kept.acting else 2
 
 
-def _since_ms(kept: Kept) -> int:
+def _since_ms(kept: LocalCase) -> int:
     """Since when a case waits: its last press here, or its raising."""
     return max((press.received_ms for press in kept.presses), default=kept.case.alert.raised_ms)
 

@@ -10,7 +10,7 @@ ANOTHER: Final = "another"
 """Who was quicker; nobody is called so."""
 
 
-class Holding:
+class LeaseTable:
     """`look` each second, `lost` when Redis is. What asks Redis raises what redis-py does when it is away."""
 
     def __init__(self, leases: Leases, me: str, clock: Callable[[], float]) -> None:

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from alerts.attempt import Status, rank
 from alerts.case import Case
-from alerts.delivery.send import Tried
+from alerts.delivery.send import SendResult
 from alerts.leases import stood_in_for
-from alerts.ports import Job
-from realtime.alerting.db_guard import Reach
+from alerts.ports import DeliveryJob
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.takeover import ASKED_MS, LEASE_MS
 from realtime.alerting.ports import Copies, Local
 from realtime.store.alerts.delivery_faults import DeliveryFaults
@@ -25,7 +25,7 @@ class Outcomes:
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         open_cases: OpenCases,
         local: Local,
         copies: Copies,
@@ -39,7 +39,7 @@ class Outcomes:
         self._local: Final = local
         self._copies: Final = copies
 
-    async def keep(self, tried: Tried) -> bool:
+    async def keep(self, tried: SendResult) -> bool:
         """Whether it is on the disk. Not while Postgres may take it in a moment; not of an alert that was not
         read here yet: a case with one message in it would be escalated as if there were no others.
 
@@ -68,7 +68,7 @@ class Outcomes:
         return None if case is None else stood_in_for(case, self._now_ms(), LEASE_MS, ASKED_MS)
 
 
-def _claimed(case: Case, job: Job) -> Case:
+def _claimed(case: Case, job: DeliveryJob) -> Case:
     """``case`` with its attempt as ``job`` claimed it, unless more is known of that."""
     known = case.attempts.get(job.attempt.attempt_id)
     if known is not None and rank(known.status) > rank(Status.SENDING):

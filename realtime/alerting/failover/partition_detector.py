@@ -10,7 +10,7 @@ SETTLED_S: Final = 3.0
 """Once somebody is seen again: until each has shown what it did, looking round every second."""
 
 
-class Alone:
+class PartitionDetector:
     """`look` each second. ``clock``: seconds that go on while the process is frozen."""
 
     def __init__(self, me: str, *, delivers: bool, clock: Callable[[], float]) -> None:

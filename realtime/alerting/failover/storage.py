@@ -19,7 +19,7 @@ MAX_FOLDERS: Final = 64
 """Folders of one name that are tried."""
 
 
-class Folder:
+class LocalStorage:
     """``path`` is ours until `release`, and for nobody else to read."""
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -29,7 +29,7 @@ class Folder:
         self._lock: int | None = lock
 
     @classmethod
-    def take(cls, settings: Settings, role: str) -> "Folder":
+    def take(cls, settings: Settings, role: str) -> "LocalStorage":
         """The first free folder of this process's name. Blocks for what a disk takes.
 
         Raises OSError when it cannot be made or written: what could not be kept in the night must show when

@@ -25,7 +25,7 @@ from alerts.case import Case
 from alerts.leases import stood_in_for
 from alerts.ports import Away
 from realtime.aio import end
-from realtime.alerting.db_guard import Reach
+from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.ports import Copies, Local
 from realtime.store.alerts.delivery_faults import DeliveryFaults
 from realtime.store.alerts.open_cases import OpenCases
@@ -47,12 +47,12 @@ DUE_MS: Final = 5_000
 """What no process could claim while claims failed; the last claim that worked may be later than the look."""
 
 
-class Shadow:
+class Takeover:
     """`start` begins to read, and to stand in."""
 
     def __init__(
         self,
-        reach: Reach,
+        reach: DatabaseGuard,
         open_cases: OpenCases,
         local: Local,
         copies: Copies,

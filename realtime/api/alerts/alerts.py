@@ -12,7 +12,7 @@ from alerts.attempt import Attempt
 from alerts.case import Audit
 from alerts.policy import PolicyCopy
 from alerts.press import cleaned
-from realtime.alerting.actions import Answering, actor_of
+from realtime.alerting.actions import AlertActions, actor_of
 from realtime.alerting.views import view_for
 from realtime.api.alerts.shapes import (
     AlertDetail,
@@ -34,7 +34,7 @@ from realtime.api.alerts.shapes import (
     SnapshotView,
 )
 from realtime.api.framework import cursor
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import NoBody, NoPath, NoQuery, SosAck
 from realtime.auth import authorize
 from realtime.protocol import Code, Refused
@@ -51,7 +51,7 @@ _VENDOR_TIMEOUT_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def list_alerts(call: Call[NoPath, AlertsQuery, NoBody]) -> AlertPage:
+async def list_alerts(call: OperationCall[NoPath, AlertsQuery, NoBody]) -> AlertPage:
     """Newest first. Without filters it is narrowed to what the caller may see."""
     query, principal = call.query, call.principal
     if not authorize.may_list_journeys(principal, query.vendor, query.driver):
@@ -90,7 +90,7 @@ def _after(given: str | None) -> AlertCursor | None:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-async def get_alert(call: Call[AlertPath, AlertQuery, NoBody]) -> AlertDetail:
+async def get_alert(call: OperationCall[AlertPath, AlertQuery, NoBody]) -> AlertDetail:
     """One alert; for overseers with its newest attempts and history, and where earlier ones begin."""
     principal = call.principal
     alert = await _answering(call).visible(principal, call.path.alert_id)
@@ -115,7 +115,7 @@ async def get_alert(call: Call[AlertPath, AlertQuery, NoBody]) -> AlertDetail:
     )
 
 
-async def list_attempts(call: Call[AlertPath, EarlierQuery, NoBody]) -> AttemptPage:
+async def list_attempts(call: OperationCall[AlertPath, EarlierQuery, NoBody]) -> AttemptPage:
     """From the newest back in time, a page at a time."""
     alert = await _overseen(call)
     before = _attempt_cursor(call.query.cursor)
@@ -128,7 +128,7 @@ async def list_attempts(call: Call[AlertPath, EarlierQuery, NoBody]) -> AttemptP
     return AttemptPage(attempts=_attempts(page.attempts, copy), next_cursor=_packed_attempt(page.earlier))
 
 
-async def list_history(call: Call[AlertPath, EarlierQuery, NoBody]) -> HistoryPage:
+async def list_history(call: OperationCall[AlertPath, EarlierQuery, NoBody]) -> HistoryPage:
     """From the newest back in time, a page at a time."""
     alert = await _overseen(call)
     before = _line_cursor(call.query.cursor)
@@ -136,7 +136,7 @@ async def list_history(call: Call[AlertPath, EarlierQuery, NoBody]) -> HistoryPa
     return HistoryPage(history=[_line(line) for line in page.audit], next_cursor=_packed_line(page.earlier))
 
 
-async def _overseen(call: Call[AlertPath, Any, Any]) -> Alert:
+async def _overseen(call: OperationCall[AlertPath, Any, Any]) -> Alert:
     """The alert of the path, for those who see its attempts and history. Raises Refused."""
     alert = await _answering(call).visible(call.principal, call.path.alert_id)
     if call.principal.role not in authorize.OVERSEERS:
@@ -205,38 +205,38 @@ def _line_cursor(given: str | None) -> int | None:
     return None if given is None else cursor.number(cursor.unpack(_LINE_CURSOR, given))
 
 
-async def acknowledge(call: Call[AlertPath, NoQuery, Nothing]) -> OneAlert:
+async def acknowledge(call: OperationCall[AlertPath, NoQuery, Nothing]) -> OneAlert:
     """The caller is on it."""
     alert = await _answering(call).acknowledge(call.principal, call.path.alert_id, _API)
     return OneAlert(alert=view_for(call.principal, alert))
 
 
-async def resolve(call: Call[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
+async def resolve(call: OperationCall[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
     """It is over."""
     alert = await _answering(call).resolve(call.principal, call.path.alert_id, call.body.note)
     return OneAlert(alert=view_for(call.principal, alert))
 
 
-async def false_alarm(call: Call[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
+async def false_alarm(call: OperationCall[AlertPath, NoQuery, CloseRequest]) -> OneAlert:
     """Nothing was wrong."""
     alert = await _answering(call).false_alarm(call.principal, call.path.alert_id, call.body.note)
     return OneAlert(alert=view_for(call.principal, alert))
 
 
-async def note(call: Call[AlertPath, NoQuery, NoteRequest]) -> OneAlert:
+async def note(call: OperationCall[AlertPath, NoQuery, NoteRequest]) -> OneAlert:
     """A note for the others."""
     alert = await _answering(call).note(call.principal, call.path.alert_id, call.body.text)
     return OneAlert(alert=view_for(call.principal, alert))
 
 
-async def respond(call: Call[AlertPath, NoQuery, ResponderRequest]) -> OneAlert:
+async def respond(call: OperationCall[AlertPath, NoQuery, ResponderRequest]) -> OneAlert:
     """Somebody is coming."""
     body = call.body
     alert = await _answering(call).respond(call.principal, call.path.alert_id, body.name, body.eta_s)
     return OneAlert(alert=view_for(call.principal, alert))
 
 
-async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
+async def raise_alert(call: OperationCall[NoPath, NoQuery, RaiseRequest]) -> SosAck:
     """An alert for a driver of the caller's: a drill, or a call for help that somebody took.
 
     A driver of others is refused like one that does not exist.
@@ -268,7 +268,7 @@ async def raise_alert(call: Call[NoPath, NoQuery, RaiseRequest]) -> SosAck:
     return SosAck(alert_id=taken.alert.alert_id, state=taken.alert.state, durability=taken.durability)
 
 
-async def _drives_for(call: Call[NoPath, NoQuery, RaiseRequest]) -> bool:
+async def _drives_for(call: OperationCall[NoPath, NoQuery, RaiseRequest]) -> bool:
     """Whether the driver of the request is of its vendor. When Postgres does not answer within
     `_VENDOR_TIMEOUT_S`, or fails in any way, the live state in Redis decides: a driver that it does not have
     may still be one. Raises Refused(unavailable).
@@ -286,5 +286,5 @@ async def _drives_for(call: Call[NoPath, NoQuery, RaiseRequest]) -> bool:
     raise Refused(Code.UNAVAILABLE, "the vendor of the driver cannot be read")
 
 
-def _answering(call: Call[Any, Any, Any]) -> Answering:
-    return Answering(call.context.alerts, call.context.now_ms)
+def _answering(call: OperationCall[Any, Any, Any]) -> AlertActions:
+    return AlertActions(call.context.alerts, call.context.now_ms)

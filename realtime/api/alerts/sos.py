@@ -14,7 +14,7 @@ from alerts.alert import Press
 from alerts.driver_view import as_shown_to_driver
 from alerts.ports import Taken
 from alerts.press import parse_press
-from realtime.api.framework.operation import Call, bearer
+from realtime.api.framework.operation import OperationCall, bearer
 from realtime.api.framework.shapes import NoBody, NoPath, NoQuery, SosAck
 from realtime.auth.tokens import Principal
 from realtime.http.bodies import BODY_TIMEOUT_S, read_what_comes
@@ -70,7 +70,7 @@ class SosDesk:
 DESK: Final = web.AppKey("sos", SosDesk)
 
 
-async def raise_sos(call: Call[NoPath, NoQuery, NoBody]) -> SosAck:
+async def raise_sos(call: OperationCall[NoPath, NoQuery, NoBody]) -> SosAck:
     """Durable when this returns; the same ``sos_id`` again returns the same alert."""
     desk = call.request.app[DESK]
     principal = await desk.authenticator.authenticate_sos(bearer(call.request))

@@ -18,20 +18,20 @@ from realtime.api.alerts.shapes import (
     TimerView,
 )
 from realtime.api.framework import cursor
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import NoBody, NoPath, NoQuery
 from realtime.auth import authorize
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import timers
 from realtime.store.people import tenants
-from realtime.timers.checkins import Action, CheckIn
+from realtime.timers.checkins import CheckIn, CheckInAction
 
 _CURSOR: Final = "timer"
 STORE_S: Final = 3.0
 """How long Postgres is waited for with a check-in that Redis could store."""
 
 
-async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
+async def create_timer(call: OperationCall[NoPath, NoQuery, TimerRequest]) -> OneTimer:
     """Arm a timer; the same ``client_timer_id`` again gives the one that is there."""
     body, principal = call.body, call.principal
     driver = authorize.listable_driver(principal) or body.driver
@@ -55,7 +55,7 @@ async def create_timer(call: Call[NoPath, NoQuery, TimerRequest]) -> OneTimer:
     return OneTimer(timer=_view(made))
 
 
-async def list_timers(call: Call[NoPath, TimersQuery, NoBody]) -> ListedTimers:
+async def list_timers(call: OperationCall[NoPath, TimersQuery, NoBody]) -> ListedTimers:
     """Those that run, newest first, by page; the caller's own, or of the vendors it looks after."""
     query, principal = call.query, call.principal
     if not authorize.may_list_journeys(principal, None, query.driver):
@@ -86,20 +86,24 @@ def _after(given: str | None) -> timers.TimerCursor | None:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-async def check_in(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+async def check_in(call: OperationCall[NoPath, NoQuery, Nothing]) -> Timers:
     """The driver is well: every timer of theirs that waits for that begins anew."""
     tenant, driver = call.principal.tenant, _own(call)
-    return await _answered(call, Action.CHECK_IN, lambda: timers.check_in(call.context.db, tenant, driver))
+    return await _answered(
+        call, CheckInAction.CHECK_IN, lambda: timers.check_in(call.context.db, tenant, driver)
+    )
 
 
-async def arrive(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+async def arrive(call: OperationCall[NoPath, NoQuery, Nothing]) -> Timers:
     """The driver has arrived: their timers are done."""
     tenant, driver = call.principal.tenant, _own(call)
-    return await _answered(call, Action.ARRIVE, lambda: timers.arrive(call.context.db, tenant, driver))
+    return await _answered(call, CheckInAction.ARRIVE, lambda: timers.arrive(call.context.db, tenant, driver))
 
 
 async def _answered(
-    call: Call[NoPath, NoQuery, Nothing], action: Action, store: Callable[[], Awaitable[list[Timer]]]
+    call: OperationCall[NoPath, NoQuery, Nothing],
+    action: CheckInAction,
+    store: Callable[[], Awaitable[list[Timer]]],
 ) -> Timers:
     """Store an answer in Postgres, else in Redis. Raises Refused(unavailable) when neither takes it."""
     try:
@@ -116,7 +120,7 @@ async def _answered(
     return Timers(timers=[_view(timer) for timer in found])
 
 
-async def cancel_timer(call: Call[TimerPath, NoQuery, NoBody]) -> OneTimer:
+async def cancel_timer(call: OperationCall[TimerPath, NoQuery, NoBody]) -> OneTimer:
     """End one timer: the driver's own, or one of a driver the caller looks after."""
     db, principal = call.context.db, call.principal
     timer = await timers.live(db, principal.tenant, call.path.timer_id)
@@ -126,7 +130,7 @@ async def cancel_timer(call: Call[TimerPath, NoQuery, NoBody]) -> OneTimer:
     return OneTimer(timer=_view(gone or timer))
 
 
-async def dismiss(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
+async def dismiss(call: OperationCall[NoPath, NoQuery, Nothing]) -> Timers:
     """The operator knows why so many are silent: what is held back begins anew."""
     principal = call.principal
     if principal.role not in authorize.OVERSEERS or principal.vendors is not None:
@@ -135,7 +139,7 @@ async def dismiss(call: Call[NoPath, NoQuery, Nothing]) -> Timers:
     return Timers(timers=[_view(timer) for timer in begun])
 
 
-def _own(call: Call[Any, Any, Any]) -> str:
+def _own(call: OperationCall[Any, Any, Any]) -> str:
     driver = authorize.listable_driver(call.principal)
     if driver is None:
         raise Refused(Code.FORBIDDEN, "only a driver checks in and arrives")

@@ -11,11 +11,11 @@ from realtime.api.framework.ports import (
     EraserService,
     Health,
     LatestSource,
-    Limiter,
-    PositionService,
+    PositionIntake,
     RequestAuthenticator,
 )
-from realtime.sessions.book import SessionBook
+from realtime.live.limiter import RedisLimiter
+from realtime.sessions.book import SessionStore
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.store.db.database import Database
@@ -35,11 +35,11 @@ class ApiContext:
     db: Database
     authenticator: RequestAuthenticator
     latest: LatestSource
-    positions: PositionService
+    positions: PositionIntake
     health: Health
-    limiter: Limiter
+    limiter: RedisLimiter
     alerts: Intake
-    sessions: SessionBook
+    sessions: SessionStore
     pairings: Pairings
     codes: CodeService | None = None
     """None: no way out is set up by which a code could be sent."""

@@ -44,7 +44,7 @@ _JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[P, Q, B]):
+class OperationCall(Generic[P, Q, B]):
     """What a handler is given: everything checked and typed."""
 
     request: web.Request
@@ -69,7 +69,7 @@ class Call(Generic[P, Q, B]):
         return self._principal
 
 
-Handler = Callable[[Call[P, Q, B]], Awaitable[msgspec.Struct | web.StreamResponse]]
+Handler = Callable[[OperationCall[P, Q, B]], Awaitable[msgspec.Struct | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +127,10 @@ async def answer(
 
 async def _call(
     operation: AnyOperation, request: web.Request, health: Health, context: ApiContext | None
-) -> Call[Any, Any, Any]:
+) -> OperationCall[Any, Any, Any]:
     if operation.as_it_comes:
-        return Call(request, operation.path_shape(), operation.query_shape(), operation.body_shape(), b"",
-                    health, context, None)  # fmt: skip
+        shapes = (operation.path_shape(), operation.query_shape(), operation.body_shape())
+        return OperationCall(request, *shapes, b"", health, context, None)
     principal = None
     if not operation.open_to_all:
         assert context is not None
@@ -145,7 +145,7 @@ async def _call(
             request, context.settings.max_frame_bytes, timeout_s=context.limits.body_timeout_s
         )
     body = _decoded(raw, operation) if operation.method in BODY_METHODS else operation.body_shape()
-    return Call(request, path, shaped_query, body, raw, health, context, principal)
+    return OperationCall(request, path, shaped_query, body, raw, health, context, principal)
 
 
 async def _principal(operation: AnyOperation, request: web.Request, context: ApiContext) -> Principal:

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from geo.position import Point
 from realtime.auth.tokens import Principal
-from realtime.erasure.eraser import Proof
-from realtime.store.people.contacts import Contact
-from realtime.store.people.verification_codes import CodeChannel, Verdict
+from realtime.erasure.eraser import ErasureRecord
+from realtime.store.people.contacts import ContactRecord
+from realtime.store.people.verification_codes import CodeChannel, CodeResult
 
 
 class RequestAuthenticator(Protocol):
@@ -39,7 +39,7 @@ class LatestSource(Protocol):
         """Driver → ``{state, since_ms, reason}``. Raises Refused(unavailable)."""
 
 
-class PositionService(Protocol):
+class PositionIntake(Protocol):
     """Takes a driver's points, exactly as the socket event ``positions`` does."""
 
     async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
@@ -51,35 +51,27 @@ class PositionService(Protocol):
 class CodeService(Protocol):
     """Codes that verify a contact's address."""
 
-    async def send(self, tenant: str, contact: Contact, channel: CodeChannel) -> int:
+    async def send(self, tenant: str, contact: ContactRecord, channel: CodeChannel) -> int:
         """Send a new one; until when it is good. Raises Refused: invalid, rate_limited, overloaded,
         unavailable.
         """
 
-    async def test(self, tenant: str, contact: Contact, channel: CodeChannel, by: str) -> None:
+    async def test(self, tenant: str, contact: ContactRecord, channel: CodeChannel, by: str) -> None:
         """Send a message marked as a test, in the name of ``by``. Raises Refused: invalid, rate_limited,
         overloaded, unavailable.
         """
 
-    async def verify(self, tenant: str, contact: Contact, channel: CodeChannel, code: str) -> Verdict:
+    async def verify(
+        self, tenant: str, contact: ContactRecord, channel: CodeChannel, code: str
+    ) -> CodeResult:
         """Count a try; the right one verifies the address. Raises Refused(unavailable)."""
 
 
 class EraserService(Protocol):
     """Erases drivers."""
 
-    async def erase(self, tenant: str, driver: str, asked_by: str) -> Proof:
+    async def erase(self, tenant: str, driver: str, asked_by: str) -> ErasureRecord:
         """Go on, or begin. Raises Refused: conflict while an alert of the driver is open, unavailable."""
-
-
-class Limiter(Protocol):
-    """How often a principal may do an operation."""
-
-    async def check(self, principal: Principal, operation: str) -> None:
-        """Raises Refused(rate_limited) with ``retry_after_s``."""
-
-    async def check_address(self, address: str, operation: str) -> None:
-        """The same of who is nobody yet, by their address."""
 
 
 class Condition(Struct, frozen=True):

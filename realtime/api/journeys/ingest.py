@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Done, NoBody, NoPath, NoQuery, PositionsAck, Revocation
 from realtime.api.framework.spellings import BOM
 from realtime.auth import authorize
@@ -13,7 +13,7 @@ from realtime.protocol import Code, Refused
 from realtime.store.people import revocations
 
 
-async def submit_positions(call: Call[NoPath, NoQuery, NoBody]) -> PositionsAck:
+async def submit_positions(call: OperationCall[NoPath, NoQuery, NoBody]) -> PositionsAck:
     """The same service, body and ack as the socket event ``positions``."""
     driver = call.principal.driver
     if driver is None or not authorize.may_write(call.principal, call.principal.tenant, driver):
@@ -31,7 +31,7 @@ def _refused(
     return Refused(Code(code), message, retry_after_s=retry_after_s, **extra)
 
 
-async def revoke_token(call: Call[NoPath, NoQuery, Revocation]) -> Done:
+async def revoke_token(call: OperationCall[NoPath, NoQuery, Revocation]) -> Done:
     """Sockets of that token close within 5 s, on every instance."""
     principal, body, db = call.principal, call.body, call.context.db
     if not authorize.may_revoke_tokens(principal):
@@ -54,7 +54,7 @@ async def revoke_token(call: Call[NoPath, NoQuery, Revocation]) -> Done:
     return Done()
 
 
-async def _holder(call: Call[NoPath, NoQuery, Revocation], token: str) -> Principal:
+async def _holder(call: OperationCall[NoPath, NoQuery, Revocation], token: str) -> Principal:
     """Whose ``token`` is, by its signature. One of another tenant or vendor is answered like none at all."""
     try:
         holder = await call.context.authenticator.verify(token)

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from realtime.api.framework import cursor, shapes
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import (
     JourneyDetail,
     JourneyPage,
@@ -21,7 +21,7 @@ from realtime.store.journeys import journeys
 _CURSOR = "journey"
 
 
-async def list_journeys(call: Call[NoPath, JourneysQuery, NoBody]) -> JourneyPage:
+async def list_journeys(call: OperationCall[NoPath, JourneysQuery, NoBody]) -> JourneyPage:
     """Newest first. Without filters it is narrowed to what the caller may see."""
     query, principal = call.query, call.principal
     if not authorize.may_list_journeys(principal, query.vendor, query.driver):
@@ -54,7 +54,7 @@ def _before(given: str | None) -> UUID | None:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-async def get_journey(call: Call[JourneyPath, NoQuery, NoBody]) -> shapes.OneJourney:
+async def get_journey(call: OperationCall[JourneyPath, NoQuery, NoBody]) -> shapes.OneJourney:
     """One journey, with what the app said about it."""
     journey = await visible(call)
     return shapes.OneJourney(
@@ -62,7 +62,7 @@ async def get_journey(call: Call[JourneyPath, NoQuery, NoBody]) -> shapes.OneJou
     )
 
 
-async def visible(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
+async def visible(call: OperationCall[JourneyPath, Any, Any]) -> journeys.JourneyRecord:
     """The journey of the path.
 
     Raises the very same Refused(not_found) for one that is missing, another tenant's, or not the caller's.
@@ -75,11 +75,11 @@ async def visible(call: Call[JourneyPath, Any, Any]) -> journeys.Journey:
     return journey
 
 
-def _listed(journey: journeys.Journey) -> shapes.Journey:
+def _listed(journey: journeys.JourneyRecord) -> shapes.Journey:
     return shapes.Journey(**_fields(journey))
 
 
-def _fields(journey: journeys.Journey) -> dict[str, Any]:
+def _fields(journey: journeys.JourneyRecord) -> dict[str, Any]:
     state = "expired" if journey.expired else "open" if journey.ended_ms is None else "ended"
     return {
         "journey_id": journey.journey_id,

@@ -7,16 +7,16 @@ from typing import Final
 from aiohttp import web
 
 from realtime.api.framework import errors
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import JourneyPath, JourneyPoints, NoBody, PointsQuery
 from realtime.api.journeys import geojson, gpx
 from realtime.api.journeys.journeys import visible
 from realtime.protocol import Code, Refused
 from realtime.store.journeys import points
-from realtime.store.journeys.journeys import Journey
+from realtime.store.journeys.journeys import JourneyRecord
 from realtime.store.journeys.points import Record
 
-PointsCall = Call[JourneyPath, PointsQuery, NoBody]
+PointsCall = OperationCall[JourneyPath, PointsQuery, NoBody]
 Pages = AsyncGenerator[list[Record], None]
 Pieces = AsyncGenerator[bytes, None]
 
@@ -36,7 +36,7 @@ async def get_points(call: PointsCall) -> JourneyPoints | web.StreamResponse:
     return await _stream(call, journey)
 
 
-async def _page(call: PointsCall, journey: Journey) -> JourneyPoints:
+async def _page(call: PointsCall, journey: JourneyRecord) -> JourneyPoints:
     limit = call.query.limit or DEFAULT_PAGE
     since_seq = call.query.since_seq
     found = await _read(call, journey, since_seq, limit + 1)
@@ -51,7 +51,7 @@ async def _page(call: PointsCall, journey: Journey) -> JourneyPoints:
     )
 
 
-async def _read(call: PointsCall, journey: Journey, since_seq: int, limit: int) -> list[Record]:
+async def _read(call: PointsCall, journey: JourneyRecord, since_seq: int, limit: int) -> list[Record]:
     settings = call.context.settings
     age_ms = call.context.now_ms() - journey.created_ms
     settled = age_ms > settings.journey_max_h * 3_600_000 + SETTLED_MS
@@ -60,7 +60,7 @@ async def _read(call: PointsCall, journey: Journey, since_seq: int, limit: int) 
     )
 
 
-async def _pages(call: PointsCall, journey: Journey) -> Pages:
+async def _pages(call: PointsCall, journey: JourneyRecord) -> Pages:
     since_seq, limit = call.query.since_seq, call.context.limits.stream_page_points
     while page := await _read(call, journey, since_seq, limit):
         yield page
@@ -69,7 +69,7 @@ async def _pages(call: PointsCall, journey: Journey) -> Pages:
         since_seq = page[-1].point.seq
 
 
-async def _stream(call: PointsCall, journey: Journey) -> web.StreamResponse:
+async def _stream(call: PointsCall, journey: JourneyRecord) -> web.StreamResponse:
     """Writes the whole answer. What goes wrong after the first byte cuts the connection: an answer that
     ends early must not look complete."""
     content_type, render = _RENDERERS[call.query.format]
@@ -105,7 +105,7 @@ async def _write(response: web.StreamResponse, piece: bytes, timeout_s: float) -
         await response.write(piece)
 
 
-async def _as_geojson(pages: Pages, journey: Journey) -> Pieces:
+async def _as_geojson(pages: Pages, journey: JourneyRecord) -> Pieces:
     before = geojson.HEAD
     async for page in pages:
         if features := geojson.features(page):
@@ -114,7 +114,7 @@ async def _as_geojson(pages: Pages, journey: Journey) -> Pieces:
     yield (geojson.HEAD if before == geojson.HEAD else b"") + geojson.TAIL
 
 
-async def _as_gpx(pages: Pages, journey: Journey) -> Pieces:
+async def _as_gpx(pages: Pages, journey: JourneyRecord) -> Pieces:
     before = gpx.head(f"{journey.driver} {journey.journey_id}", journey.created_ms)
     track = gpx.Track()
     async for page in pages:
@@ -123,7 +123,7 @@ async def _as_gpx(pages: Pages, journey: Journey) -> Pieces:
     yield (before + gpx.TAIL).encode()
 
 
-_RENDERERS: Final[dict[str, tuple[str, Callable[[Pages, Journey], Pieces]]]] = {
+_RENDERERS: Final[dict[str, tuple[str, Callable[[Pages, JourneyRecord], Pieces]]]] = {
     "geojson": (geojson.CONTENT_TYPE, _as_geojson),
     "gpx": (gpx.CONTENT_TYPE, _as_gpx),
 }

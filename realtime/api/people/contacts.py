@@ -10,7 +10,7 @@ from alerts.addresses import phone as phones
 from alerts.addresses.typed import digits_of
 from alerts.notifiers.webhook import webhook_secret
 from realtime.api.framework import cursor
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.ports import CodeService
 from realtime.api.framework.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.people.scopes import driver_of, scope_of
@@ -38,14 +38,14 @@ from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.alerts.circumstances import operator_of
 from realtime.store.people import contacts, driver_settings
-from realtime.store.people.contacts import Contact, Draft
-from realtime.store.people.verification_codes import Verdict
+from realtime.store.people.contacts import ContactRecord, Draft
+from realtime.store.people.verification_codes import CodeResult
 
 _CURSOR: Final = "contact"
 _OVERSEERS_ONLY: Final = ("webhook_url", "subject")
 
 
-async def create_contact(call: Call[NoPath, NoQuery, NewContact]) -> OneContact:
+async def create_contact(call: OperationCall[NoPath, NoQuery, NewContact]) -> OneContact:
     """A new contact; its addresses count once they are verified."""
     body = call.body
     given = {name: getattr(body, name) for name in Draft.__struct_fields__}
@@ -55,7 +55,7 @@ async def create_contact(call: Call[NoPath, NoQuery, NewContact]) -> OneContact:
     return _one(call, found)
 
 
-async def list_contacts(call: Call[NoPath, ContactsQuery, NoBody]) -> ContactPage:
+async def list_contacts(call: OperationCall[NoPath, ContactsQuery, NoBody]) -> ContactPage:
     """In order of their ids. Without filters it is narrowed to what the caller looks after."""
     query, principal = call.query, call.principal
     driver = authorize.listable_driver(principal)
@@ -85,12 +85,12 @@ async def list_contacts(call: Call[NoPath, ContactsQuery, NoBody]) -> ContactPag
     )
 
 
-async def get_contact(call: Call[ContactPath, NoQuery, NoBody]) -> OneContact:
+async def get_contact(call: OperationCall[ContactPath, NoQuery, NoBody]) -> OneContact:
     """One contact."""
     return _one(call, await _own(call))
 
 
-async def change_contact(call: Call[ContactPath, NoQuery, ContactChange]) -> OneContact:
+async def change_contact(call: OperationCall[ContactPath, NoQuery, ContactChange]) -> OneContact:
     """What is not named stays as it is."""
     given = {
         name: value for name in Draft.__struct_fields__ if (value := getattr(call.body, name)) is not UNSET
@@ -103,35 +103,35 @@ async def change_contact(call: Call[ContactPath, NoQuery, ContactChange]) -> One
     return _one(call, changed)
 
 
-async def delete_contact(call: Call[ContactPath, NoQuery, NoBody]) -> Done:
+async def delete_contact(call: OperationCall[ContactPath, NoQuery, NoBody]) -> Done:
     """Alerts under way keep whom they took along."""
     found = await _own(call)
     await contacts.delete(call.context.db, call.principal.tenant, found.contact_id)
     return Done()
 
 
-async def send_code(call: Call[ContactPath, NoQuery, CodeRequest]) -> CodeSent:
+async def send_code(call: OperationCall[ContactPath, NoQuery, CodeRequest]) -> CodeSent:
     """A code to the contact's address: six digits, good for ten minutes and five tries."""
     found = await _own(call)
     expires_ms = await _codes(call).send(call.principal.tenant, found, call.body.channel)
     return CodeSent(expires_at=expires_ms)
 
 
-async def verify_contact(call: Call[ContactPath, NoQuery, CodeTry]) -> OneContact:
+async def verify_contact(call: OperationCall[ContactPath, NoQuery, CodeTry]) -> OneContact:
     """The right code verifies the address it was sent to, and undoes its opt-out."""
     found = await _own(call)
     code = digits_of(call.body.code)
     if len(code) != DIGITS:
         raise Refused(Code.INVALID, f"code is not {DIGITS} digits")
     verdict = await _codes(call).verify(call.principal.tenant, found, call.body.channel, code)
-    if verdict is Verdict.WRONG:
+    if verdict is CodeResult.WRONG:
         raise Refused(Code.INVALID, "the code is wrong")
-    if verdict is Verdict.NONE:
+    if verdict is CodeResult.NONE:
         raise Refused(Code.INVALID, "no code is waiting: ask for a new one")
     return _one(call, await _own(call))
 
 
-async def send_test(call: Call[ContactPath, NoQuery, CodeRequest]) -> Done:
+async def send_test(call: OperationCall[ContactPath, NoQuery, CodeRequest]) -> Done:
     """A message that says that it is a test, to an address that counts."""
     found = await _own(call)
     tenant, driver = call.principal.tenant, found.scope.driver
@@ -142,7 +142,7 @@ async def send_test(call: Call[ContactPath, NoQuery, CodeRequest]) -> Done:
     return Done()
 
 
-async def order_contacts(call: Call[DriverPath, NoQuery, ContactOrder]) -> Done:
+async def order_contacts(call: OperationCall[DriverPath, NoQuery, ContactOrder]) -> Done:
     """All of the driver's own contacts, the first to be notified first."""
     scope = await driver_of(call, call.path.driver)
     assert scope.driver is not None
@@ -152,13 +152,13 @@ async def order_contacts(call: Call[DriverPath, NoQuery, ContactOrder]) -> Done:
     return Done()
 
 
-def _codes(call: Call[Any, Any, Any]) -> CodeService:
+def _codes(call: OperationCall[Any, Any, Any]) -> CodeService:
     if call.context.codes is None:
         raise Refused(Code.UNAVAILABLE, "no codes can be sent here", retry_after_s=60)
     return call.context.codes
 
 
-async def _own(call: Call[ContactPath, Any, Any]) -> Contact:
+async def _own(call: OperationCall[ContactPath, Any, Any]) -> ContactRecord:
     """The contact of the path. The same refusal for one that is missing, another tenant's or not the
     caller's.
     """
@@ -183,7 +183,7 @@ def _after(given: str | None) -> UUID | None:
         raise Refused(Code.INVALID, "cursor is not valid") from error
 
 
-async def _home(call: Call[Any, Any, Any], phone: str | None) -> tuple[str, ...]:
+async def _home(call: OperationCall[Any, Any, Any], phone: str | None) -> tuple[str, ...]:
     """The countries in whose national form ``phone`` may be written: that of the driver who asks, and that of
     the tenant's emergency number. Nothing where it is not asked for: a number says its country mostly.
     """
@@ -197,7 +197,9 @@ async def _home(call: Call[Any, Any, Any], phone: str | None) -> tuple[str, ...]
     return tuple(country for number in numbers if number and (country := phones.country_of(number)))
 
 
-def _clean(call: Call[Any, Any, Any], given: dict[str, Any], home: tuple[str, ...]) -> dict[str, Any]:
+def _clean(
+    call: OperationCall[Any, Any, Any], given: dict[str, Any], home: tuple[str, ...]
+) -> dict[str, Any]:
     """``given`` in the form in which it is kept. Raises Refused: invalid, forbidden."""
     if call.principal.role == authorize.DRIVER and any(
         given.get(name) is not None for name in _OVERSEERS_ONLY
@@ -234,7 +236,7 @@ _FORMS: Final[dict[str, Callable[[str, Settings], str]]] = {
 }
 
 
-def _one(call: Call[Any, Any, Any], contact: Contact) -> OneContact:
+def _one(call: OperationCall[Any, Any, Any], contact: ContactRecord) -> OneContact:
     secret = None
     if contact.draft.webhook_url is not None and call.principal.role in authorize.OVERSEERS:
         key = call.context.settings.alerts_key
@@ -242,7 +244,7 @@ def _one(call: Call[Any, Any, Any], contact: Contact) -> OneContact:
     return OneContact(contact=_view(call.principal, contact), webhook_secret=secret)
 
 
-def _view(principal: Principal, contact: Contact) -> ContactView:
+def _view(principal: Principal, contact: ContactRecord) -> ContactView:
     whole = authorize.sees_addresses(principal, contact.scope.driver)
     draft = contact.draft
 

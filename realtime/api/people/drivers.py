@@ -7,7 +7,7 @@ from typing import Any
 from alerts import pin
 from alerts.events import PinResult
 from alerts.policy import Pins
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.people.scopes import driver_of, scope_of
 from realtime.api.people.shapes import (
@@ -32,12 +32,12 @@ from realtime.store.people.contacts import Scope
 from realtime.store.people.tenants import Author
 
 
-async def get_safety(call: Call[DriverPath, NoQuery, NoBody]) -> SafetyView:
+async def get_safety(call: OperationCall[DriverPath, NoQuery, NoBody]) -> SafetyView:
     """Name, language, and whether a PIN cancels. A duress PIN is never shown."""
     return await _view(call)
 
 
-async def put_safety(call: Call[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
+async def put_safety(call: OperationCall[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
     """How messages speak of the driver."""
     name, language = validation.name_of(call.body.name), validation.language_of(call.body.language)
     await _made(call)
@@ -48,13 +48,13 @@ async def put_safety(call: Call[DriverPath, NoQuery, SafetyBody]) -> SafetyView:
     return await _view(call)
 
 
-async def get_profile(call: Call[DriverPath, NoQuery, NoBody]) -> ProfileView:
+async def get_profile(call: OperationCall[DriverPath, NoQuery, NoBody]) -> ProfileView:
     """The driver's own number is shown whole to those who may set it, dispatchers of the vendor included."""
     scope = await driver_of(call, call.path.driver)
     return _profile(call, scope, await _profile_of(call))
 
 
-async def put_profile(call: Call[DriverPath, NoQuery, ProfileBody]) -> ProfileView:
+async def put_profile(call: OperationCall[DriverPath, NoQuery, ProfileBody]) -> ProfileView:
     """Set by the driver, or by those who oversee the vendor; audited."""
     name = validation.name_of(call.body.name)
     countries = call.context.settings.phone_countries
@@ -68,18 +68,18 @@ async def put_profile(call: Call[DriverPath, NoQuery, ProfileBody]) -> ProfileVi
     return _profile(call, scope, given)
 
 
-async def _profile_of(call: Call[DriverPath, NoQuery, Any]) -> driver_settings.Profile:
+async def _profile_of(call: OperationCall[DriverPath, NoQuery, Any]) -> driver_settings.Profile:
     return await driver_settings.profile(call.context.db, call.principal.tenant, call.path.driver)
 
 
 def _profile(
-    call: Call[DriverPath, NoQuery, Any], scope: Scope, found: driver_settings.Profile
+    call: OperationCall[DriverPath, NoQuery, Any], scope: Scope, found: driver_settings.Profile
 ) -> ProfileView:
     whole = authorize.may_set_profile(call.principal, scope.vendor or "", call.path.driver)
     return ProfileView(name=found.name, phone=found.phone if whole else validation.masked(found.phone))
 
 
-async def list_names(call: Call[NoPath, NoQuery, NamesRequest]) -> DriverNames:
+async def list_names(call: OperationCall[NoPath, NoQuery, NamesRequest]) -> DriverNames:
     """Names by id, of the caller's vendors; an id that is not theirs is left out like one that is none."""
     principal = call.principal
     if not authorize.may_look_up_names(principal):
@@ -90,7 +90,7 @@ async def list_names(call: Call[NoPath, NoQuery, NamesRequest]) -> DriverNames:
     return DriverNames(names=found)
 
 
-async def list_changes(call: Call[DriverPath, NoQuery, NoBody]) -> DriverChanges:
+async def list_changes(call: OperationCall[DriverPath, NoQuery, NoBody]) -> DriverChanges:
     """Who changed the driver's name and number, the newest first."""
     scope = await driver_of(call, call.path.driver)
     if not authorize.may_see_changes(call.principal, scope.vendor or ""):
@@ -106,7 +106,7 @@ def author_of(principal: Principal) -> Author:
     return Author(principal.role, principal.sub)
 
 
-async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:
+async def put_pins(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> Done:
     """Both PINs at once. A driver who has one types it first; admins only take them away.
 
     The answer to the duress PIN is that to the right one, and so is all that can be seen afterwards.
@@ -124,7 +124,7 @@ async def put_pins(call: Call[DriverPath, NoQuery, PinsBody]) -> Done:
     return Done()
 
 
-async def _changed(call: Call[DriverPath, NoQuery, PinsBody]) -> Pins:
+async def _changed(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> Pins:
     """The PINs after the driver's change. Raises Refused: forbidden (wrong PIN), invalid, rate_limited."""
     db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
     known = (await driver_settings.get(db, tenant, driver)).pins
@@ -153,14 +153,14 @@ async def _hashed(body: PinsBody, known: Pins | None = None) -> Pins:
         raise Refused(Code.INVALID, str(error)) from error
 
 
-async def _made(call: Call[DriverPath, NoQuery, Any]) -> Scope:
+async def _made(call: OperationCall[DriverPath, NoQuery, Any]) -> Scope:
     """The driver's scope; a driver who asks before they ever connected is made."""
     if call.principal.role == authorize.DRIVER:
         return await scope_of(call, None, call.path.driver, make=True)
     return await driver_of(call, call.path.driver)
 
 
-async def erase_driver(call: Call[DriverPath, NoQuery, NoBody]) -> ErasureProof:
+async def erase_driver(call: OperationCall[DriverPath, NoQuery, NoBody]) -> ErasureProof:
     """Asking again goes on where it was; a driver nobody knows any more is erased already, with proof."""
     tenant, driver = call.principal.tenant, call.path.driver
     if call.principal.role not in (authorize.ADMIN, authorize.SERVICE):
@@ -184,7 +184,7 @@ async def erase_driver(call: Call[DriverPath, NoQuery, NoBody]) -> ErasureProof:
     )
 
 
-async def _view(call: Call[DriverPath, NoQuery, Any]) -> SafetyView:
+async def _view(call: OperationCall[DriverPath, NoQuery, Any]) -> SafetyView:
     await driver_of(call, call.path.driver)
     found = await driver_settings.get(call.context.db, call.principal.tenant, call.path.driver)
     return SafetyView(

@@ -4,7 +4,7 @@ from typing import Any
 
 from alerts.alert import Kind
 from alerts.policy import ALL, DISPATCH, OPERATOR, Policy, Step, check, copy_of
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Done, NoBody
 from realtime.api.people.scopes import driver_of, scope_of
 from realtime.api.people.shapes import (
@@ -27,14 +27,14 @@ from realtime.store.people import contacts, policies
 from realtime.store.people.contacts import Scope
 
 
-async def get_policy(call: Call[KindPath, ScopeQuery, NoBody]) -> PolicyView:
+async def get_policy(call: OperationCall[KindPath, ScopeQuery, NoBody]) -> PolicyView:
     """What is set for exactly this scope."""
     scope = await scope_of(call, call.query.vendor, call.query.driver, make=False)
     found = await policies.get(call.context.db, call.principal.tenant, scope, call.path.kind)
     return _view(call.path.kind, scope, found)
 
 
-async def put_policy(call: Call[KindPath, ScopeQuery, PolicyBody]) -> PolicyView:
+async def put_policy(call: OperationCall[KindPath, ScopeQuery, PolicyBody]) -> PolicyView:
     """Counts for alerts raised from now on."""
     policy = _checked(call.body)
     scope = await _settable(call, make=True)
@@ -44,14 +44,14 @@ async def put_policy(call: Call[KindPath, ScopeQuery, PolicyBody]) -> PolicyView
     return _view(kind, scope, found)
 
 
-async def delete_policy(call: Call[KindPath, ScopeQuery, NoBody]) -> Done:
+async def delete_policy(call: OperationCall[KindPath, ScopeQuery, NoBody]) -> Done:
     """The next wider one counts again. Again is fine."""
     scope = await _settable(call, make=False)
     await policies.delete(call.context.db, call.principal.tenant, scope, call.path.kind)
     return Done()
 
 
-async def escalation(call: Call[DriverPath, KindQuery, NoBody]) -> Escalation:
+async def escalation(call: OperationCall[DriverPath, KindQuery, NoBody]) -> Escalation:
     """A dry run: nobody is told."""
     scope = await driver_of(call, call.path.driver)
     assert scope.vendor is not None and scope.driver is not None
@@ -84,7 +84,7 @@ async def escalation(call: Call[DriverPath, KindQuery, NoBody]) -> Escalation:
     )
 
 
-async def _settable(call: Call[KindPath, ScopeQuery, Any], *, make: bool) -> Scope:
+async def _settable(call: OperationCall[KindPath, ScopeQuery, Any], *, make: bool) -> Scope:
     if call.principal.role not in authorize.OVERSEERS:
         raise Refused(Code.FORBIDDEN, "policies are not a driver's to set")
     scope = await scope_of(call, call.query.vendor, call.query.driver, make=make)
@@ -93,7 +93,7 @@ async def _settable(call: Call[KindPath, ScopeQuery, Any], *, make: bool) -> Sco
     return scope
 
 
-async def _source(call: Call[Any, Any, Any], scope: Scope, kind: Kind) -> str:
+async def _source(call: OperationCall[Any, Any, Any], scope: Scope, kind: Kind) -> str:
     scopes = {"driver": scope, "vendor": Scope(scope.vendor), "tenant": Scope()}
     for source, one in scopes.items():
         if await policies.get(call.context.db, call.principal.tenant, one, kind) is not None:
@@ -101,7 +101,7 @@ async def _source(call: Call[Any, Any, Any], scope: Scope, kind: Kind) -> str:
     return "built_in"
 
 
-async def _contacts_known(call: Call[Any, Any, Any], scope: Scope, policy: Policy) -> None:
+async def _contacts_known(call: OperationCall[Any, Any, Any], scope: Scope, policy: Policy) -> None:
     """Every contact that is named must be one whom the scope's drivers all have."""
     named = {name for step in policy.steps for name in step.contacts} - {ALL, DISPATCH, OPERATOR}
     if not named:

@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.auth import authorize
 from realtime.protocol import Code, Refused
 from realtime.store.people import tenants
 from realtime.store.people.contacts import Scope
 
 
-async def scope_of(call: Call[Any, Any, Any], vendor: str | None, driver: str | None, *, make: bool) -> Scope:
+async def scope_of(
+    call: OperationCall[Any, Any, Any], vendor: str | None, driver: str | None, *, make: bool
+) -> Scope:
     """The scope that ``vendor`` and ``driver`` name; a driver's own when a driver asks.
 
     ``make``: vendor and driver are made when nobody has named them before. Raises the very same
@@ -30,12 +32,14 @@ async def scope_of(call: Call[Any, Any, Any], vendor: str | None, driver: str | 
     return scope
 
 
-async def driver_of(call: Call[Any, Any, Any], driver: str) -> Scope:
+async def driver_of(call: OperationCall[Any, Any, Any], driver: str) -> Scope:
     """The scope of one driver, who is known. Raises like `scope_of`."""
     return await scope_of(call, None, driver, make=False)
 
 
-async def _drivers(call: Call[Any, Any, Any], vendor: str | None, driver: str, *, make: bool) -> Scope:
+async def _drivers(
+    call: OperationCall[Any, Any, Any], vendor: str | None, driver: str, *, make: bool
+) -> Scope:
     known = await tenants.vendor_of(call.context.db, call.principal.tenant, driver)
     if known is None and (make or call.principal.role == authorize.DRIVER):
         known = vendor
@@ -45,7 +49,7 @@ async def _drivers(call: Call[Any, Any, Any], vendor: str | None, driver: str, *
     return Scope(known, driver)
 
 
-async def _make(call: Call[Any, Any, Any], scope: Scope) -> None:
+async def _make(call: OperationCall[Any, Any, Any], scope: Scope) -> None:
     db, tenant = call.context.db, call.principal.tenant
     if scope.driver is not None and scope.vendor is not None:
         await tenants.ensure_driver(db, tenant, scope.vendor, scope.driver)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from geo.position import Point, order_ms
 from realtime.api.framework import cursor
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import (
     DriverPosition,
     NoBody,
@@ -29,7 +29,7 @@ _EXPIRY_MS: Final = 6 * _HOUR_MS
 """How much later than its age allows a journey may be closed: upkeep closes it with its next round."""
 
 
-async def list_vendors(call: Call[NoPath, VendorsQuery, NoBody]) -> Vendors:
+async def list_vendors(call: OperationCall[NoPath, VendorsQuery, NoBody]) -> Vendors:
     """Those that the caller's claim names, or all of the tenant, in the order of their ids."""
     query, principal = call.query, call.principal
     if principal.role not in authorize.OVERSEERS:
@@ -44,7 +44,7 @@ async def list_vendors(call: Call[NoPath, VendorsQuery, NoBody]) -> Vendors:
     return Vendors(vendors=page, next_cursor=following)
 
 
-async def positions(call: Call[VendorPath, PositionsQuery, NoBody]) -> VendorPositions:
+async def positions(call: OperationCall[VendorPath, PositionsQuery, NoBody]) -> VendorPositions:
     """Each driver that has a position or a presence, in the order of their ids."""
     vendor, tenant = call.path.vendor, call.principal.tenant
     if not authorize.may_watch_vendor(call.principal, vendor):
@@ -74,7 +74,7 @@ async def positions(call: Call[VendorPath, PositionsQuery, NoBody]) -> VendorPos
 
 
 async def _under_way(
-    call: Call[VendorPath, PositionsQuery, NoBody], page: Collection[str]
+    call: OperationCall[VendorPath, PositionsQuery, NoBody], page: Collection[str]
 ) -> set[str] | None:
     """Those of a page of drivers who have an open journey; None when Postgres cannot be asked: positions are
     shown without it too.

@@ -4,7 +4,7 @@ import logging
 import uuid
 from typing import Any, Final
 
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.people.scopes import scope_of
 from realtime.api.sessions.shapes import NewPairing, Paired, PairingCode, PairingPath, PairingRequest
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 
 
-async def create_pairing(call: Call[NoPath, NoQuery, PairingRequest]) -> NewPairing:
+async def create_pairing(call: OperationCall[NoPath, NoQuery, PairingRequest]) -> NewPairing:
     """The driver is made when nobody has named it before; one of another vendor is no such driver."""
     context, principal, body = call.context, call.principal, call.body
     if not authorize.may_pair(principal, body.vendor):
@@ -52,7 +52,7 @@ async def create_pairing(call: Call[NoPath, NoQuery, PairingRequest]) -> NewPair
     return NewPairing(url=url, jti=pairing.jti, expires_at=expires_ms)
 
 
-async def redeem_pairing(call: Call[NoPath, NoQuery, PairingCode]) -> Paired:
+async def redeem_pairing(call: OperationCall[NoPath, NoQuery, PairingCode]) -> Paired:
     """A code that is wrong, used, old, or whose driver or giver is not what they were has one answer."""
     context, settings = call.context, call.context.settings
     address = Addresses(settings.trusted_proxies).of(call.request)
@@ -84,7 +84,7 @@ async def redeem_pairing(call: Call[NoPath, NoQuery, PairingCode]) -> Paired:
     )
 
 
-async def revoke_pairing(call: Call[PairingPath, NoQuery, NoBody]) -> Done:
+async def revoke_pairing(call: OperationCall[PairingPath, NoQuery, NoBody]) -> Done:
     """One of another vendor is answered like one that does not exist. The phone's sockets end in 5 s."""
     db, principal, jti = call.context.db, call.principal, call.path.jti
     if not authorize.may_revoke_tokens(principal):
@@ -106,7 +106,7 @@ def _check_can_mint(settings: Settings) -> None:
         raise Refused(Code.CONFLICT, "pairing needs AUTH_SECRET, and HS256 among AUTH_ALGORITHMS")
 
 
-async def _still_stands(call: Call[Any, Any, Any], pairing: Pairing) -> bool:
+async def _still_stands(call: OperationCall[Any, Any, Any], pairing: Pairing) -> bool:
     """Whether the driver still is that vendor's, and who offered it has not been shut out since."""
     db = call.context.db
     if await tenants.vendor_of(db, pairing.tenant, pairing.driver) != pairing.vendor:
@@ -115,7 +115,7 @@ async def _still_stands(call: Call[Any, Any, Any], pairing: Pairing) -> bool:
     return not any([await revocations.is_revoked(db, pairing.tenant, jti) for jti in jtis])
 
 
-async def _name(call: Call[Any, Any, PairingRequest], name: str) -> None:
+async def _name(call: OperationCall[Any, Any, PairingRequest], name: str) -> None:
     """A name that the driver has already stays."""
     db, tenant, driver = call.context.db, call.principal.tenant, call.body.driver
     known = await driver_settings.get(db, tenant, driver)

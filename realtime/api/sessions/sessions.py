@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from realtime.api.framework import cursor
-from realtime.api.framework.operation import Call
+from realtime.api.framework.operation import OperationCall
 from realtime.api.framework.shapes import Done, NoBody, NoPath, NoQuery
 from realtime.api.sessions.shapes import (
     Overseer,
@@ -28,7 +28,7 @@ from realtime.sessions.cookie import SessionCookie
 _CURSOR = "session"
 
 
-async def open_session(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
+async def open_session(call: OperationCall[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
     """Always a new one with a secret made here; one that the browser had is ended, and never adopted."""
     context, request = call.context, call.request
     if not authorize.may_open_session(call.principal):
@@ -48,7 +48,7 @@ async def open_session(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamRespons
     )
 
 
-async def _end_replaced(call: Call[NoPath, NoQuery, NoBody]) -> None:
+async def _end_replaced(call: OperationCall[NoPath, NoQuery, NoBody]) -> None:
     """Whoever signs in again does not leave a session behind that nobody holds any more."""
     try:
         old = _cookie(call).given(call.request.headers.getall("Cookie", []))
@@ -58,12 +58,12 @@ async def _end_replaced(call: Call[NoPath, NoQuery, NoBody]) -> None:
         return  # it was none
 
 
-async def get_session(call: Call[NoPath, NoQuery, NoBody]) -> WhoAmI:
+async def get_session(call: OperationCall[NoPath, NoQuery, NoBody]) -> WhoAmI:
     """Who is asking, by session or by token."""
     return _who(call.principal, call.context.now_ms())
 
 
-async def end_session(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
+async def end_session(call: OperationCall[NoPath, NoQuery, NoBody]) -> web.StreamResponse:
     """Sign out: its sockets close within 5 s. By token there is nothing to end but the cookie."""
     sessions, session_id = call.context.sessions, call.principal.session
     session = None if session_id is None else await sessions.get(session_id)
@@ -76,7 +76,7 @@ async def end_session(call: Call[NoPath, NoQuery, NoBody]) -> web.StreamResponse
     )
 
 
-async def list_sessions(call: Call[NoPath, SessionsQuery, NoBody]) -> Sessions:
+async def list_sessions(call: OperationCall[NoPath, SessionsQuery, NoBody]) -> Sessions:
     """The caller's own, and to an admin or service those of its vendors. A page may hold fewer than asked
     for: those on it that are not the caller's to see are left out.
     """
@@ -94,7 +94,7 @@ async def list_sessions(call: Call[NoPath, SessionsQuery, NoBody]) -> Sessions:
     )
 
 
-async def revoke_session(call: Call[SessionPath, NoQuery, NoBody]) -> Done:
+async def revoke_session(call: OperationCall[SessionPath, NoQuery, NoBody]) -> Done:
     """One that is not the caller's to end is answered like one that does not exist."""
     session = await call.context.sessions.get(call.path.session_id)
     if session is None or not _is_theirs(call.principal, session):
@@ -107,7 +107,7 @@ def _is_theirs(principal: Principal, session: Session) -> bool:
     return authorize.may_end_session(principal, session.tenant, session.sub, session.vendors)
 
 
-def _cookie(call: Call[Any, Any, Any]) -> SessionCookie:
+def _cookie(call: OperationCall[Any, Any, Any]) -> SessionCookie:
     return SessionCookie.at(call.context.settings.public_url)
 
 

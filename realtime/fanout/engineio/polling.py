@@ -23,7 +23,7 @@ class BodyError(Exception):
     """The body of a POST is too long, ends early, comes too slowly or is no text."""
 
 
-class Outbox:
+class PollQueue:
     """Frames that wait for a poll, and the poll that waits for frames. At most one poll at a time."""
 
     __slots__ = ("_frames", "_poll", "queued_bytes")

@@ -11,7 +11,7 @@ from aiohttp import web
 from realtime.fanout.engineio.frames import json_bytes
 
 
-class Fault(Enum):
+class RequestFault(Enum):
     """Why a request is refused: the codes and words of the reference server."""
 
     TRANSPORT = (0, "Transport unknown")
@@ -24,12 +24,12 @@ class Fault(Enum):
 class BadRequest(Exception):
     """The request is refused because of ``fault``."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: RequestFault) -> None:
         super().__init__(fault.value[1])
         self.fault = fault
 
 
-def refusal(fault: Fault, headers: Mapping[str, str], status: int = 400) -> web.Response:
+def refusal(fault: RequestFault, headers: Mapping[str, str], status: int = 400) -> web.Response:
     """The answer to a wrong request."""
     code, message = fault.value
     body = json_bytes({"code": code, "message": message})

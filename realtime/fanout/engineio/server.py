@@ -15,9 +15,9 @@ from realtime.fanout.engineio import polling
 from realtime.fanout.engineio.frames import NOOP, Frame, json_bytes
 from realtime.fanout.engineio.pacing import NewcomerPacer
 from realtime.fanout.engineio.polling import BodyError
-from realtime.fanout.engineio.requests import BadRequest, Fault, environ_of, refusal
+from realtime.fanout.engineio.requests import BadRequest, RequestFault, environ_of, refusal
 from realtime.fanout.engineio.session import HARD_LIMIT_FACTOR, UPGRADE_POLL_S, EngineSocket
-from realtime.fanout.engineio.timeouts import DelayLine
+from realtime.fanout.engineio.timeouts import TimeoutQueue
 from realtime.fanout.engineio.upgrade import Probe
 from realtime.fanout.engineio.websocket import CLOSE_GRACE_S, TakenOver, WebSocket, accept_key, take_over
 
@@ -61,11 +61,11 @@ class EngineServer(engineio.AsyncServer):
         self.subscriber = subscriber
         self.newcomers = NewcomerPacer()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.quiet: DelayLine[EngineSocket] = DelayLine(self.ping_interval, EngineSocket.ping)
-        self.unanswered: DelayLine[EngineSocket] = DelayLine(self.ping_timeout, EngineSocket.no_pong)
-        self.farewells: DelayLine[EngineSocket] = DelayLine(close_grace_s, EngineSocket.finish)
-        self.probes: DelayLine[Probe] = DelayLine(self.ping_timeout, Probe.fail)
-        self.closing_websockets: DelayLine[WebSocket] = DelayLine(close_grace_s, WebSocket.abort)
+        self.quiet: TimeoutQueue[EngineSocket] = TimeoutQueue(self.ping_interval, EngineSocket.ping)
+        self.unanswered: TimeoutQueue[EngineSocket] = TimeoutQueue(self.ping_timeout, EngineSocket.no_pong)
+        self.farewells: TimeoutQueue[EngineSocket] = TimeoutQueue(close_grace_s, EngineSocket.finish)
+        self.probes: TimeoutQueue[Probe] = TimeoutQueue(self.ping_timeout, Probe.fail)
+        self.closing_websockets: TimeoutQueue[WebSocket] = TimeoutQueue(close_grace_s, WebSocket.abort)
 
     @property
     def hard_limit_bytes(self) -> int:
@@ -140,33 +140,33 @@ class EngineServer(engineio.AsyncServer):
             return web.Response(headers=headers)
         transport = query.get("transport", "").lower()
         if transport not in self.transports:
-            raise BadRequest(Fault.TRANSPORT)
+            raise BadRequest(RequestFault.TRANSPORT)
         if "j" in query:
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         sid = query.get("sid")
         if sid is None:
             if request.method != "GET":
-                raise BadRequest(Fault.METHOD)
+                raise BadRequest(RequestFault.METHOD)
             if query.get("EIO") != "4":
-                raise BadRequest(Fault.VERSION)
+                raise BadRequest(RequestFault.VERSION)
             if len(self.sockets) >= self.max_sessions:
-                return refusal(Fault.REQUEST, headers, status=503)
+                return refusal(RequestFault.REQUEST, headers, status=503)
             await self.newcomers.admit(self.subscriber(environ["REMOTE_ADDR"]))
             if transport == "websocket":
                 return await self._open_websocket(request, environ, headers)
             return await self._open_polling(environ, headers)
         session: EngineSocket | None = self.sockets.get(sid)
         if session is None or not session.connected:
-            raise BadRequest(Fault.SESSION)
+            raise BadRequest(RequestFault.SESSION)
         if session.upgraded:
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         if transport == "websocket":
             return self._open_probe(session, request)
         if request.method == "GET":
             return await self._poll(session, request, headers)
         if request.method == "POST":
             return await self._post(session, request, headers)
-        raise BadRequest(Fault.METHOD)
+        raise BadRequest(RequestFault.METHOD)
 
     # --- handshake
 
@@ -175,7 +175,7 @@ class EngineServer(engineio.AsyncServer):
     ) -> web.StreamResponse:
         accept = accept_key(request)
         if accept is None:
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         session = self._new_session([])
         refused = await self._refused(session, environ, headers)
         if refused is not None:
@@ -238,7 +238,7 @@ class EngineServer(engineio.AsyncServer):
     def _open_probe(self, session: EngineSocket, request: web.Request) -> web.StreamResponse:
         accept = accept_key(request)
         if accept is None or not self.allow_upgrades or session.is_leaving:
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         probe = Probe(session)
         websocket, behind = take_over(
             request, accept, probe, self.max_http_buffer_size, self.closing_websockets
@@ -256,10 +256,10 @@ class EngineServer(engineio.AsyncServer):
     ) -> web.StreamResponse:
         outbox = session.outbox
         if outbox is None:
-            raise BadRequest(Fault.SESSION)
+            raise BadRequest(RequestFault.SESSION)
         if outbox.is_polled:
             session.end(self.reason.TRANSPORT_ERROR, abort=False)
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
 
         def gone(error: BaseException) -> None:
             session.end(self.reason.TRANSPORT_ERROR)
@@ -284,10 +284,10 @@ class EngineServer(engineio.AsyncServer):
         self, session: EngineSocket, request: web.Request, headers: dict[str, str]
     ) -> web.StreamResponse:
         if session.closing:
-            raise BadRequest(Fault.SESSION)
+            raise BadRequest(RequestFault.SESSION)
         if session.is_posting:  # two bodies at once have no order
             session.end(self.reason.TRANSPORT_ERROR)
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         session.is_posting = True
         try:
             body = await polling.body_of(request, self.max_http_buffer_size, self.ping_timeout)
@@ -298,7 +298,7 @@ class EngineServer(engineio.AsyncServer):
             session.is_posting = False
         if not is_valid:
             session.end(self.reason.TRANSPORT_ERROR)
-            raise BadRequest(Fault.REQUEST)
+            raise BadRequest(RequestFault.REQUEST)
         return web.Response(body=b"ok", headers=headers, content_type="text/plain")
 
     async def _take(self, session: EngineSocket, body: str) -> bool:

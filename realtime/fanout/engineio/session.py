@@ -14,7 +14,7 @@ from engineio import exceptions, packet
 from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.backlog import Backlog
 from realtime.fanout.engineio.frames import Frame
-from realtime.fanout.engineio.polling import Outbox, unbase64
+from realtime.fanout.engineio.polling import PollQueue, unbase64
 from realtime.fanout.engineio.websocket import NORMAL, PROTOCOL_ERROR, WebSocket, Wire, put
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class EngineSocket:
         self.server = server
         self.sid = sid
         self.wire: Wire | None = None
-        self.outbox: Outbox | None = Outbox()
+        self.outbox: PollQueue | None = PollQueue()
         self.probe: Probe | None = None
         self.connected = False
         self.upgraded = False

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 
 
-class DelayLine(Generic[T]):
+class TimeoutQueue(Generic[T]):
     """Calls ``due(item)`` ``delay_s`` seconds after ``add(item)``, unless it was discarded or added again."""
 
     def __init__(self, delay_s: float, due: Callable[[T], None]) -> None:

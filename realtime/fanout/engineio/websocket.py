@@ -20,7 +20,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from realtime.fanout.engineio.frames import close_frame, control_frame
 from realtime.fanout.engineio.masking import MaskCheck
-from realtime.fanout.engineio.timeouts import DelayLine
+from realtime.fanout.engineio.timeouts import TimeoutQueue
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Wire(Protocol):
     def resume_reading(self) -> None: ...
 
 
-class Listener(Protocol):
+class WebSocketListener(Protocol):
     """Who hears a websocket. Called synchronously from the read callback."""
 
     def heard(self, packet: str | bytes) -> None:
@@ -70,10 +70,14 @@ class WebSocket(asyncio.Protocol):
     __slots__ = ("__weakref__", "_closing", "_feed", "_grace", "_unmasked_at", "listener", "transport")
 
     def __init__(
-        self, transport: Wire, listener: Listener, max_message_bytes: int, grace: DelayLine["WebSocket"]
+        self,
+        transport: Wire,
+        listener: WebSocketListener,
+        max_message_bytes: int,
+        grace: TimeoutQueue["WebSocket"],
     ) -> None:
         self.transport = transport
-        self.listener: Listener | None = listener
+        self.listener: WebSocketListener | None = listener
         self._grace = grace
         self._closing = False
         # The reader refuses what is not below its limit; a message of exactly maxPayload is allowed.
@@ -205,9 +209,9 @@ def accept_key(request: web.Request) -> bytes | None:
 def take_over(
     request: web.Request,
     accept: bytes,
-    listener: Listener,
+    listener: WebSocketListener,
     max_message_bytes: int,
-    grace: DelayLine[WebSocket],
+    grace: TimeoutQueue[WebSocket],
 ) -> tuple[WebSocket, bytes]:
     """Answer ``request`` with 101 and take its connection from aiohttp, whose handler is then garbage.
 

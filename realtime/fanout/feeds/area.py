@@ -9,7 +9,7 @@ from typing import Final
 
 from realtime.fanout.engineio.frames import Frame, json_bytes, listed
 from realtime.fanout.engineio.session import EngineSocket
-from realtime.fanout.feeds.feed import Choice, Events, announce, kind_of
+from realtime.fanout.feeds.feed import Choice, FeedEvents, announce, kind_of
 from realtime.fanout.feeds.grid import Grid, Moves, Region, Space
 
 COUNTS: Final = "counts"
@@ -22,7 +22,7 @@ class MarkerFeed:
     """
 
     def __init__(
-        self, events: Events, label: str, grids: Sequence[Grid], region: Region, ticked: str
+        self, events: FeedEvents, label: str, grids: Sequence[Grid], region: Region, ticked: str
     ) -> None:
         self.label = label
         self.kind = kind_of(label)
@@ -172,7 +172,7 @@ class CountFeed:
     """
 
     def __init__(
-        self, events: Events, label: str, grids: Sequence[Grid], region: Region, space: Space
+        self, events: FeedEvents, label: str, grids: Sequence[Grid], region: Region, space: Space
     ) -> None:
         self.label = label
         self.kind = kind_of(label)

@@ -7,13 +7,13 @@ such viewers pays nothing for them.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.feeds.area import AreaFeed, CountFeed, MarkerFeed
-from realtime.fanout.feeds.feed import Events
+from realtime.fanout.feeds.feed import FeedEvents
 from realtime.fanout.feeds.grid import Chart, Region, Space
-from realtime.fanout.feeds.latest import Board
-from realtime.fanout.hub.channel import Channel
+from realtime.fanout.feeds.latest import LatestState
+from realtime.fanout.hub.channel import FeedChannel
 
 MAX_MARKERS: Final = 2_000
 """More than this in a region are counted, not shown one by one. A feed that grows a quarter beyond it is
@@ -56,8 +56,8 @@ class Areas:
         self._overfull = max_markers * 5 // 4
         self._feeds: dict[tuple[object, ...], AreaFeed] = {}
         self._keys: dict[AreaFeed, tuple[object, ...]] = {}
-        self._on: dict[Channel, dict[int, set[AreaFeed]]] = {}
-        self._moved: set[Channel] = set()
+        self._on: dict[FeedChannel, dict[int, set[AreaFeed]]] = {}
+        self._moved: set[FeedChannel] = set()
 
     @property
     def feeds(self) -> list[AreaFeed]:
@@ -65,7 +65,7 @@ class Areas:
         return list(self._keys)
 
     def choose(
-        self, label: str, channels: Sequence[Channel], markers: Region | None, counts: Region
+        self, label: str, channels: Sequence[FeedChannel], markers: Region | None, counts: Region
     ) -> AreaFeed:
         """The feed of ``markers``, or of ``counts`` when that is None or has too many; made when there is
         none. Whoever does not make a member of it must `forget` it.
@@ -77,14 +77,16 @@ class Areas:
             self.forget(feed, channels)
         return self._feed(label, channels, counts, counted=True)
 
-    def _feed(self, label: str, channels: Sequence[Channel], region: Region, *, counted: bool) -> AreaFeed:
+    def _feed(
+        self, label: str, channels: Sequence[FeedChannel], region: Region, *, counted: bool
+    ) -> AreaFeed:
         key = (label, counted, region, frozenset(channel.name for channel in channels))
         feed = self._feeds.get(key)
         if feed is not None:
             return feed
         assert self._space is not None
         grids = [self._chart(channel).grid(region.level) for channel in channels]
-        events = Events(self._namespace, label)
+        events = FeedEvents(self._namespace, label)
         if counted:
             feed = CountFeed(events, label, grids, region, self._space)
         else:
@@ -95,14 +97,14 @@ class Areas:
             self._on.setdefault(channel, {}).setdefault(region.level, set()).add(feed)
         return feed
 
-    def _chart(self, channel: Channel) -> Chart:
+    def _chart(self, channel: FeedChannel) -> Chart:
         if channel.chart is None:
-            assert isinstance(channel.state, Board)
+            assert isinstance(channel.state, LatestState)
             assert self._space is not None
             channel.chart = Chart(channel.state, self._ticked, self._space)
         return channel.chart
 
-    def forget(self, feed: AreaFeed, channels: Sequence[Channel]) -> None:
+    def forget(self, feed: AreaFeed, channels: Sequence[FeedChannel]) -> None:
         """Give up a feed without members, and the grids that nobody else needs."""
         if feed.members or feed not in self._keys:
             return
@@ -139,7 +141,7 @@ class Areas:
 
     # --- what happens
 
-    def take(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> list[AreaFeed]:
+    def take(self, channel: FeedChannel, kind: str, items: Sequence[BusItem], at_ms: int) -> list[AreaFeed]:
         """What the board of ``channel`` has just accepted. Returns the feeds that have written of it."""
         assert channel.chart is not None
         if kind == self._ticked:
@@ -155,7 +157,7 @@ class Areas:
                         told.append(feed)
         return told
 
-    def on(self, channel: Channel) -> set[AreaFeed]:
+    def on(self, channel: FeedChannel) -> set[AreaFeed]:
         """The feeds that show something of ``channel``."""
         return {feed for feeds in self._on.get(channel, {}).values() for feed in feeds}
 

@@ -7,11 +7,11 @@ skipped and owed the difference. Writing never waits and never queues.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.frames import Frame
 from realtime.fanout.engineio.session import EngineSocket, broadcast
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import LogState
 
 LOG_PAGE: Final = 500
@@ -23,7 +23,7 @@ def kind_of(label: str) -> str:
     return label.partition(":")[0]
 
 
-class Events:
+class FeedEvents:
     """The events of one feed: what precedes their last argument is made once a kind."""
 
     def __init__(self, namespace: str, label: str) -> None:
@@ -50,7 +50,7 @@ Choice = Callable[[EngineSocket], bytes | None]
 """What of an announcement a member may know, as ready JSON; None when that is nothing."""
 
 
-def announce(events: Events, kind: str, members: Iterable[EngineSocket], choose: Choice) -> None:
+def announce(events: FeedEvents, kind: str, members: Iterable[EngineSocket], choose: Choice) -> None:
     """Write ``kind`` to each member at once, whatever else waits for it. A client that has left the most
     that is kept for anybody unread is cut off by that.
     """
@@ -65,26 +65,26 @@ def announce(events: Events, kind: str, members: Iterable[EngineSocket], choose:
         member.write(frame)
 
 
-class ConflatedFeed:
+class LatestFeed:
     """Members that want the newest a key of a board: every key, or one.
 
     ``ticked`` is the kind that is gathered until the next tick; every other kind goes out at once.
     """
 
-    def __init__(self, namespace: str, label: str, board: Board, key: str | None, ticked: str) -> None:
+    def __init__(self, namespace: str, label: str, board: LatestState, key: str | None, ticked: str) -> None:
         self.label = label
         self.kind = kind_of(label)
         self.board = board
         self.key = key
         self.members: set[EngineSocket] = set()
         self.owed: dict[EngineSocket, int] = {}
-        self._events = Events(namespace, label)
+        self._events = FeedEvents(namespace, label)
         self._ticked = ticked
         self._gathered: dict[str, bytes] = {}
         self._oldest_ms: int | None = None
         self._seen_version = board.version
 
-    def take(self, kind: str, items: Sequence[Item], limit_bytes: int, at_ms: int) -> None:
+    def take(self, kind: str, items: Sequence[BusItem], limit_bytes: int, at_ms: int) -> None:
         """Items that the board has just accepted; the oldest arrived at ``at_ms``."""
         gathered = self._gathered
         if not gathered:  # who falls behind later is owed what begins to gather now
@@ -139,14 +139,20 @@ class ConflatedFeed:
         self.owed.pop(member, None)
 
 
-class BesideFeed(ConflatedFeed):
+class PresenceSideFeed(LatestFeed):
     """One kind of one key of a board, told to the members of another feed under its name, ``told_as``.
 
     ``is_over``: nothing is told any more.
     """
 
     def __init__(
-        self, namespace: str, told_as: str, board: Board, key: str, kind: str, is_over: Callable[[], bool]
+        self,
+        namespace: str,
+        told_as: str,
+        board: LatestState,
+        key: str,
+        kind: str,
+        is_over: Callable[[], bool],
     ) -> None:
         super().__init__(namespace, told_as, board, key, "")
         self.label = beside(told_as)
@@ -154,7 +160,7 @@ class BesideFeed(ConflatedFeed):
         self._only = kind
         self._is_over = is_over
 
-    def take(self, kind: str, items: Sequence[Item], limit_bytes: int, at_ms: int) -> None:
+    def take(self, kind: str, items: Sequence[BusItem], limit_bytes: int, at_ms: int) -> None:
         if kind == self._only and not self._is_over():
             super().take(kind, items, limit_bytes, at_ms)
 
@@ -200,7 +206,7 @@ class LogFeed:
         self.members: dict[EngineSocket, int] = {}
         self._behind: set[EngineSocket] = set()
         self._later: dict[EngineSocket, list[Frame]] = {}
-        self._events = Events(namespace, label)
+        self._events = FeedEvents(namespace, label)
         self._entries = kind
 
     def admit(self, member: EngineSocket, through: int) -> None:
@@ -268,4 +274,4 @@ class LogFeed:
         return self._events.listing(self._entries, fragments)
 
 
-Feed = ConflatedFeed | LogFeed
+Feed = LatestFeed | LogFeed

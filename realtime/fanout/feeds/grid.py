@@ -7,8 +7,8 @@ board has a grid a *level* (how big the cells are) that somebody watches, and no
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.latest import Board
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.latest import LatestState
 
 
 class Space(Protocol):
@@ -48,7 +48,7 @@ class Moves(NamedTuple):
 class Grid:
     """The keys of one kind of a board by cell, as of the last `advance`."""
 
-    def __init__(self, board: Board, kind: str, level: int, space: Space) -> None:
+    def __init__(self, board: LatestState, kind: str, level: int, space: Space) -> None:
         self.board = board
         self.version = board.version
         self._level = level
@@ -106,7 +106,7 @@ class Grid:
 class Chart:
     """The grids of one board, and what has moved since they were last advanced."""
 
-    def __init__(self, board: Board, kind: str, space: Space) -> None:
+    def __init__(self, board: LatestState, kind: str, space: Space) -> None:
         self.board = board
         self.grids: dict[int, Grid] = {}
         self._kind = kind
@@ -121,7 +121,7 @@ class Chart:
             grid = self.grids[level] = Grid(self.board, self._kind, level, self._space)
         return grid
 
-    def take(self, items: Sequence[Item], at_ms: int) -> None:
+    def take(self, items: Sequence[BusItem], at_ms: int) -> None:
         """Things that have moved, as the board has just accepted them; the oldest arrived at ``at_ms``."""
         moved = self._moved
         for key, _, fragment in items:

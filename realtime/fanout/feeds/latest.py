@@ -6,7 +6,7 @@ change gets a version, so that whoever was away can be given exactly what change
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 
 Slot = tuple[int, int, bytes]
 """The newest of one (kind, key): its order, the version at which it came, its fragment. One is made for
@@ -22,7 +22,7 @@ def is_of_higher_order(known_order: int, known: bytes, order: int, fragment: byt
     return order > known_order
 
 
-class Board:
+class LatestState:
     """The newest fragment a (kind, key). A late item never overwrites a newer one.
 
     ``rules``: by kind, which of two fragments is the newer; `is_of_higher_order` for all others.
@@ -36,7 +36,7 @@ class Board:
     def __repr__(self) -> str:
         return f"Board(version={self.version}, { {kind: len(v) for kind, v in self._slots.items()} })"
 
-    def apply(self, kind: str, items: Sequence[Item]) -> Sequence[Item]:
+    def apply(self, kind: str, items: Sequence[BusItem]) -> Sequence[BusItem]:
         """Take what is strictly newer than what is known; returns those taken."""
         rule = self._rules.get(kind)
         slots = self._slots.get(kind)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 
 TAIL_ENTRIES: Final = 2_000
 HELD_ENTRIES: Final = 5_000
@@ -30,7 +30,7 @@ class LogState:
         """Whether entries between ``through`` and something held are missing."""
         return bool(self._held)
 
-    def offer(self, items: Sequence[Item]) -> None:
+    def offer(self, items: Sequence[BusItem]) -> None:
         """Take entries (``order`` is the number) in any order, known ones too."""
         for item in items:
             if item.order == self.through + 1:

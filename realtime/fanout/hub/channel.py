@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.feed import ConflatedFeed, Feed
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.feed import Feed, LatestFeed
 from realtime.fanout.feeds.grid import Chart
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import LogState
 
 
@@ -16,16 +16,16 @@ class LogEnd(NamedTuple):
     """Where a log stands: its last entry's number and, once it is closed, the event that says so."""
 
     last: int
-    closing: tuple[str, Item] | None = None
+    closing: tuple[str, BusItem] | None = None
 
 
 class Origin(Protocol):
     """The truth behind the channels. Every call may raise; a call that does is tried again later."""
 
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         """What is true now on a conflated channel: (kind, items)."""
 
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+    async def read_log(self, channel: str, since: int, limit: int) -> list[BusItem]:
         """The entries after ``since`` in order, without a gap."""
 
     async def log_ends(self, channels: Sequence[str]) -> dict[str, LogEnd]:
@@ -43,7 +43,7 @@ class Observer(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Channel:
+class FeedChannel:
     """A bus channel with at least one local member or joiner.
 
     Of a board's feeds ``broad`` are those that hear of everything, ``by_key`` those that hear of one key
@@ -51,15 +51,15 @@ class Channel:
     """
 
     name: str
-    state: Board | LogState | None = None
+    state: LatestState | LogState | None = None
     feeds: dict[str, Feed] = field(default_factory=dict)
-    broad: list[ConflatedFeed] = field(default_factory=list)
-    by_key: dict[str, list[ConflatedFeed]] = field(default_factory=dict)
+    broad: list[LatestFeed] = field(default_factory=list)
+    by_key: dict[str, list[LatestFeed]] = field(default_factory=dict)
     chart: Chart | None = None
     """Where things are, while somebody watches an area."""
     users: int = 0
     ready: asyncio.Future[None] | None = None
-    early: list[tuple[str, Sequence[Item]]] = field(default_factory=list)
+    early: list[tuple[str, Sequence[BusItem]]] = field(default_factory=list)
     refilling: asyncio.Task[None] | None = None
     doubted: bool = False
     notes: dict[str, bytes] = field(default_factory=dict)
@@ -68,14 +68,14 @@ class Channel:
     def add(self, feed: Feed) -> None:
         """Begin to feed ``feed``."""
         self.feeds[feed.label] = feed
-        if isinstance(feed, ConflatedFeed):
+        if isinstance(feed, LatestFeed):
             (self.broad if feed.key is None else self.by_key.setdefault(feed.key, [])).append(feed)
 
     def remove(self, feed: Feed) -> None:
         """Stop feeding ``feed``."""
         if self.feeds.pop(feed.label, None) is None:
             return
-        if not isinstance(feed, ConflatedFeed):
+        if not isinstance(feed, LatestFeed):
             return
         if feed.key is None:
             self.broad.remove(feed)

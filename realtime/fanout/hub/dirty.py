@@ -5,8 +5,8 @@ from collections.abc import Callable
 from realtime.fanout.feeds.area import AreaFeed
 from realtime.fanout.feeds.areas import Areas
 from realtime.fanout.feeds.feed import Feed
-from realtime.fanout.hub.channel import Channel, Observer
-from realtime.fanout.hub.slow_consumers import Laggards
+from realtime.fanout.hub.channel import FeedChannel, Observer
+from realtime.fanout.hub.slow_consumers import SlowConsumers
 
 
 class DirtyFeeds:
@@ -15,7 +15,7 @@ class DirtyFeeds:
     def __init__(
         self,
         areas: Areas,
-        laggards: Laggards,
+        laggards: SlowConsumers,
         observer: Observer,
         *,
         limit_bytes: int,
@@ -26,13 +26,13 @@ class DirtyFeeds:
         self._observer = observer
         self._limit_bytes = limit_bytes
         self._now_ms = now_ms
-        self._channels: dict[Feed, Channel] = {}
+        self._channels: dict[Feed, FeedChannel] = {}
 
-    def mark(self, feed: Feed, channel: Channel) -> None:
+    def mark(self, feed: Feed, channel: FeedChannel) -> None:
         """``feed`` of ``channel`` has something new."""
         self._channels[feed] = channel
 
-    def mark_all(self, channel: Channel) -> None:
+    def mark_all(self, channel: FeedChannel) -> None:
         """Every feed of ``channel`` may have something new."""
         for feed in channel.feeds.values():
             self._channels[feed] = channel
@@ -41,7 +41,7 @@ class DirtyFeeds:
         """Nobody is there to hear of it."""
         self._channels.pop(feed, None)
 
-    def forget_all(self, channel: Channel) -> None:
+    def forget_all(self, channel: FeedChannel) -> None:
         """A channel is gone, and what it still had to say with it."""
         for feed in channel.feeds.values():
             self._channels.pop(feed, None)

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from realtime.aio import end
-from realtime.bus.bus import Item, RedisBus
+from realtime.bus.bus import BusItem, RedisBus
 from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.feeds.areas import MAX_MARKERS, Areas
 from realtime.fanout.feeds.feed import Choice, LogFeed
 from realtime.fanout.feeds.grid import Space
 from realtime.fanout.feeds.latest import Supersedes
-from realtime.fanout.hub.channel import Channel, Observer, Origin
+from realtime.fanout.hub.channel import FeedChannel, Observer, Origin
 from realtime.fanout.hub.dirty import DirtyFeeds
 from realtime.fanout.hub.ingest import EARLY_MESSAGES, Arrivals
 from realtime.fanout.hub.joining import Joining
 from realtime.fanout.hub.memberships import Memberships
-from realtime.fanout.hub.recovery import RETRY_S, Refiller
-from realtime.fanout.hub.registry import Channels
-from realtime.fanout.hub.slow_consumers import Laggards
+from realtime.fanout.hub.recovery import RETRY_S, Resync
+from realtime.fanout.hub.registry import ChannelRegistry
+from realtime.fanout.hub.slow_consumers import SlowConsumers
 from realtime.fanout.hub.ticker import Ticker, every, ignore_lateness
 
 
@@ -90,13 +90,13 @@ class Hub:
         self._limit_bytes = buffer_limit_bytes
         self._timings = timings
         self._areas = Areas(namespace, ticked, space, buffer_limit_bytes, max_markers=bounds.max_markers)
-        self._laggards = Laggards(
+        self._laggards = SlowConsumers(
             origin, observer, limit_bytes=buffer_limit_bytes, stall_s=stall_s, on_stalled=on_stalled
         )
         self._dirty = DirtyFeeds(
             self._areas, self._laggards, observer, limit_bytes=buffer_limit_bytes, now_ms=now_ms
         )
-        self._channels = Channels(bus, self._dirty.forget_all)
+        self._channels = ChannelRegistry(bus, self._dirty.forget_all)
         self._memberships = Memberships(self._channels, self._areas, self._dirty)
         self._arrivals = Arrivals(
             origin,
@@ -110,7 +110,7 @@ class Hub:
             rules=rules,
             max_early_messages=bounds.max_early_messages,
         )
-        self._refiller = Refiller(
+        self._refiller = Resync(
             origin, observer, self._arrivals.take_now, self._dirty.mark_all, retry_s=timings.retry_s
         )
         self.join: Final = Joining(
@@ -126,7 +126,7 @@ class Hub:
             limit_bytes=buffer_limit_bytes,
         )
         self._ticker = Ticker(tick_s or timings.slow_members_s, self._on_tick, on_late)
-        self._wires: dict[str, Callable[[Sequence[Item]], None]] = {}
+        self._wires: dict[str, Callable[[Sequence[BusItem]], None]] = {}
         self._wire_doubts: dict[str, Callable[[], None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -151,7 +151,7 @@ class Hub:
     def wire(
         self,
         channel_name: str,
-        take: Callable[[Sequence[Item]], None],
+        take: Callable[[Sequence[BusItem]], None],
         doubt: Callable[[], None] = lambda: None,
     ) -> None:
         """Hand what other instances publish on ``channel_name`` to ``take``; call ``doubt`` when messages of
@@ -180,13 +180,13 @@ class Hub:
 
     # --- what comes in
 
-    def publish(self, channel_name: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def publish(self, channel_name: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """Something that happened on this instance at ``at_ms``, for its own viewers."""
         channel = self._channels.find(channel_name)
         if channel is not None:
             self._arrivals.take(channel, kind, items, at_ms)
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """Something that happened on another instance. What is no JSON would spoil its feeds' frames."""
         if not all(frames.is_json(item.fragment) for item in items):
             self.on_dropped("malformed")
@@ -234,7 +234,7 @@ class Hub:
             elif (doubt := self._wire_doubts.get(name)) is not None:
                 doubt()
 
-    def _doubt(self, channel: Channel, reason: str) -> None:
+    def _doubt(self, channel: FeedChannel, reason: str) -> None:
         self._refiller.refill(channel, reason)
 
     def _check_pause_s(self) -> float:

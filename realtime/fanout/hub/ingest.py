@@ -7,12 +7,12 @@ and out of order; the states know what is new.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from realtime.bus.bus import Item
+from realtime.bus.bus import BusItem
 from realtime.fanout.feeds.areas import Areas
 from realtime.fanout.feeds.feed import LogFeed
-from realtime.fanout.feeds.latest import Board, Supersedes
+from realtime.fanout.feeds.latest import LatestState, Supersedes
 from realtime.fanout.feeds.log import LogState
-from realtime.fanout.hub.channel import Channel, LogEnd, Origin
+from realtime.fanout.hub.channel import FeedChannel, LogEnd, Origin
 from realtime.fanout.hub.dirty import DirtyFeeds
 
 EARLY_MESSAGES: Final = 1_000
@@ -36,7 +36,7 @@ class Arrivals:
         ticked: str,
         at_once: bool,
         limit_bytes: int,
-        doubt: Callable[[Channel, str], None],
+        doubt: Callable[[FeedChannel, str], None],
         now_ms: Callable[[], int],
         rules: Mapping[str, Supersedes] | None = None,
         max_early_messages: int = EARLY_MESSAGES,
@@ -54,14 +54,14 @@ class Arrivals:
 
     # --- opening
 
-    async def open_board(self, channel: Channel) -> None:
+    async def open_board(self, channel: FeedChannel) -> None:
         """Give ``channel`` the newest of every key."""
-        channel.state = board = Board(self._rules)
+        channel.state = board = LatestState(self._rules)
         self._take_early(channel)
         for kind, items in await self._origin.load_board(channel.name):
             board.apply(kind, items)
 
-    async def open_log(self, channel: Channel) -> None:
+    async def open_log(self, channel: FeedChannel) -> None:
         """Give ``channel`` a log that stands where the truth's does."""
         end = (await self._origin.log_ends([channel.name])).get(channel.name, LogEnd(0))
         channel.state = LogState(end.last)
@@ -69,7 +69,7 @@ class Arrivals:
             self._note(channel, end.closing[0], [end.closing[1]])
         self._take_early(channel)
 
-    def _take_early(self, channel: Channel) -> None:
+    def _take_early(self, channel: FeedChannel) -> None:
         """What came while the channel had no state yet."""
         early, channel.early = channel.early, []
         for kind, items in early:
@@ -79,10 +79,10 @@ class Arrivals:
 
     # --- whatever comes then
 
-    def take(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def take(self, channel: FeedChannel, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """Something that arrived at ``at_ms``."""
         state = channel.state
-        if isinstance(state, Board):
+        if isinstance(state, LatestState):
             if taken := state.apply(kind, items):
                 self._spread(channel, kind, taken, at_ms)
         elif state is None:
@@ -105,11 +105,11 @@ class Arrivals:
         if self._at_once:
             self._dirty.flush()
 
-    def take_now(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
+    def take_now(self, channel: FeedChannel, kind: str, items: Sequence[BusItem]) -> None:
         """The same with the present time: nobody knows how old it is."""
         self.take(channel, kind, items, self._now_ms())
 
-    def _spread(self, channel: Channel, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def _spread(self, channel: FeedChannel, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """Hand what a board has taken to the feeds that want it."""
         for feed in channel.broad:
             feed.take(kind, items, self._limit_bytes, at_ms)
@@ -123,7 +123,7 @@ class Arrivals:
             for area in self._areas.take(channel, kind, items, at_ms):
                 self._dirty.written(area)
 
-    def _note(self, channel: Channel, kind: str, items: Sequence[Item]) -> None:
+    def _note(self, channel: FeedChannel, kind: str, items: Sequence[BusItem]) -> None:
         """Tell a log's members of what happened to the log itself, each thing once."""
         for item in items:
             if item.key in channel.notes:

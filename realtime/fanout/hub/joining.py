@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.feeds.areas import AreaJoin, Areas
-from realtime.fanout.feeds.feed import BesideFeed, ConflatedFeed, Feed, LogFeed, beside
+from realtime.fanout.feeds.feed import Feed, LatestFeed, LogFeed, PresenceSideFeed, beside
 from realtime.fanout.feeds.grid import Region
-from realtime.fanout.feeds.latest import Board
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import LogState
-from realtime.fanout.hub.channel import Channel, Origin
+from realtime.fanout.hub.channel import FeedChannel, Origin
 from realtime.fanout.hub.dirty import DirtyFeeds
 from realtime.fanout.hub.ingest import Arrivals
 from realtime.fanout.hub.memberships import Membership, Memberships
-from realtime.fanout.hub.recovery import READ_PAGE, Refiller
-from realtime.fanout.hub.registry import Channels
+from realtime.fanout.hub.recovery import READ_PAGE, Resync
+from realtime.fanout.hub.registry import ChannelRegistry
 
 
 class Beside(NamedTuple):
@@ -53,12 +53,12 @@ class Joining:
         self,
         namespace: str,
         origin: Origin,
-        channels: Channels,
+        channels: ChannelRegistry,
         memberships: Memberships,
         areas: Areas,
         dirty: DirtyFeeds,
         arrivals: Arrivals,
-        refiller: Refiller,
+        refiller: Resync,
         *,
         ticked: str,
         limit_bytes: int,
@@ -79,12 +79,12 @@ class Joining:
     ) -> dict[str, list[bytes]]:
         """Make ``member`` a member; what is true now by kind. Everything after it arrives as events."""
         async with self._channels.open(channel_name, self._arrivals.open_board) as channel:
-            assert isinstance(channel.state, Board)
+            assert isinstance(channel.state, LatestState)
             feed = channel.feeds.get(label)
             if feed is None:
-                feed = ConflatedFeed(self._namespace, label, channel.state, key, self._ticked)
+                feed = LatestFeed(self._namespace, label, channel.state, key, self._ticked)
                 channel.add(feed)
-            assert isinstance(feed, ConflatedFeed)
+            assert isinstance(feed, LatestFeed)
             feed.tick(self._limit_bytes)
             snapshot = dict(channel.state.since(0, key))
             if self._memberships.admit(Membership(feed, (channel,)), member):
@@ -138,16 +138,16 @@ class Joining:
             return LogJoin([item.fragment for item in items], through, more, dict(channel.notes), there)
 
     def _admit_beside(
-        self, board: Channel, label: str, also: Beside, log_name: str, member: EngineSocket
+        self, board: FeedChannel, label: str, also: Beside, log_name: str, member: EngineSocket
     ) -> list[bytes]:
         """Tell ``member``, which watches a log as ``label``, of a board's key under that name; its state."""
-        assert isinstance(board.state, Board)
+        assert isinstance(board.state, LatestState)
         feed = board.feeds.get(beside(label))
         if feed is None:
             is_over = functools.partial(self._has_note, log_name, also.ends)
-            feed = BesideFeed(self._namespace, label, board.state, also.key, also.kind, is_over)
+            feed = PresenceSideFeed(self._namespace, label, board.state, also.key, also.kind, is_over)
             board.add(feed)
-        assert isinstance(feed, BesideFeed)
+        assert isinstance(feed, PresenceSideFeed)
         snapshot = feed.snapshot()
         if self._memberships.admit(Membership(feed, (board,)), member):
             feed.members.add(member)

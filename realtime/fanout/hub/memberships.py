@@ -5,23 +5,23 @@ from typing import NamedTuple
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.feeds.area import AreaFeed
 from realtime.fanout.feeds.areas import Areas
-from realtime.fanout.feeds.feed import BesideFeed, Feed, beside
-from realtime.fanout.hub.channel import Channel
+from realtime.fanout.feeds.feed import Feed, PresenceSideFeed, beside
+from realtime.fanout.hub.channel import FeedChannel
 from realtime.fanout.hub.dirty import DirtyFeeds
-from realtime.fanout.hub.registry import Channels
+from realtime.fanout.hub.registry import ChannelRegistry
 
 
 class Membership(NamedTuple):
     """What a member watches, and the channels that feed it."""
 
     feed: Feed | AreaFeed
-    channels: tuple[Channel, ...]
+    channels: tuple[FeedChannel, ...]
 
 
 class Memberships:
     """Memberships by member and label. A feed that nobody is a member of any more is given up."""
 
-    def __init__(self, channels: Channels, areas: Areas, dirty: DirtyFeeds) -> None:
+    def __init__(self, channels: ChannelRegistry, areas: Areas, dirty: DirtyFeeds) -> None:
         self._channels = channels
         self._areas = areas
         self._dirty = dirty
@@ -39,7 +39,7 @@ class Memberships:
     def labels(self, member: EngineSocket) -> list[str]:
         """What ``member`` watches; what stands beside that is not named."""
         watched = self._of.get(member, {}).items()
-        return [label for label, membership in watched if not isinstance(membership.feed, BesideFeed)]
+        return [label for label, membership in watched if not isinstance(membership.feed, PresenceSideFeed)]
 
     def admit(self, new: Membership, member: EngineSocket) -> bool:
         """Note the membership; False for one that is going. A feed watched before is begun anew."""

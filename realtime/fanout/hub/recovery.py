@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from realtime.aio import end
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.latest import Board
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.latest import LatestState
 from realtime.fanout.feeds.log import LogState
-from realtime.fanout.hub.channel import Channel, Observer, Origin
+from realtime.fanout.hub.channel import FeedChannel, Observer, Origin
 
 log = logging.getLogger(__name__)
 
 READ_PAGE: Final = 5_000
 RETRY_S: Final = 1.0
 """Seconds between two reads of one channel: more messages from the bus do not cause more reads."""
-Take = Callable[[Channel, str, Sequence[Item]], None]
+Take = Callable[[FeedChannel, str, Sequence[BusItem]], None]
 
 
-class Refiller:
+class Resync:
     """Reads channels again and hands what it finds to ``take``, which knows what is new of it.
 
     ``changed`` is called with a channel whose log may have grown.
@@ -34,7 +34,7 @@ class Refiller:
         origin: Origin,
         observer: Observer,
         take: Take,
-        changed: Callable[[Channel], None],
+        changed: Callable[[FeedChannel], None],
         *,
         retry_s: float = RETRY_S,
     ) -> None:
@@ -49,7 +49,7 @@ class Refiller:
         """End what is being read."""
         await end(self._tasks)
 
-    def refill(self, channel: Channel, reason: str) -> None:
+    def refill(self, channel: FeedChannel, reason: str) -> None:
         """Read ``channel`` now, or, having been read just now, once more after ``retry_s``."""
         channel.doubted = True
         if channel.state is None:
@@ -59,7 +59,7 @@ class Refiller:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _refill_while_doubted(self, channel: Channel, reason: str) -> None:
+    async def _refill_while_doubted(self, channel: FeedChannel, reason: str) -> None:
         while channel.doubted:
             channel.doubted = False
             self._observer.refilled(reason)
@@ -70,10 +70,10 @@ class Refiller:
                 channel.doubted = True
             await asyncio.sleep(self._retry_s)
 
-    async def read_again(self, channel: Channel) -> None:
+    async def read_again(self, channel: FeedChannel) -> None:
         """Read ``channel`` once. Raises what the origin raises."""
         state = channel.state
-        if isinstance(state, Board):
+        if isinstance(state, LatestState):
             for kind, items in await self._origin.load_board(channel.name):
                 self._take(channel, kind, items)
         elif isinstance(state, LogState):
@@ -84,7 +84,7 @@ class Refiller:
                 if len(items) < READ_PAGE:
                     break
 
-    async def audit(self, channels: Iterable[Channel]) -> None:
+    async def audit(self, channels: Iterable[FeedChannel]) -> None:
         """Compare the watched logs' ends with the truth, which catches what nobody ever published.
 
         A log found closed is closed for its viewers once they have been offered all of it.

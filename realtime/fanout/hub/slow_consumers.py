@@ -28,7 +28,7 @@ class _Progress:
     since_s: float
 
 
-class Laggards:
+class SlowConsumers:
     """Looks after the members that are behind, every tick. ``stop`` ends what it reads for them."""
 
     def __init__(

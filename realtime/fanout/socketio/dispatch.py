@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.socketio import packets
-from realtime.fanout.socketio.members import Member, State
-from realtime.fanout.socketio.packets import Assembly, Malformed, Packet, TooLarge
+from realtime.fanout.socketio.members import Member, MemberState
+from realtime.fanout.socketio.packets import Assembly, MalformedPacket, Packet, TooLarge
 
 if TYPE_CHECKING:
     from realtime.fanout.socketio.server import FanoutServer
@@ -68,7 +68,7 @@ class Inbox:
         try:
             packet = self._packet(talk, message)
             return None if packet is None else self._take(session, talk, packet)
-        except Malformed:
+        except MalformedPacket:
             self._end(session, talk, PARSE_ERROR)
         except TooLarge:
             self._end(session, talk, TOO_LARGE)
@@ -78,7 +78,7 @@ class Inbox:
         """The packet that ``message`` is or completes; None while attachments are missing."""
         if talk.assembly is not None:
             if isinstance(message, str):
-                raise Malformed("a packet in place of an attachment")
+                raise MalformedPacket("a packet in place of an attachment")
             packet = talk.assembly.add(message)
             if packet is not None:
                 talk.assembly = None
@@ -87,7 +87,7 @@ class Inbox:
         packets.check(packet)
         if packet.attachments:
             if packet.namespace not in talk.joined:
-                raise Malformed("it is not in this namespace")
+                raise MalformedPacket("it is not in this namespace")
             talk.assembly = Assembly(
                 packet, max_attachments=self._max_attachments, max_bytes=self._max_binary_bytes
             )
@@ -105,13 +105,13 @@ class Inbox:
         member = server.manager.member_of(session.sid, packet.namespace)
         if packet.kind == packets.CONNECT:
             if member is not None:
-                raise Malformed("it is in this namespace")
+                raise MalformedPacket("it is in this namespace")
             return server._handle_connect(session.sid, packet.namespace, packet.data)
         if member is None:
             if packet.namespace not in talk.joined:
-                raise Malformed("it is not in this namespace")
+                raise MalformedPacket("it is not in this namespace")
             return None
-        if member.state is not State.JOINED:
+        if member.state is not MemberState.JOINED:
             return None
         if packet.kind == packets.DISCONNECT:
             return server._handle_disconnect(session.sid, packet.namespace)

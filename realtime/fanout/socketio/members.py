@@ -11,7 +11,7 @@ MAX_CALLBACKS: Final = 4_096
 """Answers one client may owe. The oldest is forgotten beyond it: its ``call()`` then times out."""
 
 
-class State(enum.Enum):
+class MemberState(enum.Enum):
     """Where a member is on its way through a namespace."""
 
     PENDING = "its connect handler has not accepted it"
@@ -40,7 +40,7 @@ class Member:
         self.sid = sid
         self.namespace = namespace
         self.session = session
-        self.state = State.PENDING
+        self.state = MemberState.PENDING
         self.rooms: set[Any] = set()
         self.farewell: str | None = None
         """Why it went, when it went before it was let in."""
@@ -54,12 +54,12 @@ class Member:
 
     def write(self, frames: Sequence[Frame]) -> None:
         """Send one packet, or hold it. A client that is let in too slowly for what it is sent is cut off."""
-        if self.state is State.JOINED:
+        if self.state is MemberState.JOINED:
             if len(frames) == 1:
                 self.session.write(frames[0])
             else:
                 self.session.write_together(frames)
-        elif self.state is State.PENDING:
+        elif self.state is MemberState.PENDING:
             self._hold(frames)
 
     def _hold(self, frames: Sequence[Frame]) -> None:
@@ -73,7 +73,7 @@ class Member:
 
     def let_in(self, greeting: Sequence[Frame]) -> None:
         """The client has been accepted: it hears ``greeting``, then what was held."""
-        self.state = State.JOINED
+        self.state = MemberState.JOINED
         held, self._held, self._held_bytes = self._held or (), None, 0
         if greeting:
             self.write(greeting)

@@ -25,7 +25,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder()
 
 
-class Malformed(ValueError):
+class MalformedPacket(ValueError):
     """What no client may send."""
 
 
@@ -92,7 +92,7 @@ class Codec(Protocol):
 def decode(text: str, json: Json) -> Packet:
     """The packet of ``text``. Raises Malformed."""
     if not text or text[0] not in "0123456":
-        raise Malformed(f"unknown packet type: {text[:1]!r}")
+        raise MalformedPacket(f"unknown packet type: {text[:1]!r}")
     kind, at, attachments = int(text[0]), 1, 0
     if kind in _BINARY_KINDS:
         attachments, at = _attachment_count(text)
@@ -101,13 +101,13 @@ def decode(text: str, json: Json) -> Packet:
         comma = text.find(",", at, at + MAX_NAMESPACE_CHARS)
         end = comma if comma != -1 else len(text)
         if end - at > MAX_NAMESPACE_CHARS:
-            raise Malformed("namespace is too long")
+            raise MalformedPacket("namespace is too long")
         namespace, at = text[at:end].partition("?")[0], min(end + 1, len(text))
     ack_id, at = _ack_id(text, at)
     try:
         data = json.loads(text[at:]) if at < len(text) else None
     except (ValueError, RecursionError) as error:
-        raise Malformed("payload is not json") from error
+        raise MalformedPacket("payload is not json") from error
     return Packet(kind, namespace, ack_id, attachments, data)
 
 
@@ -116,7 +116,7 @@ def _attachment_count(text: str) -> tuple[int, int]:
     dash = text.find("-", 1, MAX_COUNT_DIGITS + 2)
     digits = text[1:dash]
     if dash < 2 or not (digits.isascii() and digits.isdigit()):
-        raise Malformed("attachments are not counted")
+        raise MalformedPacket("attachments are not counted")
     return int(digits), dash + 1
 
 
@@ -125,7 +125,7 @@ def _ack_id(text: str, at: int) -> tuple[int | None, int]:
     while end < len(text) and "0" <= text[end] <= "9":
         end += 1
         if end - at > MAX_ID_DIGITS:
-            raise Malformed("ack id is too long")
+            raise MalformedPacket("ack id is too long")
     return (int(text[at:end]) if end > at else None), end
 
 
@@ -143,7 +143,7 @@ def check(packet: Packet) -> None:
     else:
         sound = False  # CONNECT_ERROR is the server's to send
     if not sound:
-        raise Malformed(f"packet of type {kind} is not sound")
+        raise MalformedPacket(f"packet of type {kind} is not sound")
 
 
 def _may_be_a_name(name: Any) -> bool:
@@ -182,7 +182,7 @@ def _filled(value: Any, parts: list[bytes]) -> Any:
     if value.get("_placeholder") is True:
         number = value.get("num")
         if type(number) is not int or not 0 <= number < len(parts):
-            raise Malformed("placeholder points nowhere")
+            raise MalformedPacket("placeholder points nowhere")
         return parts[number]
     return {key: _filled(item, parts) for key, item in value.items()}
 
@@ -248,7 +248,7 @@ class NativeCodec:
     def decode(self, message: str | bytes) -> Packet:
         """A packet from its text. Raises Malformed."""
         if isinstance(message, bytes):
-            raise Malformed("an attachment of no packet")
+            raise MalformedPacket("an attachment of no packet")
         return decode(message, self.json)
 
     def encode(
@@ -272,7 +272,7 @@ class ClassCodec:
             namespace = made.namespace or "/"
             return Packet(made.packet_type, namespace, made.id, made.attachment_count, made.data)
         except Exception as error:
-            raise Malformed("packet cannot be read") from error
+            raise MalformedPacket("packet cannot be read") from error
 
     def encode(
         self, kind: int, namespace: str, data: Any = None, ack_id: int | None = None

@@ -1,4 +1,4 @@
-"""``BusManager``: rooms that span processes, over Redis pub/sub.
+"""``RedisManager``: rooms that span processes, over Redis pub/sub.
 
 A room has a channel, and a process subscribes to it only while it has members of its own. A message to one
 client goes to the process that its sid names. What travels is the ready JSON of the event: a receiver checks
@@ -19,10 +19,10 @@ import msgspec
 
 from realtime.aio import end
 from realtime.bus.bus import RedisBus
-from realtime.bus.envelope import Item, Message
+from realtime.bus.envelope import BusItem, Message
 from realtime.fanout.socketio import packets
-from realtime.fanout.socketio.members import State
-from realtime.fanout.socketio.packets import Assembly, Body, Json, Malformed, NativeCodec, Packet
+from realtime.fanout.socketio.members import MemberState
+from realtime.fanout.socketio.packets import Assembly, Body, Json, MalformedPacket, NativeCodec, Packet
 from realtime.fanout.socketio.rooms import FanoutManager, arguments, skips
 from realtime.redis.topology import REDIS_FAULTS
 
@@ -58,7 +58,7 @@ class Order(msgspec.Struct, array_like=True, frozen=True):
 _ORDER: Final = msgspec.msgpack.Decoder(Order)
 
 
-class BusManager(FanoutManager):
+class RedisManager(FanoutManager):
     """A FanoutManager whose rooms span every process on the same bus. The bus is its own from here on.
 
     A publish that fails is tried again and then raised as BusUnavailable: nothing is dropped in silence.
@@ -215,9 +215,9 @@ class BusManager(FanoutManager):
     async def _publish(
         self, kind: str, channels: Any, namespace: str, order: Order, body: Body | None = None
     ) -> None:
-        items = [Item(namespace, 0, msgspec.msgpack.encode(order))]
+        items = [BusItem(namespace, 0, msgspec.msgpack.encode(order))]
         if body is not None:
-            items += [Item("", 0, part) for part in (body.json, *body.attachments)]
+            items += [BusItem("", 0, part) for part in (body.json, *body.attachments)]
         messages = [Message(channel, kind, items, 0) for channel in channels]
         for pause_s in (*PUBLISH_PAUSES_S, None):
             try:
@@ -238,7 +238,7 @@ class BusManager(FanoutManager):
 
     # --- in (Listener)
 
-    def on_message(self, channel: str, kind: str, items: Sequence[Item], at_ms: int) -> None:
+    def on_message(self, channel: str, kind: str, items: Sequence[BusItem], at_ms: int) -> None:
         """Take a message of another process; what is not sound is dropped and counted."""
         try:
             order = _ORDER.decode(items[0].fragment)
@@ -294,7 +294,7 @@ class BusManager(FanoutManager):
 
     def _take_enter(self, namespace: str, order: Order, parts: list[bytes]) -> None:
         member = self.member(order.sid, namespace)
-        if member is not None and member.state in (State.PENDING, State.JOINED):
+        if member is not None and member.state in (MemberState.PENDING, MemberState.JOINED):
             self.basic_enter_room(order.sid, namespace, (order.rooms or [])[0])
 
     def _take_leave(self, namespace: str, order: Order, parts: list[bytes]) -> None:
@@ -306,12 +306,12 @@ class BusManager(FanoutManager):
 
 
 _TAKERS: Final = {
-    "emit": BusManager._take_emit,
-    "answer": BusManager._take_answer,
-    "disconnect": BusManager._take_disconnect,
-    "enter": BusManager._take_enter,
-    "leave": BusManager._take_leave,
-    "close": BusManager._take_close,
+    "emit": RedisManager._take_emit,
+    "answer": RedisManager._take_answer,
+    "disconnect": RedisManager._take_disconnect,
+    "enter": RedisManager._take_enter,
+    "leave": RedisManager._take_leave,
+    "close": RedisManager._take_close,
 }
 
 
@@ -320,7 +320,7 @@ def _whole(packet: Packet, parts: Sequence[bytes]) -> Packet:
     for part in parts:
         made = assembly.add(part)
     if made is None:
-        raise Malformed("an attachment is missing")
+        raise MalformedPacket("an attachment is missing")
     return made
 
 

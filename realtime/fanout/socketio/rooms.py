@@ -13,7 +13,7 @@ import socketio
 
 from realtime.fanout.engineio.frames import Frame
 from realtime.fanout.socketio import packets
-from realtime.fanout.socketio.members import Member, State
+from realtime.fanout.socketio.members import Member, MemberState
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,11 @@ class FanoutManager(socketio.AsyncManager):
 
     def is_connected(self, sid: str | None, namespace: str) -> bool:
         member = self.member(sid, namespace)
-        return member is not None and member.state is State.JOINED
+        return member is not None and member.state is MemberState.JOINED
 
     def is_pre_connected(self, sid: str | None, namespace: str) -> bool:
         member = self.member(sid, namespace)
-        return member is not None and member.state is State.PENDING
+        return member is not None and member.state is MemberState.PENDING
 
     def sid_from_eio_sid(self, eio_sid: str, namespace: str) -> str | None:
         member = self.member_of(eio_sid, namespace)
@@ -97,7 +97,7 @@ class FanoutManager(socketio.AsyncManager):
         """The client may stay. Its CONNECT has been written by whoever calls this."""
         known = sid if self.member(sid, namespace) else await self.pre_connect(sid, namespace)
         member = self.member(known, namespace)
-        if member is not None and member.state is State.PENDING:
+        if member is not None and member.state is MemberState.PENDING:
             member.let_in(())
         return known
 
@@ -105,7 +105,7 @@ class FanoutManager(socketio.AsyncManager):
         member = self.member(sid, namespace)
         if member is None:
             return None
-        member.state = State.LEAVING
+        member.state = MemberState.LEAVING
         return str(member.session.sid)
 
     def basic_disconnect(self, sid: str, namespace: str, **kwargs: Any) -> None:
@@ -116,7 +116,7 @@ class FanoutManager(socketio.AsyncManager):
             if room is not None:
                 self.basic_leave_room(sid, namespace, room)
         self.basic_leave_room(sid, namespace, None)
-        member.state = State.GONE
+        member.state = MemberState.GONE
         eio_sid = member.session.sid
         of_session = self._sessions.get(eio_sid, {})
         of_session.pop(namespace, None)
@@ -201,7 +201,7 @@ class FanoutManager(socketio.AsyncManager):
         """Write one packet to all of ``members`` but ``skipped``. What is said to everybody is not held for
         those who are still being let in: who may not stay must not cost memory.
         """
-        joined, pending = State.JOINED, State.PENDING
+        joined, pending = MemberState.JOINED, MemberState.PENDING
         alone = frames[0] if len(frames) == 1 else None
         for member in members:
             if member.sid in skipped:

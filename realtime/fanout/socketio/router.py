@@ -109,7 +109,7 @@ class RoutedInbox:
         server = self._server
         try:
             packet = server.codec.decode(message)
-        except packets.Malformed:
+        except packets.MalformedPacket:
             packet = None
         if packet is not None and packet.kind == packets.CONNECT:
             return server._handle_connect(session.sid, packet.namespace, packet.data)

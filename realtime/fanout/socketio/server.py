@@ -20,9 +20,9 @@ from realtime.fanout.engineio.server import EngineServer
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.socketio import packets
 from realtime.fanout.socketio.dispatch import Inbox
-from realtime.fanout.socketio.members import Member, State
+from realtime.fanout.socketio.members import Member, MemberState
 from realtime.fanout.socketio.packets import ClassCodec, Codec, Json, NativeCodec
-from realtime.fanout.socketio.redis_manager import BusManager
+from realtime.fanout.socketio.redis_manager import RedisManager
 from realtime.fanout.socketio.rooms import FanoutManager
 from realtime.fanout.socketio.router import Reply, RoutedInbox, Router, parse_header
 
@@ -84,7 +84,7 @@ class FanoutServer(socketio.AsyncServer):
         if client_manager is not None and not isinstance(client_manager, FanoutManager):
             raise ValueError(f"client manager is a {type(client_manager).__name__}, not a FanoutManager")
         if client_manager is None and redis_url is not None:
-            client_manager = BusManager(RedisBus(redis_url, prefix="sio:"))
+            client_manager = RedisManager(RedisBus(redis_url, prefix="sio:"))
         options.setdefault("async_mode", "aiohttp")
         serializer = options.get("serializer", "default")
         super().__init__(
@@ -209,7 +209,7 @@ class FanoutServer(socketio.AsyncServer):
         try:
             await self._admit(member, data)
         finally:
-            if member.state is not State.JOINED:
+            if member.state is not MemberState.JOINED:
                 await self.manager.disconnect(member.sid, namespace, ignore_queue=True)
 
     def _is_open(self, namespace: str) -> bool:
@@ -226,7 +226,7 @@ class FanoutServer(socketio.AsyncServer):
             self._let_in(member)
         refusal = await self._refusal(member, data)
         if refusal is None:
-            if member.state is State.PENDING:
+            if member.state is MemberState.PENDING:
                 self._let_in(member)
             elif member.farewell is not None:  # it went while the handler ran, which has let it in
                 await self._said_goodbye(member, member.farewell)
@@ -235,9 +235,9 @@ class FanoutServer(socketio.AsyncServer):
             self._note_refused(member.session.sid)
         if self.always_connect:
             member.write(self.codec.encode(packets.DISCONNECT, member.namespace))
-        elif member.state is State.PENDING:
+        elif member.state is MemberState.PENDING:
             _write(member.session, self.codec.encode(packets.CONNECT_ERROR, member.namespace, refusal))
-        member.state = State.LEAVING
+        member.state = MemberState.LEAVING
 
     def _subscriber(self, eio_sid: str) -> str:
         environ = self.environ.get(eio_sid, {})
@@ -294,7 +294,7 @@ class FanoutServer(socketio.AsyncServer):
         namespace = namespace or "/"
         member = self.manager.member(sid, namespace)
         if member is not None:
-            if member.state is State.JOINED:
+            if member.state is MemberState.JOINED:
                 member.write(self.codec.encode(packets.DISCONNECT, namespace))
                 await self._leave(member, self.reason.SERVER_DISCONNECT)
         elif not ignore_queue:
@@ -305,14 +305,14 @@ class FanoutServer(socketio.AsyncServer):
         reason = reason or self.reason.CLIENT_DISCONNECT
         if member is None:
             return
-        if member.state is State.PENDING:  # its connect handler runs; what it started ends there
-            member.state = State.LEAVING
+        if member.state is MemberState.PENDING:  # its connect handler runs; what it started ends there
+            member.state = MemberState.LEAVING
             member.farewell = reason
-        elif member.state is State.JOINED:
+        elif member.state is MemberState.JOINED:
             await self._leave(member, reason)
 
     async def _leave(self, member: Member, reason: str) -> None:
-        member.state = State.LEAVING
+        member.state = MemberState.LEAVING
         try:
             await self._said_goodbye(member, reason)
         finally:

@@ -151,7 +151,7 @@ class JourneySeen(NamedTuple):
     place: Place | None
 
 
-class Seen(NamedTuple):
+class LastSeenPosition(NamedTuple):
     """Where a driver is, as far as Postgres knows.
 
     ``journeys``: the newest first. ``named``: the journey asked for, None where it is not the driver's.
@@ -172,7 +172,7 @@ class Seen(NamedTuple):
         return [place for place in places if place is not None]
 
 
-class Asked(NamedTuple):
+class DriverQuery(NamedTuple):
     """A driver, and the journey that is said to be theirs."""
 
     tenant: str
@@ -201,12 +201,12 @@ FAR: Final = Depth(None, 20, 5_000)
 async def situation(
     db: Database,
     vendor: str,
-    asked: Asked,
+    asked: DriverQuery,
     operator: Contact | None = None,
     *,
     now_ms: int,
     seen_s: float,
-) -> tuple[Circumstances, Seen | None]:
+) -> tuple[Circumstances, LastSeenPosition | None]:
     """`circumstances` of a driver, and in the same statements where that driver was last seen.
 
     Positions that cannot be read, or not within ``seen_s``, cost neither contacts nor PINs: those are read
@@ -227,8 +227,8 @@ async def situation(
 
 
 async def seen_of(
-    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth = RECENT
-) -> list[Seen]:
+    connection: asyncpg.Connection, asked: Sequence[DriverQuery], now_ms: int, depth: Depth = RECENT
+) -> list[LastSeenPosition]:
     """Where each driver was last seen, in the order asked."""
     if not asked:
         return []
@@ -236,8 +236,8 @@ async def seen_of(
 
 
 async def seen_within(
-    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth, within_ms: int
-) -> list[Seen] | None:
+    connection: asyncpg.Connection, asked: Sequence[DriverQuery], now_ms: int, depth: Depth, within_ms: int
+) -> list[LastSeenPosition] | None:
     """`seen_of`, or None when Postgres cannot say so ``within_ms``. The transaction goes on either way.
 
     Raises what the driver raises when the connection is lost.
@@ -254,7 +254,7 @@ async def seen_within(
     return found
 
 
-def seen_from(rows: Sequence[Row], depth: Depth = RECENT) -> list[Seen]:
+def seen_from(rows: Sequence[Row], depth: Depth = RECENT) -> list[LastSeenPosition]:
     """Return where each driver was last seen, from the rows of the statement ``drivers_seen``."""
     rows_of: dict[int, list[Row]] = {}
     for row in rows:
@@ -269,7 +269,7 @@ def settings_in(rows: Sequence[Row]) -> list[Row]:
 
 
 async def _seen_rows(
-    connection: asyncpg.Connection, asked: Sequence[Asked], now_ms: int, depth: Depth
+    connection: asyncpg.Connection, asked: Sequence[DriverQuery], now_ms: int, depth: Depth
 ) -> list[asyncpg.Record]:
     columns = [list(column) for column in zip(*asked, strict=True)]
     rows = await connection.fetch(_SQL["drivers_seen"], *columns, *seen_bounds(now_ms, depth))
@@ -282,10 +282,10 @@ def seen_bounds(now_ms: int, depth: Depth = RECENT) -> tuple[UUID, UUID, int, in
     return ids.floor_of(since_ms), ids.floor_of(now_ms + AHEAD_MS), depth.journeys, depth.entries
 
 
-def _seen(rows: Sequence[Row], depth: Depth) -> Seen:
+def _seen(rows: Sequence[Row], depth: Depth) -> LastSeenPosition:
     first = rows[0]
     earlier = None if first["earlier_place"] is None else _read_place(first["earlier_place"])
-    return Seen(
+    return LastSeenPosition(
         journeys=tuple(_journey_seen(row) for row in rows if row["journey_id"] is not None),
         named=next((UUID(str(row["journey_id"])) for row in rows if row["is_named"]), None),
         is_named_open=any(row["is_named"] and row["is_open"] for row in rows),

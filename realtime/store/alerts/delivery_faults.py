@@ -26,7 +26,7 @@ MAX_ALERTS: Final = 1_000
 """Beyond it the alerts are not told apart: all count as failing."""
 
 
-class Work(Enum):
+class DeliveryStage(Enum):
     """What is done with an alert in Postgres."""
 
     ESCALATE = "escalate"
@@ -56,7 +56,7 @@ class DeliveryFaults:
         self._remembered_s: Final = remembered_s
         self._persistent_s: Final = persistent_s
         self._claims: _Streak | None = None
-        self._alerts: dict[tuple[UUID, Work], _Streak] = {}
+        self._alerts: dict[tuple[UUID, DeliveryStage], _Streak] = {}
 
     # --- what a process that delivers notes
 
@@ -69,7 +69,7 @@ class DeliveryFaults:
         if claimed:
             self._claims = None
 
-    def alert_failed(self, alert_id: UUID, work: Work) -> None:
+    def alert_failed(self, alert_id: UUID, work: DeliveryStage) -> None:
         """``work`` on an alert (or a timer) failed."""
         self._forget_old()
         key = (alert_id, work)
@@ -78,7 +78,7 @@ class DeliveryFaults:
             return
         self._alerts[key] = self._longer(self._alerts.get(key))
 
-    def alert_worked(self, alert_id: UUID, work: Work) -> None:
+    def alert_worked(self, alert_id: UUID, work: DeliveryStage) -> None:
         """``work`` on an alert (or a timer) was done: this says nothing about other work on it."""
         self._alerts.pop((alert_id, work), None)
 
@@ -96,7 +96,7 @@ class DeliveryFaults:
         return [
             alert_id
             for (alert_id, work), streak in self._alerts.items()
-            if work is Work.CLAIM and now_s - streak.last_s < PAUSE_S
+            if work is DeliveryStage.CLAIM and now_s - streak.last_s < PAUSE_S
         ]
 
     @property
@@ -112,7 +112,9 @@ class DeliveryFaults:
 
     def fails(self, alert_id: UUID) -> bool:
         """Whether this alert is delivered by a journal."""
-        return self.all_fail or any(self._is_persistent(self._alerts.get((alert_id, work))) for work in Work)
+        return self.all_fail or any(
+            self._is_persistent(self._alerts.get((alert_id, work))) for work in DeliveryStage
+        )
 
     def _longer(self, streak: _Streak | None) -> _Streak:
         now_s = self._clock()

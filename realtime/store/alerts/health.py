@@ -75,7 +75,7 @@ class MassSilence(Struct, frozen=True):
     since_ms: int
 
 
-class Seen(Struct, frozen=True):
+class HealthSnapshot(Struct, frozen=True):
     """One look, drills left out. ``alerts`` are those that nobody has answered, and that nobody is known to
     have heard of or nobody is left to try for.
     """
@@ -90,7 +90,7 @@ class Seen(Struct, frozen=True):
     silences: tuple[MassSilence, ...] = ()
 
 
-async def look(db: Database, hanging_ms: int, max_rows: int = LOOKED_AT) -> Seen:
+async def look(db: Database, hanging_ms: int, max_rows: int = LOOKED_AT) -> HealthSnapshot:
     """Everything at once. ``hanging_ms``: from when on what waits is worth a look. ``max_rows``: of one kind.
 
     Raises Refused(unavailable).
@@ -103,7 +103,7 @@ async def look(db: Database, hanging_ms: int, max_rows: int = LOOKED_AT) -> Seen
         beats = await connection.fetch(_SQL["beats"], REMEMBERED_MS)
         waiting = await connection.fetch(_SQL["waiting"])
         held = await connection.fetch(_SQL["held"], max_rows)
-    return Seen(
+    return HealthSnapshot(
         now_ms=counts["now_ms"],
         open_count=counts["open"],
         alerts=tuple(alert_of(row) for row in alerts),

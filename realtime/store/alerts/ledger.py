@@ -22,12 +22,12 @@ from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.leases import may_settle, of_provider, without_held
 from alerts.policy import Circumstances, Contact
-from alerts.ports import Applied, Away, Job, Reservation, Taken
+from alerts.ports import Applied, Away, DeliveryJob, Reservation, Taken
 from realtime.metrics import instruments
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import press_groups, rows
 from realtime.store.alerts import transactions as steps
-from realtime.store.alerts.delivery_faults import DeliveryFaults, Work
+from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
 from realtime.store.alerts.press_groups import GroupedPress
 from realtime.store.alerts.press_queue import Turns
 from realtime.store.alerts.rows import SQL, Held
@@ -246,12 +246,12 @@ class PostgresLedger:
                 if isinstance(error, Away) and not isinstance(error, Rejected):
                     raise
                 _log.error("alert %s cannot be escalated: %s", alert_id, type(error).__name__)
-                self.faults.alert_failed(alert_id, Work.ESCALATE)
+                self.faults.alert_failed(alert_id, DeliveryStage.ESCALATE)
                 instruments.ALERT_STORE_FAULTS.inc()
                 await self._put_off(alert_id)
                 continue
             if did:
-                self.faults.alert_worked(alert_id, Work.ESCALATE)
+                self.faults.alert_worked(alert_id, DeliveryStage.ESCALATE)
             self._idle.note(alert_id, down, did, time.monotonic())
             changed += did
         return changed
@@ -287,7 +287,7 @@ class PostgresLedger:
 
     # --- delivery
 
-    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
         """Lease due attempts, an SOS first. A job's ``status`` is that before the claim."""
         left_alone = [*self.left_alone(), *self.faults.paused]
         try:
@@ -298,12 +298,12 @@ class PostgresLedger:
             self._claims_failed(error)
             raise
         for alert_id in unread:
-            self.faults.alert_failed(alert_id, Work.CLAIM)
+            self.faults.alert_failed(alert_id, DeliveryStage.CLAIM)
             instruments.ALERT_STORE_FAULTS.inc()
         self.faults.claims_worked(len(jobs))
         return jobs
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         """Record what became of a claimed attempt.
 
         Of what a holder says after its lease went to another only this counts: that the message was sent.
@@ -326,12 +326,14 @@ class PostgresLedger:
         except Exception as error:
             if isinstance(error, Away) and not isinstance(error, Rejected):
                 raise
-            self.faults.alert_failed(job.alert.alert_id, Work.RECORD)
+            self.faults.alert_failed(job.alert.alert_id, DeliveryStage.RECORD)
             instruments.ALERT_STORE_FAULTS.inc()
             raise Rejected from error
-        self.faults.alert_worked(job.alert.alert_id, Work.RECORD)
+        self.faults.alert_worked(job.alert.alert_id, DeliveryStage.RECORD)
 
-    async def _settled(self, connection: asyncpg.Connection, held: Held, job: Job, outcome: Outcome) -> None:
+    async def _settled(
+        self, connection: asyncpg.Connection, held: Held, job: DeliveryJob, outcome: Outcome
+    ) -> None:
         case = of_provider(held.case, job.attempt)
         changes = cases.settled(case, job.attempt.attempt_id, outcome, held.now_ms, self._jitter, self._down)
         if steps.is_change(held.case, changes):

@@ -16,7 +16,7 @@ from alerts.ports import Taken
 from realtime.store.alerts import transactions
 from realtime.store.alerts.circumstances import (
     DEVICE_SEEN_MS,
-    Seen,
+    LastSeenPosition,
     known_from,
     query,
     seen_bounds,
@@ -66,7 +66,7 @@ class GroupedPress(NamedTuple):
     taken: Taken | None
 
 
-Complete = Callable[[Press, Seen], Press]
+Complete = Callable[[Press, LastSeenPosition], Press]
 """Returns a press with the place and the journey that count, given where its driver was seen."""
 
 

@@ -44,7 +44,7 @@ class AttemptCursor(Struct, frozen=True):
     attempt_id: UUID
 
 
-class AttemptPage(Struct, frozen=True):
+class AttemptSlice(Struct, frozen=True):
     """Attempts in order of time. ``earlier``: where the page before them ends; None when there is none."""
 
     attempts: tuple[Attempt, ...]
@@ -155,7 +155,7 @@ async def explain(db: Database, tenant: str, alert_id: UUID, limit: int = EXPLAI
 
 async def attempts_before(
     db: Database, tenant: str, alert_id: UUID, before: AttemptCursor | None, limit: int
-) -> tuple[PolicyCopy, AttemptPage] | None:
+) -> tuple[PolicyCopy, AttemptSlice] | None:
     """The page of the alert's attempts that ends before ``before``, None for the newest, and its policy,
     which names the contacts; None when ``tenant`` has no such alert. Raises Refused(unavailable).
     """
@@ -202,14 +202,14 @@ async def furthest(
 
 async def _attempts(
     connection: asyncpg.Connection, tenant: str, alert_id: UUID, before: AttemptCursor | None, limit: int
-) -> AttemptPage:
+) -> AttemptSlice:
     last = (None, None) if before is None else (before.created_ms, before.attempt_id)
     rows = await connection.fetch(_SQL["attempts"], tenant, alert_id, *last, limit + 1)
     page = [attempt_of(row) for row in rows[:limit]]
     first = page[-1] if len(rows) > limit else None
     page.sort(key=lambda a: (a.created_ms, a.round, a.step, a.number, a.attempt_id))
     earlier = None if first is None else AttemptCursor(first.created_ms, first.attempt_id)
-    return AttemptPage(tuple(page), earlier)
+    return AttemptSlice(tuple(page), earlier)
 
 
 async def _audits(

@@ -18,7 +18,7 @@ from alerts.case import Audit, Case, Changes
 from alerts.clock_skew import settled_into
 from alerts.leases import contact_of, host_of, lane_of, urgency, without_held
 from alerts.policy import OPERATOR, Circumstances
-from alerts.ports import Applied, Job, Reservation, Taken
+from alerts.ports import Applied, DeliveryJob, Reservation, Taken
 from realtime.store.alerts import rows
 from realtime.store.alerts.rows import SQL, Held
 from realtime.store.db.queries import load
@@ -205,7 +205,7 @@ async def claim(
     slots: Reservation,
     lease_s: float,
     left_alone: Sequence[UUID] = (),
-) -> tuple[list[Job], frozenset[UUID]]:
+) -> tuple[list[DeliveryJob], frozenset[UUID]]:
     """Lease the due attempts that get a slot of ``slots``, none of ``left_alone``'s.
 
     What is stored is ``sending``, what is returned says what was. The second value: the alerts of attempts
@@ -230,7 +230,7 @@ async def claim(
     return leased, frozenset(unread.values()) | failed
 
 
-async def _leased(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:
+async def _leased(connection: asyncpg.Connection, jobs: list[DeliveryJob]) -> list[DeliveryJob]:
     """Lease ``jobs`` together, or one by one when that fails; those that are leased."""
     if not jobs or await _done(connection, _write_leases(connection, jobs)):
         return jobs
@@ -239,7 +239,7 @@ async def _leased(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:
     ]
 
 
-async def _write_leases(connection: asyncpg.Connection, jobs: Sequence[Job]) -> None:
+async def _write_leases(connection: asyncpg.Connection, jobs: Sequence[DeliveryJob]) -> None:
     leased = [structs.replace(job.attempt, status=Status.SENDING) for job in jobs]
     columns = zip(*((a.attempt_id, a.lease_until_ms, rows.json(a)) for a in leased), strict=True)
     await connection.execute(SQL["lease"], *(list(column) for column in columns))
@@ -266,10 +266,10 @@ async def _done(connection: asyncpg.Connection, write: Coroutine[Any, Any, objec
 
 def _decoded(
     found: Sequence[asyncpg.Record], by: str, lease_ms: int
-) -> tuple[list[asyncpg.Record], list[Job], dict[UUID, UUID]]:
+) -> tuple[list[asyncpg.Record], list[DeliveryJob], dict[UUID, UUID]]:
     """The rows that can be decoded, their jobs, and the alert of each attempt that cannot."""
     good: list[asyncpg.Record] = []
-    jobs: list[Job] = []
+    jobs: list[DeliveryJob] = []
     unread: dict[UUID, UUID] = {}
     for row in found:
         attempt_id, alert_id = UUID(int=row["attempt_id"].int), UUID(int=row["alert_id"].int)
@@ -299,7 +299,7 @@ def _claimable(slots: Reservation, left_alone: Sequence[UUID]) -> tuple[list[Any
 
 
 async def _write_lanes(
-    connection: asyncpg.Connection, found: Sequence[asyncpg.Record], jobs: Sequence[Job]
+    connection: asyncpg.Connection, found: Sequence[asyncpg.Record], jobs: Sequence[DeliveryJob]
 ) -> None:
     """Write host and urgency of attempts of an earlier release, so that claims can pass them over."""
     lanes = [
@@ -313,7 +313,7 @@ async def _write_lanes(
         await connection.execute(SQL["write_lane"], *(list(column) for column in zip(*differ, strict=True)))
 
 
-async def _with_opt_outs(connection: asyncpg.Connection, jobs: list[Job]) -> list[Job]:
+async def _with_opt_outs(connection: asyncpg.Connection, jobs: list[DeliveryJob]) -> list[DeliveryJob]:
     """``jobs``, those marked whose number has said STOP since its alert took it along."""
     numbers = [number for job in jobs if (number := _number_of(job)) is not None]
     if not numbers:
@@ -323,17 +323,17 @@ async def _with_opt_outs(connection: asyncpg.Connection, jobs: list[Job]) -> lis
     return [structs.replace(job, opted_out=True) if _number_of(job) in silent else job for job in jobs]
 
 
-def _number_of(job: Job) -> tuple[str, str] | None:
+def _number_of(job: DeliveryJob) -> tuple[str, str] | None:
     """Whose number the message goes to; that of the operator, who is the last there is, cannot opt out."""
     phone = job.contact.phone
     by_number = job.attempt.channel in (Channel.SMS, Channel.CALL)
     return (job.alert.tenant, phone) if phone and by_number and job.contact.contact_id != OPERATOR else None
 
 
-def _job(row: asyncpg.Record, by: str, lease_ms: int) -> Job:
+def _job(row: asyncpg.Record, by: str, lease_ms: int) -> DeliveryJob:
     attempt, copy = rows.attempt_of(row), rows.copy_of(row)
     attempt = structs.replace(attempt, lease_by=by, lease_until_ms=row["now_ms"] + lease_ms)
-    return Job(attempt, rows.alert_of(row), contact_of(copy, attempt), copy)
+    return DeliveryJob(attempt, rows.alert_of(row), contact_of(copy, attempt), copy)
 
 
 async def _home(connection: asyncpg.Connection, case: Case, presses: Sequence[Press]) -> Held | None:

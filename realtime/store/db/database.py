@@ -14,7 +14,7 @@ from realtime.settings import Settings
 from realtime.store.db.changes import ScopeChanges
 from realtime.store.db.pools import PoolBusy, PoolLane, close_pool, make_pool, transaction
 from realtime.store.db.queries import load
-from realtime.store.db.replica import Replica, begin_reader
+from realtime.store.db.replica import ReadReplica, begin_reader
 from realtime.store.db.schema import POLL_S as SCHEMA_POLL_S
 from realtime.store.db.schema import SchemaFinding, SchemaGate
 
@@ -36,7 +36,7 @@ class Database:
         self,
         pool: asyncpg.Pool,
         timeout_s: float,
-        replica: Replica | None = None,
+        replica: ReadReplica | None = None,
         *,
         slow_s: float = SLOW_S,
         gate: SchemaGate | None = None,
@@ -79,7 +79,7 @@ class Database:
         pool = await make_pool(settings.database_url.get_secret_value(), settings)
         replica = None
         if url := settings.database_replica_url.get_secret_value():
-            replica = Replica(await make_pool(url, settings), settings.db_timeout_s)
+            replica = ReadReplica(await make_pool(url, settings), settings.db_timeout_s)
         own = SchemaGate(pool, settings.db_timeout_s, poll_s=schema_poll_s) if checks_schema else None
         db = cls(pool, settings.db_timeout_s, replica, slow_s=slow_s, gate=gate_of._gate if gate_of else own)
         await db._ping_first()

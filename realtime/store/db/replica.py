@@ -32,7 +32,7 @@ def begin_reader(tenant: str) -> str:
     return _SQL["begin_reader"].format(tenant=literal(tenant))
 
 
-class Positions:
+class LogPositions:
     """Where the primary's log stood in the last minute, as (moment, bytes since the log began)."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Positions:
         return bool(self._seen) and replayed is not None and replayed >= self._seen[0][1]
 
 
-class Replica:
+class ReadReplica:
     """The replica's pool and how far it is. ``now_s``: a monotonic clock."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Replica:
         self.pool = pool
         self._timeout_s = timeout_s
         self._now_s = now_s
-        self._positions = Positions()
+        self._positions = LogPositions()
         self._fresh_until_s = float("-inf")
         self._watcher: asyncio.Task[None] | None = None
 

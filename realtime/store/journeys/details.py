@@ -13,7 +13,7 @@ MAX_DESTINATION_CHARS: Final = 4_000
 _SQL: Final = load("trip")
 
 
-class Trip(Struct, frozen=True):
+class JourneyDetails(Struct, frozen=True):
     """``destination`` is JSON as the app gave it; ``phone`` is for whoever may answer the driver's alerts."""
 
     name: str = ""
@@ -22,13 +22,13 @@ class Trip(Struct, frozen=True):
     arrive_by_ms: int | None = None
 
 
-async def get(db: Database, tenant: str, journey_id: UUID) -> Trip:
+async def get(db: Database, tenant: str, journey_id: UUID) -> JourneyDetails:
     """The trip of a journey; empty where ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
         row = await connection.fetchrow(_SQL["get"], tenant, journey_id)
     if row is None:
-        return Trip()
+        return JourneyDetails()
     given = row["destination"]
     fits = given is not None and len(given) <= MAX_DESTINATION_CHARS
     destination = Raw(given.encode()) if fits else None
-    return Trip(row["name"] or "", row["phone"], destination, row["arrive_by_ms"])
+    return JourneyDetails(row["name"] or "", row["phone"], destination, row["arrive_by_ms"])

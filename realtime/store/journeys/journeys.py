@@ -38,7 +38,7 @@ class JourneyHead(Struct, frozen=True):
     expired: bool
 
 
-class Journey(JourneyHead, frozen=True):
+class JourneyRecord(JourneyHead, frozen=True):
     """All that is known of a journey. ``started_ms`` is by the app's clock; `list_` omits the last two."""
 
     client_journey_id: UUID
@@ -141,7 +141,7 @@ async def closed_among(db: Database, wanted: Sequence[tuple[str, UUID]]) -> dict
     }
 
 
-async def get(db: Database, tenant: str, journey_id: UUID) -> Journey | None:
+async def get(db: Database, tenant: str, journey_id: UUID) -> JourneyRecord | None:
     """The journey; None when ``tenant`` has no such journey. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
         row = await connection.fetchrow(_SQL["get"], tenant, journey_id)
@@ -158,7 +158,7 @@ async def list_(
     to_ms: int | None = None,
     before: UUID | None = None,
     limit: int,
-) -> list[Journey]:
+) -> list[JourneyRecord]:
     """Journeys created from ``from_ms`` up to, not including, ``to_ms``, the newest first, ``limit`` at most.
 
     ``vendors``: only of these; None for any. The next page is ``before`` the last journey's id.
@@ -188,8 +188,8 @@ def _head(row: asyncpg.Record) -> JourneyHead:
     return JourneyHead(**_head_fields(row, row["last_seq"]))
 
 
-def _journey(row: asyncpg.Record, last_seq: int) -> Journey:
-    return Journey(
+def _journey(row: asyncpg.Record, last_seq: int) -> JourneyRecord:
+    return JourneyRecord(
         **_head_fields(row, last_seq),
         client_journey_id=UUID(int=row["client_journey_id"].int),
         started_ms=row["started_ms"],

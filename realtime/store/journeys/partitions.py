@@ -13,7 +13,7 @@ AHEAD_DAYS = 4
 _NAME = re.compile(r"journey_points_(\d{4})(\d{2})(\d{2})")
 
 
-class State(StrEnum):
+class PartitionState(StrEnum):
     """How a partition's table stands to journey_points.
 
     A drop goes ATTACHED -> DETACHING -> LOOSE -> gone, and a crash may leave any of them.
@@ -25,7 +25,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Plan:
+class PartitionPlan:
     """What to do, in this order; a day left detaching is finished first and then attached or dropped."""
 
     make: tuple[date, ...]
@@ -72,13 +72,17 @@ def missing(today: date, attached: Iterable[date]) -> list[date]:
     return [day for day in wanted(today)[1:-1] if day not in there]
 
 
-def plan(today: date, oldest: date, existing: Mapping[date, State]) -> Plan:
+def plan(today: date, oldest: date, existing: Mapping[date, PartitionState]) -> PartitionPlan:
     """What brings ``existing`` to what should be, when days before ``oldest`` are no longer kept."""
-    return Plan(
+    return PartitionPlan(
         make=tuple(day for day in wanted(today) if day not in existing and day >= oldest),
-        finish=tuple(sorted(day for day, state in existing.items() if state is State.DETACHING)),
+        finish=tuple(sorted(day for day, state in existing.items() if state is PartitionState.DETACHING)),
         attach=tuple(
-            sorted(day for day, state in existing.items() if state is not State.ATTACHED and day >= oldest)
+            sorted(
+                day
+                for day, state in existing.items()
+                if state is not PartitionState.ATTACHED and day >= oldest
+            )
         ),
         drop=tuple(sorted(day for day in existing if day < oldest)),
     )

@@ -43,7 +43,7 @@ _NO_SECRET: Final = bytes(32)
 _SQL = load("shares")
 
 
-class Share(Struct, frozen=True):
+class OpenShare(Struct, frozen=True):
     """An open share: whoever holds it may see the journey, or the alert and, while that is open, its journey.
 
     ``expires_ms``: until when, as far as is known by now; an open alert moves it on. ``driver``: whose it is.
@@ -73,11 +73,11 @@ class ShareCursor(Struct, frozen=True):
 class Found(Struct, frozen=True):
     """A good share as it is stored: ``share`` is for a holder of the secret with this SHA-256 alone."""
 
-    share: Share
+    share: OpenShare
     secret_sha256: bytes
 
 
-class View(Struct, frozen=True):
+class ShareOpening(Struct, frozen=True):
     """One address and program that opened a share, ``times`` times between ``first_ms`` and ``at_ms``."""
 
     at_ms: int
@@ -100,7 +100,7 @@ class ShareRecord(Struct, frozen=True):
     lasts_ms: int
     revoked_ms: int | None
     holder: str
-    views: list[View]
+    views: list[ShareOpening]
     driver: str | None = None
     vendor: str | None = None
     """Of a link to a driver: whom, and of which vendor."""
@@ -212,7 +212,7 @@ async def find(db: Database, share_id: str, timeout_s: float | None = None) -> F
         return None
     to = (_uuid(row["journey_id"]), _uuid(row["alert_id"]))
     holder = (_holder(row), row["answers_from_ms"])
-    share = Share(
+    share = OpenShare(
         row["share_id"],
         row["tenant_id"],
         *to,
@@ -225,13 +225,13 @@ async def find(db: Database, share_id: str, timeout_s: float | None = None) -> F
     return Found(share, row["secret_sha256"])
 
 
-def opened(found: Found | None, secret: str) -> Share | None:
+def opened(found: Found | None, secret: str) -> OpenShare | None:
     """The share, if ``secret`` is the right one."""
     right = hmac.compare_digest(_hashed(secret), _NO_SECRET if found is None else found.secret_sha256)
     return found.share if found is not None and right else None
 
 
-async def resolve(db: Database, share_id: str, secret: str) -> Share | None:
+async def resolve(db: Database, share_id: str, secret: str) -> OpenShare | None:
     """The share, if the secret is right and it is good still. Raises Refused(unavailable)."""
     return opened(await find(db, share_id), secret) if is_id(share_id) else None
 
@@ -323,10 +323,10 @@ async def _listed(
 async def _records(
     connection: asyncpg.Connection, tenant: str, rows: list[asyncpg.Record]
 ) -> list[ShareRecord]:
-    views: dict[str, list[View]] = {row["share_id"]: [] for row in rows}
+    views: dict[str, list[ShareOpening]] = {row["share_id"]: [] for row in rows}
     for row in await connection.fetch(_SQL["views"], tenant, list(views), VIEWS_LISTED):
         share_id, first_ms, last_ms, times, address, user_agent = row
-        views[share_id].append(View(last_ms, first_ms, times, address, user_agent))
+        views[share_id].append(ShareOpening(last_ms, first_ms, times, address, user_agent))
     return [
         ShareRecord(
             share_id=row["share_id"],

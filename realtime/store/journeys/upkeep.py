@@ -25,7 +25,7 @@ from realtime.store.db.advisory_lock import Lock, locked
 from realtime.store.db.database import Database
 from realtime.store.db.queries import load
 from realtime.store.journeys import incidents, partitions
-from realtime.store.journeys.partitions import State, name_of
+from realtime.store.journeys.partitions import PartitionState, name_of
 
 LOCK_TIMEOUT_MS = 2_000
 TOKEN_GRACE_MS = 31 * 86_400_000
@@ -80,29 +80,29 @@ async def missing_partitions(db: Database, now_ms: int) -> list[date]:
     """The days, from today on, whose partition should be there and is not. Raises Refused(unavailable)."""
     async with db.writer() as connection:
         states = _states(await connection.fetch(_SQL["partitions"]))
-    attached = (day for day, state in states.items() if state is State.ATTACHED)
+    attached = (day for day, state in states.items() if state is PartitionState.ATTACHED)
     return partitions.missing(ids.day_of(now_ms), attached)
 
 
-def _states(rows: list[asyncpg.Record]) -> dict[date, State]:
+def _states(rows: list[asyncpg.Record]) -> dict[date, PartitionState]:
     states = {}
     for row in rows:
         day = partitions.day_of_name(row["name"])
         if day is not None:
-            attached = State.DETACHING if row["detaching"] else State.ATTACHED
-            states[day] = attached if row["attached"] else State.LOOSE
+            attached = PartitionState.DETACHING if row["detaching"] else PartitionState.ATTACHED
+            states[day] = attached if row["attached"] else PartitionState.LOOSE
     return states
 
 
 class _Run:
     """One run's connection, what it knows of the partitions, and its report."""
 
-    def __init__(self, connection: asyncpg.Connection, states: dict[date, State]) -> None:
+    def __init__(self, connection: asyncpg.Connection, states: dict[date, PartitionState]) -> None:
         self.connection = connection
         self.states = states
         self.report = UpkeepReport()
 
-    async def prepare(self, plan: partitions.Plan) -> None:
+    async def prepare(self, plan: partitions.PartitionPlan) -> None:
         """What the coming days need, first of all: no wait for a reader, and no copying, delays it."""
         for day in plan.make:
             if await self._try("make", day):
@@ -114,13 +114,13 @@ class _Run:
             await self.connection.execute(_SQL["as_writer"])
             return await work(self.connection, given)
 
-    async def follow(self, plan: partitions.Plan) -> None:
+    async def follow(self, plan: partitions.PartitionPlan) -> None:
         """Finish, attach and drop."""
         for day in plan.finish:
             if await self._try("finalize", day):
-                self.states[day] = State.LOOSE
+                self.states[day] = PartitionState.LOOSE
         for day in plan.attach:
-            if self.states[day] is State.LOOSE and await self._try("attach", day):
+            if self.states[day] is PartitionState.LOOSE and await self._try("attach", day):
                 self.report.attached.append(name_of(day))
         for day in plan.drop:
             if await self._loosened(day) and await self._saved(day) and await self._try("drop", day):
@@ -137,12 +137,14 @@ class _Run:
 
     async def _loosened(self, day: date) -> bool:
         """Whether ``day``'s table is no longer, or could now be made no longer, a part of journey_points."""
-        if self.states[day] is State.ATTACHED:
-            if State.DETACHING in self.states.values():
+        if self.states[day] is PartitionState.ATTACHED:
+            if PartitionState.DETACHING in self.states.values():
                 self.report.deferred.append(name_of(day))
                 return False
-            self.states[day] = State.LOOSE if await self._try("detach", day) else State.DETACHING
-        return self.states[day] is State.LOOSE
+            self.states[day] = (
+                PartitionState.LOOSE if await self._try("detach", day) else PartitionState.DETACHING
+            )
+        return self.states[day] is PartitionState.LOOSE
 
     async def _try(self, step: str, day: date) -> bool:
         """Run one statement; False, and ``day`` deferred, when somebody else's lock was in its way."""

@@ -21,7 +21,7 @@ from realtime.store.db.database import Database
 from realtime.store.db.queries import load
 
 __all__ = [
-    "Contact",
+    "ContactRecord",
     "Draft",
     "Known",
     "Scope",
@@ -75,7 +75,7 @@ class Draft(Struct, frozen=True):
     subject: str | None = None
 
 
-class Contact(Struct, frozen=True):
+class ContactRecord(Struct, frozen=True):
     """A contact as it is kept."""
 
     contact_id: UUID
@@ -90,7 +90,7 @@ class Contact(Struct, frozen=True):
     created_by: str
 
 
-async def create(db: Database, tenant: str, scope: Scope, draft: Draft, created_by: str) -> Contact:
+async def create(db: Database, tenant: str, scope: Scope, draft: Draft, created_by: str) -> ContactRecord:
     """A new contact; driver and vendor must be known. The same draft again is the same contact.
 
     Two people may share an address; one person (one name) with an address is there once in a scope.
@@ -123,7 +123,7 @@ async def create(db: Database, tenant: str, scope: Scope, draft: Draft, created_
     return found
 
 
-async def get(db: Database, tenant: str, contact_id: UUID) -> Contact | None:
+async def get(db: Database, tenant: str, contact_id: UUID) -> ContactRecord | None:
     """The contact; None when ``tenant`` has none of that id. Raises Refused(unavailable)."""
     async with db.reader(tenant) as connection:
         return await _get(connection, tenant, contact_id)
@@ -139,7 +139,7 @@ async def list_(
     after: UUID | None,
     limit: int,
     tenant_wide: bool,
-) -> list[Contact]:
+) -> list[ContactRecord]:
     """Contacts in order of their ids. ``vendors``: only of these and their drivers, None = of any;
     ``tenant_wide``: the tenant's own too.
 
@@ -159,7 +159,7 @@ async def list_(
     return [_contact(row) for row in rows]
 
 
-async def reaching(db: Database, tenant: str, vendor: str | None, driver: str | None) -> list[Contact]:
+async def reaching(db: Database, tenant: str, vendor: str | None, driver: str | None) -> list[ContactRecord]:
     """The contacts of a driver, a vendor or the tenant, with those of the wider scopes, usable or not.
 
     Raises Refused(unavailable).
@@ -169,7 +169,9 @@ async def reaching(db: Database, tenant: str, vendor: str | None, driver: str | 
     return [_contact(row) for row in rows]
 
 
-async def change(db: Database, tenant: str, contact_id: UUID, fields: Mapping[str, object]) -> Contact | None:
+async def change(
+    db: Database, tenant: str, contact_id: UUID, fields: Mapping[str, object]
+) -> ContactRecord | None:
     """The contact with new ``fields`` of `Draft`; an address that changes loses its verification. Another
     spelling of the same number is no change.
 
@@ -268,7 +270,7 @@ def _folded(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
-async def _get(connection: asyncpg.Connection, tenant: str, contact_id: UUID) -> Contact | None:
+async def _get(connection: asyncpg.Connection, tenant: str, contact_id: UUID) -> ContactRecord | None:
     row = await connection.fetchrow(_query("get"), tenant, contact_id)
     return None if row is None else _contact(row)
 
@@ -290,8 +292,8 @@ def _columns(draft: Draft) -> tuple[object, ...]:
     )
 
 
-def _contact(row: asyncpg.Record) -> Contact:
-    return Contact(
+def _contact(row: asyncpg.Record) -> ContactRecord:
+    return ContactRecord(
         contact_id=UUID(int=row["contact_id"].int),
         scope=Scope(row["vendor_now"], row["driver_id"]),
         draft=Draft(*(row[name] for name in Draft.__struct_fields__)),

@@ -19,7 +19,7 @@ PER_SUBJECT: Final = 10
 _SQL = load("devices")
 
 
-class Owner(Struct, frozen=True):
+class DeviceOwner(Struct, frozen=True):
     """Who registers a device, as their token says."""
 
     subject: str
@@ -44,7 +44,7 @@ def device_id_of(push_token: str) -> str:
 
 
 async def register(
-    db: Database, tenant: str, owner: Owner, push_token: str, platform: str, language: str
+    db: Database, tenant: str, owner: DeviceOwner, push_token: str, platform: str, language: str
 ) -> str:
     """Keep the device, or note that it was seen again; its id. ``tenant`` must be known.
 

@@ -28,7 +28,7 @@ _SQL = load("erasure")
 _COLUMNS: Final = ("journey_id", "alert_id", "contact_id", "share_id")
 
 
-class Work(Struct):
+class ErasureScope(Struct):
     """Ids of what is or was the driver's."""
 
     journey_id: list[UUID] = []
@@ -45,7 +45,7 @@ class Erasure(Struct):
     tenant: str
     asked_by: str
     asked_ms: int
-    work: Work
+    work: ErasureScope
     before: dict[str, int]
 
 
@@ -73,7 +73,7 @@ async def begin(db: Database, tenant: str, driver: str, asked_by: str) -> Erasur
         row = await connection.fetchrow(_SQL["unfinished"], tenant, digest)
         if row is None:
             row = await connection.fetchrow(_SQL["begin"], tenant, digest, asked_by)
-        work = msgspec.json.decode(row["work"], type=Work) if row["work"] else Work()
+        work = msgspec.json.decode(row["work"], type=ErasureScope) if row["work"] else ErasureScope()
         before = msgspec.json.decode(row["proof"], type=dict[str, Any]).get("before", {})
         await _gather(connection, tenant, driver, work)
         erasure = Erasure(
@@ -170,7 +170,7 @@ def _query(name: str, table: str, condition: str) -> str:
     return _SQL[name].format(table=table, condition=condition)
 
 
-async def _gather(connection: asyncpg.Connection, tenant: str, driver: str, work: Work) -> None:
+async def _gather(connection: asyncpg.Connection, tenant: str, driver: str, work: ErasureScope) -> None:
     for column in ("journey_id", "alert_id", "contact_id"):
         rows = await connection.fetch(_SQL[f"{column.removesuffix('_id')}s"], tenant, driver)
         known = getattr(work, column)

@@ -21,7 +21,7 @@ MAX_ASKED: Final = 20
 """Open alerts of one phone among which an answer is given its own: real ones without a responder first."""
 
 
-class Asked(Struct, frozen=True):
+class LastMessage(Struct, frozen=True):
     """The last message to a phone about an alert that is open; ``sent_ms``: when it went out."""
 
     alert_id: UUID
@@ -30,20 +30,20 @@ class Asked(Struct, frozen=True):
     sent_ms: int = 0
 
 
-class HookBook:
+class ReplyStore:
     """Everything raises Refused(unavailable) with Postgres away."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def last_asked(self, phone: str) -> list[Asked]:
+    async def last_asked(self, phone: str) -> list[LastMessage]:
         """The last text or call to ``phone`` about each open alert, of whichever tenant; `MAX_ASKED` at
         most.
         """
         async with self._db.writer() as connection:
             rows = await connection.fetch(_SQL["last_asked"], list(spellings(phone)), MAX_ASKED)
         return [
-            Asked(
+            LastMessage(
                 UUID(int=row["alert_id"].int),
                 UUID(int=row["attempt_id"].int),
                 row["contact_id"],

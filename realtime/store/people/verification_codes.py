@@ -59,14 +59,14 @@ CODE_BUDGET: Final = CodeBudget()
 """That of production."""
 
 
-class Kept(Struct, frozen=True):
+class StoredCode(Struct, frozen=True):
     """A code is in force. ``send``: whether it may go out; withheld else."""
 
     expires_ms: int
     send: bool
 
 
-class Verdict(StrEnum):
+class CodeResult(StrEnum):
     """What became of a try."""
 
     RIGHT = "right"
@@ -85,7 +85,7 @@ async def keep(
     address: str,
     digest: bytes,
     budget: CodeBudget = CODE_BUDGET,
-) -> Kept | None:
+) -> StoredCode | None:
     """Spend of the budget and put a code in force; the one before it is void. None when there is no such
     contact.
 
@@ -99,7 +99,7 @@ async def keep(
         if expires_ms is None:
             return None
         await connection.execute(_SQL["spend"], tenant, contact_id, address, withheld)
-    return Kept(expires_ms, not withheld)
+    return StoredCode(expires_ms, not withheld)
 
 
 async def spend(
@@ -134,25 +134,27 @@ async def _withheld(connection: asyncpg.Connection, tenant: str, address: str, b
     return everywhere >= ADDRESS_EVERYWHERE
 
 
-async def try_(db: Database, tenant: str, contact_id: UUID, channel: CodeChannel, digest: bytes) -> Verdict:
+async def try_(
+    db: Database, tenant: str, contact_id: UUID, channel: CodeChannel, digest: bytes
+) -> CodeResult:
     """Count a try and compare. The right code verifies the address it was sent to, if that is still the
     contact's, undoes its opt-out, and is used up. Raises Refused(unavailable).
     """
     async with db.writer() as connection:
         row = await connection.fetchrow(_SQL["try"], tenant, contact_id, channel, MAX_TRIES)
         if row is None:
-            return Verdict.NONE
+            return CodeResult.NONE
         if not hmac.compare_digest(row["code_sha256"], digest):
-            return Verdict.WRONG if row["tries"] < MAX_TRIES else Verdict.NONE
+            return CodeResult.WRONG if row["tries"] < MAX_TRIES else CodeResult.NONE
         await connection.execute(_SQL["forget"], tenant, contact_id, channel)
         verified = "email_verified" if channel == "email" else "phone_verified"
         status: str = await connection.execute(_SQL[verified], tenant, contact_id, row["address"])
         if status == "UPDATE 0":
-            return Verdict.NONE
+            return CodeResult.NONE
         await connection.execute(_SQL["opted_in"], tenant, list(spellings(row["address"])))
         scopes = await changes.of_address(connection, row["address"], tenant)
     db.changes.note(scopes)
-    return Verdict.RIGHT
+    return CodeResult.RIGHT
 
 
 async def prune(db: Database) -> int:

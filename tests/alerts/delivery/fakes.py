@@ -24,7 +24,7 @@ from alerts.attempt import (
 )
 from alerts.leases import lane_of
 from alerts.policy import Circumstances, Contact, Policy, PolicyCopy
-from alerts.ports import Applied, Away, Job, Reservation, Taken
+from alerts.ports import Applied, Away, DeliveryJob, Reservation, Taken
 
 
 class Clock:
@@ -140,7 +140,7 @@ class FakeLedger:
         self.looks += 1
         return True
 
-    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
         """As the port says."""
         self._reached("claim")
         now_s = self._clock()
@@ -160,13 +160,13 @@ class FakeLedger:
                 jobs.append(job)
         return jobs
 
-    def _job(self, attempt: Attempt) -> Job:
+    def _job(self, attempt: Attempt) -> DeliveryJob:
         url = self._urls.get(attempt.attempt_id)
         contact = Contact(attempt.contact_id, "Ann", phone="+447700900001", webhook_url=url)
         copy = PolicyCopy(Policy(steps=()), (contact,))
-        return Job(attempt, self.alert, contact, copy, self.elsewhere, self.opted_out)
+        return DeliveryJob(attempt, self.alert, contact, copy, self.elsewhere, self.opted_out)
 
-    async def settle(self, job: Job, outcome: Outcome) -> None:
+    async def settle(self, job: DeliveryJob, outcome: Outcome) -> None:
         """The outcome is kept; what may be tried again is, at once."""
         self._reached("settle")
         attempt_id = job.attempt.attempt_id
@@ -221,19 +221,19 @@ class FakeProvider:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.inbox: list[Job] = []
+        self.inbox: list[DeliveryJob] = []
         self.faults: deque[str | Outcome] = deque()
         self.always: str | Outcome | None = None
         self.knows_what_it_has = True
         self.hang: asyncio.Event | None = None
-        self.hangs_for: Callable[[Job], bool] = lambda job: True
+        self.hangs_for: Callable[[DeliveryJob], bool] = lambda job: True
         self.begun = 0
         self.most_at_once = 0
         self._at_once = 0
         self.looked_up = 0
         self.on_look_up: Callable[[], None] = lambda: None
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Take it, or fail as told."""
         self.begun += 1
         self._at_once += 1
@@ -248,7 +248,7 @@ class FakeProvider:
         finally:
             self._at_once -= 1
 
-    def _answer(self, job: Job) -> Outcome:
+    def _answer(self, job: DeliveryJob) -> Outcome:
         fault = self.faults.popleft() if self.faults else self.always
         match fault:
             case None:
@@ -263,7 +263,7 @@ class FakeProvider:
                 return fault
         raise AssertionError(fault)
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         """What the inbox says, when it can be asked."""
         self.looked_up += 1
         self.on_look_up()

@@ -7,10 +7,10 @@ import pytest
 
 from alerts.attempt import Channel, Outcome
 from alerts.delivery.dispatcher import Dispatcher
-from alerts.delivery.observer import NoMeter
+from alerts.delivery.observer import NoObserver
 from alerts.delivery.routes import ways_of
-from alerts.delivery.send import Tried
-from alerts.ports import Job, Reservation
+from alerts.delivery.send import SendResult
+from alerts.ports import DeliveryJob, Reservation
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
@@ -32,11 +32,11 @@ async def test_a_fault_of_one_message_is_logged_with_its_ids(
     sms: FakeProvider,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class BrokenMeter(NoMeter):
-        def tried(self, job: Job, outcome: Outcome, took_s: float) -> None:
+    class BrokenMeter(NoObserver):
+        def tried(self, job: DeliveryJob, outcome: Outcome, took_s: float) -> None:
             raise RuntimeError
 
-    async def keep(tried: Tried) -> bool:
+    async def keep(tried: SendResult) -> bool:
         raise OSError
 
     expected = {
@@ -84,7 +84,7 @@ async def test_an_attempt_that_is_leased_without_a_slot_is_logged_with_its_ids(
     ledger: FakeLedger, clock: Clock, sms: FakeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Slotless(FakeLedger):
-        async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+        async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
             return [self._job(attempt) for attempt in self.rows.values()]
 
     faulty = Slotless(clock)

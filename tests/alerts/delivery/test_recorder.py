@@ -1,7 +1,7 @@
 """Outcomes outlive a ledger that is away, and are never made up for by sending again."""
 
 from alerts.attempt import Accepted, Channel
-from alerts.delivery.send import Tried
+from alerts.delivery.send import SendResult
 from tests.alerts.delivery.conftest import Start, until
 from tests.alerts.delivery.fakes import FakeLedger, FakeProvider
 
@@ -11,9 +11,9 @@ class Journal:
 
     def __init__(self, *, full: bool = False) -> None:
         self.full = full
-        self.kept: list[Tried] = []
+        self.kept: list[SendResult] = []
 
-    async def keep(self, tried: Tried) -> bool:
+    async def keep(self, tried: SendResult) -> bool:
         """Whether there was room."""
         if not self.full:
             self.kept.append(tried)

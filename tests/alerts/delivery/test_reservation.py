@@ -16,7 +16,7 @@ from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.reservation import SlotReservation
 from alerts.delivery.routes import Limits, Permit, ways_of
 from alerts.leases import Lane
-from alerts.ports import Away, Job, Reservation
+from alerts.ports import Away, DeliveryJob, Reservation
 from tests.alerts.delivery.conftest import until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
@@ -214,7 +214,7 @@ class UnrulyLedger(FakeLedger):
         self._rng = rng
         self.mosts: list[int] = []
 
-    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[Job]:
+    async def claim(self, by: str, slots: Reservation, lease_s: float) -> list[DeliveryJob]:
         """As the port says, after a while."""
         self.mosts += [one.most for one in slots.wanted]
         for _ in range(self._rng.randint(0, 3)):
@@ -238,7 +238,7 @@ class UnrulyProvider(FakeProvider):
         super().__init__(channel)
         self._rng = rng
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         """Whatever comes to its mind."""
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
@@ -324,7 +324,9 @@ async def test_both_dispatchers_of_a_process_share_its_slots_and_none_is_counted
         ledger.due(*[Channel.SMS] * 40)
         claim = ledger.claim
 
-        async def together(by: str, slots: Reservation, lease_s: float, claim: object = claim) -> list[Job]:
+        async def together(
+            by: str, slots: Reservation, lease_s: float, claim: object = claim
+        ) -> list[DeliveryJob]:
             limits.extend(one.most for one in slots.wanted)
             await meeting.wait()
             return await claim(by, slots, lease_s)  # type: ignore[operator,no-any-return]

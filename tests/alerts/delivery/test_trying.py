@@ -19,11 +19,11 @@ from alerts.attempt import (
     StatusReport,
     Unsure,
 )
-from alerts.delivery.observer import NoMeter
-from alerts.delivery.routes import Limits, Way
-from alerts.delivery.send import Bounds, Tried, tried
+from alerts.delivery.observer import NoObserver
+from alerts.delivery.routes import Limits, ProviderRoute
+from alerts.delivery.send import Bounds, SendResult, tried
 from alerts.policy import OPERATOR, Contact
-from alerts.ports import Job
+from alerts.ports import DeliveryJob
 from tests.alerts.delivery.fakes import an_alert, an_attempt
 
 
@@ -35,23 +35,23 @@ class Provider:
     def __init__(self, answer: Outcome | Exception, has: StatusReport | Unsure | None = None) -> None:
         self._answer = answer
         self._has = has
-        self.sent: list[Job] = []
+        self.sent: list[DeliveryJob] = []
 
-    async def send(self, job: Job, timeout_s: float) -> Outcome:
+    async def send(self, job: DeliveryJob, timeout_s: float) -> Outcome:
         self.sent.append(job)
         if isinstance(self._answer, Exception):
             raise self._answer
         return self._answer
 
-    async def look_up(self, job: Job, timeout_s: float) -> StatusReport | Unsure | None:
+    async def look_up(self, job: DeliveryJob, timeout_s: float) -> StatusReport | Unsure | None:
         return self._has
 
 
-async def outcome_of(provider: Provider, status: Status = Status.DUE) -> Tried | None:
+async def outcome_of(provider: Provider, status: Status = Status.DUE) -> SendResult | None:
     alert = an_alert()
     attempt = replace(an_attempt(Channel.SMS, alert), status=status)
-    job = Job(attempt, alert, Contact("c1", "Ana"), cast(Any, None))
-    return await tried(Way(cast(Any, provider)), job, Bounds(lambda: 0.0, 30.0, 10.0), NoMeter())
+    job = DeliveryJob(attempt, alert, Contact("c1", "Ana"), cast(Any, None))
+    return await tried(ProviderRoute(cast(Any, provider)), job, Bounds(lambda: 0.0, 30.0, 10.0), NoObserver())
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), asyncio.IncompleteReadError(b"", 1), RuntimeError("x")])
@@ -83,7 +83,7 @@ class Calls:
     def __init__(self, channel: Channel, answer: Outcome) -> None:
         self.provider = Provider(answer)
         self.channel = channel
-        self.way = Way(cast(Any, self.provider), Limits(tries=TRIES, spacing_s=2.0))
+        self.way = ProviderRoute(cast(Any, self.provider), Limits(tries=TRIES, spacing_s=2.0))
 
     async def send(self, kind: Kind = Kind.SOS, drill: bool = False, **changes: Any) -> Outcome:
         alert = replace(an_alert(), kind=kind, drill=drill)
@@ -95,8 +95,8 @@ class Calls:
             email="a@example.org",
             webhook_url="https://a.example/",
         )
-        job = Job(attempt, alert, contact, cast(Any, None))
-        found = await tried(self.way, job, Bounds(lambda: 0.0, 30.0, 10.0), NoMeter())
+        job = DeliveryJob(attempt, alert, contact, cast(Any, None))
+        found = await tried(self.way, job, Bounds(lambda: 0.0, 30.0, 10.0), NoObserver())
         assert found is not None
         return found.outcome
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 
 from alerts.attempt import Accepted, Channel, Outcome, Retryable, Unsure
-from alerts.delivery.routes import Limits, Permit, Way, down
+from alerts.delivery.routes import Limits, Permit, ProviderRoute, down
 from alerts.leases import OPERATOR_HOST, Lane
 from tests.alerts.delivery.fakes import FakeProvider
 
 LOST = Unsure("timeout")
 
 
-def hooks(limits: Limits | None = None) -> Way:
+def hooks(limits: Limits | None = None) -> ProviderRoute:
     """Webhooks."""
-    return Way(FakeProvider(Channel.WEBHOOK), limits or Limits())
+    return ProviderRoute(FakeProvider(Channel.WEBHOOK), limits or Limits())
 
 
 def to(host: str, tenant: str = "t1", *, is_sos: bool = True) -> Lane:
@@ -20,12 +20,12 @@ def to(host: str, tenant: str = "t1", *, is_sos: bool = True) -> Lane:
     return Lane(Channel.WEBHOOK, tenant, is_sos, host)
 
 
-def all_of(way: Way, lanes: Iterable[Lane], now_s: float = 0.0) -> list[Permit]:
+def all_of(way: ProviderRoute, lanes: Iterable[Lane], now_s: float = 0.0) -> list[Permit]:
     """Slots for every lane that has one, one after the other."""
     return [permit for lane in lanes if (permit := way.take(lane, now_s)) is not None]
 
 
-def try_once(way: Way, lane: Lane, outcome: Outcome, now_s: float = 0.0) -> None:
+def try_once(way: ProviderRoute, lane: Lane, outcome: Outcome, now_s: float = 0.0) -> None:
     """One message, and what its provider says."""
     permit = way.take(lane, now_s)
     assert permit is not None
@@ -112,7 +112,7 @@ def test_a_call_from_before_the_breaker_opened_does_not_end_the_probe() -> None:
 
 
 def test_a_provider_that_fails_closes_its_channel_for_all() -> None:
-    way = Way(FakeProvider(Channel.SMS))
+    way = ProviderRoute(FakeProvider(Channel.SMS))
     for tenant in ("t1", "t2", "t3"):
         try_once(way, Lane(Channel.SMS, tenant, is_sos=True), Retryable("http_500", provider_down=True))
     assert way.room(0.0) == 0
@@ -129,7 +129,7 @@ def test_the_budget_of_one_host_is_not_that_of_another_nor_of_another_tenant() -
 
 
 def test_the_budget_of_one_tenant_is_not_that_of_another() -> None:
-    way = Way(FakeProvider(Channel.SMS), Limits(tenant_budget=(4, 0.001)))
+    way = ProviderRoute(FakeProvider(Channel.SMS), Limits(tenant_budget=(4, 0.001)))
     for _ in range(4):
         try_once(way, Lane(Channel.SMS, "t1", is_sos=True), Accepted("P", "queued"))
     assert way.take(Lane(Channel.SMS, "t1", is_sos=True), 0.0) is None

@@ -20,7 +20,7 @@ from alerts.attempt import Accepted, Status
 from alerts.journal.append_log import JOURNAL_LIMITS, InUse, JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.journal.peer_visibility import Unseen
-from alerts.journal.records import Kept
+from alerts.journal.records import JournalCase
 from alerts.ports import Away
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
@@ -45,7 +45,7 @@ class LocalWorld:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.at_ms = 1_764_000_000_000
-        self.heard: list[Kept] = []
+        self.heard: list[JournalCase] = []
         self.ledger: LocalLedger
 
     async def later(self, ms: int) -> None:
@@ -400,7 +400,7 @@ async def test_a_hold_waits_for_what_is_under_way(world: LocalWorld) -> None:
     (job,) = await claim(world)
     entered = asyncio.Event()
 
-    async def bring() -> Kept | None:
+    async def bring() -> JournalCase | None:
         async with world.ledger.hold(taken.alert.alert_id) as kept:
             entered.set()
             return kept

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from alerts.alert import Actor, ActorKind, Kind, Place, State
 from alerts.attempt import OF_NO_ALERT, Purpose
-from alerts.words import Rendered, render
+from alerts.words import RenderedMessage, render
 from alerts.words.clean import clean
 from alerts.words.gsm import folded, is_gsm, segments
 from alerts.words.language import AVAILABLE, Words, words_of
@@ -37,7 +37,7 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-def texts_of(rendered: Rendered) -> list[str]:
+def texts_of(rendered: RenderedMessage) -> list[str]:
     return [getattr(rendered, name) for name in rendered.__struct_fields__ if name != "voice"]
 
 

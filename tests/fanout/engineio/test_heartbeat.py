@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from realtime.fanout.engineio.timeouts import DelayLine
+from realtime.fanout.engineio.timeouts import TimeoutQueue
 from tests.fanout.engineio.kit import PATIENCE_S, module_loop, serving, until
 
 pytestmark = [module_loop, pytest.mark.both_loops]
@@ -78,7 +78,7 @@ async def test_a_ping_is_not_sent_while_one_is_unanswered() -> None:
 
 async def test_items_come_due_in_the_order_they_were_added_and_only_once() -> None:
     rung: list[int] = []
-    line: DelayLine[int] = DelayLine(0.01, rung.append)
+    line: TimeoutQueue[int] = TimeoutQueue(0.01, rung.append)
     for item in range(5):
         line.add(item)
     line.discard(2)
@@ -92,7 +92,7 @@ async def test_items_come_due_in_the_order_they_were_added_and_only_once() -> No
 
 async def test_an_item_may_renew_or_drop_others_and_itself_while_it_is_rung() -> None:
     rung: list[str] = []
-    line: DelayLine[str]
+    line: TimeoutQueue[str]
 
     def due(item: str) -> None:
         rung.append(item)
@@ -101,7 +101,7 @@ async def test_an_item_may_renew_or_drop_others_and_itself_while_it_is_rung() ->
             line.add("c")
             line.add("a2")
 
-    line = DelayLine(0.01, due)
+    line = TimeoutQueue(0.01, due)
     for item in ("a", "b", "c"):
         line.add(item)
     await until(lambda: "a2" in rung, "the last")
@@ -121,7 +121,7 @@ async def test_an_error_of_one_item_holds_up_no_other() -> None:
     errors: list[object] = []
     loop.set_exception_handler(lambda _, context: errors.append(context.get("exception")))
     try:
-        line: DelayLine[int] = DelayLine(0.01, due)
+        line: TimeoutQueue[int] = TimeoutQueue(0.01, due)
         for item in range(4):
             line.add(item)
         await until(lambda: len(rung) == 4, "all")
@@ -133,7 +133,7 @@ async def test_an_error_of_one_item_holds_up_no_other() -> None:
 
 @pytest.mark.parametrize("many", [1, 1_000])
 async def test_a_line_without_items_holds_no_timer(many: int) -> None:
-    line: DelayLine[int] = DelayLine(1_000, print)
+    line: TimeoutQueue[int] = TimeoutQueue(1_000, print)
     for item in range(many):
         line.add(item)
     assert line._timer is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from realtime.bus.bus import Item, Listener, RedisBus
+from realtime.bus.bus import BusItem, BusListener, RedisBus
 from realtime.fanout.engineio.frames import Frame
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.hub.channel import LogEnd
@@ -26,7 +26,7 @@ class FakeBus:
     subscribed: list[str] = field(default_factory=list)
     during: Any = None
 
-    def start(self, listener: Listener) -> None: ...
+    def start(self, listener: BusListener) -> None: ...
 
     async def stop(self) -> None: ...
 
@@ -64,12 +64,12 @@ class FakeOrigin:
             during()
         await asyncio.sleep(0)
 
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         items = [spot(key, order) for key, order in self.board.items()]
         await self._look()
         return [("positions", items)]
 
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+    async def read_log(self, channel: str, since: int, limit: int) -> list[BusItem]:
         items = entries(range(since + 1, min(self.length, since + limit) + 1))
         await self._look()
         return items
@@ -80,12 +80,12 @@ class FakeOrigin:
         return ends
 
 
-def entries(numbers: Sequence[int]) -> list[Item]:
-    return [Item("", n, str(n).encode()) for n in numbers]
+def entries(numbers: Sequence[int]) -> list[BusItem]:
+    return [BusItem("", n, str(n).encode()) for n in numbers]
 
 
-def spot(key: str, order: int) -> Item:
-    return Item(key, order, json.dumps([key, order]).encode())
+def spot(key: str, order: int) -> BusItem:
+    return BusItem(key, order, json.dumps([key, order]).encode())
 
 
 class Observer:

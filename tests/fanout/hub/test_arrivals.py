@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from realtime.bus.bus import Item
-from realtime.fanout.feeds.feed import ConflatedFeed
+from realtime.bus.bus import BusItem
+from realtime.fanout.feeds.feed import LatestFeed
 from tests.fanout.hub.kit import BOARD, LOG, Here, Viewer, newest
 from tests.fanout.kit import until
 
@@ -61,13 +61,13 @@ async def test_a_position_costs_only_the_feeds_that_want_it(
     for key, viewer in viewers.items():
         await here.watch_board(viewer, key)
     taken: list[str] = []
-    take = ConflatedFeed.take
+    take = LatestFeed.take
 
-    def counted(feed: ConflatedFeed, *args: Any) -> None:
+    def counted(feed: LatestFeed, *args: Any) -> None:
         taken.append(feed.label)
         take(feed, *args)
 
-    monkeypatch.setattr(ConflatedFeed, "take", counted)
+    monkeypatch.setattr(LatestFeed, "take", counted)
     here.move("d7", 1)
     here.move("nobody", 1)
     await until(lambda: newest(viewers["d7"]) == {"d7": 1}, "its position")
@@ -84,7 +84,7 @@ async def test_a_forged_fragment_that_is_no_json_spoils_nobodys_frames(here: Her
     await here.watch_board(viewer)
     await here.watch_log(viewer)
     for channel, key in ((BOARD, "a"), (LOG, "")):
-        here.hub.on_message(channel, "positions", [Item(key, 1, forged)], 7)
+        here.hub.on_message(channel, "positions", [BusItem(key, 1, forged)], 7)
     assert here.observer.refused == ["malformed", "malformed"]
     here.move("a", 2)
     here.commit(1)
@@ -93,10 +93,10 @@ async def test_a_forged_fragment_that_is_no_json_spoils_nobodys_frames(here: Her
 
 
 async def test_what_may_be_lost_of_a_wired_channel_is_told_to_whom_it_is_wired(here: Here) -> None:
-    taken: list[Item] = []
+    taken: list[BusItem] = []
     doubts: list[str] = []
     here.hub.wire("circumstances", taken.extend, lambda: doubts.append("circumstances"))
     here.hub.wire("alerts", taken.extend)
-    here.hub.on_message("circumstances", "scopes", [Item("t1", 0, b"null")], 0)
+    here.hub.on_message("circumstances", "scopes", [BusItem("t1", 0, b"null")], 0)
     here.hub.on_doubt(["circumstances", "alerts", LOG], "gap")
     assert ([item.key for item in taken], doubts) == (["t1"], ["circumstances"])

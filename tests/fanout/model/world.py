@@ -14,7 +14,7 @@ import redis.asyncio as redis
 from aiohttp import web
 from msgspec import Raw
 
-from realtime.bus.bus import BusTimings, Item, Message, RedisBus
+from realtime.bus.bus import BusItem, BusTimings, Message, RedisBus
 from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.hub.channel import LogEnd
@@ -40,30 +40,30 @@ class Truth:
     """What is so: the model, and the origin every instance reads after a doubt."""
 
     logs: dict[str, list[bytes]] = field(default_factory=lambda: {label: [] for label in LOGS})
-    board: dict[str, Item] = field(default_factory=dict)
+    board: dict[str, BusItem] = field(default_factory=dict)
 
-    def append(self, label: str) -> Item:
+    def append(self, label: str) -> BusItem:
         """The next entry of a log."""
         entries = self.logs[label]
         entries.append(frames.json_bytes([len(entries) + 1, PADDING]))
-        return Item("", len(entries), entries[-1])
+        return BusItem("", len(entries), entries[-1])
 
-    def move(self, key: str, order: int) -> Item:
+    def move(self, key: str, order: int) -> BusItem:
         """A spot of a board; it counts unless something newer is known."""
-        item = Item(key, order, frames.json_bytes([key, order, PADDING]))
+        item = BusItem(key, order, frames.json_bytes([key, order, PADDING]))
         if key not in self.board or self.board[key].order < order:
             self.board[key] = item
         return item
 
-    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[Item]]]:
+    async def load_board(self, channel: str) -> Sequence[tuple[str, Sequence[BusItem]]]:
         items = list(self.board.values())
         await asyncio.sleep(0)
         return [("positions", items)]
 
-    async def read_log(self, channel: str, since: int, limit: int) -> list[Item]:
+    async def read_log(self, channel: str, since: int, limit: int) -> list[BusItem]:
         entries = self.logs[channel][since : since + limit]
         await asyncio.sleep(0)
-        return [Item("", since + n, entry) for n, entry in enumerate(entries, 1)]
+        return [BusItem("", since + n, entry) for n, entry in enumerate(entries, 1)]
 
     async def log_ends(self, channels: Sequence[str]) -> dict[str, LogEnd]:
         ends = {channel: LogEnd(len(self.logs[channel])) for channel in channels if channel in self.logs}
@@ -177,7 +177,7 @@ class World:
     prefix: str
     slots: dict[int, Viewer] = field(default_factory=dict)
 
-    async def publish(self, instance: int, label: str, items: list[Item], *, lost: bool) -> None:
+    async def publish(self, instance: int, label: str, items: list[BusItem], *, lost: bool) -> None:
         """Tell the viewers of ``instance``, and the others over the bus unless that is ``lost``."""
         channel = label if label in LOGS else BOARD_CHANNEL
         at = self.instances[instance]

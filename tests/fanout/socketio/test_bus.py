@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime.bus.bus import Item, Message, RedisBus
-from realtime.fanout.socketio.redis_manager import BusManager, BusUnavailable, Order
+from realtime.bus.bus import BusItem, Message, RedisBus
+from realtime.fanout.socketio.redis_manager import BusUnavailable, Order, RedisManager
 from tests.fanout.socketio.kit import BOTH, PATIENCE_S, Here, plain, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,9 +91,9 @@ async def test_what_is_forged_or_broken_is_dropped_and_counted(redis_url: str) -
         far, sid = await there.joined()
         order = msgspec.msgpack.encode(Order("1"))
         bodies = [b"", b"{", b"[]", b'["a"', b'["\xff"]', b'{"a":1}']
-        forged = [[Item("/", 0, order), Item("", 0, body)] for body in bodies]
-        forged += [[], [Item("/", 0, b"x")], [Item("/", 0, order)]]
-        forged += [[Item("/", 0, msgspec.msgpack.encode([1, 2])), Item("", 0, b'["a"]')]]
+        forged = [[BusItem("/", 0, order), BusItem("", 0, body)] for body in bodies]
+        forged += [[], [BusItem("/", 0, b"x")], [BusItem("/", 0, order)]]
+        forged += [[BusItem("/", 0, msgspec.msgpack.encode([1, 2])), BusItem("", 0, b'["a"]')]]
         messages = [Message("all:/", "emit", items, 0) for items in forged]
         messages += [
             Message("all:/", kind, forged[0], 0) for kind in ("enter", "unheard of", "answer", "close")
@@ -120,7 +120,7 @@ async def test_an_emit_that_cannot_be_passed_on_is_the_emitters_error() -> None:
 async def test_what_cannot_be_addressed_over_a_bus_is_said(redis_url: str) -> None:
     async with pair(redis_url) as (here, _):
         _, sid = await here.joined()
-        assert isinstance(here.server.manager, BusManager)
+        assert isinstance(here.server.manager, RedisManager)
         with pytest.raises(ValueError, match="room is a tuple"):
             await here.server.enter_room(sid, (1, 2))
         with pytest.raises(ValueError, match="looks like a sid"):

@@ -1,5 +1,6 @@
 """The wire protocol's shapes: identifiers, payloads, error codes. DESIGN of record: docs/PROTOCOL.md."""
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -129,7 +130,7 @@ class Refused(Exception):
             "retryable": self.retryable,
         }
         if self.retry_after_s is not None:
-            error["retry_after_s"] = round(self.retry_after_s, 3)
+            error["retry_after_s"] = math.ceil(self.retry_after_s * 1000) / 1000
         error.update(self.extra)
         return {"ok": False, "error": error}
 

@@ -158,10 +158,10 @@ class EngineServer(engineio.AsyncServer):
         session: EngineSocket | None = self.sockets.get(sid)
         if session is None or not session.connected:
             raise BadRequest(RequestFault.SESSION)
-        if session.upgraded:
-            raise BadRequest(RequestFault.REQUEST)
         if transport == "websocket":
             return self._open_probe(session, request)
+        if session.upgraded:
+            raise BadRequest(RequestFault.REQUEST)
         if request.method == "GET":
             return await self._poll(session, request, headers)
         if request.method == "POST":
@@ -236,6 +236,9 @@ class EngineServer(engineio.AsyncServer):
         return web.Response(body=body, status=401, headers=headers, content_type="application/json")
 
     def _open_probe(self, session: EngineSocket, request: web.Request) -> web.StreamResponse:
+        """A websocket beside a session: it may take a polling one over. Beside one that has a websocket it is
+        accepted and closed at once, as the reference server does.
+        """
         accept = accept_key(request)
         if accept is None or not self.allow_upgrades or session.is_leaving:
             raise BadRequest(RequestFault.REQUEST)
@@ -244,6 +247,9 @@ class EngineServer(engineio.AsyncServer):
             request, accept, probe, self.max_http_buffer_size, self.closing_websockets
         )
         probe.websocket = websocket
+        if session.upgraded:
+            probe.fail()
+            return TakenOver()
         self.probes.add(probe)
         if behind:
             websocket.data_received(behind)

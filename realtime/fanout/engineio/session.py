@@ -5,6 +5,7 @@ client has none of them. Bytes not yet taken by the kernel are the only backlog,
 bounded.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,8 @@ HARD_LIMIT_FACTOR: Final = 16
 for the answers to several journeys watched at once over a slow line."""
 UPGRADE_POLL_S: Final = 0.1
 """A poll that comes while a probe is under way is ended this soon: the client upgrades between its polls."""
+LATER_S: Final = 0.01
+"""How much later than what precedes it `EngineSocket.write_later` writes: long enough for two reads."""
 
 
 class EngineSocket:
@@ -39,6 +42,7 @@ class EngineSocket:
     __slots__ = (
         "__weakref__",
         "_backlog",
+        "_late",
         "_session",
         "_websocket",
         "closed",
@@ -66,6 +70,7 @@ class EngineSocket:
         self.is_posting = False
         self._websocket: WebSocket | None = None
         self._backlog: Backlog | None = None
+        self._late = b""
         self._session: dict[str, Any] | None = None
 
     @property
@@ -96,6 +101,8 @@ class EngineSocket:
     def write(self, frame: Frame) -> None:
         """Send ``frame`` now, in order. A client far beyond its limit is cut off instead."""
         wire = self.wire
+        if self._late:
+            self._write_late()
         if wire is None:
             self._queue(frame)
         elif wire.get_write_buffer_size() > self.server.hard_limit_bytes:
@@ -106,6 +113,8 @@ class EngineSocket:
     def write_together(self, several: Sequence[Frame]) -> None:
         """Send these frames with nothing between them, in one write: a packet and its binary attachments."""
         wire = self.wire
+        if self._late:
+            self._write_late()
         if wire is None:
             for frame in several:
                 self._queue(frame)
@@ -113,6 +122,23 @@ class EngineSocket:
             self.abort()
         else:
             put(wire, b"".join([frame.wire for frame in several]))
+
+    def write_later(self, several: Sequence[Frame]) -> None:
+        """Send these frames by a later write than what was sent before them, and before what is sent next.
+
+        A websocket client that attaches a listener for each message misses the second message of one read.
+        """
+        if self.wire is None:
+            self.write_together(several)
+            return
+        if not self._late:
+            asyncio.get_running_loop().call_later(LATER_S, self._write_late)
+        self._late += b"".join([frame.wire for frame in several])
+
+    def _write_late(self) -> None:
+        late, self._late = self._late, b""
+        if late and self.wire is not None:
+            put(self.wire, late)
 
     def _queue(self, frame: Frame) -> None:
         outbox = self.outbox
@@ -285,6 +311,7 @@ class EngineSocket:
             if abort:
                 self._websocket.abort()
             else:
+                self._write_late()
                 self._websocket.close(code, _CLOSE.wire if code == NORMAL else b"")
         self.finish()
 
@@ -303,6 +330,7 @@ class EngineSocket:
             self.outbox.wake()
             self.outbox = None
         self._websocket = None
+        self._late = b""
         self.wire = GONE
 
 

@@ -72,13 +72,16 @@ class Member:
         self._held.append(frames)
 
     def let_in(self, greeting: Sequence[Frame]) -> None:
-        """The client has been accepted: it hears ``greeting``, then what was held."""
+        """The client has been accepted: it hears ``greeting``, and by a later write what was held."""
         self.state = MemberState.JOINED
         held, self._held, self._held_bytes = self._held or (), None, 0
         if greeting:
             self.write(greeting)
         for frames in held:
-            self.write(frames)
+            if greeting:
+                self.session.write_later(frames)
+            else:
+                self.write(frames)
 
     def owe(self, callback: Callable[..., Any]) -> int:
         """Expect an ack; the id to ask for it with."""

@@ -1,6 +1,7 @@
 """From polling to websocket: in order, nothing lost, nothing twice; and when it does not come to it."""
 
 import asyncio
+import contextlib
 
 import pytest
 from aiohttp import WSMsgType
@@ -68,15 +69,32 @@ async def test_http_with_the_sid_of_an_upgraded_session_is_400_and_harms_nothing
         await probe.close()
 
 
-async def test_a_second_websocket_for_an_upgraded_or_direct_session_is_refused() -> None:
+@pytest.mark.parametrize("is_upgraded", [True, False])
+async def test_a_second_websocket_of_a_session_is_accepted_and_closed(
+    is_upgraded: bool,
+) -> None:
+    """As the reference server does, and as the official test-suite has it."""
     async with serving() as here:
-        direct = await here.websocket()
-        (sid,) = here.sockets
-        status, _ = await here.ask("GET", f"EIO=4&transport=websocket&sid={sid}")
-        assert status == 400
-        await direct.send_str("4hello")
-        assert await direct.receive_str(timeout=PATIENCE_S) == "4hello"
-        await direct.close()
+        if is_upgraded:
+            sid = await here.open()
+            first = await here.websocket(sid)
+            await first.send_str("2probe")
+            assert await first.receive_str(timeout=PATIENCE_S) == "3probe"
+            await first.send_str("5")
+            await until(lambda: here.sockets[sid].upgraded, "the upgrade")
+        else:
+            first = await here.websocket()
+            (sid,) = here.sockets
+        second = await here.websocket(sid)
+        with contextlib.suppress(ConnectionError):
+            for word in ("2probe", "5", "4stray"):
+                await second.send_str(word)
+        assert (await second.receive(timeout=PATIENCE_S)).type is WSMsgType.CLOSE
+        assert (await here.ask("GET", f"EIO=4&transport=websocket&sid={sid}"))[0] == 400
+        await first.send_str("4hello")
+        assert await first.receive_str(timeout=PATIENCE_S) == "4hello"
+        assert here.heard == ["hello"]
+        await first.close()
 
 
 async def test_the_second_of_two_probes_is_closed_and_the_first_completes() -> None:

@@ -10,6 +10,11 @@ from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
 from tests.fanout.socketio.kit import BOTH, plain, reference, serving, settled
 
+WEBSOCKET_REQUEST = (
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+)
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -36,6 +41,42 @@ async def test_a_client_joins_and_hears_its_sid_before_anything_else(
         assert answer.startswith(prefix)
         assert set(json.loads(answer[len(prefix) :])) == {"sid"}
         assert await client.recv() == said
+
+
+async def test_what_a_connect_handler_emits_comes_by_a_later_write_than_the_connect() -> None:
+    """A client that attaches a listener for each message misses the second message of one read."""
+    async with serving(reference()) as here:
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(WEBSOCKET_REQUEST)
+        await reader.readuntil(b"}")  # the opening packet
+        writer.write(b"\x81\x82\x00\x00\x00\x0040")
+        first = await reader.read(65_536)
+        assert b'40{"sid"' in first
+        assert b"auth" not in first
+        assert b'42["auth",{}]' in await reader.read(65_536)
+        writer.close()
+
+
+async def test_an_answer_does_not_overtake_what_the_connect_handler_emitted() -> None:
+    async with serving(reference()) as here:
+        client = await here.client()
+        await client.send("0", '2["message-with-ack",1]', '27["message-with-ack",1]')
+        said = [str(await client.recv()) for _ in range(3)]
+        assert said[0].startswith('0{"sid"')
+        assert said[1:] == ['2["auth",{}]', "37[1]"]
+
+
+async def test_a_session_that_is_closed_at_once_still_hears_what_was_emitted() -> None:
+    server = reference()
+
+    async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
+        await server.emit("last", {}, to=sid)
+
+    server.on("connect", connect)
+    async with serving(server) as here:
+        client, sid = await here.joined()
+        await server.disconnect(sid)
+        assert [await client.recv() for _ in range(2)] == ['2["last",{}]', "1"]
 
 
 @pytest.mark.parametrize("transport", BOTH)

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from alerts.alert import Place, Press
 from alerts.location import PlaceSource, better, choose, is_well_known, of_press, order_ms, place_of
+from realtime.alerting.optional import PressStep, attempt_now
 from realtime.bus.bus import BusItem
 from realtime.live.precedence import arrival_ms
 from realtime.live.redis_state import LiveState
@@ -57,6 +58,13 @@ def placed(press: Press, seen: LastSeenPosition | None, live: Sequence[Place], n
         noted = (*noted, JOURNEY_ID)
     said = press.said_place if choice.set_aside is None else press.place
     return replace(press, place=choice.place, said_place=said, noted=noted, journey_id=journey_id)
+
+
+def placed_or_as_pressed(
+    press: Press, seen: LastSeenPosition | None, live: Sequence[Place], now_ms: int
+) -> Press:
+    """As `placed`; ``press`` as it is when that fails."""
+    return attempt_now(press, PressStep.PLACE, press, lambda: placed(press, seen, live, now_ms))
 
 
 def _journey_of(press: Press, seen: LastSeenPosition | None, place: Place | None, now_ms: int) -> UUID | None:
@@ -132,7 +140,7 @@ class LastSeen:
         that is unavailable.
         """
         live = await self.places(press)
-        return placed(press, None, live, self._now_ms())
+        return placed_or_as_pressed(press, None, live, self._now_ms())
 
     async def places(self, press: Press) -> list[Place]:
         """The live positions of the driver of ``press``: at most one of this process and one of Redis, which

@@ -43,6 +43,9 @@ GROUP_PRESSES: Final = 50
 WAIT_S: Final = 0.5
 """A press that is in no group after this goes to the journal, which acknowledges it sooner."""
 
+WITHIN_S: Final = 2.0
+"""From a press to the journal at the latest. A group that fails leaves its presses the rest of it."""
+
 
 class CommittedPress(NamedTuple):
     """A press that Postgres has, as it was stored."""
@@ -67,7 +70,8 @@ class PressCommitter:
     """`commit` stores a press. ``db`` and ``ledger``: connections that only presses use.
 
     ``ask_s``: how long Postgres may take for a group or for a press; ``locate_s``: how much of it the last
-    position of a driver may take; ``wait_s``: how long a press may wait for its group.
+    position of a driver may take; ``wait_s``: how long a press may wait for its group; ``within_s``: how long
+    all of it may take, in a group and then alone.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class PressCommitter:
         ask_s: float,
         locate_s: float = last_positions.LOOK_S,
         wait_s: float = WAIT_S,
+        within_s: float = WITHIN_S,
     ) -> None:
         self._reach: Final = reach
         self._db: Final = db
@@ -90,6 +95,7 @@ class PressCommitter:
         self._ask_s: Final = ask_s
         self._locate_s: Final = locate_s
         self._wait_s: Final = wait_s
+        self._within_s: Final = within_s
         self._waiting: Final[deque[_Waiting]] = deque()
         self._groups: Final[set[asyncio.Task[None]]] = set()
         self._warming: asyncio.Task[None] | None = None
@@ -119,14 +125,18 @@ class PressCommitter:
     async def commit(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press``; ``live``: the places of its driver that are known without Postgres.
 
-        Raises Away: at once when Postgres is unavailable, else after the times of the constructor. A press
-        that was not answered in time may be stored all the same.
+        Raises Away: at once when Postgres is unavailable, else after ``within_s`` of the constructor at the
+        latest. A press that was not answered in time may be stored all the same.
         """
-        if TOKEN_EXPIRED not in press.noted:
-            stored = await self._in_group(_Waiting(press, live))
-            if stored is not None:
-                return stored
-        return await self._reach.ask_for_press(lambda: self.commit_alone(press, live), self._ask_s)
+        try:
+            async with asyncio.timeout(self._within_s):
+                if TOKEN_EXPIRED not in press.noted:
+                    stored = await self._in_group(_Waiting(press, live))
+                    if stored is not None:
+                        return stored
+                return await self._reach.ask_for_press(lambda: self.commit_alone(press, live), self._ask_s)
+        except TimeoutError as error:
+            raise Away from error
 
     async def commit_alone(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press`` with what Postgres knows of its driver, else with what the local copy knows.
@@ -150,10 +160,10 @@ class PressCommitter:
             lambda: situation(self._db, vendor, asked, operator, now_ms=now_ms, seen_s=self._locate_s),
         )
         known, seen = found or (self._directory.of(tenant, vendor, driver), None)
-        located = last_positions.placed(press, seen, live, now_ms)
+        located = last_positions.placed_or_as_pressed(press, seen, live, now_ms)
         if located.place is None and seen is not None and seen.has_more:
             far = await last_positions.last_seen_of(self._db, press, now_ms, self._locate_s)
-            located = located if far is None else last_positions.placed(press, far, (), now_ms)
+            located = located if far is None else last_positions.placed_or_as_pressed(press, far, (), now_ms)
         return located, known
 
     # --- groups
@@ -193,7 +203,7 @@ class PressCommitter:
                 lambda: self._ledger.press_group(
                     presses,
                     self._operator_of,
-                    lambda press, seen: last_positions.placed(
+                    lambda press, seen: last_positions.placed_or_as_pressed(
                         press, seen, live[id(press)], press.received_ms
                     ),
                 ),

@@ -21,7 +21,7 @@ from alerts.alert import OPEN, Alert, Place, Press, alert_id_of
 from alerts.attempt import StatusReport
 from alerts.case import Case
 from alerts.location import as_earlier
-from alerts.policy import Circumstances, Contact
+from alerts.policy import Circumstances, Contact, Pins, Source
 from alerts.ports import Applied, Away, Taken
 from realtime.alerting import last_positions
 from realtime.alerting.db_guard import DatabaseGuard
@@ -30,6 +30,7 @@ from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.last_positions import LOOK_S as LOCATE_S
 from realtime.alerting.last_positions import LastSeen
 from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.optional import PressStep, attempt, attempt_now
 from realtime.alerting.ports import Copies, Local, LocalCase
 from realtime.alerting.press_committer import CommittedPress, PressCommitter
 from realtime.alerting.publisher import AlertPublisher
@@ -131,15 +132,22 @@ class AlertRepository:
             return await self._press(replace(press, sos_id=_id_beside(press)))
 
     async def _press(self, press: Press) -> Taken:
-        wait_s, live = await asyncio.gather(self._wait_in_journal_s(press), self._live_places(press))
+        no_places: list[Place] = []
+        wait_s, live = await asyncio.gather(
+            attempt(press, PressStep.JOURNAL, None, lambda: self._wait_in_journal_s(press)),
+            attempt(press, PressStep.LIVE_POSITION, no_places, lambda: self._live_places(press)),
+        )
         if wait_s is None:
             try:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(press, lambda: self._commit(press, live))
-            except Away:
+            except Exception as error:  # whatever Postgres failed with, the journal stores the press
+                if not isinstance(error, Away):
+                    name = type(error).__name__
+                    log.error("press %s of tenant %s was not committed: %s", press.sos_id, press.tenant, name)
                 wait_s = self._unsure_for_s()
             else:
-                self._announcer.changed(taken.alert)
+                self._announce(press, taken)
                 return taken
         return await self._journal(press, live, wait_s)
 
@@ -194,30 +202,36 @@ class AlertRepository:
         Once the journal has it, nothing that fails afterwards refuses it. Raises Refused(unavailable) when
         neither the journal nor Postgres takes it.
         """
+        await attempt(press, PressStep.OPEN_ALERT, None, lambda: self._earlier.adopt(press))
+        known = attempt_now(press, PressStep.CONTACTS, None, lambda: self._known(press))
+        if known is None:
+            known = Circumstances({}, (), Pins(), source=Source.NONE)
         try:
-            await self._earlier.adopt(press)
-        except Away:
-            log.error(
-                "the journal failed the replica of an open alert: press %s of tenant %s may open another one",
-                press.sos_id,
-                press.tenant,
-            )
-        known = self._directory.of(press.tenant, press.vendor, press.driver)
-        try:
-            located = last_positions.placed(press, None, live, press.received_ms)
+            located = last_positions.placed_or_as_pressed(press, None, live, press.received_ms)
             taken = await self._local.press(located, known, acting=False)
-        except Away:
+        except Exception as error:
+            if not isinstance(error, Away):
+                name = type(error).__name__
+                log.error("press %s of tenant %s was not journalled: %s", press.sos_id, press.tenant, name)
             return await self._commit_without_journal(press, live)
         alert_id = taken.alert.alert_id
         if self._reach.is_up:
             self._on_journalled()
+        sharing = attempt(press, PressStep.REPLICATION, False, lambda: self._share(alert_id))
         if wait_s > 0.0:
-            shared = await self._share(alert_id)
-            self._turn_later(alert_id, wait_s)
+            shared = await sharing
+            attempt_now(press, PressStep.DELIVERY, None, lambda: self._turn_later(alert_id, wait_s))
         else:
-            shared, _ = await asyncio.gather(self._share(alert_id), self._act(alert_id))
-        self._announcer.changed(taken.alert)
+            acting = attempt(press, PressStep.DELIVERY, None, lambda: self._act(alert_id))
+            shared, _ = await asyncio.gather(sharing, acting)
+        self._announce(press, taken)
         return replace(taken, durability="replicated" if shared else "local")
+
+    def _known(self, press: Press) -> Circumstances:
+        return self._directory.of(press.tenant, press.vendor, press.driver)
+
+    def _announce(self, press: Press, taken: Taken) -> None:
+        attempt_now(press, PressStep.ANNOUNCEMENT, None, lambda: self._announcer.changed(taken.alert))
 
     async def _act(self, alert_id: UUID) -> None:
         """Escalate and deliver an alert of the journal here, unless another process does."""
@@ -249,7 +263,7 @@ class AlertRepository:
             press.tenant,
             taken.alert.alert_id,
         )
-        self._announcer.changed(taken.alert)
+        self._announce(press, taken)
         return taken
 
     def _turn_later(self, alert_id: UUID, wait_s: float) -> None:

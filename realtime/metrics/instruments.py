@@ -207,6 +207,14 @@ ALERT_STORE_FAULTS: Final = counter(
     "wayguard_alert_store_faults_total",
     "requests about alerts that Postgres failed while it was available: damage, a missing table or right",
 )
+PRESS_STEP_FAULTS: Final = counters(
+    "wayguard_press_step_faults_total",
+    "presses that were stored without what a step between press and acknowledgement would have added",
+    step=(
+        *("journal", "live_position", "place", "open_alert", "contacts"),
+        *("replication", "delivery", "announcement"),
+    ),
+)
 COPIES_SEEN: Final = gauge(
     "wayguard_journal_copies", "alerts on the disks of other processes that this one has seen"
 )

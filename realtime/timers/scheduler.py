@@ -25,7 +25,7 @@ from alerts.alert import Actor, ActorKind, Place, Press
 from alerts.policy import Circumstances
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime.aio import end
-from realtime.alerting.last_positions import placed
+from realtime.alerting.last_positions import placed_or_as_pressed
 from realtime.live.presence import PresenceState
 from realtime.live.redis_state import LiveState
 from realtime.live.topics import PRESENCE
@@ -103,7 +103,7 @@ class _Firing(Struct, frozen=True):
     def press(self, now_ms: int) -> Press:
         """Return the press that raises the alert."""
         press = timers.press_of(self.timer, None, None, now_ms)
-        return placed(press, self.seen, [] if self.live is None else [self.live], now_ms)
+        return placed_or_as_pressed(press, self.seen, [] if self.live is None else [self.live], now_ms)
 
 
 class _Done(Struct, frozen=True):

@@ -48,6 +48,7 @@ _LINE_CURSOR: Final = "history"
 _API: Final = "api"
 _DISPATCHER: Final = "dispatcher"
 _VENDOR_TIMEOUT_S: Final = 1.0
+_LIVE_TIMEOUT_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -279,11 +280,15 @@ async def _drives_for(call: OperationCall[NoPath, NoQuery, RaiseRequest]) -> boo
             return await tenants.vendor_of(context.db, tenant, body.driver) == body.vendor
     except Exception as failure:
         _log.warning("the vendor of a driver cannot be read from postgres: %s", type(failure).__name__)
-    if body.driver in await context.latest.presence_of_vendor(tenant, body.vendor):
-        return True
-    if any(row[0] == body.driver for row in await context.latest.of_vendor(tenant, body.vendor)):
-        return True
-    raise Refused(Code.UNAVAILABLE, "the vendor of the driver cannot be read")
+    try:
+        async with asyncio.timeout(_LIVE_TIMEOUT_S):
+            if body.driver in await context.latest.presence_of_vendor(tenant, body.vendor):
+                return True
+            if any(row[0] == body.driver for row in await context.latest.of_vendor(tenant, body.vendor)):
+                return True
+    except Exception as failure:
+        _log.warning("the vendor of a driver cannot be read from redis: %s", type(failure).__name__)
+    raise Refused(Code.UNAVAILABLE, "the vendor of the driver cannot be read", retry_after_s=2)
 
 
 def _answering(call: OperationCall[Any, Any, Any]) -> AlertActions:

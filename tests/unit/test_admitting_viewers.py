@@ -34,7 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
     async def ensure(db: Any, tenant: str, vendors: Any) -> None:
         asked.append((tenant, set(vendors)))
         if tenant == "away":
-            raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+            raise Refused(Code.UNAVAILABLE, "the storage is unavailable, try again", retry_after_s=1)
 
     monkeypatch.setattr(watch.tenants, "ensure_vendors", ensure)
     return asked

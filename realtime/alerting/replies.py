@@ -47,6 +47,8 @@ class SafeBook:
         copies: Copies,
         directory: Directory,
         bindings: ReplyBindings,
+        *,
+        lock_wait_s: float = LOCK_WAIT_S,
     ) -> None:
         self._reach: Final = reach
         self._book: Final = book
@@ -54,6 +56,7 @@ class SafeBook:
         self._copies: Final = copies
         self._directory: Final = directory
         self._bindings: Final = bindings
+        self._lock_wait_s: Final = lock_wait_s
         self._taken: Final[OrderedDict[str, None]] = OrderedDict()
         self._unkept: Final[OrderedDict[str, None]] = OrderedDict()
         """Those of them that Postgres does not know yet."""
@@ -88,7 +91,7 @@ class SafeBook:
         """
         holder, lease = new_holder(), f"reply:{lock_name(phone)}"
         try:
-            async with asyncio.timeout(LOCK_WAIT_S):
+            async with asyncio.timeout(self._lock_wait_s):
                 await _acquired(lambda: self._bindings.lock(phone, holder, LOCK_S))
                 await _acquired(lambda: self._lock_stored(lease, holder))
         except TimeoutError:

@@ -17,7 +17,7 @@ from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, Policy, PolicyCopy, Step
 from alerts.ports import Applied, Away
 from alerts.words.language import AVAILABLE
-from realtime.alerting.replies import SafeBook
+from realtime.alerting.replies import LOCK_WAIT_S, SafeBook
 from realtime.alerting.reply_bindings import BINDINGS, ReplyBindings, ReplyFile
 from realtime.hooks.desk import HookDesk
 from realtime.hooks.words import TEXTS, said
@@ -145,6 +145,7 @@ class Workers:
         self.postgres = Postgres()
         self.directory = Directory()
         self.clients: list[Any] = []
+        self.lock_wait_s = LOCK_WAIT_S
 
     async def start(self, name: str, redis_url: str | None = None) -> HookDesk:
         """A worker; a second one of the same name is the first one's restart."""
@@ -157,7 +158,7 @@ class Workers:
         bindings = ReplyBindings(redis, file, bytes(32), lambda: T0)
         given: Any = (self.postgres, self.postgres, self.alerts, self.alerts, self.directory, bindings)
         alerts: Any = self.alerts
-        return HookDesk(alerts, alerts, SafeBook(*given), lambda: T0)
+        return HookDesk(alerts, alerts, SafeBook(*given, lock_wait_s=self.lock_wait_s), lambda: T0)
 
 
 def text(number: int, body: str = "1", **more: str) -> dict[str, str]:
@@ -263,9 +264,9 @@ async def test_two_texts_on_two_workers_at_once_are_for_two_alerts(
 
 
 async def test_a_lock_that_its_worker_left_behind_delays_a_text_and_does_not_lose_it(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
+    workers: Workers,
 ) -> None:
-    monkeypatch.setattr("realtime.alerting.replies.LOCK_WAIT_S", 0.3)
+    workers.lock_wait_s = 0.3
     one = await workers.start("one")
     workers.postgres.is_up = True
     async with one._book.ordered(PHONE):

@@ -50,7 +50,7 @@ async def test_the_store_is_asked_for_vendors_that_were_not_seen_yet(made: list[
 async def test_what_could_not_be_made_is_tried_again(made: list[Any]) -> None:
     events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), links=cast(Any, None))
     for _ in range(2):
-        with pytest.raises(Refused, match="away"):
+        with pytest.raises(Refused, match="unavailable"):
             await events.admit(viewer("a", tenant="away"), "127.0.0.1", "")
     assert len(made) == 2
 

@@ -103,6 +103,10 @@ _RETRYABLE: Final = frozenset(
 )
 
 
+STORAGE_UNAVAILABLE: Final = "the storage is unavailable, try again"
+"""The text of ``unavailable`` when Postgres, and what stands in for it, cannot be asked."""
+
+
 class Refused(Exception):
     """A request that is answered with a coded error and changes nothing.
 

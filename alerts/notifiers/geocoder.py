@@ -83,7 +83,7 @@ class NominatimGeocoder:
                     found: Any = await self._nominatim.reverse(key, exactly_one=True, zoom=18)
             except (GeopyError, OSError, TimeoutError, ValueError, KeyError, TypeError) as error:
                 self._rests_until_s = self._clock() + REST_S
-                log.warning("the geocoder is away: %s", type(error).__name__)
+                log.warning("the geocoder is unavailable: %s", type(error).__name__)
                 return _NOTHING
         address = clean(str(found.address), ADDRESS_CHARS) if found is not None else _NOTHING
         self._known[key] = address

@@ -145,6 +145,13 @@ _WORDS: Final[dict[Word, tuple[str, ...]]] = {
     ),
     Word.START: ("start", "unstop", "opt in", "subscribe", "resubscribe"),
 }
+_OF_CARRIERS: Final = frozenset(
+    (
+        *("stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"),
+        *("start", "unstop", "yes", "help", "info"),
+    )
+)
+"""Whole texts that carriers answer themselves. They send no reply to the other words that opt out or in."""
 _POLITE: Final = frozenset({"please", "pls", "bitte", "svp", "s'il vous plait", "por favor", "कृपया"})
 """Said around a word that opts out; an acknowledgement has to stand alone."""
 _AROUND: Final = "👍👌✅🙏<>|^*_ " + "".join(chr(0x1F3FB + tone) for tone in range(5))
@@ -168,6 +175,11 @@ def sms_word(text: str) -> Word:
     if said is Word.OTHER and _BELOW.match(below):
         said = _said(first)
     return said
+
+
+def is_carriers_word(text: str) -> bool:
+    """Whether the carrier answers ``text`` itself: the whole of it is one of their words, in any case."""
+    return text.strip().lower() in _OF_CARRIERS
 
 
 def keypress(digits: str) -> Word:

@@ -1,7 +1,11 @@
-"""What the hooks look up of numbers and answers, with Postgres there or not: `realtime.hooks.ports.Book`."""
+"""What the webhooks look up of numbers and answers, also without Postgres: `realtime.hooks.ports.Book`."""
 
+import asyncio
+import contextlib
+import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
 
@@ -14,13 +18,21 @@ from alerts.ports import Away
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.ports import Copies, Local
-from realtime.protocol import Code, Refused
+from realtime.alerting.reply_bindings import ReplyBindings, lock_name, new_holder
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.alerts.ledger import Rejected
 from realtime.store.people.replies import LastMessage, ReplyStore
+
+log = logging.getLogger(__name__)
 
 ASK_S: Final = 1.0
 MAX_TAKEN: Final = 10_000
 """Answers that are remembered in memory while Postgres is away; the oldest go first."""
+LOCK_S: Final = 15.0
+"""How long the lock of a phone's texts outlives its worker. A provider waits as long for a reply."""
+LOCK_WAIT_S: Final = 5.0
+"""How long a text waits for an earlier one of its phone; then it is applied all the same."""
+LOCK_POLL_S: Final = 0.05
 _ASKS: Final = frozenset({Channel.SMS, Channel.CALL})
 
 
@@ -28,13 +40,23 @@ class ReplyRepository:
     """Postgres' book; with it away, what the cases here and elsewhere say."""
 
     def __init__(
-        self, reach: DatabaseGuard, book: ReplyStore, local: Local, copies: Copies, directory: ContactCache
+        self,
+        reach: DatabaseGuard,
+        book: ReplyStore,
+        local: Local,
+        copies: Copies,
+        directory: ContactCache,
+        bindings: ReplyBindings,
+        *,
+        lock_wait_s: float = LOCK_WAIT_S,
     ) -> None:
         self._reach: Final = reach
         self._book: Final = book
         self._local: Final = local
         self._copies: Final = copies
         self._directory: Final = directory
+        self._bindings: Final = bindings
+        self._lock_wait_s: Final = lock_wait_s
         self._taken: Final[OrderedDict[str, None]] = OrderedDict()
         self._unkept: Final[OrderedDict[str, None]] = OrderedDict()
         """Those of them that Postgres does not know yet."""
@@ -56,24 +78,71 @@ class ReplyRepository:
                 known.add(asked.alert_id)
                 found.append(asked)
         if away and not found:
-            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2)
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=2)
         return found
 
+    @asynccontextmanager
+    async def ordered(self, phone: str) -> AsyncIterator[None]:
+        """Apply the texts of ``phone`` one after the other, on all workers.
+
+        There is one lock in Redis and one in Postgres; each is acquired if it can be reached. Without both,
+        or after `LOCK_WAIT_S`, the text is applied unordered: an answer that is lost is worse than two
+        answers for one alert.
+        """
+        holder, lease = new_holder(), f"reply:{lock_name(phone)}"
+        try:
+            async with asyncio.timeout(self._lock_wait_s):
+                await _acquired(lambda: self._bindings.lock(phone, holder, LOCK_S))
+                await _acquired(lambda: self._lock_stored(lease, holder))
+        except TimeoutError:
+            log.warning("a text of one phone did not wait for another one any longer")
+        try:
+            yield
+        finally:
+            await self._bindings.unlock(phone, holder)
+            with contextlib.suppress(Away, Refused):
+                await self._reach.ask_in_turn(lambda: self._book.unlock(lease, holder), ASK_S)
+
+    async def _lock_stored(self, lease: str, holder: str) -> bool:
+        try:
+            return await self._reach.ask_in_turn(
+                lambda: self._book.lock(lease, holder, int(LOCK_S * 1000)), ASK_S
+            )
+        except (Away, Refused):
+            return True  # it orders nothing now
+
+    async def bound(self, message_id: str) -> LastMessage | None:
+        """The alert that an earlier delivery of this text was for, if it was stored."""
+        binding = await self._bindings.find(message_id)
+        return None if binding is None else binding.asked
+
+    async def bind(self, message_id: str, asked: LastMessage) -> LastMessage:
+        """Store which alert a text is for, before it is applied; what to apply it to."""
+        return await self._bindings.bind(message_id, asked)
+
+    def language_of(self, phone: str) -> str | None:
+        """The language of the contact who has ``phone``, from the local copy; None: there is none."""
+        return self._directory.language_of(phone)
+
     async def is_known(self, answer_id: str) -> bool:
-        """Whether this answer was taken before; with Postgres away, by this process."""
+        """Whether this answer has taken effect: known here, in Redis, or in Postgres."""
         if answer_id in self._taken:
+            return True
+        binding = await self._bindings.find(answer_id)
+        if binding is not None and binding.applied:
             return True
         try:
             return await self._reach.ask_in_turn(lambda: self._book.is_known(answer_id), ASK_S)
         except Away:
-            return False  # an answer that is taken twice does what it did once
+            return False  # `bound` has its alert: an answer that is applied twice does what it did once
 
     async def keep(self, answer_id: str) -> None:
-        """This answer was taken."""
+        """This answer has taken effect."""
         for answers in (self._taken, self._unkept):
             answers[answer_id] = None
             if len(answers) > MAX_TAKEN:
                 answers.popitem(last=False)
+        await self._bindings.applied(answer_id)
         try:
             await self._tell(answer_id)
         except Away:
@@ -97,15 +166,19 @@ class ReplyRepository:
         await self._reach.ask_in_turn(lambda: self._book.keep(answer_id), ASK_S)
         self._unkept.pop(answer_id, None)
 
-    async def opt_out(self, phone: str) -> int:
-        """``phone`` wants nothing more; in how many tenants that is new, as far as is known."""
+    async def opt_out(self, phone: str) -> int | None:
+        """``phone`` wants nothing more; in how many tenants that is new.
+
+        None: the number is unknown, since Postgres is unavailable. The wish is stored here until Postgres
+        has it.
+        """
         return await self._opt(phone, out=True)
 
-    async def opt_in(self, phone: str) -> int:
-        """``phone`` wants messages again."""
+    async def opt_in(self, phone: str) -> int | None:
+        """``phone`` wants messages again; as `opt_out`."""
         return await self._opt(phone, out=False)
 
-    async def _opt(self, phone: str, *, out: bool) -> int:
+    async def _opt(self, phone: str, *, out: bool) -> int | None:
         change = self._book.opt_out if out else self._book.opt_in
         try:
             return await self._reach.ask_in_turn(lambda: change(phone), ASK_S)
@@ -114,8 +187,14 @@ class ReplyRepository:
         try:
             await self._directory.say(phone, out=out)
         except OSError as error:
-            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2) from error
-        return 0
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=2) from error
+        return None
+
+
+async def _acquired(lock: Callable[[], Awaitable[bool]]) -> None:
+    """Ask for a lock until it is acquired."""
+    while not await lock():  # noqa: ASYNC110  another process releases it
+        await asyncio.sleep(LOCK_POLL_S)
 
 
 def last_asked(cases: Iterable[Case], phone: str) -> list[LastMessage]:

@@ -35,7 +35,7 @@ from realtime.alerting.ports import Copies, Local, LocalCase
 from realtime.alerting.press_committer import CommittedPress, PressCommitter
 from realtime.alerting.publisher import AlertPublisher
 from realtime.press_priority import PressPriority
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.alerts import reads
 from realtime.store.alerts.circumstances import circumstances
 from realtime.store.alerts.ledger import PostgresLedger
@@ -506,4 +506,4 @@ def _case(kept: LocalCase | None) -> Case | None:
 
 
 def _away() -> Refused:
-    return Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=RETRY_S)
+    return Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=RETRY_S)

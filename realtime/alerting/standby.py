@@ -15,6 +15,7 @@ from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.routes import ProviderRoute
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
+from realtime.alerting import reply_bindings
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover import contact_cache as directories
 from realtime.alerting.failover.case_lookup import CaseLookup
@@ -34,10 +35,11 @@ from realtime.alerting.position_follower import PositionFollower
 from realtime.alerting.press_committer import PressCommitter
 from realtime.alerting.publisher import AlertPublisher
 from realtime.alerting.replies import ReplyRepository
+from realtime.alerting.reply_bindings import ReplyBindings, ReplyFile
 from realtime.alerting.repository import INTAKE_TIMES, AlertRepository
 from realtime.alerting.store_faults import StoreFaults
 from realtime.press_priority import PressPriority
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.redis.client import Client
 from realtime.settings import Settings
 from realtime.store.alerts.circumstances import operator_of
@@ -54,8 +56,9 @@ RESET_AFTER_S: Final = 2.0
 class Disk:
     """What is on the disk of a process. `open` reads it; ``changed`` is told of each case that changes."""
 
-    def __init__(self, folder: LocalStorage, directory: ContactCache) -> None:
+    def __init__(self, folder: LocalStorage, directory: ContactCache, replies: ReplyFile) -> None:
         self.directory: Final = directory
+        self.replies: Final = replies
         self.changed: Callable[[LocalCase], None] = lambda kept: None
         self.local: LocalLedger
         self.owner: Final = folder.owner
@@ -68,8 +71,10 @@ class Disk:
         path: Path = folder.path
         operator = functools.partial(operator_of, settings)
         key = local_key(settings, directories.PURPOSE)
-        disk = cls(folder, ContactCache(db, path, key, operator, now_ms))
+        replies = ReplyFile(path, local_key(settings, reply_bindings.PURPOSE), now_ms)
+        disk = cls(folder, ContactCache(db, path, key, operator, now_ms), replies)
         await disk.directory.open()
+        await disk.replies.open()
         disk.local = await LocalLedger.open(
             path, local_key(settings, JOURNAL), now_ms=now_ms, on_change=lambda kept: disk.changed(kept)
         )
@@ -167,7 +172,8 @@ class Standby:
         self._completer: Final = Completer(
             self.reach, open_cases, ledger, local, announcer.changed, delivers=delivers
         )
-        self.book: Final = ReplyRepository(self.reach, ReplyStore(db), local, copies, directory)
+        bindings = ReplyBindings(client, disk.replies, local_key(settings, reply_bindings.PURPOSE), now_ms)
+        self.book: Final = ReplyRepository(self.reach, ReplyStore(db), local, copies, directory, bindings)
         self.importer: Final = Importer(
             self.reach,
             ledger,
@@ -286,5 +292,5 @@ class JournalDataStore:
         try:
             await self._importer.round()
         except Away as error:
-            raise Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=2) from error
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=2) from error
         await self._disk.directory.refresh()

@@ -11,7 +11,7 @@ from alerts.ports import Applied, Away, Taken
 from realtime.alerting import last_positions
 from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.publisher import AlertPublisher
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.alerts import reads
 from realtime.store.alerts.circumstances import DriverQuery, circumstances, situation
 from realtime.store.alerts.ledger import PostgresLedger
@@ -98,4 +98,4 @@ class StoredIntake:
 
 
 def _away() -> Refused:
-    return Refused(Code.UNAVAILABLE, "the store is away", retry_after_s=RETRY_S)
+    return Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=RETRY_S)

@@ -53,7 +53,7 @@ async def create_alert_share(call: OperationCall[AlertPath, NoQuery, ShareReques
     """The same for an alert; its history says who made it."""
     alert = await _shareable_alert(call)
     if call.body.follows:
-        raise Refused(Code.INVALID, "a link to an alert follows nobody")
+        raise Refused(Code.INVALID, "a link to an alert cannot follow a driver")
     by = actor_of(call.principal)
     db, scope, expires_ms = call.context.db, call.body.scope, _expires_ms(call)
     try:

@@ -149,7 +149,7 @@ class Authenticator:
         except jwt.ExpiredSignatureError as error:
             raise Refused(Code.TOKEN_EXPIRED, "token has expired") from error
         except (jwt.PyJWKClientError, jwt.PyJWKSetError) as error:
-            raise Refused(Code.UNAVAILABLE, "key set is away", retry_after_s=2) from error
+            raise Refused(Code.UNAVAILABLE, "the key set is unavailable", retry_after_s=2) from error
         except (jwt.PyJWTError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
             raise Refused(Code.UNAUTHENTICATED, "token is not valid") from error
         return _principal(claims)

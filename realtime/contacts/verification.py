@@ -73,7 +73,7 @@ class CodeSender:
         overloaded, unavailable when no provider has said that it took it.
         """
         if Channel(channel) not in self._notifiers:
-            raise Refused(Code.UNAVAILABLE, f"there is no way out for {channel}")
+            raise Refused(Code.UNAVAILABLE, f"no provider is configured for {channel}")
         address = address_of(contact, channel)
         if address is None:
             raise Refused(Code.INVALID, f"the contact has no address for {channel}")
@@ -114,7 +114,7 @@ class CodeSender:
         overloaded, unavailable.
         """
         if Channel(channel) not in self._notifiers:
-            raise Refused(Code.UNAVAILABLE, f"there is no way out for {channel}")
+            raise Refused(Code.UNAVAILABLE, f"no provider is configured for {channel}")
         address = usable_address_of(contact, channel)
         if self._under_way[channel] >= SLOTS:
             raise Refused(Code.OVERLOADED, "too many codes are on their way", retry_after_s=2)

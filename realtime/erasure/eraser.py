@@ -212,7 +212,7 @@ class RedisDataStore:
             async with asyncio.timeout(self._timeout_s):
                 answers: list[Any] = await pipe.execute()
         except REDIS_FAULTS as error:
-            raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
+            raise Refused(Code.UNAVAILABLE, "redis is unavailable, try again", retry_after_s=1) from error
         return answers
 
 
@@ -229,14 +229,14 @@ class CheckInDataStore:
         try:
             return await self._checkins.count(tenant, driver)
         except REDIS_FAULTS as error:
-            raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
+            raise Refused(Code.UNAVAILABLE, "redis is unavailable, try again", retry_after_s=1) from error
 
     async def erase(self, tenant: str, driver: str) -> None:
         """Delete them."""
         try:
             await self._checkins.forget(tenant, driver)
         except REDIS_FAULTS as error:
-            raise Refused(Code.UNAVAILABLE, "redis is away", retry_after_s=1) from error
+            raise Refused(Code.UNAVAILABLE, "redis is unavailable, try again", retry_after_s=1) from error
 
 
 class MirrorDataStore:
@@ -252,11 +252,11 @@ class MirrorDataStore:
         try:
             return len(await mirror.paths_of_driver(self._remote, tenant, None, driver))
         except (RemoteAway, RemoteRefused) as error:
-            raise Refused(Code.UNAVAILABLE, "firebase is away", retry_after_s=5) from error
+            raise Refused(Code.UNAVAILABLE, "firebase is unavailable, try again", retry_after_s=5) from error
 
     async def erase(self, tenant: str, driver: str) -> None:
         """Remove them, and what the worker may have had under way."""
         try:
             await mirror.erase(self._remote, tenant, None, driver)
         except (RemoteAway, RemoteRefused) as error:
-            raise Refused(Code.UNAVAILABLE, "firebase is away", retry_after_s=5) from error
+            raise Refused(Code.UNAVAILABLE, "firebase is unavailable, try again", retry_after_s=5) from error

@@ -20,14 +20,14 @@ from alerts.case import Case
 from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, everyone
 from alerts.ports import Away
-from alerts.replies.answer import Word, keypress, sms_word
+from alerts.replies.answer import Word, is_carriers_word, keypress, sms_word
 from alerts.words.clean import clean
 from alerts.words.facts import clock_time
-from alerts.words.language import words_of
+from alerts.words.language import DEFAULT, words_of
 from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
 from realtime.hooks.ports import Alerts, Book, Reports
 from realtime.hooks.words import said
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.people.replies import MAX_ASKED, LastMessage
 
 log = logging.getLogger(__name__)
@@ -58,15 +58,15 @@ class CallbackService:
         self._reports = reports
         self._book = book
         self._now_ms = now_ms
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Phones whose texts are being taken."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Phones whose texts are being applied here. Between workers `Book.ordered` orders them."""
 
     async def status(self, report: StatusReport) -> str:
         """A state of a message or a call; whether it was ``taken`` or came ``early``. Raises Refused."""
         try:
             return "taken" if await self._reports.report(report) else "early"
         except Away as error:
-            raise Refused(Code.UNAVAILABLE, "the store is away") from error
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE) from error
 
     async def key(self, named: Named, call_id: str, digits: str) -> ReplyOutcome:
         """A key that was pressed in a call. Raises Refused."""
@@ -85,7 +85,7 @@ class CallbackService:
         The texts of one phone are taken one after the other: two that come together are two answers.
         """
         phone = identity(form["From"])
-        async with self._turns.setdefault(phone, asyncio.Lock()):
+        async with self._locks.setdefault(phone, asyncio.Lock()), self._book.ordered(phone):
             return await self._text(phone, form)
 
     async def _text(self, phone: str, form: Mapping[str, str]) -> ReplyOutcome:
@@ -96,23 +96,60 @@ class CallbackService:
         carriers = form.get(_OF_CARRIERS, "").strip().upper()
         word = _CARRIERS.get(carriers, said_word)
         if word is Word.STOP or word is Word.START:
-            told = await self._opt(phone, out=word is Word.STOP)
-            # "YES" is the carriers' START, and an answer from who was not out.
-            if told or said_word is not Word.ACK or word is Word.STOP:
+            language = self._language(phone)
+            tenants = await self._opt(phone, out=word is Word.STOP)
+            # "YES" is the carriers' START. From a number that is known not to have been opted out it is an
+            # answer as well. If that is unknown it is none, and the reply says how to acknowledge.
+            if tenants != 0 or said_word is not Word.ACK or word is Word.STOP:
                 await self._book.keep(message_id)
-                return ReplyOutcome("taken")
+                if word is Word.START and said_word is Word.ACK:
+                    return await self._asked_again(phone)
+                what = "stopped" if word is Word.STOP else "started"
+                return ReplyOutcome(
+                    "taken", "" if carriers or is_carriers_word(body) else said(what, language)
+                )
             word = said_word
-        candidates = await self._candidates(phone)
         if word is Word.HELP:
-            first = chosen(phone, word, candidates)
-            language = "en" if first is None else _contact(first.case, first.asked).language
-            return ReplyOutcome("taken", "" if carriers else said("help", language))
-        told_of = in_order(phone, word, candidates)
+            return ReplyOutcome("taken", "" if carriers else said("help", self._language(phone)))
+        told_of = await self._in_order(phone, word, message_id)
         if not told_of:
-            return ReplyOutcome("unknown", said("nothing"))
+            return ReplyOutcome("unknown", said("nothing", self._language(phone)))
         told_back = await self._take_text(phone, told_of, word, body)
         await self._book.keep(message_id)
         return told_back
+
+    async def _in_order(self, phone: str, word: Word, message_id: str) -> list[Candidate]:
+        """The alerts that a text could be about, that of the text first.
+
+        The text is bound to its alert before it is applied: a repeat, on any worker, has the same one.
+        """
+        bound = await self._book.bound(message_id)
+        try:
+            found = in_order(phone, word, await self._candidates(phone))
+        except Refused:
+            if bound is None:
+                raise
+            found = []
+        if bound is None and not found:
+            return []
+        asked = bound or await self._book.bind(message_id, found[0].asked)
+        others = [one for one in found if one.asked.alert_id != asked.alert_id]
+        case = await self._alerts.case(asked.alert_id)
+        return [Candidate(asked, case), *others] if case is not None else []
+
+    async def _asked_again(self, phone: str) -> ReplyOutcome:
+        """The reply to a START that reads like an acknowledgement: how to acknowledge an open alert."""
+        try:
+            candidates = await self._candidates(phone)
+        except Refused:
+            return ReplyOutcome("taken")
+        first = chosen(phone, Word.ACK, candidates)
+        if first is None or first.case.alert.state not in OPEN:
+            return ReplyOutcome("taken")
+        return self._told("taken", "first", first.case, first.asked, [one.case for one in candidates])
+
+    def _language(self, phone: str) -> str:
+        return self._book.language_of(phone) or DEFAULT
 
     async def _candidates(self, phone: str) -> list[Candidate]:
         """The open alerts that ``phone`` was told of."""
@@ -135,13 +172,17 @@ class CallbackService:
         more = said("more", contact.language, self._label(waiting[0].case, contact, among))
         return structs.replace(told, text=f"{told.text} {more}")
 
-    async def _opt(self, phone: str, *, out: bool) -> int:
-        """STOP and START: answered by the carrier, so nothing is said back. In how many tenants it is new."""
+    async def _opt(self, phone: str, *, out: bool) -> int | None:
+        """Opt a number out or in; in how many tenants that is new, None = unknown."""
         tenants = await (self._book.opt_out(phone) if out else self._book.opt_in(phone))
-        log.info("a number %s, in %d tenants", "opted out" if out else "opted in", tenants)
+        count = "an unknown number of" if tenants is None else tenants
+        log.info("a number %s, in %s tenants", "opted out" if out else "opted in", count)
         if out:
-            for one in await self._candidates(phone):
-                await self._apply(one.case, Noted(_actor(one.case, one.asked, Channel.SMS), OPTED_OUT))
+            try:
+                for one in await self._candidates(phone):
+                    await self._apply(one.case, Noted(_actor(one.case, one.asked, Channel.SMS), OPTED_OUT))
+            except Refused:  # the number is opted out all the same
+                log.warning("an opt-out is not in the history of its alerts: the storage is unavailable")
         return tenants
 
     async def _once(
@@ -214,7 +255,7 @@ class CallbackService:
         try:
             await self._reports.answered(asked.attempt_id)
         except Away:
-            log.warning("an answered message is not recorded as such: the store is away")
+            log.warning("an answered message is not recorded as such: the storage is unavailable")
 
 
 def is_unanswered(case: Case) -> bool:

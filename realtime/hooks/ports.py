@@ -1,5 +1,6 @@
 """What the hooks ask of the rest."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -35,14 +36,26 @@ class Book(Protocol):
     async def last_asked(self, phone: str) -> list[LastMessage]:
         """The last message to ``phone`` about each open alert, in whichever spelling the alert has it."""
 
+    def ordered(self, phone: str) -> AbstractAsyncContextManager[None]:
+        """Apply the texts of ``phone`` one after the other, on all workers. Never raises."""
+
+    async def bound(self, message_id: str) -> LastMessage | None:
+        """The alert that an earlier delivery of this text was for. Never raises."""
+
+    async def bind(self, message_id: str, asked: LastMessage) -> LastMessage:
+        """Store which alert a text is for, before it is applied; what to apply it to. Never raises."""
+
     async def is_known(self, answer_id: str) -> bool:
-        """Whether this answer was taken before."""
+        """Whether this answer has taken effect."""
 
     async def keep(self, answer_id: str) -> None:
-        """This answer was taken."""
+        """This answer has taken effect."""
 
-    async def opt_out(self, phone: str) -> int:
-        """``phone`` wants nothing more."""
+    def language_of(self, phone: str) -> str | None:
+        """The language of the contact who has ``phone``; None: no contact is known."""
 
-    async def opt_in(self, phone: str) -> int:
-        """``phone`` wants messages again."""
+    async def opt_out(self, phone: str) -> int | None:
+        """``phone`` wants nothing more; in how many tenants that is new, None = unknown."""
+
+    async def opt_in(self, phone: str) -> int | None:
+        """``phone`` wants messages again; as `opt_out`."""

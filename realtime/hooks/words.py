@@ -15,6 +15,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "nothing": "There is no open alert for your number. Thank you.",
         "help": "We tell you when somebody who chose you needs help. Answer 1 if you are on it, STOP to get "
         "nothing more.",
+        "stopped": "You get no more messages from us. Answer START to get them again.",
+        "started": "You get our messages again. Answer STOP to get no more.",
         "away": "Your answer could not be taken just now. Please open the link in the message.",
     },
     "de": {
@@ -27,6 +29,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "nothing": "Für Ihre Nummer gibt es keinen offenen Alarm. Danke.",
         "help": "Wir sagen Ihnen Bescheid, wenn jemand Hilfe braucht, der Sie angegeben hat. Antworten Sie "
         "mit 1, wenn Sie sich kümmern, mit STOP, wenn Sie nichts mehr bekommen möchten.",
+        "stopped": "Sie bekommen keine Nachrichten mehr von uns. Mit START bekommen Sie sie wieder.",
+        "started": "Sie bekommen unsere Nachrichten wieder. Mit STOP bekommen Sie keine mehr.",
         "away": "Ihre Antwort kam gerade nicht an. Bitte öffnen Sie den Link in der Nachricht.",
     },
     "es": {
@@ -39,6 +43,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "nothing": "No hay ninguna alerta abierta para su número. Gracias.",
         "help": "Le avisamos cuando alguien que le eligió necesita ayuda. Responda 1 si se encarga, STOP "
         "para no recibir nada más.",
+        "stopped": "Ya no recibirá más mensajes nuestros. Responda START para volver a recibirlos.",
+        "started": "Vuelve a recibir nuestros mensajes. Responda STOP para no recibir más.",
         "away": "Su respuesta no se pudo recibir ahora. Abra por favor el enlace del mensaje.",
     },
     "fr": {
@@ -51,6 +57,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "nothing": "Il n’y a pas d’alerte ouverte pour votre numéro. Merci.",
         "help": "Nous vous prévenons quand quelqu’un qui vous a choisi a besoin d’aide. Répondez 1 si "
         "vous vous en occupez, STOP pour ne plus rien recevoir.",
+        "stopped": "Vous ne recevrez plus nos messages. Répondez START pour les recevoir de nouveau.",
+        "started": "Vous recevez de nouveau nos messages. Répondez STOP pour ne plus en recevoir.",
         "away": "Votre réponse n’a pas pu être prise. Ouvrez le lien du message, s’il vous plaît.",
     },
     "hi": {
@@ -62,6 +70,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "noted": "आपका नोट दूसरों को दिया गया। अगर आप {driver} को देख रहे हैं तो 1 से जवाब दें।",
         "nothing": "आपके नंबर के लिए कोई खुला अलर्ट नहीं है। धन्यवाद।",
         "help": "जिसने आपको चुना है उसे मदद चाहिए तो हम आपको बताते हैं। देख रहे हों तो 1, बंद करने के लिए STOP भेजें।",
+        "stopped": "अब आपको हमारे संदेश नहीं मिलेंगे। फिर से पाने के लिए START भेजें।",
+        "started": "अब आपको हमारे संदेश फिर मिलेंगे। बंद करने के लिए STOP भेजें।",
         "away": "आपका जवाब अभी नहीं लिया जा सका। कृपया संदेश का लिंक खोलें।",
     },
     "pt": {
@@ -74,6 +84,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "nothing": "Não há nenhum alerta aberto para o seu número. Obrigado.",
         "help": "Avisamos quando alguém que o escolheu precisa de ajuda. Responda 1 se trata disso, STOP "
         "para não receber mais nada.",
+        "stopped": "Já não recebe mais mensagens nossas. Responda START para voltar a recebê-las.",
+        "started": "Volta a receber as nossas mensagens. Responda STOP para não receber mais.",
         "away": "A sua resposta não pôde ser recebida agora. Abra por favor a ligação da mensagem.",
     },
 }

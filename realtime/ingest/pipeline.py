@@ -169,7 +169,7 @@ class PositionService:
         waiting = self._loading.get((tenant, journey_id))
         if waiting is not None:
             if len(waiting) >= MAX_WAITING_FOR_HEAD:
-                then(Refused(Code.OVERLOADED, "journey is still being looked up", retry_after_s=1))
+                then(Refused(Code.OVERLOADED, "the journey is still being read, try again", retry_after_s=1))
             else:
                 waiting.append(then)
         elif known is not None:
@@ -180,7 +180,7 @@ class PositionService:
 
     def _read_head(self, tenant: str, journey_id: UUID, then: Callable[[JourneyLog | Refused], None]) -> None:
         if len(self._loading) >= MAX_JOURNEYS_LOOKED_UP:
-            then(Refused(Code.OVERLOADED, "too many journeys are being looked up", retry_after_s=1))
+            then(Refused(Code.OVERLOADED, "too many journeys are being read, try again", retry_after_s=1))
             return
         self._loading.setdefault((tenant, journey_id), []).append(then)
         task = asyncio.ensure_future(self._load(tenant, journey_id))

@@ -187,7 +187,7 @@ class LivePublisher:
             stored = await self._stored(hashes)
             await self._bus.publish(messages)
         except REDIS_FAULTS as error:
-            log.debug("redis is away: %s", type(error).__name__)
+            log.debug("redis is unavailable: %s", type(error).__name__)
             instruments.BUS_DROPPED.labels("redis_away").inc(len(logs))
             self._keep_unsent()
             return False

@@ -96,7 +96,7 @@ class LiveState:
             async with asyncio.timeout(self._timeout_s):
                 return await call()
         except REDIS_FAULTS as error:
-            raise Refused(Code.UNAVAILABLE, "live state is away", retry_after_s=1) from error
+            raise Refused(Code.UNAVAILABLE, "the live state is unavailable", retry_after_s=1) from error
 
 
 def _stored(driver: str, value: bytes) -> StoredValue:

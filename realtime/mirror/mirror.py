@@ -212,7 +212,7 @@ class Mirror:
         if self._breaker.is_down(now_s):
             self._synced_s = None  # after an outage nothing is believed
             if not was_down:
-                log.warning("the mirror's database is away: %s", why)
+                log.warning("the mirror's database is unavailable: %s", why)
 
     async def _sync_if_due(self) -> None:
         """After an outage, a change of hands, and now and then: see what is there, write all of it again."""

@@ -14,4 +14,4 @@ async def bounded(call: Callable[[], Awaitable[Any]], timeout_s: float) -> Any:
         async with asyncio.timeout(timeout_s):
             return await call()
     except REDIS_FAULTS as error:
-        raise Refused(Code.UNAVAILABLE, "sessions are away", retry_after_s=1) from error
+        raise Refused(Code.UNAVAILABLE, "the sessions are unavailable, try again", retry_after_s=1) from error

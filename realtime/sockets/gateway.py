@@ -282,7 +282,7 @@ class Gateway:
         """End every connection and the upkeep."""
         await self._stays.stop()
         for connection in self.connections:
-            connection.end(Refused(Code.DRAINING, "instance is going away", retry_after_s=1))
+            connection.end(Refused(Code.DRAINING, "the instance is shutting down", retry_after_s=1))
         for socket in list(self.server.eio.sockets.values()):
             await socket.close(wait=False)
 

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from alerts.timers import Timer, TimerKind, TimerState, checked_in, driver_actor, ended
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.redis.client import Client
 from realtime.store.alerts import timers as stored
 from realtime.store.db.database import Database
@@ -289,4 +289,4 @@ def _stored(field: bytes, content: bytes, now_ms: int, read_s: float) -> StoredC
 
 
 def _unavailable() -> Refused:
-    return Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+    return Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=1)

@@ -242,7 +242,7 @@ async def test_with_postgres_away_an_sos_that_was_heard_of_keeps_a_link_good(
         await raw.ask("/driver", "sos", {"sos_id": str(uuid4()), "journey_id": journey})
 
     async def away(*_: object) -> dict[str, int]:
-        raise Refused(Code.UNAVAILABLE, "the store is away")
+        raise Refused(Code.UNAVAILABLE, "the storage is unavailable, try again")
 
     monkeypatch.setattr(shares, "lasting", away)
     await until(lambda: now_ms() > expires_ms + 2 * QUICK.sockets.link_late_ms, "its time is long up")

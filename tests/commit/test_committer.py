@@ -10,7 +10,7 @@ from realtime.ingest.committer import Committer
 from realtime.protocol import Code, Refused
 from tests.commit.kit import Answer, FakeStore, batch_of, journey, submit
 
-AWAY = Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+AWAY = Refused(Code.UNAVAILABLE, "the storage is unavailable, try again", retry_after_s=1)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from realtime.protocol import Code, Refused
 from realtime.store.journeys.commit import PointBatch
 from tests.commit.kit import NOW_MS, Answer, FakeStore
 
-AWAY = Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+AWAY = Refused(Code.UNAVAILABLE, "the storage is unavailable, try again", retry_after_s=1)
 POISON_LAT = 66.6
 
 

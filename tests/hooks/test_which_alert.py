@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from alerts.alert import State
+from realtime.hooks.words import TEXTS
 from realtime.store.db.database import Database
 from tests.hooks.conftest import PHONE, World
 from tests.hooks.test_hooks import post, signed
@@ -145,13 +146,17 @@ async def test_one_and_stop_count_from_every_spelling_of_the_number(
 
 
 @pytest.mark.parametrize(
-    "text", ["REVOKE", "OPTOUT", "opt out", "Opt-Out.", "ｓｔｏｐ", "STOP\u200e", "please stop"]
+    ("text", "is_carriers"),
+    [
+        *((text, True) for text in ("REVOKE", "OPTOUT", "Stop ")),
+        *((text, False) for text in ("opt out", "Opt-Out.", "ｓｔｏｐ", "STOP\u200e", "please stop", "baja")),
+    ],
 )
-async def test_words_that_opt_out_are_answered_by_nobody_and_acknowledge_nothing(
-    world: World, text: str
+async def test_words_that_opt_out_acknowledge_nothing_and_are_confirmed_once(
+    world: World, text: str, is_carriers: bool
 ) -> None:
     [alert_id] = await told(world, "d1")
-    assert await world.twilio.reply(PHONE, text) == []
+    assert await world.twilio.reply(PHONE, text) == ([] if is_carriers else [TEXTS["en"]["stopped"]])
     assert await opted_out(world.db) == 1
     assert await states(world, alert_id) == [State.ACTIVE]
 

@@ -100,5 +100,5 @@ async def test_what_cannot_be_shown_is_said(
 def test_a_database_that_is_away_is_one_line(tmp_path: Path) -> None:
     code, text = run("postgresql://nobody@127.0.0.1:1/none", tmp_path)
     assert code == 1
-    assert "storage is away" in text
+    assert "the storage is unavailable, try again" in text
     assert "Traceback" not in text

@@ -20,9 +20,11 @@ from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.press_committer import PressCommitter
 from realtime.alerting.publisher import AlertPublisher
 from realtime.alerting.replies import ReplyRepository
+from realtime.alerting.reply_bindings import ReplyBindings, ReplyFile
 from realtime.alerting.repository import INTAKE_TIMES, AlertRepository, IntakeTimes
 from realtime.bus.bus import BusItem, RedisBus
 from realtime.live.redis_state import StoredValue
+from realtime.redis.client import client
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from realtime.store.alerts.delivery_faults import PERSISTENT_S, DeliveryFaults
@@ -165,7 +167,11 @@ async def a_process(
         committer=committer,
         last_seen=LastSeen(state, lambda *whom: None, now_ms),  # type: ignore[arg-type]
     )
-    book = ReplyRepository(reach, ReplyStore(db), journal, others, directory)
+    file = ReplyFile(folder, bytes(32), now_ms)
+    await file.open()
+    redis = client(redis_url, timeout_s=1.0, max_connections=8)
+    bindings = ReplyBindings(redis, file, bytes(32), now_ms)
+    book = ReplyRepository(reach, ReplyStore(db), journal, others, directory, bindings)
     importer = Importer(
         reach,
         ledger,
@@ -199,4 +205,5 @@ async def a_process(
     yield made
     await announcer.stop()
     await bus.stop()
+    await redis.aclose()
     await db.close()

@@ -159,6 +159,18 @@ async def test_stop_is_heeded_in_every_form_of_the_number(
     assert kept not in [contact.phone for contact in found.contacts]
 
 
+async def test_the_language_of_a_number_is_that_of_its_contact_without_postgres(
+    db: Database, away: Database, tmp_path: Path
+) -> None:
+    await put_contact(db, "t1", name="Mexico", phone="+525512345678", driver_id="d1", language="es")
+    directory = a_directory(db, tmp_path)
+    await directory.refresh()
+    cut_off = a_directory(away, tmp_path)
+    await cut_off.open()
+    assert [cut_off.language_of(one) for one in ("+525512345678", "+5215512345678")] == ["es", "es"]
+    assert cut_off.language_of("+525512345679") is None
+
+
 async def test_it_counts_what_it_has_of_a_driver(db: Database, tmp_path: Path) -> None:
     directory = a_directory(db, tmp_path)
     await directory.refresh()

@@ -34,7 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
     async def ensure(db: Any, tenant: str, vendors: Any) -> None:
         asked.append((tenant, set(vendors)))
         if tenant == "away":
-            raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+            raise Refused(Code.UNAVAILABLE, "the storage is unavailable, try again", retry_after_s=1)
 
     monkeypatch.setattr(watch.tenants, "ensure_vendors", ensure)
     return asked
@@ -50,7 +50,7 @@ async def test_the_store_is_asked_for_vendors_that_were_not_seen_yet(made: list[
 async def test_what_could_not_be_made_is_tried_again(made: list[Any]) -> None:
     events = WatchEvents(*cast(Any, (None, None, None, 1, lambda: 0, NO_ALERTS)), links=cast(Any, None))
     for _ in range(2):
-        with pytest.raises(Refused, match="away"):
+        with pytest.raises(Refused, match="unavailable"):
             await events.admit(viewer("a", tenant="away"), "127.0.0.1", "")
     assert len(made) == 2
 

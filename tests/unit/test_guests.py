@@ -82,7 +82,7 @@ class Store:
                 self.changed.clear()
                 await self.changed.wait()
             if self.fails:
-                raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+                raise Refused(Code.UNAVAILABLE, "the storage is unavailable, try again", retry_after_s=1)
         finally:
             self.running -= 1
 

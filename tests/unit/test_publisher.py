@@ -101,7 +101,7 @@ async def test_with_redis_away_the_newest_is_kept_and_an_older_one_never_comes_b
 
 
 async def test_viewers_do_not_wait_for_what_newcomers_will_read(here: Here) -> None:
-    here.state.fails = Refused(Code.UNAVAILABLE, "live state is away")
+    here.state.fails = Refused(Code.UNAVAILABLE, "the live state is unavailable")
     here.move("a", 1)
     assert not await here.publisher.flush()
     assert [item.key for message in here.bus.sent for item in message.items] == ["a"]

@@ -36,7 +36,7 @@ class FakeAdmission:
 
     async def ended_among(self, session_ids: Collection[str]) -> set[str]:
         if not self.is_redis_up:
-            raise Refused(Code.UNAVAILABLE, "redis is away")
+            raise Refused(Code.UNAVAILABLE, "redis is unavailable, try again")
         return self.ended & set(session_ids)
 
 

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from alerts.addresses.phone import identity
+from alerts.addresses.phone import identity, spellings
 from alerts.policy import Circumstances, Contact, Source
 from realtime.aio import end
 from realtime.alerting.failover.keys import Broken, seal, unseal, write_whole
@@ -165,6 +165,15 @@ class ContactCache:
         if not out:
             return found
         return replace(found, contacts=tuple(_without(contact, out) for contact in found.contacts))
+
+    def language_of(self, phone: str) -> str | None:
+        """The language of a contact who has ``phone`` in any of its spellings; None: no contact has it."""
+        forms = set(spellings(phone))
+        for ranked in self._known.contacts.values():
+            for one in ranked:
+                if one.contact.phone in forms:
+                    return one.contact.language
+        return None
 
     @property
     def age_ms(self) -> int | None:

@@ -121,7 +121,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except Exception as error:
         if is_statement_failure(error):
             log.error("postgres failed a request of %s: %s", route_of(request), type(error).__name__)
-            return refusal(Refused(Code.UNAVAILABLE, "the store failed a request", retry_after_s=2))
+            return refusal(
+                Refused(Code.UNAVAILABLE, "the storage failed a request, try again", retry_after_s=2)
+            )
         return refusal(internal(error, request))
 
 

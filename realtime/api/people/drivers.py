@@ -83,7 +83,7 @@ async def list_names(call: OperationCall[NoPath, NoQuery, NamesRequest]) -> Driv
     """Names by id, of the caller's vendors; an id that is not theirs is left out like one that is none."""
     principal = call.principal
     if not authorize.may_look_up_names(principal):
-        raise Refused(Code.FORBIDDEN, "names are looked up by those who oversee vendors")
+        raise Refused(Code.FORBIDDEN, "names are for those who oversee vendors")
     found = await tenants.names_of(
         call.context.db, principal.tenant, set(call.body.drivers), principal.vendors
     )
@@ -169,7 +169,7 @@ async def erase_driver(call: OperationCall[DriverPath, NoQuery, NoBody]) -> Eras
     if not authorize.may_erase(call.principal, vendor):
         raise Refused(Code.NOT_FOUND, "no such driver")
     if call.context.eraser is None:
-        raise Refused(Code.UNAVAILABLE, "nobody is erased here", retry_after_s=60)
+        raise Refused(Code.UNAVAILABLE, "this process does not erase drivers", retry_after_s=60)
     proof = await call.context.eraser.erase(tenant, driver, call.principal.sub)
     return ErasureProof(
         done=proof.done,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.settings import Settings
 
 _NEVER_S: Final = 86_400.0
@@ -163,7 +163,7 @@ def _is_gone(connection: asyncpg.Connection) -> bool:
 
 def _unavailable(error: Exception) -> Refused:
     _log.debug("postgres cannot be had: %s", type(error).__name__)
-    return Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1)
+    return Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=1)
 
 
 async def _roll_back(connection: asyncpg.Connection, error: BaseException) -> None:

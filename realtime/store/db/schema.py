@@ -15,7 +15,7 @@ from typing import Final
 
 import asyncpg
 
-from realtime.protocol import Code, Refused
+from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.db.migration import Migration, migrations
 from realtime.store.db.pools import transaction
 from realtime.store.db.queries import load
@@ -168,7 +168,7 @@ class SchemaGate:
         finding = self.finding or await self._read()
         if not finding.fits:
             mismatch = SchemaMismatch(str(finding))
-            raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1) from mismatch
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=1) from mismatch
 
     async def _read(self) -> SchemaFinding:
         """The finding now; callers at the same time share one read. Raises Refused(unavailable)."""
@@ -184,7 +184,7 @@ class SchemaGate:
             ) as connection:
                 finding = await read(connection, self._known)
         except asyncpg.PostgresError as error:
-            raise Refused(Code.UNAVAILABLE, "storage is away", retry_after_s=1) from error
+            raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=1) from error
         self._note(finding)
         return finding
 

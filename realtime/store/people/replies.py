@@ -62,6 +62,16 @@ class ReplyStore:
         async with self._db.writer() as connection:
             await connection.execute(_SQL["keep"], answer_id)
 
+    async def lock(self, name: str, holder: str, lease_ms: int) -> bool:
+        """Acquire the lease ``name`` for ``holder`` for ``lease_ms``; False while another has it."""
+        async with self._db.writer() as connection:
+            return await connection.fetchval(_SQL["lock"], name, holder, lease_ms) is not None
+
+    async def unlock(self, name: str, holder: str) -> None:
+        """Release the lease ``name``, if ``holder`` still has it."""
+        async with self._db.writer() as connection:
+            await connection.execute(_SQL["unlock"], name, holder)
+
     async def opt_out(self, phone: str) -> int:
         """``phone`` wants nothing more; in how many tenants that is new."""
         return await contacts.opt_out(self._db, phone)

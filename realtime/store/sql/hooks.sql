@@ -32,3 +32,14 @@ INSERT INTO hook_answers (answer_id) VALUES ($1) ON CONFLICT DO NOTHING
 -- name: forget
 -- Keys alone: they are of a call, and so of one alert. A text is about whatever is open when it comes.
 DELETE FROM hook_answers WHERE answer_id LIKE 'CA%' AND received_ms < now_ms() - $1
+
+-- name: lock
+-- A lease, not an advisory lock: no connection is held while the text is applied. One that expired is taken over.
+INSERT INTO leases AS l (name, holder, until_ms) VALUES ($1, $2, now_ms() + $3)
+ON CONFLICT (name) DO UPDATE
+SET holder = excluded.holder, until_ms = excluded.until_ms, fence = l.fence + 1
+WHERE l.until_ms <= now_ms()
+RETURNING fence
+
+-- name: unlock
+DELETE FROM leases WHERE name = $1 AND holder = $2

@@ -124,7 +124,7 @@ class FakeLedger:
         if method in self.away | self.broken:
             self.refused[method] += 1
         if method in self.away:
-            raise Away("storage is away")
+            raise Away("the storage is unavailable, try again")
         if method in self.broken:
             raise RuntimeError("a fault of ours")
 

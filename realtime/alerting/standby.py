@@ -15,7 +15,6 @@ from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.routes import ProviderRoute
 from alerts.journal.ledger import LocalLedger
 from alerts.ports import Away
-from realtime.alerting import reply_bindings
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover import contact_cache as directories
 from realtime.alerting.failover.case_lookup import CaseLookup
@@ -34,8 +33,9 @@ from realtime.alerting.ports import LocalCase
 from realtime.alerting.position_follower import PositionFollower
 from realtime.alerting.press_committer import PressCommitter
 from realtime.alerting.publisher import AlertPublisher
-from realtime.alerting.replies import ReplyRepository
-from realtime.alerting.reply_bindings import ReplyBindings, ReplyFile
+from realtime.alerting.replies import bindings as reply_bindings
+from realtime.alerting.replies.bindings import ReplyBindings, ReplyFile
+from realtime.alerting.replies.repository import ReplyRepository
 from realtime.alerting.repository import INTAKE_TIMES, AlertRepository
 from realtime.alerting.store_faults import StoreFaults
 from realtime.press_priority import PressPriority

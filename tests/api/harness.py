@@ -7,6 +7,8 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,15 +18,15 @@ from yarl import URL
 
 from alerts.alert import Alert, Press, opened_alert
 from alerts.attempt import Channel
-from alerts.policy import Contact
 from alerts.ports import Taken
 from geo.position import Point
 from realtime.admission.authenticate import Admission
 from realtime.alerting.open_alerts import OpenAlerts
+from realtime.alerting.ports import Intake
 from realtime.alerting.publisher import AlertPublisher
-from realtime.alerting.stored import StoredIntake
+from realtime.alerting.standby import Disk, Standby
 from realtime.api.alerts.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
-from realtime.api.framework.context import ApiContext
+from realtime.api.framework.context import ApiContext, wall_clock_ms
 from realtime.api.framework.limits import REQUEST_LIMITS, RequestLimits
 from realtime.api.framework.ports import Condition
 from realtime.api.routes import SERVER_LIMITS, add_api
@@ -165,7 +167,7 @@ class Api:
     fakes: Fakes
     sessions: SessionStore
     session: aiohttp.ClientSession
-    intake: StoredIntake | None = None
+    intake: Intake | None = None
     checkins: CheckIns | None = None
 
     def token(self, role: str = "dispatcher", vendors: Any = None, **more: Any) -> str:
@@ -241,11 +243,6 @@ class Quiet(AlertPublisher):
         """Nobody listens."""
 
 
-def nobody(tenant: str) -> Contact | None:
-    """No operator is set up."""
-    return None
-
-
 def refused(code: Code, **more: Any) -> Refused:
     """Something for ``Fakes.failures``."""
     return Refused(code, "because", **more)
@@ -269,16 +266,36 @@ async def running(
     database_url: str, redis_url: str = NO_REDIS, bounds: Bounds = BOUNDS, **knobs: Any
 ) -> AsyncIterator[Api]:
     """The API on a free port of this machine; its sessions are away unless it is given a Redis."""
+    folder = TemporaryDirectory()
     settings = Settings(
         database_url=database_url,  # type: ignore[arg-type]
-        **{"auth_secret": secrets.token_hex(32), "public_url": PUBLIC_URL} | knobs,
+        journal_dir=Path(folder.name),
+        **{
+            "auth_secret": secrets.token_hex(32),
+            "alerts_secret": secrets.token_hex(32),
+            "public_url": PUBLIC_URL,
+        }
+        | knobs,
     )
     fakes = Fakes(settings)
     db = await Database.open(settings)
     redis = client(redis_url, timeout_s=2.0, max_connections=20)
     sessions = SessionStore(redis, 2.0, max_s=settings.session_max_h * 3_600, now_ms=fakes.now_ms)
     fakes.admission = Admission(db, Authenticator(settings), sessions=sessions)
-    intake = StoredIntake(db, PostgresLedger(db), Quiet(), OpenAlerts(ChangedAlerts(db)), nobody)
+    disk = await Disk.open(settings, "web", db, wall_clock_ms)
+    intake = Standby(
+        settings,
+        disk,
+        db,
+        PostgresLedger(db, circumstances_of=disk.directory.read),
+        Quiet(),
+        OpenAlerts(ChangedAlerts(db)),
+        {},
+        redis,
+        by="api",
+        clock=time.monotonic,
+        now_ms=wall_clock_ms,
+    ).intake
     checkins = CheckIns(redis, key=f"sos:checkins:{uuid.uuid4()}")
     app = web.Application()
     app[DESK] = SosDesk(fakes, fakes, lambda: time.time_ns() // 1_000_000, bounds.sos)
@@ -314,6 +331,8 @@ async def running(
         async with served(app) as url, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             yield Api(url, db, fakes, sessions, session, intake, checkins)
     finally:
+        await disk.close()
+        folder.cleanup()
         await redis.aclose()
         await db.close()
 

@@ -11,7 +11,7 @@ from alerts.attempt import Channel, Purpose, Status, planned_attempt
 from alerts.case import Case
 from alerts.policy import Contact, Policy, PolicyCopy, Step
 from alerts.replies.answer import Word
-from realtime.alerting.replies import last_asked
+from realtime.alerting.replies.repository import last_asked
 from realtime.hooks.choice import Candidate, chosen, in_order, is_mine
 from realtime.store.people.replies import LastMessage
 from tests.alerts.kit import T0, S, alert

@@ -17,8 +17,8 @@ from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, Policy, PolicyCopy, Step
 from alerts.ports import Applied, Away
 from alerts.words.language import AVAILABLE
-from realtime.alerting.replies import LOCK_WAIT_S, ReplyRepository
-from realtime.alerting.reply_bindings import BINDINGS, ReplyBindings, ReplyFile
+from realtime.alerting.replies.bindings import BINDINGS, ReplyBindings, ReplyFile
+from realtime.alerting.replies.repository import LOCK_WAIT_S, ReplyRepository
 from realtime.hooks.desk import CallbackService
 from realtime.hooks.words import TEXTS, said
 from realtime.redis.client import client

@@ -19,8 +19,8 @@ from realtime.alerting.last_positions import LastSeen
 from realtime.alerting.open_alerts import OpenAlerts
 from realtime.alerting.press_committer import PressCommitter
 from realtime.alerting.publisher import AlertPublisher
-from realtime.alerting.replies import ReplyRepository
-from realtime.alerting.reply_bindings import ReplyBindings, ReplyFile
+from realtime.alerting.replies.bindings import ReplyBindings, ReplyFile
+from realtime.alerting.replies.repository import ReplyRepository
 from realtime.alerting.repository import INTAKE_TIMES, AlertRepository, IntakeTimes
 from realtime.bus.bus import BusItem, RedisBus
 from realtime.live.redis_state import StoredValue

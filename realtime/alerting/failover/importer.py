@@ -75,7 +75,7 @@ class Pauses:
 
 
 class Answers(Protocol):
-    """Part of `realtime.alerting.replies.ReplyRepository`."""
+    """Part of `realtime.alerting.replies.repository.ReplyRepository`."""
 
     async def hand_over(self) -> None:
         """Give Postgres what was answered meanwhile. Raises Away."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from alerts.alert import OPEN
 from alerts.journal.encryption import Broken, seal, unseal
 from alerts.journal.records import JournalCase
-from realtime.alerting.replies import last_asked
+from realtime.alerting.replies.repository import last_asked
 from realtime.store.people.replies import LastMessage
 
 MAX_BYTES: Final = 256 * 1024

@@ -18,7 +18,7 @@ from alerts.ports import Away
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.ports import Copies, Local
-from realtime.alerting.reply_bindings import ReplyBindings, lock_name, new_holder
+from realtime.alerting.replies.bindings import ReplyBindings, lock_name, new_holder
 from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
 from realtime.store.alerts.ledger import Rejected
 from realtime.store.people.replies import LastMessage, ReplyStore

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from realtime.ingest.pipeline import PositionService
+from realtime.ingest.journey_logs import JourneyLogs
 from realtime.live.service import LiveService
 from realtime.metrics import instruments
 from realtime.protocol import Refused
@@ -27,14 +27,14 @@ class Vitals:
         settings: Settings,
         db: Database,
         live: LiveService,
-        positions: PositionService,
+        journey_logs: JourneyLogs,
         lanes: Sequence[Database] = (),
     ) -> None:
         self._allow_unsafe = settings.allow_unsafe_durability
         self._db = db
         self._lanes = lanes
         self._live = live
-        self._positions = positions
+        self._journey_logs = journey_logs
         self._task: asyncio.Task[None] | None = None
         self.ready = False
 
@@ -60,7 +60,7 @@ class Vitals:
             elif not self._db.is_up:
                 await self._db.ping()
             self._set_gauges()
-            self._positions.forget_idle()
+            self._journey_logs.forget_idle()
             await asyncio.sleep(LOOK_S)
 
     async def _look_for_store(self) -> None:

@@ -3,44 +3,29 @@
 What comes while nothing is being stored is stored at once; what comes meanwhile gathers. Two transactions run
 at a time, so that one is computed here while Postgres works on the other, but never two of one journey: its
 batches are stored in the order they came. A batch that fails takes with it those of the same journey behind
-it, and nobody else's.
+it, and no others; which ones fail is decided in `realtime.ingest.isolation`.
 """
 
 import asyncio
 import contextlib
 import logging
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import asyncpg
-
-from geo.position import VoidReason, void
+from realtime.ingest.isolation import RETRY_S, IsolatingStore, Store, WaitingBatch
 from realtime.ingest.journey import JourneyLog
 from realtime.metrics import instruments
 from realtime.press_priority import PressPriority
 from realtime.protocol import Code, Refused
-from realtime.store.db import row_faults
-from realtime.store.journeys.commit import Disagreement, PointBatch
+from realtime.store.journeys.commit import PointBatch
 
 log = logging.getLogger(__name__)
 
-AWAY_RETRY_S: Final = 2.0
 FULL_RETRY_S: Final = 1.0
 COMMITS_AT_ONCE: Final = 2
 Done = Callable[[Refused | None], None]
-Store = Callable[[list[PointBatch]], Awaitable[None]]
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    batch: PointBatch
-    log: JourneyLog
-    done: Done
-    answered: bool = False
 
 
 class Committer:
@@ -61,14 +46,14 @@ class Committer:
         queue_points: int,
         priority: PressPriority | None = None,
     ) -> None:
-        self._store = store
+        self._isolating = IsolatingStore(store, self._succeed, self._fail_with_followers)
         self._priority = priority or PressPriority()
         self._window_s = window_s
         self._max_points = max_points
         self._queue_limit = queue_points
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[WaitingBatch] = deque()
         self._queued_points = 0
-        self._storing: dict[JourneyLog, list[_Waiting]] = {}
+        self._storing: dict[JourneyLog, list[WaitingBatch]] = {}
         """The journeys of the transactions that run, with what has come behind them."""
         self._commits: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -124,7 +109,7 @@ class Committer:
         if self._queued_points + size > self._queue_limit:
             raise Refused(Code.OVERLOADED, "commit queue is full", retry_after_s=FULL_RETRY_S)
         journey.admitted(batch.last_seq)
-        self._queue.append(_Waiting(batch, journey, done))
+        self._queue.append(WaitingBatch(batch, journey, done))
         self._count(size)
         self._idle.clear()
         self._wake.set()
@@ -152,9 +137,9 @@ class Committer:
                 if self._queue:
                     self._wake.set()
 
-    def _gather(self) -> list[_Waiting]:
+    def _gather(self) -> list[WaitingBatch]:
         """What is stored next; nothing when all that waits is of journeys that are being stored."""
-        group: list[_Waiting] = []
+        group: list[WaitingBatch] = []
         points = 0
         while self._queue and (not group or points + len(self._queue[0].batch.points) <= self._max_points):
             waiting = self._queue.popleft()
@@ -171,17 +156,18 @@ class Committer:
             self._full.clear()
         return group
 
-    async def _commit_group(self, group: list[_Waiting]) -> None:
+    async def _commit_group(self, group: list[WaitingBatch]) -> None:
         try:
-            await self._commit(group)
+            await self._isolating.store(group)
         except Exception:
             log.exception("commit failed")
-            refusal = Refused(Code.INTERNAL, "commit failed", retry_after_s=AWAY_RETRY_S)
-            self._fail_with_followers([w for w in group if not w.answered], refusal)
+            refusal = Refused(Code.INTERNAL, "commit failed", retry_after_s=RETRY_S)
+            self._fail_with_followers([w for w in group if not w.is_answered], refusal)
 
-    def _ended(self, group: list[_Waiting], commit: asyncio.Task[None]) -> None:
+    def _ended(self, group: list[WaitingBatch], commit: asyncio.Task[None]) -> None:
         """A transaction is over; what ``stop`` broke off, begun or not, is answered here."""
-        self._fail_with_followers([w for w in group if not w.answered], _draining())
+        if broken_off := [waiting for waiting in group if not waiting.is_answered]:
+            self._fail_with_followers(broken_off, _draining())
         journeys = dict.fromkeys(waiting.log for waiting in group)
         behind = [late for journey in journeys for late in self._storing.pop(journey)]
         self._queue.extendleft(reversed(behind))
@@ -194,104 +180,19 @@ class Committer:
         self._queued_points += points
         instruments.COMMIT_QUEUE.set(self._queued_points)
 
-    async def _commit(self, group: list[_Waiting]) -> None:
-        """Store ``group``. When that fails: as a whole if Postgres is away, else without the guilty ones."""
-        while group:
-            try:
-                await self._timed_store([waiting.batch for waiting in group])
-            except Disagreement as found:
-                instruments.COMMIT_FAILURES.labels(Code.CONFLICT.value).inc()
-                group = self._without(group, found)
-            except Refused as refusal:
-                instruments.COMMIT_FAILURES.labels(refusal.code.value).inc()
-                self._fail_with_followers(group, refusal)
-                return
-            except asyncpg.PostgresError as error:
-                instruments.COMMIT_FAILURES.labels(Code.INTERNAL.value).inc()
-                await self._split(group, error)
-                return
-            else:
-                for waiting in group:
-                    self._succeed(waiting)
-                return
-
-    async def _timed_store(self, batches: list[PointBatch]) -> None:
-        begun_s = time.perf_counter()
-        try:
-            await self._store(batches)
-        finally:
-            instruments.COMMIT_SECONDS.observe(time.perf_counter() - begun_s)
-
-    def _without(self, group: list[_Waiting], found: Disagreement) -> list[_Waiting]:
-        """``group`` without the batches that disagree with the store and those behind them."""
-        for at, waiting in enumerate(group):
-            refusal = _refusal(waiting.batch, found)
-            if refusal is not None and not waiting.answered:
-                behind = [w for w in group[at + 1 :] if w.log is waiting.log and not w.answered]
-                self._answer(waiting, refusal)
-                for follower in behind:
-                    self._answer(follower, _behind(refusal, waiting.log))
-                self._fail_queued({waiting.log}, refusal)
-        return [waiting for waiting in group if not waiting.answered]
-
-    async def _split(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
-        """Some row cannot be stored: halve by journey, then by batch, then make the poison points voids."""
-        journeys = list(dict.fromkeys(waiting.log for waiting in group))
-        if len(journeys) > 1:
-            first = set(journeys[: len(journeys) // 2])
-            await self._commit([waiting for waiting in group if waiting.log in first])
-            await self._commit([waiting for waiting in group if waiting.log not in first])
-            return
-        if not row_faults.is_of_the_row(error):
-            log.error("points cannot be stored now: %s", row_faults.named(error))
-            self._fail_with_followers(group, _not_now())
-            return
-        for at, waiting in enumerate(group):
-            try:
-                await self._store_piecewise(waiting.batch)
-            except Disagreement as found:
-                self._fail_with_followers(group[at:], _refusal(waiting.batch, found) or _ENDED)
-                return
-            except Refused as refusal:
-                self._fail_with_followers(group[at:], refusal)
-                return
-            self._succeed(waiting)
-
-    async def _store_piecewise(self, batch: PointBatch) -> None:
-        """Store ``batch`` in ever smaller parts; a point that cannot be stored alone becomes a void."""
-        try:
-            await self._store([batch])
-            return
-        except asyncpg.PostgresError as error:
-            if not row_faults.is_of_the_row(error):
-                raise _not_now() from error
-            if len(batch.points) == 1:
-                if batch.points[0].lat is None:
-                    raise
-                log.error("a point cannot be stored: %s", type(error).__name__)
-                batch.voids[batch.first_seq] = VoidReason.UNSTORABLE
-                batch.points = [void(batch.first_seq)]
-                await self._store_piecewise(batch)
-                return
-        middle = len(batch.points) // 2
-        parts = [replace(batch, points=part) for part in (batch.points[:middle], batch.points[middle:])]
-        for part in parts:
-            await self._store_piecewise(part)
-        batch.points = [point for part in parts for point in part.points]
-
     # --- answers
 
-    def _succeed(self, waiting: _Waiting) -> None:
+    def _succeed(self, waiting: WaitingBatch) -> None:
         waiting.log.stored(waiting.batch.last_seq)
-        waiting.answered = True
+        waiting.is_answered = True
         waiting.done(None)
 
-    def _answer(self, waiting: _Waiting, refusal: Refused) -> None:
+    def _answer(self, waiting: WaitingBatch, refusal: Refused) -> None:
         waiting.log.failed()
-        waiting.answered = True
+        waiting.is_answered = True
         waiting.done(refusal)
 
-    def _fail_with_followers(self, group: list[_Waiting], refusal: Refused) -> None:
+    def _fail_with_followers(self, group: list[WaitingBatch], refusal: Refused) -> None:
         first: set[JourneyLog] = set()
         for waiting in group:
             answer = _behind(refusal, waiting.log) if waiting.log in first else refusal
@@ -312,16 +213,6 @@ class Committer:
             self._answer(waiting, _behind(refusal, waiting.log))
 
 
-_ENDED: Final = Refused(Code.JOURNEY_ENDED, "journey takes no such points any more")
-
-
-def _refusal(batch: PointBatch, found: Disagreement) -> Refused | None:
-    if batch in found.conflicts:
-        seqs = found.conflicts[batch]
-        return Refused(Code.CONFLICT, f"seq {seqs[0]} is stored otherwise", conflicts=seqs[:100])
-    return _ENDED if batch in found.refused else None
-
-
 def _behind(refusal: Refused, journey: JourneyLog) -> Refused:
     """The answer to a batch behind one that got ``refusal``."""
     if refusal.retryable:
@@ -332,7 +223,3 @@ def _behind(refusal: Refused, journey: JourneyLog) -> Refused:
 
 def _draining() -> Refused:
     return Refused(Code.DRAINING, "instance is draining", retry_after_s=1)
-
-
-def _not_now() -> Refused:
-    return Refused(Code.UNAVAILABLE, "storage is not ready", retry_after_s=AWAY_RETRY_S)

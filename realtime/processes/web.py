@@ -26,6 +26,7 @@ from realtime.health import Vitals
 from realtime.hooks.desk import CallbackService
 from realtime.hooks.routes import add_hooks
 from realtime.ingest.committer import Committer
+from realtime.ingest.journey_logs import JourneyLogs
 from realtime.ingest.pipeline import PositionService
 from realtime.live.limiter import RedisLimiter
 from realtime.live.service import LiveService
@@ -149,8 +150,9 @@ class Instance:
             queue_points=settings.commit_queue_points,
             priority=priority,
         )
+        self.journey_logs = JourneyLogs(db)
         self.positions = PositionService(
-            db,
+            self.journey_logs,
             self.committer,
             self.live.publisher,
             journey_max_ms=settings.journey_max_h * 3_600_000,
@@ -175,7 +177,7 @@ class Instance:
         self.people = People(
             settings, db, client, self.alerts.ways_out, wall_clock_ms, places=(self.alerts.standby.place,)
         )
-        self._vitals = Vitals(settings, db, self.live, self.positions, lanes=(guests_db, press_db))
+        self._vitals = Vitals(settings, db, self.live, self.journey_logs, lanes=(guests_db, press_db))
         self.app = self._make_app()
 
     @classmethod
@@ -206,6 +208,7 @@ class Instance:
         sos = SosEvents(engine.intake, engine.news, engine.told, wall_clock_ms)
         driver_events = DriverEvents(
             self.db,
+            self.journey_logs,
             self.positions,
             live.publisher,
             live.presence,

@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from geo.position import SEQ_MAX
 from realtime.auth.tokens import Principal
+from realtime.ingest.journey_logs import JourneyLogs
 from realtime.ingest.pipeline import PositionService
 from realtime.live.limiter import RedisLimiter
 from realtime.live.presence import Reason
@@ -48,6 +49,7 @@ class DriverEvents:
     def __init__(
         self,
         db: Database,
+        journey_logs: JourneyLogs,
         positions: PositionService,
         publisher: LivePublisher,
         presence: PresenceTracker,
@@ -59,6 +61,7 @@ class DriverEvents:
         self._db = db
         self._safety_url = safety_url
         self.sos = sos
+        self._journey_logs = journey_logs
         self._positions = positions
         self._publisher = publisher
         self._presence = presence
@@ -144,7 +147,7 @@ class DriverEvents:
         )
         if head.expired:
             raise Refused(Code.JOURNEY_EXPIRED, "journey is too old, start the next")
-        known = self._positions.opened(head)
+        known = self._journey_logs.opened(head)
         if head.created_ms == now_ms:
             self._tell(head, STARTED, now_ms)
         answer: dict[str, Any] = {
@@ -169,7 +172,7 @@ class DriverEvents:
         head = await journeys.end(
             self._db, principal.tenant, principal.driver, journey_id, end.ended_at, end.last_seq
         )
-        self._positions.opened(head)
+        self._journey_logs.opened(head)
         now_ms = self._now_ms()
         self._tell(head, ENDED, now_ms)
         await show_successor(self._db, self._publisher, head, now_ms)

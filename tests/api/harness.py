@@ -107,10 +107,10 @@ class Fakes:
     async def presence_of_vendor(self, tenant: str, vendor: str) -> Mapping[str, Mapping[str, Any]]:
         return self.presence.get((tenant, vendor), {})
 
-    async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
+    async def submit(self, principal: Principal, body: bytes) -> bytes:
         self._fail("submit")
         self.submitted.append((principal, body))
-        return self.ack
+        return json.dumps(self.ack).encode()
 
     async def authenticate_sos(self, token: object) -> Principal:
         self._fail("authenticate_sos")

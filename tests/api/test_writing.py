@@ -123,11 +123,12 @@ async def test_a_refusal_of_the_service_keeps_its_extra_fields(api: Api) -> None
     assert reply.json["error"]["retryable"] is True
 
 
-async def test_an_ack_that_is_a_refusal_has_the_status_of_its_code(api: Api) -> None:
-    api.fakes.ack = refused(Code.EXPECTED_SEQ, retry_after_s=0.5, expected=7).as_answer()
+async def test_a_refusal_of_the_service_says_when_to_try_again(api: Api) -> None:
+    api.fakes.failures["submit"] = refused(Code.EXPECTED_SEQ, retry_after_s=0.5, expected=7)
     token = api.token("driver", ["north"], driver="d1")
     reply = await api.call("POST", "/api/v1/positions", token, json={})
-    assert (reply.status, reply.json, reply.headers["Retry-After"]) == (409, api.fakes.ack, "1")
+    assert (reply.status, reply.headers["Retry-After"]) == (409, "1")
+    assert reply.json["error"]["retry_after_s"] == 0.5
 
 
 # --- revocations

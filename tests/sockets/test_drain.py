@@ -90,7 +90,8 @@ async def test_points_being_stored_when_the_drain_is_over_are_acknowledged(setti
     async with serving(settings.model_copy(update={"drain_s": 0.01})) as server:
         driver = await server.driver("drained-while-storing")
         journey_id = await server.journey(driver)
-        held = server.instance.committer._store = Held(server.instance.committer._store)
+        isolating = server.instance.committer._isolating
+        held = isolating._store = Held(isolating._store)  # type: ignore[misc]
         sent = {"journey_id": journey_id, "points": [good(1)]}
         asked = asyncio.ensure_future(driver.ask("/driver", "positions", sent))
         await asyncio.wait_for(held.entered.wait(), 20)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,9 +13,11 @@ import pytest
 from realtime.auth.tokens import Principal
 from realtime.bus.bus import BusItem
 from realtime.ingest.committer import Committer
+from realtime.ingest.journey_logs import JourneyLogs
 from realtime.ingest.pipeline import BAD_TIMES_VOIDED, PositionService
 from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
+from realtime.protocol import Code, Refused
 from realtime.store.db.database import Database
 from realtime.store.journeys.journeys import JourneyHead
 from tests.commit.kit import FakeStore
@@ -45,15 +48,16 @@ class Here:
         self.store.gate = asyncio.Event()
         self.committer = Committer(self.store, window_s=0.001, max_points=100, queue_points=1_000)
         self.publisher = FakePublisher()
+        self.journey_logs = JourneyLogs(cast(Database, None))
         self.service = PositionService(
-            cast(Database, None),
+            self.journey_logs,
             self.committer,
             cast(LivePublisher, self.publisher),
             journey_max_ms=86_400_000,
             now_ms=lambda: NOW_MS,
         )
         head = JourneyHead(uuid4(), "t1", "v1", "d1", 0, NOW_MS, None, None, False)
-        self.journey = self.service.opened(head)
+        self.journey = self.journey_logs.opened(head)
 
     def upload(self, *seqs: int, t_ms: int | None = NOW_MS) -> list[dict[str, Any]]:
         """Send points with ``seqs``; where the ack appears."""
@@ -160,4 +164,21 @@ async def test_after_a_failed_commit_the_head_of_the_log_is_not_trusted(here: He
     refused = here.upload(1)
     await here.commit(refused)
     assert refused[0]["error"]["code"] == "journey_ended"
-    assert here.journey.text not in here.service._logs
+    assert here.journey.text not in here.journey_logs._logs
+
+
+async def test_over_http_the_ack_is_the_bytes_of_the_service_and_a_refusal_is_raised(here: Here) -> None:
+    def payload(*seqs: int) -> bytes:
+        points = [[seq, NOW_MS, 53.4, -2.9] for seq in seqs]
+        return json.dumps({"journey_id": here.journey.text, "points": points}).encode()
+
+    assert here.store.gate is not None
+    here.store.gate.set()
+    assert await here.service.submit(DRIVER, payload(1, 2)) == b'{"ok":true,"through":2,"voided":[]}'
+    with pytest.raises(Refused) as refused:
+        await here.service.submit(replace(DRIVER, driver="d2"), payload(3))
+    assert refused.value.code is Code.NOT_FOUND
+    here.store.refused.add(here.journey.journey_id)
+    with pytest.raises(Refused) as refused:
+        await here.service.submit(DRIVER, payload(3))
+    assert refused.value.code is Code.JOURNEY_ENDED

@@ -42,9 +42,9 @@ class LatestSource(Protocol):
 class PositionIntake(Protocol):
     """Takes a driver's points, exactly as the socket event ``positions`` does."""
 
-    async def submit(self, principal: Principal, body: bytes) -> dict[str, Any]:
-        """The ack once committed, ``{"ok": true, "through", "voided", "latest_refused"?}``, or a refusal's
-        ``{"ok": false, "error": {…}}``. Raises Refused too.
+    async def submit(self, principal: Principal, body: bytes) -> bytes:
+        """The ack as JSON once committed, ``{"ok": true, "through", "voided", "latest_refused"?}``.
+        Raises Refused.
         """
 
 

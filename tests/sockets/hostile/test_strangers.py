@@ -45,7 +45,7 @@ async def test_a_stranger_who_asks_first_does_not_answer_for_the_owner(world: Wo
     owner = await world.server.driver("owner", "t2", "v2")
     journey_id = await world.server.journey(owner, points=1)
     for seq in range(2, 12):
-        world.server.instance.positions._logs.clear()  # as on an instance that has never met the journey
+        world.server.instance.journey_logs._logs.clear()  # as on an instance that has never met the journey
         body = {"journey_id": journey_id, "points": [good(seq)]}
         theirs, own = await asyncio.gather(
             world.driver.ask("/driver", "positions", body), owner.ask("/driver", "positions", body)
@@ -59,7 +59,7 @@ async def test_batches_sent_at_once_to_an_instance_that_has_never_met_the_journe
 ) -> None:
     driver = await world.server.driver("hasty")
     journey_id = await world.server.journey(driver)
-    world.server.instance.positions._logs.clear()
+    world.server.instance.journey_logs._logs.clear()
     answers = await asyncio.gather(
         *(
             driver.ask("/driver", "positions", {"journey_id": journey_id, "points": [good(seq)]})

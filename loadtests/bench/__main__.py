@@ -10,11 +10,13 @@ from typing import Annotated
 import msgspec
 import typer
 
-from loadtests.bench import beside, durable, profile, tables
-from loadtests.bench.measure import Measurement, Shape
+from loadtests.bench import compare_cli
+from loadtests.bench.cases import durable
+from loadtests.bench.measure import profile_report, tables
+from loadtests.bench.measure.measurement import Measurement, Shape
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-beside.add_to(app)
+compare_cli.add_to(app)
 
 
 @app.callback()
@@ -48,8 +50,8 @@ def run_durable(
         print(f"{name}: {ratio:.2f}")
     if samples is not None:
         cases = [f"batch {batch}" for batch in durable.BATCHES]
-        for case, stacks in profile.of_cases(samples, cases).items():
-            print("\n".join(profile.told(case, stacks)))
+        for case, stacks in profile_report.of_cases(samples, cases).items():
+            print("\n".join(profile_report.told(case, stacks)))
     if json is not None:
         document = {
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

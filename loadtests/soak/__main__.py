@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from loadtests.bench import tables
-from loadtests.bench.crowd import raise_open_files_limit
+from loadtests.bench.load.idle_clients import raise_open_files_limit
+from loadtests.bench.measure import tables
 from loadtests.soak import flat
 from loadtests.soak.crowd import Manners
 from loadtests.soak.run import Options, Outcome, run

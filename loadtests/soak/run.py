@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from loadtests.bench import audit, driven, system
-from loadtests.bench.system import Engines, Target
+from loadtests.bench.measure import audit, measure_fleet
+from loadtests.bench.servers import system
+from loadtests.bench.servers.system import Engines, Target
 from loadtests.soak import flat
 from loadtests.soak.crowd import Driver, Manners, Scene, Viewer
 from loadtests.soak.flat import Trend
@@ -74,7 +75,7 @@ class _Soak:
         self.scene = Scene(
             addresses=target.addresses,
             direct=[("127.0.0.1", port) for port in ports],
-            vendor=driven.VENDOR,
+            vendor=measure_fleet.VENDOR,
             manners=options.manners,
             rng=Random(options.seed),
         )
@@ -100,13 +101,15 @@ class _Soak:
 
     def _people(self) -> list[Any]:
         options, scene = self._options, self.scene
-        drivers = {f"d{n:04d}": driven.token(self._on, "driver", f"d{n:04d}") for n in range(options.drivers)}
+        drivers = {
+            f"d{n:04d}": measure_fleet.token(self._on, "driver", f"d{n:04d}") for n in range(options.drivers)
+        }
         people: list[Any] = [
             Driver(scene, name, token, 1 if n % 2 else BATCH).drive()
             for n, (name, token) in enumerate(drivers.items())
         ]
         for n in range(options.viewers + options.stalled):
-            token = driven.token(self._on, "dispatcher", f"v{n:04d}")
+            token = measure_fleet.token(self._on, "dispatcher", f"v{n:04d}")
             people.append(Viewer(scene, token, list(drivers), stalls=n >= options.viewers).look())
         return people
 

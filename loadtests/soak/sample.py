@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtests.bench.memory import held
+from loadtests.bench.measure.memory import held
 
 TIMEOUT_S: Final = 10.0
 _LINE: Final = re.compile(

@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from loadtests.bench import audit, durable, profile, scrape
-from loadtests.bench.measure import Measurement
+from loadtests.bench.cases import durable
+from loadtests.bench.measure import audit, profile_report, scrape
+from loadtests.bench.measure.measurement import Measurement
 
 ROOT = Path(__file__).parents[2]
 JOURNEYS = ["0190a000-0000-7000-8000-000000000001", "0190a000-0000-7000-8000-000000000002"]
@@ -59,9 +60,9 @@ def test_durable_measures_all_cases_and_samples_the_instance(tmp_path: Path) -> 
     assert set(found["ratios"]) == {
         f"batch {batch}: {name}" for batch in (1, 10) for name in ("times stock", "of the ceiling")
     }
-    stacks = profile.of_cases(samples, ["batch 1", "batch 10"])
+    stacks = profile_report.of_cases(samples, ["batch 1", "batch 10"])
     for sampled in stacks.values():
-        assert any("realtime/" in function for function in profile.anywhere(sampled))
+        assert any("realtime/" in function for function in profile_report.anywhere(sampled))
 
 
 @pytest.mark.parametrize("loss", ["none", "a row", "a journey"])

@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from loadtests.bench.blaster import Blaster, Watcher
+from loadtests.bench.load.frame_generator import Blaster, Watcher
 
 ASK = b"GET /socket.io/ HTTP/1.1\r\nSec-WebSocket-Key: a2V5\r\n\r\n"
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loadtests.bench.client import frame_at, masked
-from loadtests.bench.fleet import FleetResult
-from loadtests.bench.picture import drawn
-from loadtests.bench.rounds import Result, in_turn, is_sound, ratios, summaries
+from loadtests.bench.load.client import frame_at, masked
+from loadtests.bench.load.fleet import FleetResult
+from loadtests.bench.measure.chart import drawn
+from loadtests.bench.measure.rounds import Result, in_turn, is_sound, ratios, summaries
 from realtime.fanout.engineio.frames import text_frame
 
 ROOT = Path(__file__).parents[2]
@@ -246,7 +246,7 @@ async def seen_of(fault: str) -> FleetResult:
     spec |= {"viewers": ["v1", "v2"], "vendor": "north", "batch": 1, "warm_s": 0.1, "seconds": 0.3}
     spec |= {"rate_per_s": 50.0 if fault == "never acks" else 0.0}
     spec |= {"stuck_s": 0.5, "final_s": 1.0} if fault == "never acks" else {}
-    command = [sys.executable, "-m", "loadtests.bench.fleet"]
+    command = [sys.executable, "-m", "loadtests.bench.load.fleet"]
     load = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=-1, stdout=-1)
     try:
         out, _ = await asyncio.wait_for(load.communicate(json.dumps(spec).encode() + b"\n"), 60)

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from loadtests.bench import audit
-from loadtests.bench.load import LoadResult, LoadSpec
-from loadtests.bench.measure import TENANT, VENDOR, run_load
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.positions import LoadResult, LoadSpec
+from loadtests.bench.measure import audit
+from loadtests.bench.measure.measurement import TENANT, VENDOR, run_load
+from loadtests.bench.measure.usage import Usage
 from realtime.auth.tokens import mint
 from realtime.engines.postgres import EmbeddedPostgres
 from realtime.settings import Settings
@@ -33,7 +33,11 @@ def load_of(url: str, secret: str) -> tuple[LoadResult, dict[str, float]]:
     ]
     spec = LoadSpec([(host, int(port))], tokens, batch=2, warm_s=0.1, seconds=2.0, rate_per_s=60.0)
     result, cores, _ = run_load(
-        "loadtests.bench.load", spec, LoadResult, lambda pid: Usage({"load": [pid]}, frozenset()), dict
+        "loadtests.bench.load.positions",
+        spec,
+        LoadResult,
+        lambda pid: Usage({"load": [pid]}, frozenset()),
+        dict,
     )
     return result, cores
 

@@ -1,7 +1,7 @@
 """The benchmark `sos` says how much slower a press is under load than when idle, in the same round."""
 
-from loadtests.bench.rounds import OURS, Result
-from loadtests.bench.sos import PEER, idle_lines
+from loadtests.bench.cases.sos import PEER, idle_lines
+from loadtests.bench.measure.rounds import OURS, Result
 
 
 def result(case: str, round_: int, p99_ms: float, target: str = OURS) -> Result:

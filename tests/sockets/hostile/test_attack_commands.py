@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtests.bench import hostile, hostile_sockets, slow_connections
-from loadtests.bench.hostile import Attack, Attacker, Kind, NotEnoughDescriptors, Report, attacking
-from loadtests.bench.rounds import OURS, Result
+from loadtests.bench.cases import hostile_sockets, slow_connections
+from loadtests.bench.load import attacker as hostile
+from loadtests.bench.load.attacker import Attack, Attacker, Kind, NotEnoughDescriptors, Report, attacking
+from loadtests.bench.measure.rounds import OURS, Result
 from realtime.metrics import registry
 from tests.loadtests.kit import ROOT
 from tests.sockets.kit import Server

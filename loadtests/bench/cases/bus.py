@@ -10,10 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from loadtests.bench import driven, servers, system
-from loadtests.bench.driven import Crowd
-from loadtests.bench.rounds import Result, Say, in_turn
-from loadtests.bench.system import Cores, Engines, Target
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.measure_fleet import Crowd
+from loadtests.bench.measure.rounds import Result, Say, in_turn
+from loadtests.bench.servers import system
+from loadtests.bench.servers import targets as servers
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 KEY: Final = "positions_per_s"
 SHOWN: Final = ("positions_per_s", "view_p50_ms", "view_p99_ms", "second_instance_cores")
@@ -76,7 +78,7 @@ def _measured(on: Engines, target: Target, place: str, tick_ms: int, options: Op
     )
     first, second = where or (0, 0)
     how = f"gathered for {tick_ms} ms" if tick_ms else "at once"
-    one, _ = driven.measure(
+    one, _ = measure_fleet.measure(
         on,
         target,
         f"{how}, {place}",

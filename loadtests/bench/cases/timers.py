@@ -20,11 +20,11 @@ from alerts import timers
 from alerts.attempt import Channel
 from alerts.policy import Policy, Step
 from alerts.timers import Spec, TimerKind
-from loadtests.bench import driven
-from loadtests.bench.rounds import OURS, Result, Say
-from loadtests.bench.sos import AcceptedMessages, Press, people
-from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
-from loadtests.bench.together import milliseconds, sandbox_of, usage_of
+from loadtests.bench.cases.sos import AcceptedMessages, Press, people
+from loadtests.bench.cases.sos_burst import milliseconds, sandbox_of, usage_of
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.rounds import OURS, Result, Say
+from loadtests.bench.servers.system import Engines, Target, engines, migrate, wayguard
 from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
 
@@ -70,7 +70,7 @@ async def _measured(
             await db.execute(
                 "INSERT INTO alert_policies (tenant_id, kind, policy, updated_by)"
                 " VALUES ($1, 'arrive_by_missed', $2, 'bench')",
-                driven.TENANT,
+                measure_fleet.TENANT,
                 msgspec.json.encode(policy).decode(),
             )
             now_ms: int = await db.fetchval("SELECT now_ms()")
@@ -110,14 +110,16 @@ async def _arm(db: asyncpg.Connection, drivers: list[Press], now_ms: int, due_ms
     for driver in drivers:
         spec = Spec(TimerKind.ARRIVE_BY, uuid4(), by_ms=due_ms)
         by = timers.driver_actor(driver.driver)
-        made.append(timers.armed(spec, driven.TENANT, driven.VENDOR, driver.driver, by, None, now_ms))
+        made.append(
+            timers.armed(spec, measure_fleet.TENANT, measure_fleet.VENDOR, driver.driver, by, None, now_ms)
+        )
     await db.execute(
         "INSERT INTO safety_timers"
         " (timer_id, tenant_id, vendor_id, driver_id, kind, due_ms, state, timer)"
         " SELECT timer_id, $1, $2, driver_id, 'arrive_by', $3, 'armed', timer::json"
         " FROM unnest($4::uuid[], $5::text[], $6::text[]) AS armed (timer_id, driver_id, timer)",
-        driven.TENANT,
-        driven.VENDOR,
+        measure_fleet.TENANT,
+        measure_fleet.VENDOR,
         due_ms,
         [timer.timer_id for timer in made],
         [timer.driver for timer in made],

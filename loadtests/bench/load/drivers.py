@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from loadtests.bench.client import Client, Loop
+from loadtests.bench.load.client import Client, Loop
 
 NAMESPACE: Final = b"/driver"
 REMEMBERED: Final = 64

@@ -29,12 +29,12 @@ import msgspec
 
 from alerts.attempt import Channel
 from alerts.policy import Policy, Step
-from loadtests.bench import driven
-from loadtests.bench.load import LoadResult, LoadSpec, quantiles
-from loadtests.bench.measure import run_load
-from loadtests.bench.rounds import OURS, Result, Say
-from loadtests.bench.system import Engines, Target, engines, migrate, stock, wayguard
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.positions import LoadResult, LoadSpec, quantiles
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.measurement import run_load
+from loadtests.bench.measure.rounds import OURS, Result, Say
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers.system import Engines, Target, engines, migrate, stock, wayguard
 from realtime.client.link import ClientConnection
 from realtime.engines.embedded import free_port
 from realtime.outside.twilio import TwilioServer
@@ -172,17 +172,19 @@ async def people(url: str, presses: Sequence[Press]) -> None:
     names = [press.driver for press in presses]
     db = await asyncpg.connect(url, timeout=30)
     try:
-        await db.execute("INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", driven.TENANT)
+        await db.execute(
+            "INSERT INTO tenants (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", measure_fleet.TENANT
+        )
         await db.execute(
             "INSERT INTO vendors (tenant_id, vendor_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            driven.TENANT,
-            driven.VENDOR,
+            measure_fleet.TENANT,
+            measure_fleet.VENDOR,
         )
         await db.execute(
             "INSERT INTO drivers (tenant_id, driver_id, vendor_id)"
             " SELECT $1, name, $2 FROM unnest($3::text[]) name",
-            driven.TENANT,
-            driven.VENDOR,
+            measure_fleet.TENANT,
+            measure_fleet.VENDOR,
             names,
         )
         await db.execute(
@@ -190,14 +192,14 @@ async def people(url: str, presses: Sequence[Press]) -> None:
             " (contact_id, tenant_id, driver_id, name, phone, phone_verified_ms, created_by)"
             " SELECT gen_random_uuid(), $1, name, 'Ann', phone, 1, 'bench'"
             " FROM unnest($2::text[], $3::text[]) AS given (name, phone)",
-            driven.TENANT,
+            measure_fleet.TENANT,
             names,
             [press.phone for press in presses],
         )
         await db.execute(
             "INSERT INTO alert_policies (tenant_id, kind, policy, updated_by)"
             " VALUES ($1, 'sos', $2, 'bench')",
-            driven.TENANT,
+            measure_fleet.TENANT,
             msgspec.json.encode(policy).decode(),
         )
     finally:
@@ -245,17 +247,21 @@ class _Crowd:
 
         async def one(press: Press) -> None:
             async with gate:
-                link = await self._link(first, "/driver", driven.token(self._on, "driver", press.driver))
+                link = await self._link(
+                    first, "/driver", measure_fleet.token(self._on, "driver", press.driver)
+                )
                 self._links[press.driver] = link
                 if ours:
                     await self._share(press, link, last)
 
         if ours:
             await self._listen(
-                last, "dispatcher", {"token": driven.token(self._on, "dispatcher", "eve")}, None
+                last, "dispatcher", {"token": measure_fleet.token(self._on, "dispatcher", "eve")}, None
             )
         else:
-            await self._link(first, "/driver", driven.token(self._on, "driver", "viewer"), "dispatcher")
+            await self._link(
+                first, "/driver", measure_fleet.token(self._on, "driver", "viewer"), "dispatcher"
+            )
         await asyncio.gather(*(one(press) for press in self._presses))
 
     async def _share(self, press: Press, link: ClientConnection, at: tuple[str, int]) -> None:
@@ -264,7 +270,7 @@ class _Crowd:
             "journey:start", {"client_journey_id": str(uuid4()), "started_at": time.time_ns() // 1_000_000}
         )
         url = f"http://{at[0]}:{at[1]}/api/v1/journeys/{started['journey_id']}/shares"
-        bearer = {"Authorization": f"Bearer {driven.token(self._on, 'driver', press.driver)}"}
+        bearer = {"Authorization": f"Bearer {measure_fleet.token(self._on, 'driver', press.driver)}"}
         async with self._http.post(
             url, json={"scope": "live", "expires_in_s": 3_600}, headers=bearer
         ) as answer:
@@ -279,7 +285,7 @@ class _Crowd:
         self, at: tuple[str, int], who: str, auth: dict[str, Any], journey_id: str | None
     ) -> None:
         link = await self._opened(at, "/watch", auth, who)
-        feed = {"vendor": driven.VENDOR} if journey_id is None else {"journey": journey_id}
+        feed = {"vendor": measure_fleet.VENDOR} if journey_id is None else {"journey": journey_id}
         answer = await link.ask("watch", {"feed": feed})
         if not answer or answer.get("ok") is not True:
             raise RuntimeError(f"a {who} may not watch: {answer}")
@@ -339,7 +345,7 @@ class _Crowd:
 
     async def _by_http(self, press: Press, asked: dict[str, Any]) -> Any:
         url = f"http://127.0.0.1:{self._target.worker_port}/api/v1/sos"
-        bearer = {"Authorization": f"Bearer {driven.token(self._on, 'driver', press.driver)}"}
+        bearer = {"Authorization": f"Bearer {measure_fleet.token(self._on, 'driver', press.driver)}"}
         async with self._http.post(url, json=asked, headers=bearer) as answer:
             return await answer.json()
 
@@ -359,7 +365,9 @@ class _Crowd:
         loop = asyncio.get_running_loop()
         spec = LoadSpec(
             addresses=self._target.addresses,
-            tokens=[driven.token(self._on, "driver", f"b{round_}-{n}") for n in range(options.drivers)],
+            tokens=[
+                measure_fleet.token(self._on, "driver", f"b{round_}-{n}") for n in range(options.drivers)
+            ],
             batch=1,
             warm_s=options.warm_s,
             seconds=options.seconds,
@@ -377,7 +385,7 @@ class _Crowd:
             return {}
 
         load, cores, _ = await asyncio.to_thread(
-            run_load, "loadtests.bench.load", spec, LoadResult, usage, look
+            run_load, "loadtests.bench.load.positions", spec, LoadResult, usage, look
         )
         return load, cores
 

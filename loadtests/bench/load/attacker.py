@@ -1,7 +1,7 @@
 """A client that means harm, in a process of its own: sockets that try credentials, connections that are slow.
 
-Started by `attacking` as ``python -m loadtests.bench.hostile``, it keeps ``count`` connections open from one
-address, opens each again when it is closed, and says every half second how it is doing.
+Started by `attacking` as ``python -m loadtests.bench.load.attacker``, it keeps ``count`` connections open
+from one address, opens each again when it is closed, and says every half second how it is doing.
 """
 
 import asyncio
@@ -72,8 +72,8 @@ def needs_descriptors(count: int) -> None:
 def attacking(attack: Attack) -> Iterator["Attacker"]:
     """``attack`` from a process of its own, until the block ends. Raises NotEnoughDescriptors."""
     needs_descriptors(attack.count)
-    argv = [sys.executable, "-m", "loadtests.bench.hostile", msgspec.json.encode(attack).decode()]
-    root = Path(__file__).parents[2]
+    argv = [sys.executable, "-m", "loadtests.bench.load.attacker", msgspec.json.encode(attack).decode()]
+    root = Path(__file__).parents[3]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=root) as process:
         try:
             yield Attacker(process)

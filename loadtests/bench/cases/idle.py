@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from loadtests.bench import driven, servers, system
-from loadtests.bench.crowd import CrowdSpec, raise_open_files_limit
-from loadtests.bench.memory import held
-from loadtests.bench.rounds import Result, Say, in_turn
-from loadtests.bench.system import Cores, Engines, Target
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.idle_clients import CrowdSpec, raise_open_files_limit
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.memory import held
+from loadtests.bench.measure.rounds import Result, Say, in_turn
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers import system, targets
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 KEY: Final = "connects_per_s"
 SHOWN: Final = (
@@ -48,9 +49,9 @@ def run(options: Options, say: Say) -> list[Result]:
     made: list[Result] = []
     cores = Cores()
     raise_open_files_limit()
-    makers: list[Make] = [servers.ours]
+    makers: list[Make] = [targets.ours]
     if options.peers:
-        makers += [servers.node, servers.stock]
+        makers += [targets.node, targets.stock]
     with ExitStack() as stack, cores.on(cores.load):
         on = stack.enter_context(system.engines())
         system.migrate(on)
@@ -66,7 +67,9 @@ class _Crowd:
 
     def __init__(self, spec: CrowdSpec) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "loadtests.bench.crowd"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "loadtests.bench.load.idle_clients"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._write(msgspec.json.encode(spec))
 
@@ -92,13 +95,13 @@ class _Crowd:
 def _measured(on: Engines, target: Target, options: Options, round_: int) -> Result:
     first = min(FIRST, options.clients // 2)
     more = options.clients - first
-    tokens = [driven.token(on, "dispatcher", f"i{round_}-{n}") for n in range(options.clients)]
+    tokens = [measure_fleet.token(on, "dispatcher", f"i{round_}-{n}") for n in range(options.clients)]
     pid = target.pids["instances"][0]
     before = held(pid)
     crowd = _Crowd(CrowdSpec(target.addresses[0], tokens, first, options.hold_s))
     try:
         crowd.step()
-        thousand, connecting = held(pid), driven.usage(on, target, crowd.process.pid)
+        thousand, connecting = held(pid), measure_fleet.usage(on, target, crowd.process.pid)
         crowd.go_on()
         connect_s = crowd.step()["connect_s"]
         used, all_in = connecting(), held(pid)

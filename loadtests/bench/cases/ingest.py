@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench import driven, profile, servers, system
-from loadtests.bench.driven import Crowd
-from loadtests.bench.rounds import Result, Say, in_turn
-from loadtests.bench.system import Cores, Target
+from loadtests.bench.measure import measure_fleet, profile_report
+from loadtests.bench.measure.measure_fleet import Crowd
+from loadtests.bench.measure.rounds import Result, Say, in_turn
+from loadtests.bench.servers import system
+from loadtests.bench.servers import targets as servers
+from loadtests.bench.servers.system import Cores, Target
 
 BATCHES: Final = (1, 10)
 KEY: Final = "points_per_s"
@@ -48,8 +50,8 @@ def run(options: Options, say: Say) -> list[Result]:
                 warm_s=options.warm_s, seconds=options.seconds, drivers=options.drivers, batch=batch
             )
             for round_, target in in_turn(options.rounds, targets):
-                look = profile.switch(target) if options.samples and target is targets[0] else dict
-                made.append(driven.measure(on, target, _case(batch), crowd, round_, look=look)[0])
+                look = profile_report.switch(target) if options.samples and target is targets[0] else dict
+                made.append(measure_fleet.measure(on, target, _case(batch), crowd, round_, look=look)[0])
                 say(made[-1])
         servers.assert_nothing_stored(on)
     return made

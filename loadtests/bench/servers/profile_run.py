@@ -1,4 +1,5 @@
-"""Runs one instance and samples where its CPU time goes: ``python -m loadtests.bench.profiled FILE``.
+"""Runs one instance and samples where its CPU time goes: ``python -m loadtests.bench.servers.profile_run
+FILE``.
 
 Between a SIGUSR1 and a SIGUSR2 a timer of consumed CPU time interrupts every few milliseconds; then the
 stacks go to ``FILE.<instance>.<n>`` as folded lines (``a;b;c count``), which flame graph tools read. Time
@@ -17,7 +18,7 @@ from realtime.processes.run import run_web
 from realtime.settings import Settings
 
 EVERY_S: Final = 0.004
-_ROOT: Final = str(Path(__file__).parents[2]) + "/"
+_ROOT: Final = str(Path(__file__).parents[3]) + "/"
 
 
 class Sampler:

@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import aiohttp
 
-from loadtests.bench import driven
-from loadtests.bench.hostile import Attack, attacking, needs_descriptors
-from loadtests.bench.load import quantiles
-from loadtests.bench.rounds import OURS, Result, Say
-from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
+from loadtests.bench.load.attacker import Attack, attacking, needs_descriptors
+from loadtests.bench.load.positions import quantiles
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.rounds import OURS, Result, Say
+from loadtests.bench.servers.system import Engines, Target, engines, migrate, wayguard
 
 KEY: Final = "sos_max_ms"
 SHOWN: Final = ("sos_p50_ms", "sos_max_ms", "held", "tried")
@@ -91,7 +91,7 @@ async def _presses(
     faults: dict[str, int] = {}
     timeout = aiohttp.ClientTimeout(total=PRESS_TIMEOUT_S)
     for number in range(count):
-        bearer = {"Authorization": f"Bearer {driven.token(on, 'driver', f'd-{name}-{number}')}"}
+        bearer = {"Authorization": f"Bearer {measure_fleet.token(on, 'driver', f'd-{name}-{number}')}"}
         asked = {"sos_id": str(uuid4()), "pressed_at": time.time_ns() // 1_000_000}
         connector = aiohttp.TCPConnector(local_addr=(source, 0), force_close=True)
         begun_s = time.monotonic()

@@ -20,12 +20,12 @@ from uuid import UUID, uuid4
 import aiohttp
 import asyncpg
 
-from loadtests.bench import driven
-from loadtests.bench.load import quantiles
-from loadtests.bench.rounds import OURS, Result, Say
-from loadtests.bench.sos import CONNECTING_AT_ONCE, AcceptedMessages, Press, people
-from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
-from loadtests.bench.usage import Usage
+from loadtests.bench.cases.sos import CONNECTING_AT_ONCE, AcceptedMessages, Press, people
+from loadtests.bench.load.positions import quantiles
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.rounds import OURS, Result, Say
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers.system import Engines, Target, engines, migrate, wayguard
 from realtime.client.link import ClientConnection
 from realtime.engines.embedded import free_port
 from realtime.engines.postgres import OWNER
@@ -145,7 +145,7 @@ class _Crowd:
         self, on: Engines, target: Target, http: aiohttp.ClientSession, presses: list[Press]
     ) -> None:
         self._target, self._http, self._presses = target, http, presses
-        self._tokens = [driven.token(on, "driver", press.driver) for press in presses]
+        self._tokens = [measure_fleet.token(on, "driver", press.driver) for press in presses]
         self._sos_ids = [uuid4() for _ in presses]
         self._links: dict[int, ClientConnection] = {}
         self.again = 0

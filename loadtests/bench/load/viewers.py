@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from loadtests.bench.client import Client, Loop, frame_at
+from loadtests.bench.load.client import Client, Loop, frame_at
 
 NAMESPACE: Final = b"/watch"
 HEAD_BYTES: Final = 192

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench import driven, profile, servers, system
-from loadtests.bench.blaster import QUIET_S
-from loadtests.bench.driven import Crowd
-from loadtests.bench.rounds import Result, Say, in_turn
-from loadtests.bench.system import Cores, Engines, Target
+from loadtests.bench.load.frame_generator import QUIET_S
+from loadtests.bench.measure import measure_fleet, profile_report
+from loadtests.bench.measure.measure_fleet import Crowd
+from loadtests.bench.measure.rounds import Result, Say, in_turn
+from loadtests.bench.servers import system
+from loadtests.bench.servers import targets as servers
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 KEY: Final = "positions_per_s"
 SHOWN: Final = ("positions_per_s", "frames_per_s", "view_p50_ms", "view_p99_ms", "ack_p50_ms")
@@ -103,5 +105,5 @@ def _gathered(on: Engines, targets: list[Target], options: Options) -> Iterator[
 
 
 def _measured(on: Engines, target: Target, case: str, crowd: Crowd, round_: int, options: Options) -> Result:
-    look = profile.switch(target) if options.samples and target.name == "wayguard" else dict
-    return driven.measure(on, target, case, crowd, round_, look=look)[0]
+    look = profile_report.switch(target) if options.samples and target.name == "wayguard" else dict
+    return measure_fleet.measure(on, target, case, crowd, round_, look=look)[0]

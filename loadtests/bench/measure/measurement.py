@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from loadtests.bench import audit, scrape
-from loadtests.bench.ceiling import CeilingResult, CeilingSpec
-from loadtests.bench.load import LoadResult, LoadSpec
-from loadtests.bench.system import Engines, Target
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.positions import LoadResult, LoadSpec
+from loadtests.bench.measure import audit, scrape
+from loadtests.bench.measure.postgres_baseline import CeilingResult, CeilingSpec
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers.system import Engines, Target
 from realtime.auth.tokens import mint
 
 TENANT: Final = "bench"
@@ -90,7 +90,7 @@ def loaded(
     names = (COMMIT_SECONDS, COMMIT_POINTS, FIX_TO_ACK)
     on.admin("CHECKPOINT")  # so that none falls into one case and not into the other
     result, cores, (before, after) = run_load(
-        "loadtests.bench.load",
+        "loadtests.bench.load.positions",
         spec,
         LoadResult,
         lambda load_pid: _usage(on, target, load_pid),
@@ -128,7 +128,7 @@ def ceiling(
     )
     on.admin("CHECKPOINT")
     result, cores, _ = run_load(
-        "loadtests.bench.ceiling",
+        "loadtests.bench.measure.postgres_baseline",
         spec,
         CeilingResult,
         lambda pid: Usage({"load client": [pid], "postgres": _pid(on)}, frozenset({"postgres"})),

@@ -16,7 +16,7 @@ import asyncpg
 import msgspec
 import uvloop
 
-from loadtests.bench.load import quantiles, told_to_end
+from loadtests.bench.load.positions import quantiles, told_to_end
 from realtime.settings import Settings
 from realtime.store.db.database import Database
 from realtime.store.db.queries import load

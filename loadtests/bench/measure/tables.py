@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from loadtests.bench.rounds import Result, Summary, ratios, summaries
+from loadtests.bench.measure.rounds import Result, Summary, ratios, summaries
 
 
 def told(one: Result) -> str:

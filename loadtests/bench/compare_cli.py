@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadtests.bench import (
+from loadtests.bench.cases import (
     bus,
     fanout,
     hostile_sockets,
@@ -16,13 +16,13 @@ from loadtests.bench import (
     slow,
     slow_connections,
     sos,
-    tables,
+    sos_burst,
     timers,
-    together,
 )
-from loadtests.bench.hostile import NotEnoughDescriptors
-from loadtests.bench.picture import drawn
-from loadtests.bench.rounds import Result, is_sound, ratios
+from loadtests.bench.load.attacker import NotEnoughDescriptors
+from loadtests.bench.measure import tables
+from loadtests.bench.measure.chart import drawn
+from loadtests.bench.measure.rounds import Result, is_sound, ratios
 
 Rounds = Annotated[int, typer.Option(min=1, help="How often everything is measured.")]
 Seconds = Annotated[float, typer.Option(min=0.2, help="How long one case is measured.")]
@@ -174,7 +174,7 @@ def _sos(
     picture: Picture = None,
 ) -> None:
     if press_together:
-        _finish("sos", together, together.Options(rounds, press_together, ack_p99_ms), json, picture)
+        _finish("sos", sos_burst, sos_burst.Options(rounds, press_together, ack_p99_ms), json, picture)
         return
     options = sos.Options(
         rounds, seconds, warm, presses, drivers, tuple(offered or (0, 5_000, 25_000)), peers

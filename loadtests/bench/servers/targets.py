@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench import nodejs, system
-from loadtests.bench.rounds import OURS
-from loadtests.bench.system import Cores, Engines, Target
+from loadtests.bench.measure.rounds import OURS
+from loadtests.bench.servers import nodejs, system
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 NODE: Final = "node socket.io"
 STOCK: Final = "stock python-socketio"
@@ -16,9 +16,9 @@ TUNED: Final = "stock, gc tuned"
 ENGINE: Final = "our engine alone"
 BALANCED: Final = "wayguard behind HAProxy"
 CEILING: Final = "load client alone"
-UNDURABLE: Final = ("-m", "loadtests.bench.undurable")
+UNDURABLE: Final = ("-m", "loadtests.bench.servers.without_storage")
 _LIVE: Final = (sys.executable, "-m", "loadtests.peers.live")
-_BLASTER: Final = (sys.executable, "-m", "loadtests.bench.blaster")
+_BLASTER: Final = (sys.executable, "-m", "loadtests.bench.load.frame_generator")
 _SETTINGS: Final = {"DRIVER_POINTS_PER_S": "100000"}
 """A rate no phone has: the limit is checked, and never met."""
 Where = Sequence[int | None]

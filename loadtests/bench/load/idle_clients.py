@@ -11,7 +11,7 @@ import time
 
 import msgspec
 
-from loadtests.bench.client import Client, Loop
+from loadtests.bench.load.client import Client, Loop
 
 SOURCE_PORTS = 20_000
 """Clients from one source address to one target."""

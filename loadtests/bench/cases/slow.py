@@ -10,11 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from loadtests.bench import driven, servers, system
-from loadtests.bench.driven import Crowd
-from loadtests.bench.memory import Held, Watched, held
-from loadtests.bench.rounds import Result, Say, in_turn
-from loadtests.bench.system import Cores, Engines, Target
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.measure_fleet import Crowd
+from loadtests.bench.measure.memory import Held, Watched, held
+from loadtests.bench.measure.rounds import Result, Say, in_turn
+from loadtests.bench.servers import system
+from loadtests.bench.servers import targets as servers
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 KEY: Final = "view_p99_ms"
 SHOWN: Final = (
@@ -80,7 +82,7 @@ def _measured(on: Engines, target: Target, options: Options, stalled: int, round
     )
     case = f"{stalled} stalled" if stalled else "alone"
     with Watched(pid) as watched:
-        one, (begin, end) = driven.measure(on, target, case, crowd, round_, look=lambda: held(pid))
+        one, (begin, end) = measure_fleet.measure(on, target, case, crowd, round_, look=lambda: held(pid))
     one.figures |= _told(begin, end, watched.seen, stalled)
     return one
 

@@ -15,10 +15,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from loadtests.bench.client import Client, Loop
-from loadtests.bench.drivers import IN_FLIGHT, REMEMBERED, Driver
-from loadtests.bench.load import quantiles
-from loadtests.bench.viewers import Shown, Staller, Viewer
+from loadtests.bench.load.client import Client, Loop
+from loadtests.bench.load.drivers import IN_FLIGHT, REMEMBERED, Driver
+from loadtests.bench.load.positions import quantiles
+from loadtests.bench.load.viewers import Shown, Staller, Viewer
 
 SAMPLED: Final = 8
 """Of so many viewers one notes latencies."""

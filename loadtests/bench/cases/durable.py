@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from loadtests.bench import measure, system
-from loadtests.bench.measure import Measurement, Shape
+from loadtests.bench.measure import measurement
+from loadtests.bench.measure.measurement import Measurement, Shape
+from loadtests.bench.servers import system
 
 BATCHES: Final = (1, 10)
 MODERATE: Final = 0.5
@@ -42,7 +43,7 @@ def run(options: Options, say: Callable[[Measurement], None]) -> list[Measuremen
         system.migrate(on)
         program: tuple[str, ...] = system.SERVE
         if options.profile is not None:
-            program = ("-m", "loadtests.bench.profiled", str(options.profile))
+            program = ("-m", "loadtests.bench.servers.profile_run", str(options.profile))
         ours = stack.enter_context(
             system.wayguard(on, options.instances, balancer=options.balancer, program=program)
         )
@@ -68,17 +69,17 @@ def _round(
 
     def best(target: system.Target, case: str) -> Measurement:
         sampled = options.profile is not None and target is ours
-        return measure.loaded(on, target, case, shape, batch=batch, round_=round_, sampled=sampled)
+        return measurement.loaded(on, target, case, shape, batch=batch, round_=round_, sampled=sampled)
 
     def at(target: system.Target, case: str, rate_per_s: float) -> Measurement:
-        return measure.loaded(on, target, case, shape, batch=batch, round_=round_, rate_per_s=rate_per_s)
+        return measurement.loaded(on, target, case, shape, batch=batch, round_=round_, rate_per_s=rate_per_s)
 
     targets = [("wayguard", ours)] + ([("stock", peer)] if peer else [])
     for case, target in targets if round_ % 2 else reversed(targets):
         yield (found := best(target, case))
         if case == "wayguard":
             points = max(batch, round(found.commit["points_mean"]))
-            yield measure.ceiling(
+            yield measurement.ceiling(
                 on, shape, batch=batch, round_=round_, points=points, connections=options.instances
             )
     # The same rates in every round, so that latencies can be compared: half of the first round's best.

@@ -11,13 +11,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
-from loadtests.bench import driven
-from loadtests.bench.hostile import Attack, Attacker, Kind, Report, attacking
-from loadtests.bench.load import LoadResult, LoadSpec
-from loadtests.bench.measure import run_load
-from loadtests.bench.rounds import OURS, Result, Say
-from loadtests.bench.system import Engines, Target, engines, migrate, wayguard
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.attacker import Attack, Attacker, Kind, Report, attacking
+from loadtests.bench.load.positions import LoadResult, LoadSpec
+from loadtests.bench.measure import measure_fleet
+from loadtests.bench.measure.measurement import run_load
+from loadtests.bench.measure.rounds import OURS, Result, Say
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers.system import Engines, Target, engines, migrate, wayguard
 
 KEY: Final = "ack_p50_ms"
 SHOWN: Final = ("ack_p50_ms", "ack_p99_ms", "points_per_s", "sockets", "tries_per_s", "postgres_up")
@@ -75,7 +75,7 @@ def _loaded(
     spec = LoadSpec(
         addresses=target.addresses,
         tokens=[
-            driven.token(on, "driver", f"{case}-{round_}-{n}".replace(" ", "-"))
+            measure_fleet.token(on, "driver", f"{case}-{round_}-{n}".replace(" ", "-"))
             for n in range(options.drivers)
         ],
         batch=1,
@@ -90,7 +90,7 @@ def _loaded(
         return Usage({**target.pids, "postgres": postgres, "load client": [pid]}, frozenset({"postgres"}))
 
     with _Followed(attacker) if attacker is not None else nullcontext() as followed:
-        load, cores, _ = run_load("loadtests.bench.load", spec, LoadResult, usage, dict)
+        load, cores, _ = run_load("loadtests.bench.load.positions", spec, LoadResult, usage, dict)
     after = before if followed is None else followed.last
     tries = after.refused - before.refused
     return Result(

@@ -1,4 +1,4 @@
-"""One measurement by the load process of `loadtests.bench.fleet` against a target."""
+"""One measurement by the load process of `loadtests.bench.load.fleet` against a target."""
 
 import time
 from itertools import count
@@ -7,11 +7,11 @@ from typing import Any, Final
 import jwt
 import msgspec
 
-from loadtests.bench.fleet import FleetResult, FleetSpec
-from loadtests.bench.measure import run_load
-from loadtests.bench.rounds import Result
-from loadtests.bench.system import Cores, Engines, Target
-from loadtests.bench.usage import Usage
+from loadtests.bench.load.fleet import FleetResult, FleetSpec
+from loadtests.bench.measure.measurement import run_load
+from loadtests.bench.measure.rounds import Result
+from loadtests.bench.measure.usage import Usage
+from loadtests.bench.servers.system import Cores, Engines, Target
 
 TENANT: Final = "bench"
 VENDOR: Final = "north"
@@ -74,7 +74,7 @@ def measure(
     cores = Cores()
     with cores.on(cores.load):
         result, used, looks = run_load(
-            "loadtests.bench.fleet", spec, FleetResult, lambda pid: usage(on, target, pid), look
+            "loadtests.bench.load.fleet", spec, FleetResult, lambda pid: usage(on, target, pid), look
         )
     return _result(case, target, round_, result, used), looks
 

@@ -1,4 +1,4 @@
-"""What the samples of `loadtests.bench.profiled` say: where an instance's processor time goes."""
+"""What the samples of `loadtests.bench.servers.profile_run` say: where an instance's processor time goes."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench.system import Target
+from loadtests.bench.servers.system import Target
 
 SHOWN: Final = 25
 Stacks = list[tuple[list[str], int]]

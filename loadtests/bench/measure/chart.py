@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
-from loadtests.bench.rounds import OURS, Result, Summary, ratios, summaries
-from loadtests.bench.tables import number
+from loadtests.bench.measure.rounds import OURS, Result, Summary, ratios, summaries
+from loadtests.bench.measure.tables import number
 
 WIDTH: Final = 920
 _LEFT, _RIGHT, _BAR, _ROW, _HEAD, _GAP = 210, 270, 18, 28, 34, 18

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 SERVER: Final = ROOT / "loadtests" / "peers" / "node" / "server.mjs"
 _SET_UP: Final = """
 set -eu

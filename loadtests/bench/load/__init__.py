@@ -1,0 +1,1 @@
+"""The processes that make the load: drivers, viewers, attackers, idle clients."""

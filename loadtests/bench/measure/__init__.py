@@ -1,0 +1,1 @@
+"""Measuring: rounds, processors, memory, histograms, baselines, and the tables and charts of results."""

@@ -1,0 +1,1 @@
+"""What is measured: Wayguard, its peers, and the engines, started for it and stopped again."""

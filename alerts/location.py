@@ -237,13 +237,6 @@ def is_garbled(place: Place, other: Place) -> bool:
     return any(abs(x) <= 90.0 and _distance_m(x, y, other) <= GARBLED_M for x, y in repaired)
 
 
-def is_notable(place: Place, now_ms: int) -> bool:
-    """Whether a text says how old or how exact ``place`` is: older than a minute, of unknown age, or worse
-    than 100 m.
-    """
-    return is_old(place, now_ms) or is_inexact(place)
-
-
 def is_old(place: Place, now_ms: int) -> bool:
     """Whether ``place`` is older than a minute, or of unknown age."""
     return place.t_ms is None or now_ms - place.t_ms >= OLD_MS

@@ -67,10 +67,6 @@ class LocalLedger:
             log.error("%d records of the journal make no sense", unread)
         return cls(keeping, jitter)
 
-    def listen(self, on_change: Callable[[JournalCase], None]) -> None:
-        """Tell ``on_change`` of every change from now on."""
-        self._keeping.on_change = on_change
-
     async def close(self) -> None:
         """Write what waits, and let go of the folder."""
         await self._keeping.close()

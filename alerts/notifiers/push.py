@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 PROVIDER: Final = "fcm"
 TTL_S: Final = 3_600
 """A phone that was off for longer hears of it by other ways."""
-ANDROID_CHANNEL: Final = "sos"
 PRUNE_WAIT_S: Final = 1.0
 _TOKEN_FIELD: Final = "message.token"  # noqa: S105  a field of the request
 

@@ -83,12 +83,6 @@ class DataDir:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._lock_fd = descriptor
 
-    def unlock(self) -> None:
-        """Let go of the directory."""
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
-
     def secret(self, name: str) -> str:
         """The secret ``name``: 43 random URL-safe characters, made once, readable by us alone."""
         return read_or_make_secret(self.path / "secrets" / name)

@@ -134,7 +134,7 @@ async def running(settings: Settings, ann: None) -> AsyncIterator[Running]:
         served(worker.app) as url,
         aiohttp.ClientSession() as session,
     ):
-        await until(lambda: worker._disk.directory.count_all > 0, "the local copy")
+        await until(lambda: worker._disk.directory.age_ms is not None, "the local copy")
         yield Running(worker, url, session, settings)
 
 

@@ -191,11 +191,6 @@ class ContactCache:
         parts = (self._known.contacts, self._known.policies, self._known.safety)
         return sum(scope in part for part in parts)
 
-    @property
-    def count_all(self) -> int:
-        """How many scopes (drivers, vendors, tenants) have something here."""
-        return len(self._known.contacts.keys() | self._known.policies.keys() | self._known.safety.keys())
-
     # --- refreshing
 
     async def refresh(self) -> None:

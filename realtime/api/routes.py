@@ -78,9 +78,6 @@ def _document_operation(public_url: str) -> AnyOperation:
         path="/api/v1/openapi.json",
         summary="This document.",
         handler=serve,
-        path_shape=NoPath,
-        query_shape=NoQuery,
-        body_shape=NoBody,
         answer=openapi.OpenApiDocument,
         open_to_all=True,
     )

@@ -6,8 +6,6 @@ from typing import Final
 
 from realtime.api import sharing
 from realtime.api.alerts import alerts, timers
-from realtime.api.alerts import shapes as given
-from realtime.api.framework import shapes
 from realtime.api.framework.operation import AnyOperation, Operation
 from realtime.protocol import Code
 
@@ -18,10 +16,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts",
         summary="Alerts the caller may see, newest first.",
         handler=alerts.list_alerts,
-        path_shape=shapes.NoPath,
-        query_shape=given.AlertsQuery,
-        body_shape=shapes.NoBody,
-        answer=given.AlertPage,
     ),
     Operation(
         id="raise_alert",
@@ -29,10 +23,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts",
         summary="Raise an alert for a driver: a drill, or a call for help that somebody took.",
         handler=alerts.raise_alert,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.RaiseRequest,
-        answer=shapes.SosAck,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -41,10 +31,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}",
         summary="One alert; for overseers with the newest of its attempts and of its history.",
         handler=alerts.get_alert,
-        path_shape=given.AlertPath,
-        query_shape=given.AlertQuery,
-        body_shape=shapes.NoBody,
-        answer=given.AlertDetail,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -53,10 +39,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/attempts",
         summary="Attempts to reach somebody, from the newest back in time.",
         handler=alerts.list_attempts,
-        path_shape=given.AlertPath,
-        query_shape=given.EarlierQuery,
-        body_shape=shapes.NoBody,
-        answer=given.AttemptPage,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -65,10 +47,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/history",
         summary="What happened to an alert, from the newest back in time.",
         handler=alerts.list_history,
-        path_shape=given.AlertPath,
-        query_shape=given.EarlierQuery,
-        body_shape=shapes.NoBody,
-        answer=given.HistoryPage,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -77,10 +55,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/shares",
         summary="Make a link to an alert for somebody without an account, who may look and not answer.",
         handler=sharing.create_alert_share,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.ShareRequest,
-        answer=shapes.NewShare,
         status=HTTPStatus.CREATED,
         errors=(Code.NOT_FOUND,),
     ),
@@ -90,10 +64,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/shares",
         summary="The links to an alert, and who opened them.",
         handler=sharing.list_alert_shares,
-        path_shape=given.AlertPath,
-        query_shape=shapes.SharesQuery,
-        body_shape=shapes.NoBody,
-        answer=shapes.Shares,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -102,10 +72,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/acknowledge",
         summary="The caller is on it; again is a sign of life.",
         handler=alerts.acknowledge,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.Nothing,
-        answer=given.OneAlert,
         errors=(
             Code.NOT_FOUND,
             Code.CONFLICT,
@@ -117,10 +83,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/resolve",
         summary="It is over; everyone who was told is told so.",
         handler=alerts.resolve,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.CloseRequest,
-        answer=given.OneAlert,
         errors=(
             Code.NOT_FOUND,
             Code.CONFLICT,
@@ -132,10 +94,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/false-alarm",
         summary="Nothing was wrong; everyone who was told is told so.",
         handler=alerts.false_alarm,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.CloseRequest,
-        answer=given.OneAlert,
         errors=(
             Code.NOT_FOUND,
             Code.CONFLICT,
@@ -147,10 +105,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/notes",
         summary="A note for the others.",
         handler=alerts.note,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.NoteRequest,
-        answer=given.OneAlert,
         errors=(
             Code.NOT_FOUND,
             Code.CONFLICT,
@@ -162,10 +116,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/alerts/{alert_id}/responders",
         summary="Somebody is coming.",
         handler=alerts.respond,
-        path_shape=given.AlertPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.ResponderRequest,
-        answer=given.OneAlert,
         errors=(
             Code.NOT_FOUND,
             Code.CONFLICT,
@@ -177,10 +127,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/timers",
         summary="Arm a safety timer; the same client_timer_id again is the same timer.",
         handler=timers.create_timer,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.TimerRequest,
-        answer=given.OneTimer,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -189,10 +135,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/timers",
         summary="Safety timers the caller may see, newest first, by page.",
         handler=timers.list_timers,
-        path_shape=shapes.NoPath,
-        query_shape=given.TimersQuery,
-        body_shape=shapes.NoBody,
-        answer=given.ListedTimers,
     ),
     Operation(
         id="check_in",
@@ -201,10 +143,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         summary="The driver is well: timers that wait for that begin anew.",
         handler=timers.check_in,
         without_postgres=True,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.Nothing,
-        answer=given.Timers,
     ),
     Operation(
         id="arrive",
@@ -213,10 +151,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         summary="The driver has arrived: their timers are done.",
         handler=timers.arrive,
         without_postgres=True,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.Nothing,
-        answer=given.Timers,
     ),
     Operation(
         id="cancel_timer",
@@ -224,10 +158,6 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/timers/{timer_id}",
         summary="End a safety timer.",
         handler=timers.cancel_timer,
-        path_shape=given.TimerPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=given.OneTimer,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -236,9 +166,5 @@ ALERTS: Final[Sequence[AnyOperation]] = (
         path="/api/v1/safety/dismiss",
         summary="So many are silent for a known reason: what is held back begins anew.",
         handler=timers.dismiss,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=given.Nothing,
-        answer=given.Timers,
     ),
 )

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -81,11 +81,9 @@ class Operation(Generic[P, Q, B]):
     path: str
     summary: str
     handler: Handler[P, Q, B]
-    path_shape: type[P]
-    query_shape: type[Q]
-    body_shape: type[B]
-    answer: type[msgspec.Struct] | None
-    """The JSON answer; None when there is none, see ``media``."""
+    """Its annotations are the shapes of path, query and body, and of the answer."""
+    answer: type[msgspec.Struct] | None = None
+    """The JSON answer of a handler that returns a ready response; see ``media`` for others."""
     media: Mapping[str, type[msgspec.Struct] | None] = field(default_factory=dict)
     """Further content types → their shape, None for text."""
     status: int = HTTPStatus.OK
@@ -103,6 +101,18 @@ class Operation(Generic[P, Q, B]):
     """Whether a token that is rightly signed and not expired does while no revocation can be asked for."""
     streams: bool = False
     """Whether the answer is written page by page under its own timeouts."""
+    path_shape: type[P] = field(init=False)
+    query_shape: type[Q] = field(init=False)
+    body_shape: type[B] = field(init=False)
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(self.handler)
+        shapes = get_args(hints["call"])
+        for name, shape in zip(("path_shape", "query_shape", "body_shape"), shapes, strict=True):
+            object.__setattr__(self, name, shape)
+        returned = hints["return"]
+        if self.answer is None and isinstance(returned, type) and issubclass(returned, msgspec.Struct):
+            object.__setattr__(self, "answer", returned)
 
 
 AnyOperation = Operation[Any, Any, Any]

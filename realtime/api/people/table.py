@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from realtime.api.framework import shapes
 from realtime.api.framework.operation import AnyOperation, Operation
 from realtime.api.people import contacts, devices, drivers, policies
-from realtime.api.people import shapes as people
 from realtime.protocol import Code
 
 _CONTACT: Final = "/api/v1/contacts/{contact_id}"
@@ -21,10 +19,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/contacts",
         summary="Somebody to be told of alerts; an address counts once it is verified.",
         handler=contacts.create_contact,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.NewContact,
-        answer=people.OneContact,
         status=HTTPStatus.CREATED,
         errors=(Code.NOT_FOUND, Code.CONFLICT),
     ),
@@ -34,10 +28,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/contacts",
         summary="Contacts the caller looks after.",
         handler=contacts.list_contacts,
-        path_shape=shapes.NoPath,
-        query_shape=people.ContactsQuery,
-        body_shape=shapes.NoBody,
-        answer=people.ContactPage,
     ),
     Operation(
         id="get_contact",
@@ -45,10 +35,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT,
         summary="One contact.",
         handler=contacts.get_contact,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.OneContact,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -57,10 +43,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT,
         summary="Change what is named; an address that changes has to be verified again.",
         handler=contacts.change_contact,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.ContactChange,
-        answer=people.OneContact,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -69,10 +51,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT,
         summary="Forget a contact; alerts under way keep theirs.",
         handler=contacts.delete_contact,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=shapes.Done,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -81,10 +59,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT + "/codes",
         summary="Send a code to a contact's phone or mail address.",
         handler=contacts.send_code,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.CodeRequest,
-        answer=people.CodeSent,
         status=HTTPStatus.ACCEPTED,
         errors=(Code.NOT_FOUND, Code.OVERLOADED),
     ),
@@ -94,10 +68,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT + "/verify",
         summary="Type the code in: the address counts from now on.",
         handler=contacts.verify_contact,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.CodeTry,
-        answer=people.OneContact,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -106,10 +76,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_CONTACT + "/test",
         summary="Send a message that says that it is a test, to an address that counts.",
         handler=contacts.send_test,
-        path_shape=people.ContactPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.CodeRequest,
-        answer=shapes.Done,
         status=HTTPStatus.ACCEPTED,
         errors=(Code.NOT_FOUND, Code.OVERLOADED),
     ),
@@ -119,10 +85,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/contacts/order",
         summary="Set the order in which a driver's own contacts are notified.",
         handler=contacts.order_contacts,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.ContactOrder,
-        answer=shapes.Done,
         errors=(Code.NOT_FOUND, Code.CONFLICT),
     ),
     Operation(
@@ -131,10 +93,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_POLICY,
         summary="The policy of a kind of alert, as set for exactly this scope.",
         handler=policies.get_policy,
-        path_shape=people.KindPath,
-        query_shape=people.ScopeQuery,
-        body_shape=shapes.NoBody,
-        answer=people.PolicyView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -143,10 +101,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_POLICY,
         summary="Set who is told, by what, in which order; counts for alerts raised from now on.",
         handler=policies.put_policy,
-        path_shape=people.KindPath,
-        query_shape=people.ScopeQuery,
-        body_shape=people.PolicyBody,
-        answer=people.PolicyView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -155,10 +109,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_POLICY,
         summary="Let the next wider policy count again.",
         handler=policies.delete_policy,
-        path_shape=people.KindPath,
-        query_shape=people.ScopeQuery,
-        body_shape=shapes.NoBody,
-        answer=shapes.Done,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -167,10 +117,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/escalation",
         summary="A dry run: who would be told of a driver's alert, in which order, who would not, and why.",
         handler=policies.escalation,
-        path_shape=people.DriverPath,
-        query_shape=people.KindQuery,
-        body_shape=shapes.NoBody,
-        answer=people.Escalation,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -179,10 +125,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/safety",
         summary="A driver's name and language for messages, and whether a PIN is set.",
         handler=drivers.get_safety,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.SafetyView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -191,10 +133,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/safety",
         summary="Set a driver's name and language for messages.",
         handler=drivers.put_safety,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.SafetyBody,
-        answer=people.SafetyView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -203,10 +141,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/profile",
         summary="A driver's name, and the number at which the driver is called.",
         handler=drivers.get_profile,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.ProfileView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -215,10 +149,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/profile",
         summary="Set a driver's name, and the number at which whoever is on it may call.",
         handler=drivers.put_profile,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.ProfileBody,
-        answer=people.ProfileView,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -227,10 +157,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/drivers/names",
         summary="What drivers are called, by their ids; those of the caller's vendors.",
         handler=drivers.list_names,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.NamesRequest,
-        answer=people.DriverNames,
     ),
     Operation(
         id="list_changes",
@@ -238,10 +164,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/changes",
         summary="Who changed a driver's name and number, and what it was before.",
         handler=drivers.list_changes,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.DriverChanges,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -250,10 +172,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER + "/pins",
         summary="Set the PIN that cancels an alert, and the one that only seems to.",
         handler=drivers.put_pins,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.PinsBody,
-        answer=shapes.Done,
         errors=(Code.NOT_FOUND,),
     ),
     Operation(
@@ -262,10 +180,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path=_DRIVER,
         summary="Erase a driver from every table, cache and mirror, with a signed proof.",
         handler=drivers.erase_driver,
-        path_shape=people.DriverPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.ErasureProof,
         errors=(Code.NOT_FOUND, Code.CONFLICT),
     ),
     Operation(
@@ -274,10 +188,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/devices",
         summary="Register the caller's push token, or show that the device is still there.",
         handler=devices.register_device,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=people.DeviceBody,
-        answer=people.DeviceKept,
     ),
     Operation(
         id="list_devices",
@@ -285,10 +195,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/devices",
         summary="The caller's devices.",
         handler=devices.list_devices,
-        path_shape=shapes.NoPath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=people.Devices,
     ),
     Operation(
         id="delete_device",
@@ -296,10 +202,6 @@ PEOPLE: Final[Sequence[AnyOperation]] = (
         path="/api/v1/devices/{device_id}",
         summary="Forget one of the caller's devices.",
         handler=devices.delete_device,
-        path_shape=people.DevicePath,
-        query_shape=shapes.NoQuery,
-        body_shape=shapes.NoBody,
-        answer=shapes.Done,
         errors=(Code.NOT_FOUND,),
     ),
 )

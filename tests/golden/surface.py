@@ -1,5 +1,6 @@
 """The frozen names that a release shows at its edges, as plain JSON values. For `make` and the tests."""
 
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,27 @@ def surface() -> dict[str, Any]:
         "events": sorted(names.EVENTS),
         "commands": list(names.COMMANDS),
     }
+
+
+PRINTED = "import json; from tests.golden.surface import surface; print(json.dumps(surface()))"
+
+
+def surface_of_a_process() -> dict[str, Any]:
+    """As `surface`, of a new process."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import json; from tests.golden.surface import surface; print(json.dumps(surface()))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=_plain_environment(),
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def flags_of(command: str) -> list[str]:

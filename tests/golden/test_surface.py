@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.golden.surface import flags_of, surface
+from tests.golden.surface import flags_of, surface_of_a_process
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "files" / "surface.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def now() -> dict[str, Any]:
-    return surface()
+    """The surface in a process of its own: metrics of this one have the labels of what other tests did."""
+    return surface_of_a_process()
 
 
 @pytest.mark.parametrize("part", ["codes", "settings", "metrics"])

@@ -6,7 +6,7 @@ Checking takes some tens of milliseconds on purpose: call it away from an event 
 import hashlib
 import hmac
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from alerts.addresses.typed import digits_of
 from alerts.events import PinResult
@@ -15,9 +15,12 @@ from alerts.policy import Pins
 SALT_BYTES: Final = 16
 _MAX_TYPED_CHARS: Final = 64
 _PIN: Final = re.compile(r"[0-9]{4,8}", re.ASCII)
-_NO_HASH: Final = "00" * SALT_BYTES + "$" + "00" * 32
-_SHOWN_UNSET: Final = "-"
-"""Last among the parts of a duress hash: the driver's screens show that no PIN is set."""
+_MASKED: Final = b"\x01"
+_MASKED_SHOWN_UNSET: Final = b"\x02"
+"""First byte of the salt of a masked duress PIN: whether the driver's screens show that a PIN is set."""
+_DIGEST_BYTES: Final = 32
+_EARLIER_SHOWN_UNSET: Final = "$-"
+"""End of a masked hash of an earlier release whose driver's screens show that no PIN is set."""
 
 
 def pins_of(cancel: str | None, duress: str | None, salts: tuple[bytes, bytes]) -> Pins:
@@ -25,25 +28,14 @@ def pins_of(cancel: str | None, duress: str | None, salts: tuple[bytes, bytes]) 
 
     Raises ValueError when one is no PIN, both are the same, or there is a duress PIN alone.
     """
-    cancel, duress = _as_digits(cancel), _as_digits(duress)
-    if duress is not None and cancel is None:
-        raise ValueError("a duress pin needs a cancel pin")
-    if duress is not None and duress == cancel:
-        raise ValueError("the duress pin is the cancel pin")
-    return Pins(
-        None if cancel is None else hashed(cancel, salts[0]),
-        None if duress is None else hashed(duress, salts[1]),
-    )
+    cancel, duress = _chosen(cancel, duress)
+    first = _hash(cancel or "", salts[0])  # also for none, as `masked_pins` does
+    return Pins(None if cancel is None else first, None if duress is None else _hash(duress, salts[1]))
 
 
 def hashed(pin: str, salt: bytes) -> str:
-    """``pin`` as it is kept: ``salt$hash`` in hexadecimal. Raises ValueError when it is no PIN."""
-    pin = digits_of(pin) or pin
-    if not _PIN.fullmatch(pin):
-        raise ValueError("a pin is 4 to 8 digits")
-    if len(salt) < SALT_BYTES:
-        raise ValueError("the salt is too short")
-    return f"{salt.hex()}${_scrypt(pin, salt).hex()}"
+    """``pin`` as it is stored: ``salt$hash`` in hexadecimal. Raises ValueError when it is no PIN."""
+    return _hash(_as_pin(pin), salt)
 
 
 def masked_pins(known: Pins, cancel: str | None, duress: str | None, salt: bytes) -> Pins:
@@ -51,22 +43,31 @@ def masked_pins(known: Pins, cancel: str | None, duress: str | None, salt: bytes
 
     The driver's own PIN stays. Each PIN that was chosen now is a duress PIN: it seems to end an alert, as it
     would after a change. Where none was chosen that is the empty PIN, and `is_set_as_shown` is False.
-    ``salt``: 16 random bytes. Raises ValueError as `pins_of` does.
+    ``salt``: 16 random bytes. Takes as long as `pins_of` and raises ValueError as it does.
+
+    Stored is ``salt$hash`` as of one duress PIN, so that every release takes the first chosen PIN (or the
+    empty one) for it. What only this release knows is in the salt, which earlier ones use as it is: a byte
+    that says what the screens show, ``salt``, and the second chosen PIN hashed by the salt of
+    ``known.cancel``.
     """
-    cancel, duress = _as_digits(cancel), _as_digits(duress)
-    pins_of(cancel, duress, (salt, salt))
-    chosen = [cancel or ""] if duress is None else [cancel or "", duress]
-    parts = [salt.hex(), *(_scrypt(one, salt).hex() for one in chosen)]
-    if cancel is None:
-        parts.append(_SHOWN_UNSET)
-    return Pins(known.cancel, "$".join(parts))
+    cancel, duress = _chosen(cancel, duress)
+    own = _parsed(known.cancel)
+    second = b"" if duress is None else _scrypt(duress, own.salt)
+    form = _MASKED_SHOWN_UNSET if cancel is None else _MASKED
+    return Pins(known.cancel, _hash(cancel or "", form + salt + second))
 
 
 def is_set_as_shown(pins: Pins) -> bool:
     """Whether the driver's screens show that a PIN is set. After `masked_pins` it is what was chosen then."""
-    if pins.cancel is None:
-        return False
-    return pins.duress is None or not pins.duress.endswith("$" + _SHOWN_UNSET)
+    return pins.cancel is not None and not _parsed(pins.duress).is_shown_unset
+
+
+def is_changed_under_duress(pins: Pins) -> bool:
+    """Whether the last change was by a duress PIN, as by `masked_pins`.
+
+    False also after one to a single PIN that an earlier release stored: its hash has no mark.
+    """
+    return pins.cancel is not None and _parsed(pins.duress).is_masked
 
 
 def checked(typed: object, pins: Pins) -> PinResult:
@@ -76,8 +77,11 @@ def checked(typed: object, pins: Pins) -> PinResult:
     """
     text = typed[:_MAX_TYPED_CHARS] if isinstance(typed, str) else ""
     text = digits_of(text) or text  # never empty for other signs: the empty PIN may be a duress PIN
-    is_cancel = _matches(text, pins.cancel or _NO_HASH)
-    is_duress = _matches(text, pins.duress or _NO_HASH) and pins.duress is not None
+    own, duress = _parsed(pins.cancel), _parsed(pins.duress)
+    found = _scrypt(text, own.salt)
+    found_as_duress = _scrypt(text, duress.salt)
+    is_cancel = _is_one_of(found, own.digests)
+    is_duress = _is_one_of(found_as_duress, duress.digests) | _is_one_of(found, (duress.second,))
     if pins.cancel is None:
         return PinResult.RIGHT if not text else PinResult.WRONG
     if is_duress:
@@ -85,20 +89,64 @@ def checked(typed: object, pins: Pins) -> PinResult:
     return PinResult.RIGHT if is_cancel else PinResult.WRONG
 
 
-def _as_digits(pin: str | None) -> str | None:
-    return None if pin is None else digits_of(pin) or pin
+class _Stored(NamedTuple):
+    """A stored hash. Masked hashes of earlier releases have several ``digests`` and no ``second``."""
+
+    salt: bytes
+    digests: tuple[bytes, ...] = ()
+    second: bytes = b""
+    """Of the second chosen duress PIN, by the salt of the cancel PIN; empty: none."""
+    is_masked: bool = False
+    is_shown_unset: bool = False
 
 
-def _matches(typed: str, kept: str) -> bool:
-    """Whether ``typed`` is one of the PINs of ``kept``: a salt, then hashes. One scrypt, however many."""
-    salt, *digests = kept.removesuffix("$" + _SHOWN_UNSET).split("$")
+_NONE: Final = _Stored(bytes(SALT_BYTES))
+
+
+def _parsed(stored: str | None) -> _Stored:
+    """Read ``stored``; what is none matches no PIN, but is compared as long."""
+    if stored is None:
+        return _NONE
+    text = stored.removesuffix(_EARLIER_SHOWN_UNSET)
     try:
-        expected, seed = [bytes.fromhex(digest) for digest in digests], bytes.fromhex(salt)
+        salt, *digests = (bytes.fromhex(part) for part in text.split("$"))
     except ValueError:
-        return False
-    found = _scrypt(typed[:64], seed)
-    return any(hmac.compare_digest(found, one) for one in expected)
+        return _NONE
+    is_shown_unset = text != stored
+    second = salt[1 + SALT_BYTES :]
+    form = salt[:1] if len(salt) > SALT_BYTES and len(second) in (0, _DIGEST_BYTES) else b""
+    if form in (_MASKED, _MASKED_SHOWN_UNSET):
+        return _Stored(salt, tuple(digests), second, True, form == _MASKED_SHOWN_UNSET)
+    return _Stored(salt, tuple(digests), b"", is_shown_unset or len(digests) > 1, is_shown_unset)
+
+
+def _is_one_of(found: bytes, digests: tuple[bytes, ...]) -> bool:
+    return any(hmac.compare_digest(found, digest) for digest in digests)
+
+
+def _chosen(cancel: str | None, duress: str | None) -> tuple[str | None, str | None]:
+    """Both PINs in ASCII digits. Raises ValueError as `pins_of` does."""
+    chosen = tuple(None if pin is None else _as_pin(pin) for pin in (cancel, duress))
+    if chosen[1] is not None and chosen[0] is None:
+        raise ValueError("a duress pin needs a cancel pin")
+    if chosen[1] is not None and chosen[1] == chosen[0]:
+        raise ValueError("the duress pin is the cancel pin")
+    return chosen[0], chosen[1]
+
+
+def _as_pin(pin: str) -> str:
+    pin = digits_of(pin) or pin
+    if not _PIN.fullmatch(pin):
+        raise ValueError("a pin is 4 to 8 digits")
+    return pin
+
+
+def _hash(pin: str, salt: bytes) -> str:
+    if len(salt) < SALT_BYTES:
+        raise ValueError("the salt is too short")
+    return f"{salt.hex()}${_scrypt(pin, salt).hex()}"
 
 
 def _scrypt(pin: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(pin.encode("utf-8", "replace"), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+    typed = pin[:_MAX_TYPED_CHARS].encode("utf-8", "replace")
+    return hashlib.scrypt(typed, salt=salt, n=1 << 14, r=8, p=1, dklen=_DIGEST_BYTES)

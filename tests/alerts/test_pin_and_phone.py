@@ -1,14 +1,25 @@
 """PINs are kept as hashes and checked alike; phone numbers are those that messages may go to."""
 
+import hashlib
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alerts.addresses.phone import country_of, masked, normal
 from alerts.alert import PinResult
-from alerts.pin import checked, hashed, is_set_as_shown, masked_pins, pins_of
+from alerts.pin import (
+    checked,
+    hashed,
+    is_changed_under_duress,
+    is_set_as_shown,
+    masked_pins,
+    pins_of,
+)
 from alerts.policy import Pins
 
+ROOT = Path(__file__).parents[2]
 SALTS = (b"a" * 16, b"b" * 16)
 BOTH = pins_of("1234", "99999999", SALTS)
 
@@ -103,6 +114,76 @@ def test_after_two_changes_by_a_duress_pin_the_last_counts() -> None:
         "7777": PinResult.DURESS,
         "8888": PinResult.DURESS,
     }
+
+
+@pytest.mark.parametrize(("cancel", "duress"), [("5555", "6666"), ("5555", None), (None, None)])
+def test_pins_tell_whether_they_were_changed_under_duress(cancel: str | None, duress: str | None) -> None:
+    assert is_changed_under_duress(masked_pins(BOTH, cancel, duress, SALTS[0]))
+    assert not is_changed_under_duress(BOTH)
+    assert not is_changed_under_duress(Pins())
+    assert not is_changed_under_duress(pins_of("1234", None, SALTS))
+
+
+@pytest.mark.parametrize(
+    ("digests", "looks_right", "is_set"),
+    [(("5555", "6666"), ("5555", "6666"), True), (("",), ("",), False)],
+)
+def test_masked_pins_of_an_earlier_release_are_read(
+    digests: tuple[str, ...], looks_right: tuple[str, ...], is_set: bool
+) -> None:
+    parts = [SALTS[0].hex()]
+    parts += [
+        hashlib.scrypt(one.encode(), salt=SALTS[0], n=1 << 14, r=8, p=1, dklen=32).hex() for one in digests
+    ]
+    stored = Pins(BOTH.cancel, "$".join(parts if is_set else [*parts, "-"]))
+    assert checked("1234", stored) is PinResult.RIGHT
+    assert {typed for typed in ("5555", "6666", "") if checked(typed, stored) is PinResult.DURESS} == set(
+        looks_right
+    )
+    assert is_set_as_shown(stored) is is_set
+    assert is_changed_under_duress(stored)
+
+
+@pytest.mark.parametrize("release", ["520ad43^", "9ecb5eb"])
+@pytest.mark.parametrize(
+    ("cancel", "duress", "seems_to_end"), [("5555", "6666", "5555"), ("5555", None, "5555"), (None, None, "")]
+)
+def test_earlier_releases_take_a_masked_pin_for_a_duress_pin(
+    release: str, cancel: str | None, duress: str | None, seems_to_end: str
+) -> None:
+    """In a rolling update a press may be cancelled at a process of an earlier release."""
+    shown = subprocess.run(
+        ["git", "show", f"{release}:alerts/pin.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if shown.returncode:
+        pytest.skip(f"the history of this clone does not reach {release}")
+    earlier: dict[str, Any] = {}
+    source = shown.stdout.replace("alerts.typed", "alerts.addresses.typed")
+    exec(compile(source, "pin.py", "exec"), earlier)
+    stored = masked_pins(BOTH, cancel, duress, SALTS[0])
+    assert earlier["checked"](seems_to_end, stored) is PinResult.DURESS
+    assert earlier["checked"]("1234", stored) is PinResult.RIGHT
+    assert earlier["checked"]("99999999", stored) is PinResult.WRONG
+
+
+def test_a_change_and_a_masked_change_hash_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    scrypt, calls = hashlib.scrypt, []
+
+    def counted(*given: Any, **more: Any) -> bytes:
+        calls.append(more["salt"])
+        return scrypt(*given, **more)
+
+    monkeypatch.setattr(hashlib, "scrypt", counted)
+    for cancel, duress in (("5555", "6666"), ("5555", None), (None, None)):
+        pins_of(cancel, duress, SALTS)
+        by_right = len(calls)
+        masked_pins(BOTH, cancel, duress, SALTS[0])
+        assert len(calls) == 2 * by_right, (cancel, duress)
+        calls.clear()
+    for stored in (BOTH, masked_pins(BOTH, "5555", "6666", SALTS[0]), Pins(), pins_of("1234", None, SALTS)):
+        calls.clear()
+        checked("0000", stored)
+        assert len(calls) == 2
 
 
 def test_a_change_by_the_duress_pin_refuses_what_a_change_refuses() -> None:

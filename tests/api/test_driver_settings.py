@@ -83,6 +83,65 @@ async def test_without_a_pin_as_shown_the_current_pin_is_not_compared(api: Api) 
     assert (await change(api, "5555", current="0000")).status == 200, "as for a driver without a PIN"
 
 
+async def test_guesses_of_the_own_pin_are_bounded_while_none_is_shown_as_set(api: Api) -> None:
+    await change(api, "1234", duress="4321")
+    await change(api, None, current="4321")
+    guesses = [await change(api, None, current=f"{number:04}") for number in range(1229, 1239)]
+    assert [guess.status for guess in guesses] == [200] * 5 + [429] * 5
+    kept = (await driver_settings.get(api.db, "t1", "d1")).pins
+    assert pin.checked("1234", kept) is PinResult.RIGHT, "the driver's own PIN is still in force"
+
+
+async def test_a_change_by_the_duress_pin_gives_back_no_wrong_tries(api: Api) -> None:
+    await change(api, "1234", duress="4321")
+    tries = ("0001", "0002", "0003", "4321", "0004", "0005", "0006")
+    statuses = [(await change(api, "4321", current=typed)).status for typed in tries]
+    assert statuses == [403, 403, 403, 200, 403, 403, 429]
+
+
+async def seen_while_unset(api: Api, driver_pins: pin.Pins) -> list[Any]:
+    """All that the driver's token shows of changes while its screens show that no PIN is set."""
+    await driver_settings.set_pins(api.db, "t1", "d1", driver_pins)
+    typed = [None, "0000", "4321", "1111", None, "", "2222", "3333", "4444", "5555", None]
+    replies = [await change(api, None, current=one) for one in typed]
+    replies.append(await change(api, "6666"))
+    replies.append(await change(api, "7777", current="6666"))
+    replies.append(await api.get(SAFETY, driver(api)))
+    return [(reply.status, reply.json) for reply in replies]
+
+
+async def test_a_removal_under_duress_shows_what_a_removal_shows(api: Api) -> None:
+    both = pin.pins_of("1234", "4321", (b"a" * 16, b"b" * 16))
+    masked = pin.masked_pins(both, None, None, b"c" * 16)
+    assert await seen_while_unset(api, masked) == await seen_while_unset(api, pin.Pins())
+
+
+async def test_a_driver_who_has_set_nothing_yet_may_send_a_current_pin(api: Api) -> None:
+    assert (await change(api, "5555", current="0000")).status == 200
+
+
+@pytest.mark.parametrize(("cancel", "duress"), [("5555", None), ("5555", "6666"), (None, None)])
+async def test_only_overseers_see_that_pins_were_changed_under_duress(
+    api: Api, cancel: str | None, duress: str | None
+) -> None:
+    overseers = [api.token(role, ["north"]) for role in ("dispatcher", "admin", "service")]
+
+    async def shown() -> list[Any]:
+        replies = [await api.get(SAFETY, token) for token in overseers]
+        assert "pins_changed_under_duress" not in (await api.get(SAFETY, driver(api))).json
+        return [reply.json["pins_changed_under_duress"] for reply in replies]
+
+    assert await shown() == [False] * 3
+    await change(api, "1234", duress="4321")
+    assert await shown() == [False] * 3
+    await change(api, cancel, duress=duress, current="4321")
+    assert await shown() == [True] * 3
+    written = await api.call("PUT", SAFETY, driver(api), json={"name": "Ann"})
+    assert "pins_changed_under_duress" not in written.json
+    assert (await change(api, "2222", current="1234")).status == 200
+    assert await shown() == [False] * 3
+
+
 # --- order
 
 

@@ -33,7 +33,7 @@ from realtime.store.people.tenants import Author
 
 
 async def get_safety(call: OperationCall[DriverPath, NoQuery, NoBody]) -> SafetyView:
-    """Name, language, and whether a PIN cancels. A duress PIN is never shown."""
+    """Name, language, and whether a PIN cancels. Whether there is a duress PIN is never shown."""
     return await _view(call)
 
 
@@ -114,7 +114,8 @@ async def put_pins(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> Done:
     scope = await _made(call)
     db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
     if authorize.may_set_pins(call.principal, driver):
-        await driver_settings.set_pins(db, tenant, driver, await _changed(call))
+        changed, tries_returned = await _changed(call)
+        await driver_settings.set_pins(db, tenant, driver, changed, tries_returned=tries_returned)
         return Done()
     if not authorize.may_clear_pins(call.principal, scope.vendor or "", driver):
         raise Refused(Code.FORBIDDEN, "pins are the driver's alone")
@@ -124,19 +125,28 @@ async def put_pins(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> Done:
     return Done()
 
 
-async def _changed(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> Pins:
-    """The PINs after the driver's change. Raises Refused: forbidden (wrong PIN), invalid, rate_limited."""
+async def _changed(call: OperationCall[DriverPath, NoQuery, PinsBody]) -> tuple[Pins, int]:
+    """The PINs after the driver's change, and how many of the tries counted now were not wrong.
+
+    Each PIN that is given as the current one is a try. There are three cases:
+
+    1. The screens show a PIN, and it is the right or a duress PIN: the try is given back.
+    2. They show a PIN, and it is wrong: refused, and the try counts.
+    3. They show none: the try counts, whatever it is. Under duress that bounds guesses of the own PIN.
+
+    What counts follows from what is shown, so that the count shows nothing of a duress.
+    Raises Refused: forbidden (wrong PIN), invalid, rate_limited.
+    """
     db, tenant, driver = call.context.db, call.principal.tenant, call.path.driver
     known = (await driver_settings.get(db, tenant, driver)).pins
     shows_pin = pin.is_set_as_shown(known)
-    if shows_pin:
+    if shows_pin or call.body.current is not None:
         await driver_settings.take_try(db, tenant, driver)
     typed = await asyncio.to_thread(pin.checked, call.body.current, known)
     if shows_pin and typed is PinResult.WRONG:
         raise Refused(Code.FORBIDDEN, "the current pin is wrong")
-    if known.cancel is None or typed is PinResult.RIGHT:
-        return await _hashed(call.body)
-    return await _hashed(call.body, known)
+    is_own = known.cancel is None or typed is PinResult.RIGHT
+    return await _hashed(call.body, None if is_own else known), int(shows_pin)
 
 
 async def _hashed(body: PinsBody, known: Pins | None = None) -> Pins:
@@ -185,8 +195,11 @@ async def erase_driver(call: OperationCall[DriverPath, NoQuery, NoBody]) -> Eras
 
 
 async def _view(call: OperationCall[DriverPath, NoQuery, Any]) -> SafetyView:
-    await driver_of(call, call.path.driver)
+    scope = await driver_of(call, call.path.driver)
     found = await driver_settings.get(call.context.db, call.principal.tenant, call.path.driver)
-    return SafetyView(
+    view = SafetyView(
         name=found.name, language=found.language, cancel_pin_set=pin.is_set_as_shown(found.pins)
     )
+    if authorize.may_see_changes(call.principal, scope.vendor or ""):
+        view.pins_changed_under_duress = pin.is_changed_under_duress(found.pins)
+    return view

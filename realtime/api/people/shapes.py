@@ -310,7 +310,11 @@ class SafetyView(Struct, kw_only=True):
     ok: Ok = True
     name: str
     language: str
-    cancel_pin_set: bool
+    cancel_pin_set: Annotated[bool, Meta(description="whether the driver's screens show that a PIN cancels")]
+    pins_changed_under_duress: (
+        Annotated[bool, Meta(description="for overseers alone: the PINs were last changed by the duress PIN")]
+        | UnsetType
+    ) = UNSET
 
 
 class ProfileView(Struct, kw_only=True):

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "migrations"
+_CONCURRENT = re.compile(
+    r"\s*CREATE (?:UNIQUE )?INDEX CONCURRENTLY ([a-z_][a-z0-9_]*) ON [^;]*;?\s*", re.IGNORECASE
+)
+_COMMENT = re.compile(r"--[^\n]*")
 _FILE = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
 
 
@@ -25,6 +29,22 @@ class Migration:
     def checksum(self) -> str:
         """SHA-256 of the text, hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
+
+    @property
+    def concurrent_index(self) -> str | None:
+        """The index that it builds beside readers and writers; None: it is run in a transaction.
+
+        Raises MigrationError when such a build is not its only statement, as Postgres has no transaction
+        for it.
+        """
+        bare = _COMMENT.sub("", self.sql)
+        if "index concurrently" not in " ".join(bare.lower().split()):
+            return None
+        if (match := _CONCURRENT.fullmatch(bare)) is None:
+            raise MigrationError(
+                f"{self.name}: CREATE INDEX CONCURRENTLY has to be the only statement, with a plain name"
+            )
+        return match[1].lower()
 
 
 def migrations(folder: Path = FOLDER) -> list[Migration]:

@@ -71,15 +71,21 @@ async def describe(
     db.changes.note([scope_of(tenant, None, driver)])
 
 
-async def set_pins(db: Database, tenant: str, driver: str, pins: Pins) -> None:
-    """Set both PINs' hashes; the driver must be known. Raises Refused(unavailable)."""
+async def set_pins(
+    db: Database, tenant: str, driver: str, pins: Pins, *, tries_returned: int = MAX_WRONG
+) -> None:
+    """Set both PINs' hashes; the driver must be known.
+
+    ``tries_returned``: how many tries, counted by `take_try`, were not wrong; by default all are forgotten.
+    Raises Refused(unavailable).
+    """
     async with db.writer() as connection:
-        await connection.execute(_SQL["set_pins"], tenant, driver, pins.cancel, pins.duress)
+        await connection.execute(_SQL["set_pins"], tenant, driver, pins.cancel, pins.duress, tries_returned)
     db.changes.note([scope_of(tenant, None, driver)])
 
 
 async def take_try(db: Database, tenant: str, driver: str) -> None:
-    """Count a try at the PIN that is in force, before it is compared; `set_pins` forgets them.
+    """Count a try at the PIN that is in force, before it is compared; the driver must be known.
 
     Raises Refused: rate_limited after five in an hour, unavailable.
     """

@@ -24,3 +24,17 @@ SELECT number, name, sha256 FROM schema_migrations ORDER BY number
 
 -- name: record
 INSERT INTO schema_migrations (number, name, sha256) VALUES ($1, $2, $3)
+
+-- name: limit_lock_waits
+SELECT set_config('lock_timeout', $1, true)
+
+-- name: index_is_valid
+-- Null: there is none.
+SELECT i.indisvalid FROM pg_index i WHERE i.indexrelid = to_regclass(quote_ident($1))
+
+-- name: oldest_transactions
+SELECT pid, application_name AS name, extract(epoch FROM clock_timestamp() - xact_start)::bigint AS age_s
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+ORDER BY xact_start
+LIMIT $1

@@ -15,14 +15,16 @@ ON CONFLICT (tenant_id, driver_id) DO UPDATE
     SET name = excluded.name, phone = excluded.phone, updated_ms = now_ms()
 
 -- name: set_pins
-INSERT INTO driver_safety (tenant_id, driver_id, cancel_pin, duress_pin) VALUES ($1, $2, $3, $4)
+INSERT INTO driver_safety AS s (tenant_id, driver_id, cancel_pin, duress_pin) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant_id, driver_id) DO UPDATE
-    SET cancel_pin = excluded.cancel_pin, duress_pin = excluded.duress_pin, wrong_pins = 0, updated_ms = now_ms()
+    SET cancel_pin = excluded.cancel_pin, duress_pin = excluded.duress_pin,
+        wrong_pins = greatest(s.wrong_pins - $5::integer, 0), updated_ms = now_ms()
 
 -- name: take_try
 -- A new window begins when the last one is over.
-UPDATE driver_safety
-SET wrong_pins = CASE WHEN wrong_since_ms > now_ms() - $3 THEN wrong_pins + 1 ELSE 1 END,
-    wrong_since_ms = CASE WHEN wrong_since_ms > now_ms() - $3 THEN wrong_since_ms ELSE now_ms() END
-WHERE tenant_id = $1 AND driver_id = $2 AND (wrong_pins < $4 OR wrong_since_ms <= now_ms() - $3)
+INSERT INTO driver_safety AS s (tenant_id, driver_id, wrong_pins, wrong_since_ms) VALUES ($1, $2, 1, now_ms())
+ON CONFLICT (tenant_id, driver_id) DO UPDATE
+    SET wrong_pins = CASE WHEN s.wrong_since_ms > now_ms() - $3 THEN s.wrong_pins + 1 ELSE 1 END,
+        wrong_since_ms = CASE WHEN s.wrong_since_ms > now_ms() - $3 THEN s.wrong_since_ms ELSE now_ms() END
+    WHERE s.wrong_pins < $4 OR s.wrong_since_ms <= now_ms() - $3
 RETURNING wrong_pins

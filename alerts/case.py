@@ -202,7 +202,12 @@ def merged(ours: Case | None, theirs: Case, now_ms: int, rows: Circumstances | N
 
 
 def has_news(theirs: Case, ours: Case, now_ms: int) -> bool:
-    """Whether bringing ``theirs`` into ``ours``, the same alert, would change that."""
+    """Whether bringing ``theirs`` into ``ours``, the same alert, would change that.
+
+    A drill and an SOS with one id are two alerts (`alerts.press_ids`).
+    """
+    if theirs.alert.drill is not ours.alert.drill:
+        return True
     mine = (ours.alert, ours.copy, ours.attempts)
     return both(mine, (theirs.alert, theirs.copy, theirs.attempts), now_ms) != mine
 

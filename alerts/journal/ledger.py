@@ -31,11 +31,14 @@ from alerts.journal.store import CaseStore
 from alerts.leases import claim_ms, contact_of, lane_in, leased, may_settle, of_provider, urgency
 from alerts.policy import Circumstances
 from alerts.ports import Applied, DeliveryJob, Reservation, Taken
+from alerts.press_ids import companion_case
 
 log = logging.getLogger(__name__)
 
 HOLD_S: Final = 10.0
 """How long an import waits for messages that are under way."""
+MOVE_S: Final = 0.5
+"""How long an SOS that gets its companion id waits for them: its escalation is held up as long."""
 
 
 class LocalLedger:
@@ -259,9 +262,18 @@ class LocalLedger:
     async def adopt(
         self, case: Case, presses: Sequence[Press] = (), audit: Sequence[Audit] = (), *, acting: bool = False
     ) -> JournalCase:
-        """Bring another's copy of a case in; the case as it is here now. Again, it changes nothing."""
+        """Bring another's copy of a case in; the case as it is here now. Again, it changes nothing.
+
+        An SOS with the id of a drill comes in under its companion id, or is moved there for a drill
+        (`alerts.press_ids`).
+        """
         await self._keeping.free(case.alert.alert_id)
         ours = self._shelf.planned(case.alert.alert_id)
+        if ours is not None and ours.case.alert.drill is not case.alert.drill:
+            if not case.alert.drill:
+                return await self.adopt(companion_case(case), presses, audit, acting=acting)
+            await self._move_from(case.alert.alert_id)
+            ours = None
         if ours is None:
             kept = JournalCase(case, tuple(presses), tuple(audit), acting, self._now_ms())
             await self._keeping.keep(None, kept, 0)
@@ -274,8 +286,26 @@ class LocalLedger:
         """
         await self._keeping.free(case.alert.alert_id)
         ours = self._shelf.planned(case.alert.alert_id)
-        if ours is not None:
+        if ours is None:
+            return
+        if ours.case.alert.drill is case.alert.drill:
             await self._merge(ours, case, presses, audit)
+        elif case.alert.drill:
+            await self._move_from(case.alert.alert_id)
+        else:
+            await self.adopt(case, presses, audit)
+
+    async def _move_from(self, alert_id: UUID) -> None:
+        """Store the SOS of this id under its companion id: another process has a drill of it.
+
+        A message that is still being sent after `MOVE_S` is looked up at its provider.
+        """
+        async with self._keeping.hold(alert_id, MOVE_S) as kept:
+            if kept is None or kept.case.alert.alert_id != alert_id or kept.case.alert.drill:
+                return
+            moved = replace(kept, case=companion_case(kept.case))
+            await self._keeping.keep(None, moved, 0, need=Need.PRESS)
+            await self._keeping.forget(alert_id)
 
     async def _merge(
         self,

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from alerts.case import Case
 from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact, Pins, Source
 from alerts.ports import Applied, Away, Taken
+from alerts.press_ids import companion_press, sos_first, sos_ids_of
 from realtime.alerting import last_positions
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.case_lookup import CaseLookup
@@ -129,7 +130,7 @@ class AlertRepository:
             if taken.alert.drill is press.drill:
                 return taken
             # The id is known as that of a drill, and this is none, or the other way round.
-            return await self._press(replace(press, sos_id=_id_beside(press)))
+            return await self._press(companion_press(press))
 
     async def _press(self, press: Press) -> Taken:
         no_places: list[Place] = []
@@ -379,15 +380,27 @@ class AlertRepository:
     # --- what is asked
 
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
-        """The alert that a press went into."""
-        alert = await self._local_find(tenant, driver, sos_id)
-        if alert is not None:
-            return alert
-        return await self._first(
-            lambda: self._ledger.find(tenant, driver, sos_id),
-            lambda: _alert(self._copies.find(tenant, driver, sos_id)),
-            lambda: _of(self._earlier.case_of(tenant, alert_id_of(tenant, driver, sos_id))),
-        )
+        """The alert that a press went into; of a drill and an SOS with one id the SOS (`alerts.press_ids`).
+
+        A drill that is found ends no search: the SOS may be where it was not searched yet.
+        """
+        ids = sos_ids_of(sos_id)
+        local = sos_first(*[await self._local_find(tenant, driver, one) for one in ids])
+        if local is not None and not local.drill:
+            return local
+
+        async def stored() -> Alert | None:
+            return sos_first(*[await self._ledger.find(tenant, driver, one) for one in ids])
+
+        def copied() -> Alert | None:
+            return sos_first(*(_alert(self._copies.find(tenant, driver, one)) for one in ids))
+
+        def read_before() -> Alert | None:
+            alert_ids = (alert_id_of(tenant, driver, one) for one in ids)
+            return sos_first(local, *(_of(self._earlier.case_of(tenant, one)) for one in alert_ids))
+
+        found = await self._first(stored, copied, read_before, is_final=lambda alert: not alert.drill)
+        return sos_first(found, local)
 
     async def get(self, tenant: str, alert_id: UUID) -> Alert | None:
         """The alert, as it is kept or as it was heard of."""
@@ -429,24 +442,31 @@ class AlertRepository:
         stored: Callable[[], Any],
         elsewhere: Callable[[], T | None],
         read_before: Callable[[], T | None],
+        is_final: Callable[[T], bool] = lambda found: True,
     ) -> T | None:
         """What Postgres has, else what another process has shown; when Postgres cannot be asked, what was
-        ``read_before``.
+        ``read_before``. What is not ``is_final`` is returned when no later source has anything that is.
 
         Raises Refused(unavailable) when Postgres cannot be asked and it is in none of these.
         """
         away: Away | None = None
-        found: T | None = None
+        known: list[T] = []
+
+        def is_known(found: T | None) -> bool:
+            known.extend(() if found is None else [found])
+            return any(map(is_final, known))
+
         try:
-            found = await self._reach.ask_in_turn(stored, self._times.ask_s)
+            is_enough = is_known(await self._reach.ask_in_turn(stored, self._times.ask_s))
         except Away as error:
-            away = error
-        if found is None and (found := elsewhere()) is None:
+            away, is_enough = error, False
+        if not is_enough and not is_known(elsewhere()):
             await self._copies.read_anew()
-            found = elsewhere()
-        if found is None and away is not None and (found := read_before()) is None:
+            if not is_known(elsewhere()) and away is not None:
+                is_known(read_before())
+        if not known and away is not None:
             raise _away() from away
-        return found
+        return next(filter(is_final, known), known[0] if known else None)
 
     # --- the copies
 
@@ -480,11 +500,6 @@ class AlertRepository:
     async def _share(self, alert_id: UUID) -> bool:
         kept = self._local.get(alert_id)
         return kept is not None and await self._copies.share(kept)
-
-
-def _id_beside(press: Press) -> UUID:
-    """Return the id of a press whose own id is that of a drill, or of an SOS where it is a drill."""
-    return uuid5(press.sos_id, "drill" if press.drill else "sos")
 
 
 def _may_join(press: Press, alert: Alert) -> bool:

@@ -9,15 +9,18 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from alerts import case as cases
 from alerts.alert import Acknowledged, Noted, Place, State
 from alerts.attempt import Status, StatusReport
 from alerts.ports import Away
+from alerts.press_ids import companion_press
 from geo.position import Point
 from realtime.alerting.repository import IntakeTimes
 from realtime.protocol import Code, Refused
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from realtime.store.journeys import journeys, upkeep
+from tests.alerts.ledger_contract import CIRCUMSTANCES
 from tests.safety_away.fakes import Kept, now_ms
 from tests.safety_away.process import OLGA, PHONE, Bounds, Process, settled
 from tests.store.conftest import put
@@ -326,3 +329,51 @@ async def test_an_id_of_a_drill_does_not_stand_for_an_sos(
     assert (first.alert.drill, taken.alert.drill) == (drill, not drill)
     assert taken.created and taken.alert.alert_id != first.alert.alert_id
     assert again.alert.alert_id == taken.alert.alert_id
+
+
+@pytest.mark.parametrize("has_postgres", [True, False], ids=["postgres", "journal"])
+@pytest.mark.parametrize("drill", [True, False], ids=["a drill first", "an sos first"])
+async def test_an_id_of_a_drill_and_an_sos_finds_the_sos(
+    process: Process, has_postgres: bool, drill: bool
+) -> None:
+    """A phone asked for the state of its SOS, or cancelled it, and reached its earlier drill."""
+    if not has_postgres:
+        process.line.cut()
+    sos_id = (await process.intake.press(process.press(drill=drill))).alert.sos_id
+    other = await process.intake.press(replace(process.press(drill=not drill), sos_id=sos_id))
+    found = await process.intake.find("t1", "d1", sos_id)
+    assert found is not None and not found.drill
+    assert drill is False or found == other.alert
+    if has_postgres:
+        process.line.cut()
+        found = await process.intake.find("t1", "d1", sos_id)
+        assert found is not None and not found.drill, "as it was last read"
+
+
+async def test_an_id_finds_the_sos_of_another_process_before_the_own_drill(process: Process) -> None:
+    drill = (await process.intake.press(process.press(drill=True))).alert
+    press = companion_press(replace(process.press(), sos_id=drill.sos_id))
+    case = cases.opened(press, CIRCUMSTANCES, now_ms()).case
+    process.others.unread[case.alert.alert_id] = Kept(case, (press,))
+    found = await process.intake.find("t1", "d1", drill.sos_id)
+    assert found == case.alert
+
+
+async def test_a_journalled_sos_with_the_id_of_a_drill_in_postgres_is_imported_apart(
+    process: Process,
+) -> None:
+    """The SOS was merged into the drill: contacts were shown a drill, and the SOS was not escalated."""
+    drill = (await process.ledger.press(process.press(drill=True), CIRCUMSTANCES)).alert
+    process.line.cut()
+    sos_id = drill.sos_id
+    taken = await process.intake.press(replace(process.press(), sos_id=sos_id))
+    assert not taken.alert.drill
+    assert await process.back() == 1
+    assert {alert.drill for alert in await process.stored()} == {True, False}
+    for _ in range(2):
+        found = await process.intake.find("t1", "d1", sos_id)
+        assert found is not None and not found.drill
+        again = await process.intake.press(replace(process.press(), sos_id=sos_id))
+        assert (again.alert.alert_id, again.created) == (found.alert_id, False)
+    assert len(await process.stored()) == 2
+    assert await process.ledger.find("t1", "d1", sos_id) == drill

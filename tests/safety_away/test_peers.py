@@ -7,18 +7,20 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from alerts.alert import Acknowledged, State
 from alerts.attempt import Accepted
+from alerts.press_ids import companion_press
 from realtime.alerting.failover.election import FROZEN_S, ORPHANED_S
 from realtime.alerting.failover.exchange import BODIES, VERSIONS
 from realtime.alerting.failover.leases import lease_key
 from realtime.alerting.failover.replicas import field_of
 from realtime.metrics import instruments
-from tests.alerts.ledger_contract import ALL, LEASE_S, OPERATOR, with_provider
+from tests.alerts.ledger_contract import ALL, CIRCUMSTANCES, LEASE_S, OPERATOR, a_press, with_provider
 from tests.alerts.slots import UpTo
 from tests.e2e.proxy import Proxy
-from tests.safety_away.scene import Scene, adopted, answered_elsewhere, on_each_redis
+from tests.safety_away.scene import START_MS, Scene, adopted, answered_elsewhere, on_each_redis
 
 
 @on_each_redis
@@ -300,3 +302,54 @@ async def test_what_is_too_large_or_too_many_is_not_shown_and_kept_all_the_same(
     assert kept is not None
     assert await one.peers.share(kept) is False
     assert one.acts_on(alert_id)
+
+
+@pytest.mark.parametrize("is_sos_first", [True, False], ids=["an sos first", "a drill first"])
+async def test_an_sos_and_a_drill_with_one_id_at_two_processes_stay_two_alerts(
+    scene: Scene, is_sos_first: bool
+) -> None:
+    """Redis was unavailable when a phone pressed both: the copies were merged, and one was lost."""
+    one, two = await scene.process("w1"), await scene.process("w2")
+    press = a_press(START_MS)
+    drill = replace(press, drill=True)
+    await one.local.press(drill, CIRCUMSTANCES)
+    await two.local.press(press, CIRCUMSTANCES)
+    for process in (two, one) if is_sos_first else (one, two):
+        await process.peers.beat()
+    await scene.beats(one, two, times=3)
+    sos_id = companion_press(press).sos_id
+    sos = await two.local.find("t1", "d1", sos_id)
+    assert sos is not None and not sos.drill
+    kept = await one.local.find("t1", "d1", drill.sos_id)
+    assert kept is not None and kept.drill
+    assert one.acts_on(sos.alert_id) is not two.acts_on(sos.alert_id), "one process escalates the sos"
+    assert one.acts_on(kept.alert_id) is not two.acts_on(kept.alert_id), "and one the drill"
+    assert sorted(k.case.alert.drill for k in one.local.all()) == [False, True]
+    copies = {c.alert_id: c for c in (k.case.alert for k in (*one.local.all(), *two.local.all()))}
+    assert sorted(alert.drill for alert in copies.values()) == [False, True]
+
+
+async def test_an_sos_of_a_terminated_process_is_taken_over_beside_the_own_drill_of_its_id(
+    scene: Scene,
+) -> None:
+    one, gone = await scene.process("w1"), await scene.process("w2")
+    press = a_press(START_MS)
+    await gone.local.press(press, CIRCUMSTANCES)
+    await gone.peers.beat()
+    await one.local.press(replace(press, drill=True), CIRCUMSTANCES)
+    await scene.beats(one)
+    await cast(Any, one.redis).delete(lease_key(gone.local.all()[0].case.alert.alert_id))
+    await scene.beats(one, times=int(ORPHANED_S) + 3)
+    assert sorted(k.case.alert.drill for k in one.local.all() if k.acting) == [False, True]
+    assert await one.claimed() == 2
+
+
+async def test_both_alerts_of_one_id_are_taken_over_from_terminated_processes(scene: Scene) -> None:
+    one = await scene.process("w1")
+    press = a_press(START_MS)
+    for name, pressed in (("w2", press), ("w3", replace(press, drill=True))):
+        gone = await scene.process(name)
+        await gone.local.press(pressed, CIRCUMSTANCES)
+        await gone.peers.share(gone.local.all()[0])
+    await scene.beats(one, times=int(ORPHANED_S) + 3)
+    assert sorted(k.case.alert.drill for k in one.local.all() if k.acting) == [False, True]

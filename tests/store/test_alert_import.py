@@ -19,6 +19,7 @@ from alerts.alert import (
 from alerts.attempt import Accepted, Channel, Status
 from alerts.case import Audit, Case
 from alerts.leases import stood_in_for
+from alerts.press_ids import companion_sos_id
 from realtime.store.alerts import reads
 from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
@@ -295,3 +296,57 @@ async def test_what_was_only_held_back_by_who_stood_in_is_sent_from_postgres_as_
     held = stood_in_for(case, await world.now_ms(), 30_000, 30_000)
     await world.ledger.import_case(held, (), ())
     assert [job.attempt.status for job in await claim(world)] == [Status.DUE]
+
+
+async def test_an_sos_with_the_id_of_a_drill_is_imported_as_an_alert_of_its_own(world: World) -> None:
+    """The attempts too: each alert has one to the same contact."""
+    now_ms = await world.now_ms()
+    press = a_press(now_ms)
+    drill = (await world.ledger.press(structs.replace(press, drill=True), CIRCUMSTANCES)).alert
+    case = sent(opened(press, now_ms), now_ms)
+    first = await world.ledger.import_case(case, [press])
+    before = await world.explained(structs.replace(case, alert=first))
+    assert await world.ledger.import_case(case, [press]) == first
+    assert await world.explained(structs.replace(case, alert=first)) == before
+    assert (first.drill, first.alert_id == drill.alert_id) == (False, False)
+    assert [a.status for a in before.attempts] == [Status.SENT]
+    assert await world.alerts() == 2
+    unchanged = await world.ledger.find("t1", "d1", press.sos_id)
+    assert unchanged == drill
+    assert [job.alert.drill for job in await claim(world)] == [True], "the sos has been sent"
+
+
+async def test_the_id_that_an_sos_was_promised_means_the_sos_and_a_drill_is_still_escalated(
+    world: World,
+) -> None:
+    """A contact opens the link of the SOS; the sweep goes by the id of the drill."""
+    now_ms = await world.now_ms()
+    press = a_press(now_ms)
+    drill = (await world.ledger.press(structs.replace(press, drill=True), CIRCUMSTANCES)).alert
+    sos = await world.ledger.import_case(opened(press, now_ms), [press])
+    linked = await world.ledger.look(drill.alert_id)
+    assert linked is not None and linked.alert.alert_id == sos.alert_id
+    assert await reads.get(world.db, "t1", drill.alert_id) == sos
+    applied = await world.ledger.apply(drill.alert_id, Acknowledged(OPERATOR, "console"))
+    assert applied is not None and applied.alert.drill
+
+
+async def test_a_copy_of_an_sos_is_not_known_because_a_drill_has_its_id(world: World) -> None:
+    now_ms = await world.now_ms()
+    press = a_press(now_ms)
+    await world.ledger.press(structs.replace(press, drill=True), CIRCUMSTANCES)
+    case = opened(press, now_ms)
+    assert await world.ledger.known([(case, ())]) == set()
+
+
+async def test_a_press_that_joined_in_the_journal_is_imported_beside_the_drill_of_its_id(
+    world: World,
+) -> None:
+    now_ms = await world.now_ms()
+    first, second = a_press(now_ms), a_press(now_ms)
+    await world.ledger.press(structs.replace(second, drill=True), CIRCUMSTANCES)
+    case = cases.joined(opened(first, now_ms), second, CIRCUMSTANCES, now_ms).case
+    alert = await world.ledger.import_case(case, [first, second])
+    assert (alert.alert_id, alert.drill) == (case.alert.alert_id, False)
+    found = await world.ledger.find("t1", "d1", companion_sos_id(second.sos_id, drill=False))
+    assert found == alert

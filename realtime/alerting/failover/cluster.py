@@ -237,10 +237,12 @@ class Cluster:
     async def _look_round(self) -> None:
         heard, self._unmerged = self._unmerged, []
         turns: dict[UUID, Role] = {}
+        ours: Mapping[UUID, JournalCase] = {}
         try:
             async with asyncio.timeout(ROUND_S):  # for Redis alone: our own disk may be slow
                 await self._trade(heard)
                 await self._hear_served()
+                ours = self._ours()
                 turns = await self._turns()
             if not self._is_up:
                 log.info("redis has the copies again")
@@ -248,7 +250,10 @@ class Cluster:
         except (TimeoutError, *REDIS_FAULTS):
             self._lost()
         await asyncio.gather(*(self._local.learn(one.case, one.presses, one.audit) for one in heard))
-        await self._take(turns)
+        # A case that has become ours meanwhile (a press, an SOS that got its companion id) was decided upon
+        # as one of another process: it would rest here.
+        became_ours = self._ours().keys() - ours.keys()
+        await self._take({one: role for one, role in turns.items() if one not in became_ours})
         self._alone.look(sees=self._is_up or self._is_stored())
         if self.stands_in:
             await self._stand_in()
@@ -368,8 +373,14 @@ class Cluster:
         self._holding.forget([alert_id])
 
     async def _adopt(self, alert_id: UUID, *, acting: bool = False) -> None:
-        """Make one of all copies. It is acted upon, if it is to be, once that has all that is known."""
-        for copy in self._seen.of_alert(alert_id):
-            await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
+        """Make one of all copies. It is acted upon, if it is to be, once that has all that is known.
+
+        A drill and an SOS with one id are two (`alerts.press_ids`); the drill first, which keeps the id.
+        """
+        adopted = set()
+        for copy in sorted(self._seen.of_alert(alert_id), key=lambda copy: not copy.kept.case.alert.drill):
+            ours = await self._local.adopt(copy.kept.case, copy.kept.presses, copy.kept.audit)
+            adopted.add(ours.case.alert.alert_id)
         if acting:
-            await self._local.act(alert_id, True)
+            for one in adopted:
+                await self._local.act(one, True)

@@ -19,6 +19,7 @@ from alerts.clock_skew import settled_into
 from alerts.leases import contact_of, host_of, lane_of, urgency, without_held
 from alerts.policy import OPERATOR, Circumstances
 from alerts.ports import Applied, DeliveryJob, Reservation, Taken
+from alerts.press_ids import companion_case, companion_press
 from realtime.store.alerts import rows
 from realtime.store.alerts.rows import SQL, Held
 from realtime.store.db.queries import load
@@ -141,9 +142,11 @@ async def import_case(
     known: Circumstances | None = None,
 ) -> Alert:
     """Bring in what a journal kept; see `PostgresLedger.import_case`. ``known``: completes its snapshot."""
-    theirs, case = case.alert, without_held(case)
-    await connection.execute(SQL["lock_driver"], theirs.tenant, theirs.driver)
-    await connection.execute(SQL["ensure_driver"], theirs.tenant, theirs.vendor, theirs.driver)
+    whose, case = case.alert, without_held(case)
+    await connection.execute(SQL["lock_driver"], whose.tenant, whose.driver)
+    await connection.execute(SQL["ensure_driver"], whose.tenant, whose.vendor, whose.driver)
+    case, routes = await _apart(connection, case, presses)
+    theirs, presses = case.alert, [one for one, _ in routes]
     held = await _home(connection, case, presses)
     now_ms = held.now_ms if held is not None else await connection.fetchval(SQL["clock"])
     case = settled_into(case, now_ms, 0 if their_now_ms is None else their_now_ms - now_ms)
@@ -158,21 +161,46 @@ async def import_case(
     if before is None or is_change(before, changes):
         changes = await rows.keep(connection, before, changes, now_ms)
     alert = changes.case.alert
-    await _keep_presses(connection, theirs, presses, alert.alert_id)
+    await _keep_presses(connection, theirs, routes, alert.alert_id)
     await rows.keep_history(connection, alert, audit)
     await connection.execute(_WRITE_SOMETHING)
     return alert
 
 
 async def _keep_presses(
-    connection: asyncpg.Connection, theirs: Alert, presses: Sequence[Press], alert_id: UUID
+    connection: asyncpg.Connection, theirs: Alert, routes: Sequence[tuple[Press, UUID]], alert_id: UUID
 ) -> None:
-    """Note where each press went; that of ``theirs`` at least, so that its id finds the alert for good."""
-    if all(press.sos_id != theirs.sos_id for press in presses):
-        presses = (*presses, _press_of(theirs))
-    for press in presses:
-        own_id = alert_id_of(press.tenant, press.driver, press.sos_id)
+    """Note where each press went, with the alert id that it was promised; that of ``theirs`` at least, so
+    that its id finds the alert for good.
+    """
+    if all(press.sos_id != theirs.sos_id for press, _ in routes):
+        routes = (*routes, (_press_of(theirs), alert_id_of(theirs.tenant, theirs.driver, theirs.sos_id)))
+    for press, own_id in routes:
         await rows.keep_press(connection, press, alert_id, own_id)
+
+
+async def _apart(
+    connection: asyncpg.Connection, case: Case, presses: Sequence[Press]
+) -> tuple[Case, list[tuple[Press, UUID]]]:
+    """``case`` and ``presses``, under companion ids where Postgres has a drill of that id and they are none,
+    or the other way round (`alerts.press_ids`); with each press the alert id that the journal promised.
+    """
+    theirs = case.alert
+    sos_ids = list(dict.fromkeys([theirs.sos_id, *(press.sos_id for press in presses)]))
+    own_ids = [alert_id_of(theirs.tenant, theirs.driver, sos_id) for sos_id in sos_ids]
+    own_ids[0] = theirs.alert_id
+    found = await connection.fetch(
+        SQL["of_other_drill"], theirs.tenant, theirs.driver, sos_ids, own_ids, theirs.drill
+    )
+    others = {UUID(int=row["sos_id"].int) for row in found}
+    routes = [
+        (
+            companion_press(press) if press.sos_id in others else press,
+            alert_id_of(press.tenant, press.driver, press.sos_id),
+        )
+        for press in presses
+    ]
+    return companion_case(case) if theirs.sos_id in others else case, routes
 
 
 def _press_of(alert: Alert) -> Press:

@@ -1,12 +1,13 @@
 -- The queries as the reader begin with the tenant as $1: they say whose rows they mean, whatever the role sees.
 
 -- name: get
--- Also by the id that a press promised before it joined another.
+-- Also by the id that a press promised before it joined another; of a drill and an SOS that were promised it the SOS.
 SELECT alert, policy_copy
 FROM alerts
 WHERE tenant_id = $1
   AND alert_id = coalesce(
-      (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND own_alert_id = $2 LIMIT 1), $2)
+      (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (tenant_id, alert_id)
+       WHERE p.tenant_id = $1 AND p.own_alert_id = $2 ORDER BY a.drill LIMIT 1), $2)
 
 -- name: list
 SELECT alert

@@ -33,6 +33,16 @@ WHERE al.alert_id = coalesce(
     (SELECT alert_id FROM alert_presses WHERE tenant_id = $1 AND driver_id = $2 AND sos_id = $3), $4)
   AND al.tenant_id = $1 AND al.driver_id = $2
 
+-- name: of_other_drill
+-- Of the presses $3 of one driver, with the ids $4 that each would have made alone, those that are in an alert which is
+-- a drill where they are none, or the other way round.
+SELECT asked.sos_id
+FROM unnest($3::uuid[], $4::uuid[]) AS asked (sos_id, own_id)
+WHERE EXISTS (SELECT FROM alerts a
+              WHERE a.tenant_id = $1 AND a.driver_id = $2 AND a.alert_id = asked.own_id AND a.drill <> $5)
+   OR EXISTS (SELECT FROM alert_presses p JOIN alerts a USING (alert_id)
+              WHERE p.tenant_id = $1 AND p.driver_id = $2 AND p.sos_id = asked.sos_id AND a.drill <> $5)
+
 -- name: situation
 -- What a press comes into: the alert that it went into before, the driver's open one, whether the driver is known.
 SELECT now_ms() AS now_ms,
@@ -74,16 +84,21 @@ RETURNING 1
 SELECT alert_id FROM alerts WHERE tenant_id = $1 AND driver_id = $2 AND drill = $3 AND closed_ms IS NULL
 
 -- name: lock
--- An alert may be asked for by the id that a press promised before it joined.
+-- An alert may be asked for by the id that a press promised before it joined. An alert of that very id comes first: a
+-- drill is escalated by its own id although an SOS was promised it too.
 SELECT alert, policy_copy, now_ms() AS now_ms
 FROM alerts
-WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
+WHERE alert_id = coalesce(
+    (SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 ORDER BY alert_id <> $1 LIMIT 1), $1)
 FOR UPDATE
 
 -- name: look
+-- Of a drill and an SOS that were promised one id the SOS: a contact opens a link to it.
 SELECT alert, policy_copy
 FROM alerts
-WHERE alert_id = coalesce((SELECT alert_id FROM alert_presses WHERE own_alert_id = $1 LIMIT 1), $1)
+WHERE alert_id = coalesce(
+    (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (alert_id)
+     WHERE p.own_alert_id = $1 ORDER BY a.drill LIMIT 1), $1)
 
 -- name: look_all
 SELECT alert, policy_copy FROM alerts WHERE alert_id = ANY ($1::uuid[])

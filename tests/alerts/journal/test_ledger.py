@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from alerts import case as cases
 from alerts.alert import Acknowledged, Noted, Resolved, State
@@ -22,6 +23,7 @@ from alerts.journal.ledger import LocalLedger
 from alerts.journal.peer_visibility import Unseen
 from alerts.journal.records import JournalCase
 from alerts.ports import Away
+from alerts.press_ids import companion_press
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
     LEASE_S,
@@ -480,3 +482,34 @@ async def test_a_folder_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
         ledger = await LocalLedger.open(folder, KEY, now_ms=lambda: 2)
         await ledger.close()
         assert folder.stat().st_mode & 0o777 == (0o750 if made else 0o700)
+
+
+@pytest.mark.parametrize("is_sos_ours", [True, False], ids=["an sos of ours", "a drill of ours"])
+@pytest.mark.parametrize("way", ["adopt", "learn"])
+async def test_an_sos_and_a_drill_with_one_id_are_stored_apart(
+    world: LocalWorld, is_sos_ours: bool, way: str
+) -> None:
+    """Their copies were merged: the SOS became a drill, or was not escalated any more."""
+    press = a_press(world.at_ms)
+    drill = replace(press, drill=True)
+    ours, theirs = (press, drill) if is_sos_ours else (drill, press)
+    await world.ledger.press(ours, CIRCUMSTANCES)
+    copy = cases.opened(theirs, CIRCUMSTANCES, world.at_ms).case
+    for _ in range(2):
+        if way == "adopt":
+            await world.ledger.adopt(copy, (theirs,))
+        else:
+            await world.ledger.learn(copy, (theirs,))
+    await world.again()
+    stored = {kept.case.alert.drill: kept for kept in world.ledger.all()}
+    sos_alert = stored[False].case.alert
+    assert sos_alert.sos_id == companion_press(press).sos_id
+    assert stored[False].acting is is_sos_ours
+    assert {a.alert_id for a in stored[False].case.attempts.values()} == {sos_alert.alert_id}
+    assert await world.ledger.find("t1", "d1", sos_alert.sos_id) == sos_alert
+    if way == "adopt" or not is_sos_ours:
+        assert stored[True].case.alert.sos_id == press.sos_id
+        assert not stored[True].case.attempts.keys() & stored[False].case.attempts.keys()
+    else:
+        promised = world.ledger.get(copy.alert.alert_id)
+        assert promised is not None and promised.case.alert == sos_alert

@@ -1,9 +1,13 @@
 """The word of a reply is understood however a keyboard writes it; a sentence is none."""
 
+import json
+from typing import Any
+
 import pytest
 
 from alerts.addresses.typed import digits_of, plain
 from alerts.replies.answer import Word, keypress, sms_word
+from realtime.pages.routes import STATIC
 
 
 @pytest.mark.parametrize(
@@ -112,3 +116,12 @@ def test_a_code_is_its_digits(typed: str, code: str) -> None:
 @pytest.mark.parametrize("text", ["", "\x00", "\ud800", "\U0010ffff", "a" * 1_000, "\u0301" * 50])
 def test_no_text_makes_it_fail(text: str) -> None:
     assert isinstance(plain(text), str) and sms_word(text) in Word
+
+
+TYPED = json.loads((STATIC.parent / "web" / "tests" / "typed.json").read_text())
+
+
+@pytest.mark.parametrize(("function", "cases"), [(plain, TYPED["plain"]), (digits_of, TYPED["digits"])])
+def test_the_pages_and_the_server_normalise_typed_text_alike(function: Any, cases: list[list[str]]) -> None:
+    assert len(cases) > 10
+    assert [function(typed) for typed, _ in cases] == [expected for _, expected in cases]

@@ -68,6 +68,39 @@ async def test_the_own_pin_takes_back_what_was_changed_by_the_duress_pin(api: Ap
     assert pin.checked("", kept) is PinResult.WRONG
 
 
+@pytest.mark.parametrize(
+    ("cancel", "duress"),
+    [
+        ("\u0662\u0665\u0668\u0660", "\u0667\u0663\u0669\u0661"),
+        ("\u06f2\u06f5\u06f8\u06f0", "\u06f7\u06f3\u06f9\u06f1"),
+        ("\u0968\u096b\u096e\u0966", "\u096d\u0969\u096f\u0967"),
+        ("\uff12\uff15\uff18\uff10", "\uff17\uff13\uff19\uff11"),
+        ("25 80", "\u200e7391\u200f"),
+    ],
+)
+async def test_pins_in_digits_of_any_script_are_the_pins_in_ascii(api: Api, cancel: str, duress: str) -> None:
+    reply = await change(api, cancel, duress=duress)
+    assert reply.status == 200, reply.body
+    stored = (await driver_settings.get(api.db, "t1", "d1")).pins
+    assert pin.checked("2580", stored) is PinResult.RIGHT
+    assert pin.checked("7391", stored) is PinResult.DURESS
+    assert (await change(api, "1357", current=cancel)).status == 200
+    assert (await change(api, duress, current="1357")).status == 200
+    stored = (await driver_settings.get(api.db, "t1", "d1")).pins
+    assert pin.checked("7391", stored) is PinResult.RIGHT
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "123", "\u0661\u0662\u0663", "25a0", "25\u00bd0", "123456789", "1.23", "\u4e8c", 2580, "1" * 17],
+)
+async def test_what_is_no_pin_is_refused_by_the_api_and_changes_nothing(api: Api, typed: Any) -> None:
+    for body in ({"cancel": typed}, {"cancel": "2580", "duress": typed}):
+        reply = await api.call("PUT", PINS, driver(api), json=body)
+        assert (reply.status, reply.code) == (400, "invalid"), body
+    assert (await api.get(SAFETY, driver(api))).json["cancel_pin_set"] is False
+
+
 async def test_many_changes_by_the_duress_pin_are_limited_as_little_as_by_the_right_one(api: Api) -> None:
     await change(api, "1234", duress="4321")
     current = "4321"

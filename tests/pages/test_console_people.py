@@ -256,6 +256,34 @@ async def test_a_dispatcher_raises_an_sos_and_a_drill_for_a_driver(tab: Tab, ser
     assert server.raised[1]["sos_id"] != server.raised[0]["sos_id"]
 
 
+async def test_a_new_alert_leaves_the_selection_and_a_key_selects_it(tab: Tab, server: FleetServer) -> None:
+    await four_drivers(server)
+    await opened(tab, server)
+    page = tab.page
+    await server.raise_alert("d3", "a-3", pressed_at=now_ms() - 60_000)
+    await tab.until("s.desk.order.length === 1")
+    await row(tab, "d1").click()
+    await page.keyboard.press("j")
+    await tab.until("s.desk.selected === 'a-3'")
+    await page.locator(".driver-card").get_by_role("button", name="Raise an alert").click()
+    dialog = page.get_by_role("dialog", name="Raise an alert for")
+    await held(tab, dialog.get_by_role("button", name="Raise the SOS"))
+    await dialog.wait_for(state="detached")
+    await tab.until("s.desk.order.length === 2")
+    assert (await tab.state())["desk"]["selected"] == "a-3"
+    await page.get_by_text("is on the desk. Press \u2068G\u2069 to select it.").first.wait_for()
+    await page.keyboard.press("r")
+    await page.get_by_role("dialog", name="Resolve").wait_for()
+    await page.keyboard.press("Escape")
+    await server.raise_alert("d2", "a-2")
+    await tab.until("s.desk.order.length === 3")
+    assert (await tab.state())["desk"]["selected"] == "a-3", "another driver's press moves nothing either"
+    await page.keyboard.press("g")
+    await tab.until("s.desk.selected === 'a-2'")
+    await page.keyboard.press("k")
+    await tab.until("s.desk.selected?.startsWith('raised-')")
+
+
 async def held(tab: Tab, button: object) -> None:
     """Hold a button by the mouse for as long as it wants to be held."""
     await button.hover()  # type: ignore[attr-defined]

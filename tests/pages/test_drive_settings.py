@@ -163,6 +163,33 @@ async def test_both_pins_are_set_after_pairing_and_never_shown(
     await phone.until("s.screen === 'home' && s.own.pin === true")
 
 
+async def test_pins_and_codes_in_digits_of_other_scripts_are_sent_in_ascii(
+    phone: Tab,
+    driver_server: FakeDriverServer,
+) -> None:
+    driver_server.own.contact("Mum", "+447700900123", verified=False)
+    await paired(phone, driver_server)
+    await settings(phone, "PIN to cancel")
+    await fill(phone, PIN_now="\u0661\u0662\u0663\u0664")
+    await fill(phone, New_PIN="\u0662\u0665\u0668\u0660", New_PIN_again="2580")
+    await fill(phone, Duress_PIN="\u096d\u0969\u096f\u0967", Duress_PIN_again="\uff17\uff13\uff19\uff11")
+    await button(phone, "Save").click()
+    await said(phone, "Saved.")
+    assert (driver_server.own.pin, driver_server.own.duress) == ("2580", "7391")
+    await button(phone, "Back").click()
+    await button(phone, re.compile("^Emergency contacts")).click()
+    await button(phone, re.compile("Mum")).click()
+    await phone.page.locator("#page").get_by_label("Phone").fill("\u200e\uff0b\u0664\u0664 7700 900124")
+    await button(phone, "Save contact").click()
+    await said(phone, "Now send a code")
+    assert driver_server.own.asked[-1][2] == {"phone": "+44 7700 900124"}
+    await button(phone, "Send a code by text").click()
+    await fill(phone, Code="\u06f0\u06f4\u06f2 \u06f1\u06f1\u06f7")
+    await button(phone, "Verify").click()
+    await said(phone, "Verified.")
+    assert driver_server.own.asked[-1][2] == {"channel": "sms", "code": CODE}
+
+
 ALL_KEPT = """async () => {
   const answer = (request) => new Promise((done) => (request.onsuccess = () => done(request.result)));
   const db = await answer(indexedDB.open("wayguard-drive"));
@@ -204,7 +231,8 @@ async def test_what_is_seen_after_saving_is_the_same_with_a_duress_pin_and_witho
         ("123", "123", "", "", "A PIN has 4 to 8 digits."),
         ("25a0", "25a0", "", "", "A PIN has 4 to 8 digits."),
         ("", "", "", "", "A PIN has 4 to 8 digits."),
-        ("٢٥٨٠", "٢٥٨٠", "", "", "A PIN has 4 to 8 digits."),
+        ("٢٥½٠", "٢٥½٠", "", "", "A PIN has 4 to 8 digits."),
+        ("2580", "2580", "٢٥٨٠", "٢٥٨٠", "The duress PIN must differ from your PIN."),
         ("0000", "0000", "", "", "too easy to guess"),
         ("1234", "1234", "", "", "too easy to guess"),
         ("9876", "9876", "", "", "too easy to guess"),

@@ -15,7 +15,10 @@ MAX_STEPS: Final = 20
 MAX_NAMES: Final = 500
 """Drivers of one look-up of names: some 15 KB of answer."""
 Text = Annotated[str, Meta(max_length=1_000)]
-Pin = Annotated[str, Meta(pattern=r"^[0-9]{4,8}$(?!\n)", description="4 to 8 digits")]
+Pin = Annotated[
+    str, Meta(min_length=4, max_length=16, description="4 to 8 digits, of any script; `alerts.pin` reads it")
+]
+"""As it was typed: spaces, hyphens and marks of direction may stand between the digits."""
 Position = Annotated[int, Meta(ge=0, le=1_000, description="who is first; smaller is earlier")]
 
 

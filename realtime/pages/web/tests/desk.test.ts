@@ -89,6 +89,10 @@ describe("what is heard", () => {
 describe("keys", () => {
   const stroke = (key: string, more: Partial<Stroke> = {}): Stroke => ({ key, code: "", ctrlKey: false, metaKey: false, altKey: false, repeat: false, ...more });
 
+  it("has a key for the alert that was raised last", () => {
+    expect(meaningOf(stroke("ل", { code: "KeyG" }), "control")).toBe("newest");
+  });
+
   it.each(KEYS)("%s means %s", (key, meaning) => {
     expect(meaningOf(stroke(key), "page")).toBe(meaning);
   });

@@ -9,8 +9,14 @@ describe("a pin", () => {
     ["2580", "2580", "7391", null],
     ["258", "258", "", "digits"],
     ["258012345", "258012345", "", "digits"],
-    [" 2580", " 2580", "", "digits"],
-    ["2580\n", "2580\n", "", "digits"],
+    [" 2580", "2580\n", "", null],
+    ["\u0662\u0665\u0668\u0660", "2580", "", null],
+    ["\u06f2\u06f5\u06f8\u06f0", "\u0662\u0665\u0668\u0660", "", null],
+    ["\u0968\u096b\u096e\u0966", "\uff12\uff15\uff18\uff10", "\u0667\u0663\u0669\u0661", null],
+    ["\u0660\u0660\u0660\u0660", "\u0660\u0660\u0660\u0660", "", "easy"],
+    ["2580", "2580", "\u0662\u0665\u0668\u0660", "same"],
+    ["2580", "2580", "\u0662\u0665\u0668\u0661", "close"],
+    ["25\u00bd0", "25\u00bd0", "", "digits"],
     ["0000", "0000", "", "easy"],
     ["3456", "3456", "", "easy"],
     ["65432", "65432", "", "easy"],
@@ -45,6 +51,18 @@ describe("what a driver has set", () => {
     const own = new OwnSettings(before, "d1", ways(() => Promise.reject({ code: "unavailable" })));
     expect(await own.read()).toBe(false);
     expect([own.own, own.reached]).toEqual([before, false]);
+  });
+
+  it("sends PINs and codes in ASCII digits, whatever script they were typed in", async () => {
+    const sent: unknown[] = [];
+    const own = new OwnSettings(UNKNOWN, "d1", ways(async (method, _path, body) => {
+      if (method !== "GET") sent.push(body);
+      return {};
+    }));
+    await own.setPins("\u0662\u0665\u0668\u0660", "\u06f7\u06f3\u06f9\u06f1", "\uff11\uff12\uff13\uff14");
+    await own.setPins(null, null, null);
+    await own.verify("c1", "sms", "\u0967\u0966\u0969 456");
+    expect(sent).toEqual([{ cancel: "2580", duress: "7391", current: "1234" }, { cancel: null, duress: null }, { channel: "sms", code: "103456" }]);
   });
 
   it("asks for a driver whose id is no path", async () => {

@@ -142,7 +142,7 @@ describe("without a network", () => {
     expect(placeText(at(0))).toBe("53.40000, -2.90000");
   });
 
-  it.each([["+44 (7700) 900-123", "+447700900123"], ["112", "112"], ["", null], ["1", null], ["112;ext=1", null], ["javascript:1", null]])("dials %j as %j", (typed, number) => {
+  it.each([["+44 (7700) 900-123", "+447700900123"], ["112", "112"], ["", null], ["1", null], ["112;ext=1", null], ["javascript:1", null], ["\uff0b\u0664\u0664 (\u0967\u0968) \u06f3\u20114", "+441234"], ["\u0661\u0661\u0662", "112"], ["\u200e999\u200f", "999"], ["\u0661;1", null]])("dials %j as %j", (typed, number) => {
     expect(dialable(typed)).toBe(number);
   });
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { fold, KEPT_MS, NameBook, PAUSE_MS } from "../src/console/names";
+import { fold, KEPT_MS, matches, NameBook, PAUSE_MS, wordsOf } from "../src/console/names";
 import type { Json } from "../src/common/read";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -23,6 +23,10 @@ function served(names: Record<string, unknown>): { book: NameBook; asked: (reado
 }
 
 describe("names", () => {
+  it.each([["Van 12", "\u0661\u0662"], ["Van \u06f1\u06f2", "12"], ["Van \uff11\uff12", "van \u0967\u0968"], ["Jos\u00e9 \u0661", "jose 1"]])("%j is found by %j", (name, search) => {
+    expect(matches(fold(name), wordsOf(search))).toBe(true);
+  });
+
   it("are asked for once each, together, and the id stands in until then", async () => {
     const { book, asked } = served({ d1: "Asha Okoye" });
     let told = 0;

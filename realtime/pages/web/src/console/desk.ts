@@ -10,7 +10,7 @@ import { AlertCard } from "./deskcard";
 import { confirmAct, showKeys } from "./deskdialogs";
 import type { DeskFeed } from "./deskfeed";
 import { History } from "./deskhistory";
-import { meaningOf, stepped, type DeskKey, type Target } from "./deskkeys";
+import { keyOf, meaningOf, stepped, type DeskKey, type Target } from "./deskkeys";
 import { kindText } from "./deskwords";
 import { explained } from "./context";
 
@@ -26,6 +26,10 @@ export class Desk implements Part {
   selected: string | null = null;
   /** An alert that was raised here, until it is known. */
   private expected: string | null = null;
+  /** The open alert that came to the desk last: a key selects it. */
+  private newest: string | null = null;
+  /** Cards are being put into their order: a focus that is restored then selects nothing. */
+  private placing = false;
   readonly call: DeskCall;
   private readonly cards = new Map<string, AlertCard>();
   private readonly open = make("ol", "alerts");
@@ -105,6 +109,8 @@ export class Desk implements Part {
     const nowMs = this.context.session.now();
     const shown = new Set(here.map((alert) => alert.id));
     for (const [id, card] of this.cards) if (!shown.has(id)) this.drop(id, card);
+    const came = [...open, ...drills].filter((alert) => !this.cards.has(alert.id));
+    if (came.length) this.newest = came.reduce((last, one) => (one.pressedMs > last.pressedMs ? one : last)).id;
     for (const alert of here) this.cardOf(alert).update(alert, nowMs);
     this.place(this.open, open);
     this.place(this.drills, drills);
@@ -121,7 +127,16 @@ export class Desk implements Part {
     if (this.expected === null || !shown.has(this.expected)) return;
     const id = this.expected;
     this.expected = null;
-    this.pick(id, true);
+    this.arrived(all.get(id)!);
+  }
+
+  /** An alert that was raised here is known. The selection stays on another alert, which the next key is meant for. */
+  private arrived(alert: Alert): void {
+    this.newest = alert.id;
+    if (this.selected === null) return this.pick(alert.id, !isTyping());
+    if (this.selected === alert.id) return;
+    const key = keyOf("newest").toUpperCase();
+    this.context.tell(this.context.words.say("desk.arrived", { kind: kindText(this.context, alert), driver: this.context.names.of(alert.driver), key }));
   }
 
   /** Nothing is only said to be open by who knows it. */
@@ -140,7 +155,9 @@ export class Desk implements Part {
         act: (what, id) => this.act(what, id),
         map: (id) => this.onMap(id),
       });
-      card.head.addEventListener("focus", () => this.pick(alert.id, false));
+      card.head.addEventListener("focus", () => {
+        if (!this.placing) this.pick(alert.id, false);
+      });
       this.cards.set(alert.id, card);
     }
     return card;
@@ -151,16 +168,19 @@ export class Desk implements Part {
     card.element.remove();
     this.cards.delete(id);
     if (this.selected === id) this.selected = null;
+    if (this.newest === id) this.newest = null;
   }
 
   /** Puts the cards into their order; what is in place is not touched, and the focus stays where it was. */
   private place(list: HTMLElement, alerts: readonly Alert[]): void {
     const focused = document.activeElement;
+    this.placing = true;
     alerts.forEach(({ id }, index) => {
       const element = this.cards.get(id)!.element;
       if (list.children[index] !== element) list.insertBefore(element, list.children[index] ?? null);
     });
     if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+    this.placing = false;
     show(list, alerts.length > 0);
   }
 
@@ -261,8 +281,8 @@ export class Desk implements Part {
       this.context.tell(`${kind} ${this.context.names.of(alert.driver)}: ${explained(this.context.words, error)}`);
     } finally {
       card?.busy(false);
-      // The button that had the focus may be gone: the card has it then.
-      if (focused && !card?.element.contains(document.activeElement)) card?.head.focus({ preventScroll: true });
+      // The button that had the focus may be gone: the card has it then, unless another alert was selected meanwhile.
+      if (focused && document.activeElement === document.body && this.selected === alert.id) card?.head.focus({ preventScroll: true });
     }
   }
 
@@ -286,6 +306,7 @@ export class Desk implements Part {
     if (meaning === "next" || meaning === "previous") {
       return this.pick(stepped(this.inOrder(), this.selected, meaning === "next" ? 1 : -1), true);
     }
+    if (meaning === "newest") return this.pick(this.newest ?? stepped(this.inOrder(), null, 1), true);
     // What nobody has looked at is not answered by a key: the first press only picks it.
     if (this.selected === null || !this.cards.has(this.selected)) return this.pick(stepped(this.inOrder(), null, 1), true);
     if (meaning === "open") this.toggle(this.selected);
@@ -341,6 +362,11 @@ export class Desk implements Part {
       alerts: Object.fromEntries([...alerts.values()].map((alert) => [alert.id, entry(alert)])),
     };
   }
+}
+
+/** Whether the focus is in a dialog or a field: what is typed there goes on. */
+function isTyping(): boolean {
+  return document.querySelector("dialog[open]") !== null || targetOf(document.activeElement) === "field";
 }
 
 function targetOf(target: EventTarget | null): Target {

@@ -2,6 +2,7 @@
 import { readAlerts, type Alert } from "../common/alertwire";
 import { make, say, show } from "../common/dom";
 import { text } from "../common/read";
+import { idOf } from "../common/typed";
 import { explained, type Context } from "./context";
 import { DeskDetail } from "./deskdetail";
 import { fold } from "./names";
@@ -58,7 +59,7 @@ export class History {
   private async load(anew: boolean): Promise<void> {
     const { words, api } = this.context;
     const asked = ++this.asked;
-    const driver = this.driverOf(this.driver.value.trim());
+    const driver = this.driverOf(idOf(this.driver.value));
     if (driver === null) {
       this.list.replaceChildren();
       show(this.more, false);

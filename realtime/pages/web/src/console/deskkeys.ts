@@ -1,11 +1,12 @@
 /** The console's keys. Pure: what a key means here, or null when it is none of ours. */
 
-export type DeskKey = "next" | "previous" | "open" | "acknowledge" | "respond" | "note" | "resolve" | "false_alarm" | "map" | "search" | "help";
+export type DeskKey = "next" | "previous" | "newest" | "open" | "acknowledge" | "respond" | "note" | "resolve" | "false_alarm" | "map" | "search" | "help";
 
 /** Those that act on an alert, or lead somewhere. */
 export const KEYS: readonly (readonly [string, DeskKey])[] = [
   ["j", "next"],
   ["k", "previous"],
+  ["g", "newest"],
   ["Enter", "open"],
   ["a", "acknowledge"],
   ["c", "respond"],

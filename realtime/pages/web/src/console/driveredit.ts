@@ -1,6 +1,7 @@
 /** Editing what a driver is called and the driver's own number; who changed them before. */
 import { make, say, show } from "../common/dom";
 import { isObject, number, text } from "../common/read";
+import { plain } from "../common/typed";
 import { clean } from "../common/words";
 import { explained, type Context } from "./context";
 import { askFor } from "./dialog";
@@ -34,7 +35,7 @@ export async function editDriver(context: Context, driver: string, done: () => v
     action: words.say("edit.do"),
     explain: (error) => wrong(context, error),
     act: async (form) => {
-      const number = String(form.get("phone") ?? "").trim();
+      const number = plain(String(form.get("phone") ?? ""));
       const answer = await api.ask("PUT", `${path}/profile`, { name: String(form.get("name") ?? "").trim(), phone: number || null });
       names.learn(driver, text(answer["name"]) ?? "");
       context.tell(words.say("edit.done"));

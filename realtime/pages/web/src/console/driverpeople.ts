@@ -1,6 +1,7 @@
 /** The contacts of a driver, and a dry run of the escalation of each kind of alert. */
 import { make, say, show } from "../common/dom";
 import { isObject, number, text, type Json } from "../common/read";
+import { plain } from "../common/typed";
 import { clean } from "../common/words";
 import { explained, type Context } from "./context";
 import { askFor, Dialog } from "./dialog";
@@ -108,7 +109,7 @@ export class PeopleDialog {
         return said.startsWith("name") ? words.say("edit.wrong.name", { n: 80 }) : explained(words, error);
       },
       act: async (form) => {
-        const number = String(form.get("phone") ?? "").trim();
+        const number = plain(String(form.get("phone") ?? ""));
         await api.ask("PATCH", `/api/v1/contacts/${encodeURIComponent(id)}`, { name: String(form.get("name") ?? "").trim(), ...(number ? { phone: number } : {}) });
         await Promise.all([this.list(null), this.dryRun()]);
       },

@@ -3,6 +3,7 @@
  * time, and are kept for a while. Until a name is known the id stands in its place.
  */
 import { isObject, text, type Json } from "../common/read";
+import { plain } from "../common/typed";
 import { isRefusal } from "../common/wire";
 import { clean } from "../common/words";
 
@@ -151,9 +152,9 @@ export class NameBook {
 
 const MARKS = /\p{Mn}+/gu;
 
-/** A text as it is searched: "José" is found by "jose". */
+/** A text as it is searched: "José" is found by "jose", and "7" by "٧". */
 export function fold(text: string): string {
-  return text.normalize("NFKD").replace(MARKS, "").toLowerCase();
+  return plain(text).normalize("NFKD").replace(MARKS, "").toLowerCase();
 }
 
 export function wordsOf(search: string): string[] {

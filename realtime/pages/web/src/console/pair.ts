@@ -4,6 +4,7 @@ import { Dialog } from "./dialog";
 import { onceShown } from "./share";
 import { make } from "../common/dom";
 import { number, text } from "../common/read";
+import { idOf } from "../common/typed";
 
 const NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9._~@:+\\-]{0,63}";
 
@@ -50,6 +51,8 @@ export class PairDialog {
     const known = make("datalist", "", vendors.get().map((name) => make("option", "", [], { value: name })), { id: "pair-vendors" });
     vendor.value = vendors.get()[0] ?? "";
     const id = make("input", "", [], { ...plain, name: "driver" });
+    // Before the browser compares it with the pattern.
+    for (const input of [vendor, id]) input.addEventListener("change", () => (input.value = idOf(input.value)));
     const name = make("input", "", [], { name: "name", maxlength: "80", autocomplete: "off" });
     const field = (label: string, input: HTMLElement, hint = ""): HTMLElement =>
       make("label", "field", [make("span", "", label), input, ...(hint ? [make("small", "", hint)] : [])]);

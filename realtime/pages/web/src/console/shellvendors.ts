@@ -4,6 +4,7 @@ import { text } from "../common/read";
 import { clean } from "../common/words";
 import { isRefusal, readIds } from "../common/wire";
 import type { Context, Part } from "./context";
+import { fold } from "./names";
 
 const KEY = "wayguard.vendors";
 const PAGES = 20;
@@ -113,9 +114,9 @@ export class VendorPicker implements Part {
   }
 
   private narrow(): void {
-    const sought = this.filter.value.trim().toLowerCase();
+    const sought = fold(this.filter.value).trim();
     for (const item of this.list.children) {
-      if (item instanceof HTMLElement) show(item, (item.dataset["vendor"] ?? "").toLowerCase().includes(sought));
+      if (item instanceof HTMLElement) show(item, fold(item.dataset["vendor"] ?? "").includes(sought));
     }
   }
 

@@ -1,6 +1,7 @@
 /** A driver's contacts: listed in the order in which they are notified; and one of them: changed, verified, tested, deleted. */
 import { icon, make, say, show } from "../common/dom";
 import type { Refusal } from "../common/wire";
+import { digitsOf, plain } from "../common/typed";
 import { clean } from "../common/words";
 import { asked, bigButton, field, type Key, type Speech } from "./face";
 import { counts, MOST_CONTACTS, type Address, type Channel, type Contact, type Draft, type OwnSettings } from "./own";
@@ -145,7 +146,7 @@ export class ContactPage {
   }
 
   private get draft(): Draft {
-    return { name: this.name.value.trim(), phone: this.phone.value.trim() || null, email: this.email.value.trim() || null, language: this.language.value };
+    return { name: this.name.value.trim(), phone: plain(this.phone.value) || null, email: plain(this.email.value) || null, language: this.language.value };
   }
 
   private async store(): Promise<void> {
@@ -194,7 +195,7 @@ export class ContactPage {
       parts.push(make("p", "why", words.say("test.why")));
       for (const channel of channels) parts.push(act(`test.${channel}`, () => this.own.test(contact.id, channel), "test.sent"));
     } else {
-      const code = make("input", "", [], { type: "text", inputmode: "numeric", maxlength: "6", autocomplete: "one-time-code" });
+      const code = make("input", "", [], { type: "text", inputmode: "numeric", maxlength: "24", autocomplete: "one-time-code" });
       let sent: Channel = channels[0]!;
       const form = make("form", "verify", [
         field(words.say("verify.code"), code, words.say("verify.code.hint")),
@@ -202,7 +203,7 @@ export class ContactPage {
       ], { hidden: "" });
       form.addEventListener("submit", (event) => {
         event.preventDefault();
-        const typed = code.value.replace(/\D/g, "");
+        const typed = digitsOf(code.value);
         if (typed.length !== 6) {
           say(answer, words.say("verify.wrong"));
           return code.focus();

@@ -1,4 +1,5 @@
 /** When no network takes an SOS: a text and a call, prepared, one tap away. Pure. */
+import { plain } from "../common/typed";
 import type { Fix } from "./outbox";
 
 export interface Helper {
@@ -17,7 +18,7 @@ export const MOST_HELPERS = 5;
 
 /** A telephone number as it may stand in a link; null when it is none. */
 export function dialable(typed: string): string | null {
-  const number = typed.replace(/[\s().\-/]/g, "");
+  const number = plain(typed).replace(/[ ().\-/]/g, "");
   return /^\+?\d{2,20}$/.test(number) ? number : null;
 }
 

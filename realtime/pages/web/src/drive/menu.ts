@@ -13,8 +13,8 @@ export class Menu {
   readonly element: HTMLDialogElement;
   private readonly list = make("ul", "helpers");
   private readonly name = make("input", "", [], { type: "text", maxlength: "60", autocomplete: "off" });
-  private readonly number = make("input", "", [], { type: "tel", maxlength: "24", autocomplete: "off" });
-  private readonly emergency = make("input", "", [], { type: "tel", maxlength: "24", autocomplete: "off" });
+  private readonly number = make("input", "", [], { type: "tel", maxlength: "40", autocomplete: "off" });
+  private readonly emergency = make("input", "", [], { type: "tel", maxlength: "40", autocomplete: "off" });
   private readonly own: HTMLElement;
   private readonly complaint = make("p", "answer", "", { role: "alert" });
 

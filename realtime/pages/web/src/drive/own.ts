@@ -3,6 +3,7 @@
  * connection, kept on this phone for when there is none. Pure but for the ways it is given.
  */
 import { isObject, number, text, type Json } from "../common/read";
+import { digitsOf, pinOf } from "../common/typed";
 import type { Refusal } from "../common/wire";
 
 export interface Address {
@@ -95,7 +96,11 @@ export class OwnSettings {
 
   /** PINs: both at once, as the server has them. */
   setPins(cancel: string | null, duress: string | null, current: string | null): Promise<Refusal | null> {
-    return this.change("PUT", `${this.path}/pins`, { cancel, duress, ...(current === null ? {} : { current }) });
+    return this.change("PUT", `${this.path}/pins`, {
+      cancel: cancel === null ? null : pinOf(cancel),
+      duress: duress === null ? null : pinOf(duress),
+      ...(current === null ? {} : { current: pinOf(current) }),
+    });
   }
 
   async add(draft: Draft): Promise<Refusal | Contact> {
@@ -121,7 +126,7 @@ export class OwnSettings {
   }
 
   verify(id: string, channel: Channel, code: string): Promise<Refusal | null> {
-    return this.change("POST", `${contactPath(id)}/verify`, { channel, code });
+    return this.change("POST", `${contactPath(id)}/verify`, { channel, code: digitsOf(code) });
   }
 
   test(id: string, channel: Channel): Promise<Refusal | null> {
@@ -203,7 +208,8 @@ export function everybody(plan: Plan | undefined): Notified[] | null {
 export const counts = (address: Address | null): boolean => address !== null && address.verified && !address.optedOut;
 
 /** What a PIN must be; null when it is one. */
-export function pinFault(pin: string, again: string, other = ""): "digits" | "easy" | "again" | "same" | "close" | null {
+export function pinFault(...typed: [pin: string, again: string, other?: string]): "digits" | "easy" | "again" | "same" | "close" | null {
+  const [pin, again, other] = [pinOf(typed[0]), pinOf(typed[1]), pinOf(typed[2] ?? "")];
   if (!/^[0-9]{4,8}$/.test(pin)) return "digits";
   if (isEasy(pin)) return "easy";
   if (pin !== again) return "again";

@@ -1,6 +1,7 @@
 /** Who this phone is: from a link or a code, once, and then from its own storage. */
 import { isObject, number, text, type Json } from "../common/read";
 import { codeOf, restored, tokenOf } from "../common/link";
+import { idOf } from "../common/typed";
 
 export interface Pairing {
   token: string;
@@ -34,7 +35,7 @@ export function isInviting(address: string): boolean {
 export function typedInvitation(typed: string): Invitation | null {
   const invitation = invitationOf(typed);
   if (invitation) return invitation;
-  const code = CODE.exec(restored(typed))?.[1];
+  const code = CODE.exec(idOf(restored(typed)))?.[1];
   return code === undefined ? null : { code };
 }
 

@@ -108,5 +108,5 @@ export class PinPage {
 
 /** A PIN's field: never shown, never remembered by the browser. */
 function secret(): HTMLInputElement {
-  return make("input", "", [], { type: "password", inputmode: "numeric", autocomplete: "off", maxlength: "8" });
+  return make("input", "", [], { type: "password", inputmode: "numeric", autocomplete: "off", maxlength: "24" });
 }

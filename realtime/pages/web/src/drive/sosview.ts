@@ -1,5 +1,6 @@
 /** An SOS, from the press on: whether it is sent, who was reached, who is coming; the PIN; and what works without us. */
 import { make, say, show } from "../common/dom";
+import { pinOf } from "../common/typed";
 import { clean } from "../common/words";
 import type { App } from "./app";
 import { placeText, smsLink, telLink, type Help } from "./fallback";
@@ -130,7 +131,7 @@ export class SosView {
   }
 
   private async cancel(): Promise<void> {
-    const pin = this.pin.value;
+    const pin = pinOf(this.pin.value);
     this.pin.value = "";
     if (pin === "") {
       say(this.answer, this.speech.words.say("sos.cancel.pin"));

@@ -10,7 +10,7 @@ ALTER TABLE revoked_tokens
     ADD COLUMN expiry_verified boolean NOT NULL DEFAULT false;
 -- As the writer: row-level security is forced, so that the login itself would find no row to change.
 SET LOCAL ROLE wayguard_writer;
-UPDATE revoked_tokens SET expires_ms = 253402300799999;  -- the year 9999, as in realtime.store.people.revocations
+UPDATE revoked_tokens SET expires_ms = 253402300799999;  -- the year 9999, as in realtime.store.revocations
 RESET ROLE;
 CREATE INDEX revoked_tokens_by_change ON revoked_tokens (changed_by, tenant_id, jti);
 

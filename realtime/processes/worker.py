@@ -114,6 +114,7 @@ class Worker:
             audit_every_s=audit_every_s,
             live_of=last_seen.of_redis,
             checkins=CheckIns(client),
+            local_copy=disk.directory.of,
         )
         self._standby = Standby(
             settings,

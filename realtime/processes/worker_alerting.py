@@ -26,7 +26,14 @@ from realtime.store.db.database import Database
 from realtime.store.people import devices, replies, verification_codes
 from realtime.timers import scheduler
 from realtime.timers.checkins import CheckIns
-from realtime.timers.scheduler import IsOnline, LiveOf, TimerScheduler, no_position
+from realtime.timers.scheduler import (
+    IsOnline,
+    LiveOf,
+    LocalCopy,
+    TimerScheduler,
+    no_contacts,
+    no_position,
+)
 
 FORGET_S: Final = 3_600.0
 SETTLING_S: Final = 3.0
@@ -64,6 +71,7 @@ class WorkerAlerting:
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
         live_of: LiveOf = no_position,
         checkins: CheckIns | None = None,
+        local_copy: LocalCopy = no_contacts,
     ) -> None:
         self._db: Final = db
         self._ledger: Final = ledger
@@ -91,6 +99,7 @@ class WorkerAlerting:
             is_in_journal=is_in_journal,
             live_of=live_of,
             checkins=checkins,
+            local_copy=local_copy,
         )
         self._operator: Final = _operator(settings, now_ms)
         self._auditor: Final = AlertMonitor(

@@ -12,7 +12,8 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -22,7 +23,7 @@ from msgspec.structs import replace
 
 from alerts import timers
 from alerts.alert import Actor, ActorKind, Place, Press
-from alerts.policy import Circumstances
+from alerts.policy import Circumstances, Pins, Source
 from alerts.timers import Sign, Timer, TimerKind, TimerState
 from realtime.aio import end
 from realtime.alerting.last_positions import placed_or_as_pressed
@@ -43,12 +44,15 @@ from realtime.store.alerts.circumstances import (
     Whose,
     circumstances_of,
     operator_of,
+    read_within,
     seen_within,
 )
 from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
 from realtime.store.db.database import Database
 from realtime.timers.checkins import CheckIns
 
+A = TypeVar("A")
+R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 1.0
@@ -59,10 +63,14 @@ BATCH_TIMERS: Final = 50
 TRANSACTIONS_AT_ONCE: Final = 2
 """Of one process: most of its connections are left to presses."""
 PUT_OFF_MS: Final = 5_000
+LATE_MS: Final = 5_000
+"""How long a timer waits for a journey that cannot be read: its driver may have ended it."""
 RECENT_MS: Final = 1_000
 """How long one statement may take that reads where the drivers of a batch were last seen."""
 SEARCH_EACH_MS: Final = 250
 """How long the same may take for one driver: further back, or after the statement for all has failed."""
+CIRCUMSTANCES_S: Final = 2.0
+"""How long the contacts of a batch may take; then those of the local copy are used."""
 SEARCH_S: Final = 2.0
 """How long after a batch began no more of these are sent: its transaction holds the locks of its drivers."""
 COMPARED_DRIVERS: Final = 20_000
@@ -87,6 +95,15 @@ async def no_position(tenant: str, vendor: str, driver: str) -> Place | None:
     return None
 
 
+LocalCopy = Callable[[str, str, str], Circumstances]
+"""What the local copy knows of (tenant, vendor, driver)."""
+
+
+def no_contacts(tenant: str, vendor: str, driver: str) -> Circumstances:
+    """Nothing is known of any driver."""
+    return Circumstances({}, (), Pins(), source=Source.NONE)
+
+
 class _Due(Struct, frozen=True):
     timer_id: UUID
     whose: Whose
@@ -94,15 +111,20 @@ class _Due(Struct, frozen=True):
 
 
 class _Firing(Struct, frozen=True):
-    """A timer that is to raise its alert, and where its driver was last seen."""
+    """A timer that is to raise its alert, and where its driver was last seen.
+
+    ``is_journey_known``: whether the journey that it names, if any, was found to be its driver's.
+    """
 
     timer: Timer
     seen: LastSeenPosition = LastSeenPosition()
     live: Place | None = None
+    is_journey_known: bool = True
 
     def press(self, now_ms: int) -> Press:
         """Return the press that raises the alert."""
-        press = timers.press_of(self.timer, None, None, now_ms)
+        timer = self.timer if self.is_journey_known else replace(self.timer, journey_id=None)
+        press = timers.press_of(timer, None, None, now_ms)
         return placed_or_as_pressed(press, self.seen, [] if self.live is None else [self.live], now_ms)
 
 
@@ -130,18 +152,60 @@ class _Snapshot:
         self._uptime: tuple[int, list[tuple[int, int]]] | None = None
 
     async def last_seen(self, tenant: str) -> tuple[dict[str, int], list[int]]:
-        """Return when the drivers of ``tenant`` on active journeys last sent: by driver, and ascending."""
+        """Return when the drivers of ``tenant`` on active journeys last sent: by driver, and ascending. Of
+        none where that cannot be read: no alert is held back for it.
+        """
         if tenant not in self._last_seen:
-            rows = await self.connection.fetch(stored.SQL["last_heard"], tenant, COMPARED_DRIVERS)
-            by_driver = {row["driver_id"]: row["heard_ms"] for row in rows}
+            rows = await read_within(
+                self.connection,
+                RECENT_MS,
+                f"when the drivers of tenant {tenant} last sent",
+                lambda: self.connection.fetch(stored.SQL["last_heard"], tenant, COMPARED_DRIVERS),
+            )
+            by_driver = {row["driver_id"]: row["heard_ms"] for row in rows or ()}
             self._last_seen[tenant] = by_driver, sorted(by_driver.values())
         return self._last_seen[tenant]
 
-    async def uptime(self, since_ms: int) -> list[tuple[int, int]]:
-        """Return when each process could store positions, from ``since_ms`` on or from earlier."""
+    async def uptime(self, since_ms: int) -> list[tuple[int, int]] | None:
+        """Return when each process could store positions, from ``since_ms`` on or from earlier; None when
+        that cannot be read.
+        """
         if self._uptime is None or self._uptime[0] > since_ms:
-            self._uptime = since_ms, await stored.uptime(self.connection, since_ms)
+            read = await read_within(
+                self.connection, RECENT_MS, "uptime", lambda: stored.uptime(self.connection, since_ms)
+            )
+            if read is None:
+                return None
+            self._uptime = since_ms, read
         return self._uptime[1]
+
+    async def each(
+        self,
+        what: str,
+        asked: Sequence[A],
+        read: Callable[[Sequence[A]], Awaitable[Sequence[R]]],
+        until_s: float,
+    ) -> list[tuple[R] | None]:
+        """Return what ``read`` reads for each of ``asked``, in one statement, else in one for each of them;
+        None where that cannot be read. After ``until_s`` by the monotonic clock no more are read.
+        """
+        if not asked:
+            return []
+        together = await read_within(
+            self.connection, RECENT_MS, f"{what} of {len(asked)} timers", lambda: read(asked)
+        )
+        if together is not None:
+            return [(one,) for one in together]
+        found: list[tuple[R] | None] = []
+        for one in asked:
+            alone = None
+            left_ms = min(SEARCH_EACH_MS, round((until_s - time.monotonic()) * 1000))
+            if left_ms > 0:
+                alone = await read_within(
+                    self.connection, left_ms, f"{what} of a timer", partial(read, [one])
+                )
+            found.append(None if alone is None else (alone[0],))
+        return found
 
 
 class TimerScheduler:
@@ -151,6 +215,7 @@ class TimerScheduler:
     whether a journal has an open alert of (tenant, driver) that Postgres may not have: firing would open a
     second one, so the timer waits for its import.
     ``checkins``: those that Redis has for Postgres, which are written before anything is fired.
+    ``local_copy``: contacts and policies for drivers of whom Postgres has none that can be read.
     """
 
     def __init__(
@@ -164,7 +229,9 @@ class TimerScheduler:
         is_in_journal: Callable[[str, str], bool] = lambda tenant, driver: False,
         live_of: LiveOf = no_position,
         checkins: CheckIns | None = None,
+        local_copy: LocalCopy = no_contacts,
     ) -> None:
+        self._local_copy: Final = local_copy
         self._live_of: Final = live_of
         self._checkins: Final = checkins
         self._is_in_journal: Final = is_in_journal
@@ -264,9 +331,7 @@ class TimerScheduler:
         online = dict(zip(asked, await asyncio.gather(*(self._online(due) for due in asked)), strict=True))
         positions = await asyncio.gather(*(self._live_of(*due.whose) for due in batch))
         live = dict(zip((due.timer_id for due in batch), positions, strict=True))
-        known = await circumstances_of(
-            self._db, [due.whose for due in batch], lambda tenant: operator_of(self._settings, tenant)
-        )
+        known = await self._circumstances([due.whose for due in batch])
         by_id = {due.timer_id: due for due in batch}
         async with self._db.writer() as connection:
             rows = await connection.fetch(stored.SQL["lock_due"], list(by_id))
@@ -285,40 +350,86 @@ class TimerScheduler:
         left = [by_id[was.timer_id] for was, now in zip(due, after, strict=True) if now is None]
         return _Done(len(rows) - len(left), _counted(due, after, snapshot.now_ms), left)
 
+    async def _circumstances(self, drivers: Sequence[Whose]) -> dict[Whose, Circumstances]:
+        """Return what is known of each driver: by Postgres, else by the local copy.
+
+        An alert that takes along a local copy is completed later, when Postgres can be read.
+        """
+        try:
+            async with asyncio.timeout(CIRCUMSTANCES_S):
+                return await circumstances_of(
+                    self._db, drivers, lambda tenant: operator_of(self._settings, tenant)
+                )
+        except Exception as error:  # whatever Postgres failed with, the timers fire
+            log.error("the contacts of %d timers cannot be read: %s", len(set(drivers)), type(error).__name__)
+            instruments.ALERT_STORE_FAULTS.inc()
+        return {one: self._from_local_copy(one) for one in drivers}
+
+    def _from_local_copy(self, whose: Whose) -> Circumstances:
+        try:
+            return self._local_copy(*whose)
+        except Exception as error:
+            log.error("the local copy of the contacts cannot be read: %s", type(error).__name__)
+            return no_contacts(*whose)
+
     async def _decide(
         self, snapshot: _Snapshot, due: list[Timer], online: dict[UUID, bool]
     ) -> list[Timer | _Firing]:
-        """Return the next state of each timer, or that it is to fire."""
-        named = [(t.tenant, t.driver, t.journey_id) for t in due if t.journey_id is not None]
-        theirs = await stored.journeys_of(snapshot.connection, named)
+        """Return the next state of each timer, or that it is to fire.
+
+        What cannot be read keeps no deadline from firing. There are three cases:
+
+        1. Signs of life, or the uptime: a timer that fires on silence is looked at again, the others do not
+           need them.
+        2. The journey that a timer names: its driver may have ended it, so the timer waits for `LATE_MS`
+           after its deadline. Then it fires, without that journey.
+        3. Contacts, or where the driver was last seen: the alert goes without.
+        """
+        now_ms, until_s = snapshot.now_ms, time.monotonic() + SEARCH_S
+        naming = [timer for timer in due if timer.journey_id is not None]
+        journeys = dict(
+            zip(
+                [timer.timer_id for timer in naming],
+                await snapshot.each("journeys", naming, partial(_journeys_of, snapshot.connection), until_s),
+                strict=True,
+            )
+        )
         # A timer that names a journey of another driver is processed as one that names none.
         due = [
-            timer
-            if timer.journey_id is None or (timer.tenant, timer.driver, timer.journey_id) in theirs
-            else replace(timer, journey_id=None)
+            replace(timer, journey_id=None) if journeys.get(timer.timer_id) == (None,) else timer
             for timer in due
         ]
-        signs = await stored.signs_of(snapshot.connection, [(t.tenant, t.driver, t.journey_id) for t in due])
+        silent = [timer for timer in due if timer.kind is TimerKind.SIGNAL_LOST]
+        signs = dict(
+            zip(
+                [timer.timer_id for timer in silent],
+                await snapshot.each("signs", silent, partial(_signs_of, snapshot.connection), until_s),
+                strict=True,
+            )
+        )
         found: list[Timer | _Firing] = []
-        for timer, sign in zip(due, signs, strict=True):
-            journey_id = timer.journey_id
-            if journey_id is not None and theirs[timer.tenant, timer.driver, journey_id]:
-                found.append(timers.ended(timer, TimerState.DONE, _SYSTEM, snapshot.now_ms) or timer)
+        for timer in due:
+            journey = journeys.get(timer.timer_id, (False,)) if timer.journey_id is not None else (False,)
+            if journey == (True,):
+                found.append(timers.ended(timer, TimerState.DONE, _SYSTEM, now_ms) or timer)
             elif timer.kind is TimerKind.SIGNAL_LOST:
+                sign = None if journey is None else signs[timer.timer_id]
                 found.append(await self._decide_silence(snapshot, timer, sign, online[timer.timer_id]))
+            elif journey is None and now_ms < timer.due_ms + LATE_MS:
+                found.append(timer)
             else:
-                found.append(_Firing(timer))
+                found.append(_Firing(timer, is_journey_known=journey is not None))
         return await self._located(snapshot, found)
 
     async def _located(self, snapshot: _Snapshot, found: list[Timer | _Firing]) -> list[Timer | _Firing]:
         """Add to each that is to fire where its driver was last seen."""
-        firing = [one.timer for one in found if isinstance(one, _Firing)]
-        asked = [DriverQuery(timer.tenant, timer.driver, timer.journey_id) for timer in firing]
+        firing = [one for one in found if isinstance(one, _Firing)]
+        asked = [DriverQuery(one.timer.tenant, one.timer.driver, one.timer.journey_id) for one in firing]
         until_s = time.monotonic() + SEARCH_S
         seen = await self._seen(snapshot, asked, until_s)
         located = [
-            _Firing(timer, one, snapshot.live.get(timer.timer_id))
-            for timer, one in zip(firing, seen, strict=True)
+            replace(one, seen=theirs, live=snapshot.live.get(one.timer.timer_id))
+            for one, theirs in zip(firing, seen, strict=True)
         ]
         lost = [one for one in located if one.seen.has_more and one.press(snapshot.now_ms).place is None]
         asked = [DriverQuery(one.timer.tenant, one.timer.driver, one.timer.journey_id) for one in lost]
@@ -357,12 +468,19 @@ class TimerScheduler:
         return found
 
     async def _decide_silence(
-        self, snapshot: _Snapshot, timer: Timer, sign: Sign | None, online: bool
+        self, snapshot: _Snapshot, timer: Timer, sign: tuple[Sign | None] | None, online: bool
     ) -> Timer | _Firing:
-        """Return the next state of a timer that fires on silence, or that it is to fire."""
-        timer = timers.looked(timer, sign, online, snapshot.now_ms)
+        """Return the next state of a timer that fires on silence, or that it is to fire. ``sign``: None when
+        it could not be read; nothing is known of the silence then.
+        """
+        if sign is None:
+            return replace(timer, due_ms=snapshot.now_ms + PUT_OFF_MS)
+        before, timer = timer, timers.looked(timer, sign[0], online, snapshot.now_ms)
         heard_ms = timer.heard_ms or timer.armed_ms
-        silent_ms = timers.silence_ms(heard_ms, snapshot.now_ms, await snapshot.uptime(heard_ms))
+        uptime = await snapshot.uptime(heard_ms)
+        if uptime is None:
+            return replace(before, due_ms=snapshot.now_ms + PUT_OFF_MS)
+        silent_ms = timers.silence_ms(heard_ms, snapshot.now_ms, uptime)
         if silent_ms < timers.allowed_ms(timer):
             return timers.look_again(timer, silent_ms, snapshot.now_ms)
         if timer.state is TimerState.ARMED and await self._is_mass(snapshot, timer):
@@ -458,6 +576,18 @@ class UptimeKeeper:
 async def forget_uptime(db: Database) -> None:
     """Delete uptime in which no silence is counted any more. Raises Refused(unavailable)."""
     await stored.forget_uptime(db, UPTIME_KEPT_MS)
+
+
+async def _journeys_of(connection: asyncpg.Connection, naming: Sequence[Timer]) -> list[bool | None]:
+    """Return of the journey that each timer names whether its driver has ended it; None: it is another's."""
+    named = [(t.tenant, t.driver, t.journey_id) for t in naming if t.journey_id is not None]
+    theirs = await stored.journeys_of(connection, named)
+    return [theirs.get(one) for one in named]
+
+
+async def _signs_of(connection: asyncpg.Connection, silent: Sequence[Timer]) -> list[Sign | None]:
+    """Return the last that is known of the driver of each timer."""
+    return await stored.signs_of(connection, [(t.tenant, t.driver, t.journey_id) for t in silent])
 
 
 def _due(row: asyncpg.Record) -> _Due:

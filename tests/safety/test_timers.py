@@ -20,7 +20,7 @@ from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
 from realtime.store.journeys import journeys
 from realtime.store.people import tenants
-from realtime.timers.scheduler import TimerScheduler
+from realtime.timers.scheduler import LATE_MS, PUT_OFF_MS, TimerScheduler
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.safety.timer_world import DRIVER, MINUTE, World, timer_world
 from tests.store.people import put_contact
@@ -440,3 +440,83 @@ async def test_what_is_written_of_a_timer_stays_with_its_tenant_and_driver(world
         assert await connection.fetchrow(timers.SQL["lock"], timer.timer_id, "t2", "d1") is None
         assert await connection.fetchrow(timers.SQL["lock"], timer.timer_id, "t1", "d2") is None
     assert await world.state(timer) is TimerState.ARMED
+
+
+@contextlib.asynccontextmanager
+async def damaged(world: World, fault: str, table: str) -> AsyncIterator[None]:
+    """``table`` is locked by another transaction, or lost."""
+    other = await asyncpg.connect(world.settings.database_url.get_secret_value(), timeout=20)
+    try:
+        if fault == "locked":
+            async with other.transaction():
+                await other.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                yield
+        else:
+            await other.execute(f"ALTER TABLE {table} RENAME TO {table}_lost")
+            yield
+            await other.execute(f"ALTER TABLE {table}_lost RENAME TO {table}")
+    finally:
+        await other.close()
+
+
+@pytest.mark.parametrize("fault", ["locked", "lost"])
+@pytest.mark.parametrize("table", ["journey_points", "journeys", "contacts"])
+async def test_a_batch_of_timers_fires_without_a_table_that_cannot_be_read(
+    world: World, fault: str, table: str
+) -> None:
+    """Signs of life, the end of the journey and contacts were read without a limit, and a failure stopped
+    the batch; the timers had to wait until their deadlines were fired from memory.
+    """
+    journey_id = await world.begin()
+    armed = [
+        await world.arm(TimerKind.CHECK_IN, every_s=60, journey_id=journey_id),
+        *[await world.arm(TimerKind.CHECK_IN, f"d{n}", every_s=60) for n in range(2, 5)],
+    ]
+    await world.later(2 * MINUTE)
+    async with damaged(world, fault, table), asyncio.timeout(9):
+        assert await world.worker.round() == 4
+    assert [await world.state(timer) for timer in armed] == [TimerState.FIRED] * 4
+
+
+@pytest.mark.parametrize("fault", ["locked", "lost"])
+async def test_a_timer_whose_journey_cannot_be_read_waits_a_little_and_then_fires(
+    world: World, fault: str
+) -> None:
+    """A short lock does not raise the alert of a driver who has ended the journey."""
+    journey_id = await world.begin()
+    by_ms = await world.now_ms() + MINUTE
+    timer = await world.arm(TimerKind.ARRIVE_BY, by_ms=by_ms, journey_id=journey_id)
+    await world.later(MINUTE + 1_000)
+    async with damaged(world, fault, "journeys"):
+        assert await world.worker.round() == 0
+        assert await world.state(timer) is TimerState.ARMED
+        await world.later(LATE_MS)
+        assert await world.worker.round() == 1
+    assert await world.state(timer) is TimerState.FIRED
+
+
+@pytest.mark.parametrize("fault", ["locked", "lost"])
+async def test_silence_is_not_counted_while_signs_of_life_cannot_be_read(world: World, fault: str) -> None:
+    await world.begin()
+    silent = await world.arm(TimerKind.SIGNAL_LOST, every_s=600)
+    missed = await world.arm(TimerKind.CHECK_IN, "d2", every_s=60)
+    await world.open_for(11)
+    async with damaged(world, fault, "journey_points"):
+        assert await world.worker.round() == 1
+        assert await world.state(silent) is TimerState.ARMED
+        assert await world.state(missed) is TimerState.FIRED
+    await world.later(PUT_OFF_MS)
+    assert await world.worker.round() == 1
+    assert await world.state(silent) is TimerState.FIRED
+
+
+async def test_a_timer_fires_with_the_contacts_of_the_local_copy(world: World) -> None:
+    worker = TimerScheduler(world.db, world.settings, local_copy=lambda *whose: CIRCUMSTANCES)
+    await world.arm(TimerKind.CHECK_IN, every_s=60)
+    await world.later(2 * MINUTE)
+    async with damaged(world, "lost", "contacts"):
+        assert await worker.round() == 1
+    (alert,) = await world.alerts()
+    case = await PostgresLedger(world.db, random.Random(1).random).look(alert.alert_id)
+    assert case is not None
+    assert {"Ana", "Ben"} <= {contact.name for contact in case.copy.contacts}

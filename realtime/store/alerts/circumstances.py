@@ -6,7 +6,7 @@ does from its copy while Postgres is away is what it would have done with it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -238,18 +238,27 @@ async def seen_of(
 async def seen_within(
     connection: asyncpg.Connection, asked: Sequence[DriverQuery], now_ms: int, depth: Depth, within_ms: int
 ) -> list[LastSeenPosition] | None:
-    """`seen_of`, or None when Postgres cannot say so ``within_ms``. The transaction goes on either way.
+    """`seen_of`, or None when Postgres cannot say so ``within_ms``; see `read_within`."""
+    if not asked:
+        return []
+    what = f"positions of {len(asked)} drivers"
+    return await read_within(connection, within_ms, what, lambda: seen_of(connection, asked, now_ms, depth))
+
+
+async def read_within(
+    connection: asyncpg.Connection, within_ms: int, what: str, read: Callable[[], Awaitable[T]]
+) -> T | None:
+    """Return what ``read`` reads on ``connection``, or None when Postgres fails it, or takes longer than
+    ``within_ms`` for a statement. The transaction goes on either way. ``what``: for the log.
 
     Raises what the driver raises when the connection is lost.
     """
-    if not asked:
-        return []
     await connection.execute(_SQL["search"].format(ms=max(1, within_ms)))
     found = None
     try:
-        found = await seen_of(connection, asked, now_ms, depth)
+        found = await read()
     except (asyncpg.PostgresError, msgspec.MsgspecError) as error:
-        _log.warning("the positions of %d drivers cannot be read: %s", len(asked), type(error).__name__)
+        _log.warning("%s cannot be read: %s", what, type(error).__name__)
     await connection.execute(_SQL["end_search"])
     return found
 

@@ -27,7 +27,7 @@ from alerts.attempt import (
 )
 from alerts.completing import succeeding
 from alerts.course import Audit, Course
-from alerts.events import Event, Moved, Pressed, Reached
+from alerts.events import CaseEvent, Moved, Pressed, Reached
 from alerts.location import is_worth_following
 from alerts.merge import both
 from alerts.policy import Circumstances, PolicyCopy, copy_of
@@ -75,7 +75,7 @@ def opened(press: Press, circumstances: Circumstances, now_ms: int) -> Changes:
     return _done(course, now_ms)
 
 
-def applied(case: Case, event: Event | Moved, now_ms: int) -> Changes:
+def applied(case: Case, event: CaseEvent, now_ms: int) -> Changes:
     """``event`` happened. Attempts that it calls for (an all-clear, a new round) are among the changes.
 
     A press comes by `joined` instead where its circumstances are known.

@@ -124,6 +124,9 @@ Event = (
     | GaveUp
     | ContactsFound
 )
+"""An event of the state machine."""
+CaseEvent = Event | Moved
+"""What changes a case."""
 
 
 def tag_of(event: Event) -> str:

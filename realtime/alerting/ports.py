@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from alerts.alert import Alert, Press
 from alerts.attempt import Outcome, StatusReport
 from alerts.case import Audit, Case
+from alerts.events import CaseEvent
+from alerts.journal.records import JournalCase
 from alerts.policy import Circumstances
 from alerts.ports import Applied, DeliveryJob, Taken
 from realtime.store.people.replies import LastMessage
@@ -22,7 +24,7 @@ class Intake(Protocol):
     async def press(self, press: Press) -> Taken:
         """Keep a press durably. Idempotent by ``sos_id``."""
 
-    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, tenant: str, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event of an alert; None when ``tenant`` has none of that id. The caller has authorised it."""
 
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
@@ -84,7 +86,7 @@ class Local(Protocol):
     async def press(self, press: Press, circumstances: Circumstances, *, acting: bool = True) -> Taken:
         """Keep a press on disk. Idempotent by ``sos_id``. A new case is acted on here if ``acting``."""
 
-    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event of a case that is here."""
 
     async def complete(self, alert_id: UUID, rows: Circumstances) -> Alert | None:
@@ -105,19 +107,21 @@ class Local(Protocol):
     async def answered(self, attempt_id: UUID) -> None:
         """The person acted on this message."""
 
-    async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Any:
+    async def adopt(
+        self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()
+    ) -> JournalCase:
         """Bring another's copy in, to be acted upon by whoever does now; the case as it is here then."""
 
     def doubt(self, alert_id: UUID) -> None:
         """Another may have its press as well, and send of it: what is due is looked up first."""
 
-    def get(self, alert_id: UUID) -> LocalCase | None:
+    def get(self, alert_id: UUID) -> JournalCase | None:
         """The case and what belongs to it."""
 
-    def all(self) -> Sequence[LocalCase]:
+    def all(self) -> Sequence[JournalCase]:
         """Everything that is here."""
 
-    def hold(self, alert_id: UUID) -> AbstractAsyncContextManager[LocalCase | None]:
+    def hold(self, alert_id: UUID) -> AbstractAsyncContextManager[JournalCase | None]:
         """Nothing else changes the case meanwhile, and no message of it is under way."""
 
     async def forget(self, alert_id: UUID) -> None:
@@ -142,10 +146,10 @@ class Copies(Protocol):
     def is_anothers(self, alert_id: UUID) -> bool:
         """Whether another process acts on it, and will bring it in."""
 
-    async def share(self, kept: Any) -> bool:
+    async def share(self, kept: JournalCase) -> bool:
         """Show the others a case that is kept here; whether they can have it now. Bounded."""
 
-    def share_later(self, kept: Any) -> None:
+    def share_later(self, kept: JournalCase) -> None:
         """The others have it from Postgres as well: they are shown it when something happens to it."""
 
     async def withdraw(self, *alert_ids: UUID) -> None:

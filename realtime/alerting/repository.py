@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from alerts.alert import OPEN, Alert, Place, Press, alert_id_of
 from alerts.attempt import StatusReport
 from alerts.case import Case
+from alerts.events import CaseEvent
 from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact, Pins, Source
 from alerts.ports import Applied, Away, Taken
@@ -293,7 +294,7 @@ class AlertRepository:
         is_here = self._local.get(alert_id) is not None
         return is_here and self._reach.is_up and not self._is_import_rejected(alert_id)
 
-    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, tenant: str, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event of an alert, wherever that is kept."""
         applied = await self._apply_here(tenant, alert_id, event)
         if applied is not None:
@@ -315,7 +316,9 @@ class AlertRepository:
             return None
         return await self._apply_unstored(tenant, alert_id, event, wait_s)
 
-    async def _apply_unstored(self, tenant: str, alert_id: UUID, event: Any, wait_s: float) -> Applied | None:
+    async def _apply_unstored(
+        self, tenant: str, alert_id: UUID, event: CaseEvent, wait_s: float
+    ) -> Applied | None:
         """One event of an alert that Postgres has and cannot change now: it waits in the journal, which acts
         on it after ``wait_s``. Raises Refused(unavailable) when the alert was never read here.
         """
@@ -330,11 +333,11 @@ class AlertRepository:
         self._turn_later(case.alert.alert_id, max(0.0, wait_s))
         return applied
 
-    async def _apply_stored(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+    async def _apply_stored(self, tenant: str, alert_id: UUID, event: CaseEvent) -> Applied | None:
         alert = await reads.get(self._db, tenant, alert_id) or self._news.get(tenant, alert_id)
         return None if alert is None else await self._ledger.apply(alert.alert_id, event)
 
-    async def _apply_here(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+    async def _apply_here(self, tenant: str, alert_id: UUID, event: CaseEvent) -> Applied | None:
         case = await self._local_case(tenant, alert_id)
         if case is None:
             return None

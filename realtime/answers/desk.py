@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ from alerts.alert import (
     State,
 )
 from alerts.case import Case
+from alerts.events import Event
 from alerts.location import better
 from alerts.policy import Contact, everyone
 from alerts.ports import Applied
@@ -209,7 +210,7 @@ class AnswerDesk:
             self._phones.popitem(last=False)
         return found
 
-    def _event(self, act: str, actor: Actor, text: str, eta_s: int | None) -> Any:
+    def _event(self, act: str, actor: Actor, text: str, eta_s: int | None) -> Event:
         kept = clean(text, "text", MAX_TEXT_CHARS)
         if act == "ack":
             return Acknowledged(actor, LINK)

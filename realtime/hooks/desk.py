@@ -7,7 +7,7 @@ taken once: a provider that says it again, or somebody who does in its name, cha
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from msgspec import Struct, structs
@@ -17,6 +17,7 @@ from alerts.addresses.phone import identity
 from alerts.alert import OPEN, Acknowledged, Actor, ActorKind, FalseAlarm, Noted, State
 from alerts.attempt import Channel, StatusReport
 from alerts.case import Case
+from alerts.events import Event
 from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, everyone
 from alerts.ports import Away
@@ -206,7 +207,7 @@ class CallbackService:
         if case.alert.state not in OPEN:
             return self._told("taken", "over", case, asked, among)
         actor = _actor(case, asked, Channel.CALL if how == "keypress" else Channel.SMS)
-        event: Any = Noted(actor, clean(body, NOTE_CHARS) or "-")
+        event: Event = Noted(actor, clean(body, NOTE_CHARS) or "-")
         if word is Word.ACK:
             event = Acknowledged(actor, how)
         elif word is Word.FALSE_ALARM:
@@ -220,7 +221,7 @@ class CallbackService:
             return self._told("taken", what, case, asked, among, asks_again=bool(refused))
         return self._told("taken", "noted", case, asked, among)
 
-    async def _apply(self, case: Case, event: Any) -> str | None:
+    async def _apply(self, case: Case, event: Event) -> str | None:
         applied = await self._alerts.apply(case.alert.tenant, case.alert.alert_id, event)
         return "closed" if applied is None else applied.refused
 

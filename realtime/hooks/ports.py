@@ -1,11 +1,12 @@
 """What the hooks ask of the rest."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from alerts.attempt import StatusReport
 from alerts.case import Case
+from alerts.events import Event
 from alerts.ports import Applied
 from realtime.store.people.replies import LastMessage
 
@@ -16,7 +17,7 @@ class Alerts(Protocol):
     async def case(self, alert_id: UUID) -> Case | None:
         """All of an alert, whatever its tenant."""
 
-    async def apply(self, tenant: str, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, tenant: str, alert_id: UUID, event: Event) -> Applied | None:
         """One event of an alert."""
 
 

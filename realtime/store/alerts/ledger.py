@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +20,7 @@ from alerts import case as cases
 from alerts.alert import Alert, Press
 from alerts.attempt import Accepted, Channel, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
+from alerts.events import CaseEvent
 from alerts.leases import may_settle, of_provider, without_held
 from alerts.policy import Circumstances, Contact
 from alerts.ports import Applied, Away, DeliveryJob, Reservation, Taken
@@ -125,7 +126,7 @@ class PostgresLedger:
             if isinstance(result, BaseException):
                 raise result
 
-    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event. ``alert_id`` may be what a press promised before it joined another alert."""
 
         async def step(connection: asyncpg.Connection) -> Applied | None:

@@ -16,6 +16,7 @@ from alerts.alert import OPEN, Alert, Press, alert_id_of
 from alerts.attempt import Channel, Status, StatusReport
 from alerts.case import Audit, Case, Changes
 from alerts.clock_skew import settled_into
+from alerts.events import CaseEvent
 from alerts.leases import contact_of, host_of, lane_of, urgency, without_held
 from alerts.policy import OPERATOR, Circumstances
 from alerts.ports import Applied, DeliveryJob, Reservation, Taken
@@ -118,7 +119,7 @@ async def open_locked(
     return taken
 
 
-async def apply(connection: asyncpg.Connection, held: Held, event: Any) -> Applied:
+async def apply(connection: asyncpg.Connection, held: Held, event: CaseEvent) -> Applied:
     """Let ``event`` happen to what is held. A refusal is kept in the history."""
     changes = cases.applied(held.case, event, held.now_ms)
     if is_change(held.case, changes):

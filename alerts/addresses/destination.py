@@ -130,19 +130,23 @@ def without_beside(contact: Contact, attempt: Attempt, copy: PolicyCopy) -> Cont
     return replace(contact, push_tokens=tuple(token for token in contact.push_tokens if token not in taken))
 
 
-def named(copy: PolicyCopy, contact_id: str, channel: Channel) -> str:
-    """The names of everybody at the address of that contact, theirs first; empty for an unknown one.
+def named(copy: PolicyCopy, contact_id: str, *channels: Channel) -> str:
+    """The names of the contacts at the addresses of that contact by ``channels``, the contact's own first.
+
+    ``channels``: at least one. Empty for an unknown contact.
 
     Dispatchers and the operator are no person: they are not named beside one, and nobody is beside them.
     """
-    contact = addressee(copy, contact_id, channel)
-    if contact is None or contact_id in _NO_PERSON:
-        return "" if contact is None else contact.name
-    keys = keys_of(contact, channel)
-    names = {_folded(contact.name): contact.name}
-    for other in copy.contacts:
-        if other.contact_id not in _NO_PERSON and not keys.isdisjoint(keys_of(other, channel)):
-            names.setdefault(_folded(other.name), other.name)
+    names = dict[str, str]()
+    for channel in channels:
+        contact = addressee(copy, contact_id, channel)
+        if contact is None or contact_id in _NO_PERSON:
+            return "" if contact is None else contact.name
+        keys = keys_of(contact, channel)
+        names.setdefault(_folded(contact.name), contact.name)
+        for other in copy.contacts:
+            if other.contact_id not in _NO_PERSON and not keys.isdisjoint(keys_of(other, channel)):
+                names.setdefault(_folded(other.name), other.name)
     return ", ".join(name for name in names.values() if name)
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from alerts.addresses.destination import may_arrive, named
 from alerts.alert import (
     OPEN,
     Acknowledged,
@@ -24,6 +25,7 @@ from alerts.alert import (
     ResponderAdded,
     State,
 )
+from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.events import Event
 from alerts.location import better
@@ -53,6 +55,8 @@ PHONE_WAIT_S: Final = 0.5
 PHONE_FRESH_MS: Final = 60_000
 PHONE_UNKNOWN_MS: Final = 5_000
 MAX_PHONES: Final = 10_000
+_LINKED: Final = (Channel.SMS, Channel.EMAIL, Channel.PUSH)
+"""Channels whose messages have the link in them."""
 
 PhoneOf = Callable[[Alert], Awaitable[str | None]]
 """The number of an alert's driver, E.164; None when there is none, or it cannot be known now."""
@@ -162,7 +166,7 @@ class AnswerDesk:
             scope="journey",
             alert_id=str(alert.alert_id),
             contact_id=answer.contact_id,
-            name=contact_of(answer, case).name,
+            name=name_of(answer, case),
         )
         return Principal(
             sub=f"contact:{answer.contact_id}",
@@ -247,6 +251,17 @@ def contact_of(answer: AnswerClaims, case: Case) -> Contact:
     return everyone(case.copy).get(answer.contact_id, unknown)
 
 
+def name_of(answer: AnswerClaims, case: Case) -> str:
+    """Who may hold the link: every contact at the addresses to which it was sent, that contact first.
+
+    Where no message to the contact is known, those are the addresses of all channels that have a link.
+    """
+    attempts = case.attempts.values()
+    sent = {one.channel for one in attempts if one.contact_id == answer.contact_id and may_arrive(one)}
+    channels = [channel for channel in _LINKED if channel in sent] or _LINKED
+    return named(case.copy, answer.contact_id, *channels) or contact_of(answer, case).name
+
+
 def _is_uuid(text: str) -> bool:
     try:
         UUID(text)
@@ -256,7 +271,7 @@ def _is_uuid(text: str) -> bool:
 
 
 def _actor(answer: AnswerClaims, case: Case) -> Actor:
-    return Actor(ActorKind.CONTACT, answer.contact_id, contact_of(answer, case).name)
+    return Actor(ActorKind.CONTACT, answer.contact_id, name_of(answer, case))
 
 
 def _shown(answer: AnswerClaims, case: Case, now_ms: int, phone: str = "") -> Shown:

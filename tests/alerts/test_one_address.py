@@ -145,6 +145,16 @@ def test_the_order_of_a_step_is_that_of_its_policy() -> None:
     assert sent(case) == [("b", "sms")]
 
 
+def test_the_people_at_several_addresses_of_a_contact_are_named_once() -> None:
+    ana = Contact("a", "Ana", phone=PHONE, email="family@example.org")
+    ben = Contact("b", "Ben", phone=PHONE)
+    cy = Contact("c", "Cy", email="Family@example.org")
+    copy = raised(ana, ben, cy, by=policy(C.SMS)).copy
+    assert named(copy, "a", C.SMS, C.EMAIL) == "Ana, Ben, Cy"
+    assert named(copy, "a", C.EMAIL) == "Ana, Cy"
+    assert named(copy, "b", C.EMAIL, C.SMS) == "Ben, Ana"
+
+
 def test_dispatchers_and_the_operator_are_not_named_beside_a_person() -> None:
     desk = Contact(OPERATOR, "Operator", phone=PHONE)
     case = raised(ANA, desk, by=policy(C.SMS, whom=(ALL, OPERATOR)))

@@ -19,6 +19,7 @@ from realtime.answers.words import TEXTS
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from tests.sockets.kit import Server, now_ms
+from tests.store.people import put_contact
 
 CONTACT = str(UUID(int=7))
 
@@ -228,6 +229,32 @@ async def test_under_duress_no_contact_calls_it_a_false_alarm(server: Server) ->
         answer = AnswerClaims(UUID(alert_id), CONTACT, now_ms() + 10**6)
         shown = _shown(answer, Case(alert, case.copy, case.attempts), now_ms())
         assert (shown.may_end, shown.may_close) == (not duress, True)
+
+
+async def on_one_phone(server: Server) -> tuple[str, list[str]]:
+    """An alert whose driver has two contacts with one phone, and the contacts' ids."""
+    driver, phone = f"d-{uuid4()}", f"+4477009{uuid4().int % 10**5:05}"
+    raw = await server.driver(driver)
+    ids = [
+        str(await put_contact(server.db, "t1", driver_id=driver, name=name, phone=phone, position=place))
+        for place, name in enumerate(("Ana", "Ben"))
+    ]
+    ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4())})
+    return ack["alert_id"], ids
+
+
+async def test_both_contacts_with_one_phone_are_named_wherever_one_answers(server: Server) -> None:
+    alert_id, (ana, ben) = await on_one_phone(server)
+    _, mine = await post(server, "/answers/act", {"token": token(server, alert_id, ana), "act": "ack"})
+    assert mine["mine"] is True
+    _, seen = await post(server, "/answers/view", {"token": token(server, alert_id)})
+    assert seen["status"] == "Ana, Ben is on it."
+    coming = {"token": token(server, alert_id, ben), "act": "coming", "eta_s": 300}
+    _, seen = await post(server, "/answers/act", coming)
+    assert any(line.startswith("Ben, Ana, ") for line in seen["coming"]), seen["coming"]
+    await post(server, "/answers/act", {"token": token(server, alert_id, ana), "act": "over"})
+    _, seen = await post(server, "/answers/view", {"token": token(server, alert_id)})
+    assert seen["ended"].startswith("Ana, Ben said at ")
 
 
 GETS = (

@@ -1,6 +1,7 @@
 """The page in a phone-sized Chromium, on a real instance: what is shown, the button, the map, the end."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,11 +11,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, expect
 
+from alerts.words.language import words_of
 from realtime.pages.routes import STATIC
 from realtime.store.people import driver_settings
 from realtime.store.people.driver_settings import Profile
 from tests.answers.test_answers import post, raised, token
 from tests.sockets.kit import Server, now_ms
+from tests.store.people import put_contact
 
 PATIENCE_MS = 20_000
 SIZES = ((360, 640), (390, 844))
@@ -70,6 +73,22 @@ async def test_the_button_is_on_the_first_screen_and_says_that_they_are_on_it(
     await expect(phone.locator("#status")).to_contain_text("False alarm")
     await expect(button).to_be_hidden()
     assert errors == []
+
+
+@pytest.mark.parametrize("language", ["en", "hi"])
+async def test_without_coordinates_the_page_says_that_the_position_is_unknown(
+    server: Server, phone: Page, language: str
+) -> None:
+    driver = f"d-{uuid4()}"
+    fields = {"driver_id": driver, "name": "Ana", "phone": "+447700900188", "language": language}
+    raw = await server.driver(driver)
+    contact = await put_contact(server.db, "t1", **fields)
+    ack = await raw.ask("/driver", "sos", {"sos_id": str(uuid4())})
+    await phone.goto(f"{server.url}/a#{token(server, ack['alert_id'], str(contact))}")
+    assert await is_on_screen(phone, phone.locator("#accuracy"))
+    await expect(phone.locator("#where")).to_have_text(re.compile(re.escape(words_of(language).no_position)))
+    for hidden in ("#box", "#web", "#coordinates"):
+        await expect(phone.locator(hidden)).to_be_hidden()
 
 
 async def test_what_others_do_appears_and_a_bad_link_says_so(server: Server, phone: Page) -> None:

@@ -116,6 +116,13 @@ def is_null_island(lat: float, lon: float) -> bool:
     return -NULL_ISLAND_DEG < lat < NULL_ISLAND_DEG and -NULL_ISLAND_DEG < lon < NULL_ISLAND_DEG
 
 
+def is_located(point: Point) -> bool:
+    """Whether a stored point has a latitude and a longitude: one without the other is no place. The SQL has
+    the same rule.
+    """
+    return point.lat is not None and point.lon is not None
+
+
 def has_fix(point: Point) -> bool:
     """Whether a point that was decoded as `Point` is a position: `refusal` finds at most a time in
     seconds."""

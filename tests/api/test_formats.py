@@ -66,6 +66,13 @@ def segments_of(document: ElementTree.Element) -> list[list[int]]:
     ]
 
 
+def test_half_a_position_is_left_out_of_an_export() -> None:
+    """It failed the whole export."""
+    halves = (Point(2, 1_700_000_000_124, 53.4, None), Point(3, 1_700_000_000_125, None, -2.98))
+    assert [json.loads(one)["properties"]["seq"] for one in geojson.features(stored(FULL, *halves))] == [1]
+    assert segments_of(as_gpx(FULL, *halves)) == [[1]]
+
+
 def test_geojson_has_longitude_first_and_altitude_last() -> None:
     feature = json.loads(geojson.features(stored(FULL))[0])
     assert feature["type"] == "Feature"

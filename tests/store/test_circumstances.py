@@ -1,7 +1,9 @@
 """What is known of a driver before a press, from the tables and from a local copy of everybody's."""
 
 import hashlib
+import re
 import time
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -279,6 +281,36 @@ async def test_a_position_about_0_0_hides_no_earlier_one(db: Database) -> None:
         for name, more in (("latest_of_vendor", ()), ("latest_of_driver", ("d1",))):
             (row,) = await connection.fetch(points._SQL[name], "t1", "north", since, *more)
             assert row["seq"] == 1
+
+
+async def test_half_a_position_hides_no_earlier_one(db: Database) -> None:
+    """A row with a latitude and no longitude counted as the last position."""
+    now_ms = time.time_ns() // 1_000_000
+    head = await journeys.start(db, "t1", "north", "d1", uuid4(), now_ms, None, None, None, now_ms)
+    halves = [Point(2, now_ms, 53.5, None), Point(3, now_ms, None, -2.9)]
+    await put(db, "t1", head.journey_id, [Point(1, now_ms, 53.4, -2.9), *halves], now_ms)
+    assert await points.last_before(db, "t1", head.journey_id, now_ms + 1) == 0, "before seq 1"
+    await put(db, "t1", head.journey_id, [Point(4, now_ms + 9, 53.5, -2.9)], now_ms + 9)
+    assert await points.last_before(db, "t1", head.journey_id, now_ms + 5) == 0
+    await put(db, "t1", head.journey_id, [Point(5, now_ms + 9, 53.6, None)], now_ms + 9)
+    async with db.writer() as connection:
+        for depth in (RECENT, FAR):
+            (seen,) = await seen_of(connection, [DriverQuery("t1", "d1")], now_ms, depth)
+            assert [place.seq for place in seen.places] == [4]
+        sign = await timers.sign_of(connection, "t1", "d1", None)
+        assert sign is not None and sign.place is not None
+        assert (sign.seq, sign.place.lat) == (5, 53.5), "a sign of life all the same"
+    (latest,) = await points.latest_of_vendor(db, "t1", "north")
+    assert latest.point.seq == 4
+    assert await points.latest_of_driver(db, "t1", "north", "d1") == latest
+
+
+def test_the_sql_asks_for_a_longitude_wherever_it_asks_for_a_latitude() -> None:
+    folder = Path(points.__file__).parents[1] / "sql"
+    for file in folder.glob("*.sql"):
+        text = " ".join(file.read_text(encoding="utf-8").split())
+        for found in re.finditer(r"([a-z.]*)\blat IS NOT NULL(.{0,40})", text):
+            assert found[2].startswith(f" AND {found[1]}lon IS NOT NULL"), f"{file.name}: {found[0]}"
 
 
 def test_the_sql_has_the_rule_of_the_null_island() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 from msgspec.json import Encoder
 
+from geo.position import is_located
 from realtime.store.journeys.points import Record
 
 CONTENT_TYPE: Final = "application/geo+json"
@@ -53,7 +54,7 @@ class FeatureCollection(Struct, frozen=True):
 
 def features(records: Iterable[Record]) -> list[bytes]:
     """Each point as an encoded Feature, in the order given; voids left out."""
-    return [_ENCODER.encode(_feature(record)) for record in records if record.point.lat is not None]
+    return [_ENCODER.encode(_feature(record)) for record in records if is_located(record.point)]
 
 
 def _feature(record: Record) -> Feature:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 from xml.sax.saxutils import escape
 
-from geo.position import Point, order_ms
+from geo.position import Point, is_located, order_ms
 from realtime.store.journeys.points import Record
 
 CONTENT_TYPE: Final = "application/gpx+xml"
@@ -42,7 +42,7 @@ class Track:
 
     def points(self, records: Iterable[Record]) -> str:
         """``records`` as ``trkpt`` elements; voids left out. A gap of more than `GAP_MS` begins a segment."""
-        return "".join(self._element(record) for record in records if record.point.lat is not None)
+        return "".join(self._element(record) for record in records if is_located(record.point))
 
     def _element(self, record: Record) -> str:
         last_ms, at_ms = self._last_ms, self._time(record)

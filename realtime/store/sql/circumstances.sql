@@ -80,7 +80,8 @@ LEFT JOIN LATERAL (
     FROM journey_points
     WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id
       AND journey_id >= $4::uuid AND journey_id < $5::uuid
-      AND seq > newest.seq - $7 AND lat IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
+      AND seq > newest.seq - $7 AND lat IS NOT NULL AND lon IS NOT NULL
+      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) q ON true

@@ -27,13 +27,14 @@ SELECT coalesce(max(seq), 0) FROM journey_points WHERE tenant_id = $1 AND journe
 WITH arrived AS (
     SELECT coalesce((
         SELECT seq FROM journey_points
-        WHERE tenant_id = $1 AND journey_id = $2 AND received_ms < $3 AND lat IS NOT NULL
+        WHERE tenant_id = $1 AND journey_id = $2 AND received_ms < $3 AND lat IS NOT NULL AND lon IS NOT NULL
         ORDER BY seq DESC
         LIMIT 1), 0) AS seq
 )
 SELECT coalesce((
     SELECT before.seq FROM journey_points before
-    WHERE before.tenant_id = $1 AND before.journey_id = $2 AND before.lat IS NOT NULL AND before.seq < (
+    WHERE before.tenant_id = $1 AND before.journey_id = $2 AND before.lat IS NOT NULL AND before.lon IS NOT NULL
+      AND before.seq < (
         SELECT p.seq FROM journey_points p
         WHERE p.tenant_id = $1 AND p.journey_id = $2 AND p.seq > (SELECT seq FROM arrived) AND p.t_ms >= $3
         ORDER BY p.seq
@@ -65,8 +66,8 @@ FROM journeys j
 CROSS JOIN LATERAL (
     SELECT *
     FROM journey_points
-    WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3 AND lat IS NOT NULL
-      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
+    WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3
+      AND lat IS NOT NULL AND lon IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) p
@@ -82,8 +83,8 @@ FROM journeys j
 CROSS JOIN LATERAL (
     SELECT *
     FROM journey_points
-    WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3 AND lat IS NOT NULL
-      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
+    WHERE tenant_id = j.tenant_id AND journey_id = j.journey_id AND journey_id >= $3
+      AND lat IS NOT NULL AND lon IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) p

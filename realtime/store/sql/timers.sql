@@ -101,8 +101,8 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT lat, lon, accuracy_m, t_ms, battery_pct
     FROM journey_points
-    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id AND seq > p.seq - 50 AND lat IS NOT NULL
-      AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
+    WHERE journey_id = j.journey_id AND tenant_id = j.tenant_id AND seq > p.seq - 50
+      AND lat IS NOT NULL AND lon IS NOT NULL AND NOT (abs(lat) < 0.01 AND abs(lon) < 0.01)
     ORDER BY seq DESC
     LIMIT 1
 ) q ON true

@@ -126,7 +126,7 @@ def _pressed(alert: Alert, event: Pressed, now_ms: int) -> Transition:
         message=press.message or alert.message,
         silent=alert.silent or press.silent,
         severity=max(alert.severity, severity_of(press.kind)),
-        veil=lifted(alert.veil, press, now_ms),
+        veil=lifted(alert, press, now_ms),
         raised_by=alert.raised_by if press.by is not None else None,
     )
     if worse(press.kind, alert.kind):

@@ -5,12 +5,14 @@ What the phone is shown then is in `alerts.driver_view`.
 
 from typing import Final
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from alerts.arrows import Arrow, Refusal
+from alerts.driver_view import as_shown_to_driver, completed
 from alerts.events import CancelAsked, PinResult
 from alerts.transitions import Transition, afresh, changed, closed, refused
-from alerts.values import Alert, Press, Severity, State, Veil
+from alerts.values import Alert, Press, Severity, State, Veil, worse
 
 OF_PHONE: Final = frozenset({"socket", "http"})
 """Sources of presses by the driver's own phone."""
@@ -62,25 +64,38 @@ def _veiled(alert: Alert, now_ms: int) -> Transition:
 
 def _with_veil(alert: Alert, now_ms: int) -> Alert:
     """``alert`` as of the change that is made now, from which on the phone is shown it as cancelled."""
+    known = alert if alert.veil is None else as_shown_to_driver(alert)
     veil = Veil(
         drawn_ms=now_ms,
         version=alert.version + 1,
         silent=alert.silent,
         place=alert.place,
-        message=alert.message,
-        kind=alert.kind,
-        journey_id=alert.journey_id,
-        pressed_ms=alert.pressed_ms,
+        message=known.message,
+        kind=known.kind,
+        journey_id=known.journey_id,
+        pressed_ms=known.pressed_ms,
     )
     return replace(alert, veil=veil)
 
 
-def lifted(veil: Veil | None, press: Press, now_ms: int) -> Veil | None:
-    """Return ``veil`` after ``press``: a driver who presses again after a PIN is shown an alert again.
+def lifted(alert: Alert, press: Press, now_ms: int) -> Veil | None:
+    """Return the veil of ``alert`` after ``press``: a driver who presses again after a PIN is shown an alert
+    again, with what their own phone has sent.
 
-    A press by an operator or by a timer lifts nothing: an attacker who holds the phone must not see it.
+    A press by an operator or by a timer lifts and changes nothing: an attacker who holds the phone must not
+    see it.
     """
-    if veil is None or veil.lifted_ms is not None or press.by is not None or press.source not in OF_PHONE:
+    if alert.veil is None:
+        return None
+    veil = completed(alert.veil, alert)
+    if press.by is not None or press.source not in OF_PHONE:
         return veil
-    message = press.message or veil.message
-    return replace(veil, lifted_ms=now_ms, message=message)
+    kind, pressed_ms = veil.kind, veil.pressed_ms
+    return replace(
+        veil,
+        lifted_ms=now_ms if veil.lifted_ms is None else veil.lifted_ms,
+        message=press.message or veil.message,
+        kind=press.kind if kind is UNSET or worse(press.kind, kind) else kind,
+        journey_id=press.journey_id or veil.journey_id,
+        pressed_ms=press.pressed_ms if pressed_ms is UNSET else min(pressed_ms, press.pressed_ms),
+    )

@@ -19,14 +19,14 @@ def as_shown_to_driver(alert: Alert) -> Alert:
     veil = alert.veil
     if veil is None:
         if _is_cancelled_by_driver(alert) and alert.closed_ms is not None:
-            return _cancelled(alert, alert.closed_ms, alert.version, alert.silent)
+            shown = replace(alert, message=message_of_driver(alert))
+            return _cancelled(shown, alert.closed_ms, alert.version, alert.silent)
         return alert
     if veil.lifted_ms is None:
         return _cancelled(_as_veiled(alert, veil), veil.drawn_ms, veil.version, veil.silent)
     since_ms = veil.lifted_ms
-    shown = replace(_bare(alert), state=State.ACTIVE, active_since_ms=since_ms)
-    if veil.message is not UNSET:
-        shown = replace(shown, message=veil.message)
+    of_driver = replace(_as_veiled(alert, veil), place=alert.place)
+    shown = replace(_bare(of_driver), state=State.ACTIVE, active_since_ms=since_ms)
     shown = replace(shown, responders=tuple(r for r in alert.responders if r.at_ms >= since_ms))
     if alert.reached_ms is not None and alert.reached_ms >= since_ms:
         shown = replace(shown, reached_ms=alert.reached_ms)
@@ -43,15 +43,36 @@ def as_shown_to_driver(alert: Alert) -> Alert:
     return shown
 
 
-def _as_veiled(alert: Alert, veil: Veil) -> Alert:
-    """Return ``alert`` with what presses of others may have changed as it was when the veil was drawn."""
+def message_of_driver(alert: Alert) -> str:
+    """The message of an alert where it is certain that the driver's phone sent it: that of the only press.
+
+    Which of several presses a message is of is not in the record of an alert.
+    """
+    return alert.message if alert.presses == 1 else ""
+
+
+def completed(veil: Veil, alert: Alert) -> Veil:
+    """``veil`` with what is unset, as stored by an earlier release, as the phone is shown ``alert`` now."""
     return replace(
-        alert,
+        veil,
         place=alert.place if veil.place is UNSET else veil.place,
-        message=alert.message if veil.message is UNSET else veil.message,
+        message=message_of_driver(alert) if veil.message is UNSET else veil.message,
         kind=alert.kind if veil.kind is UNSET else veil.kind,
         journey_id=alert.journey_id if veil.journey_id is UNSET else veil.journey_id,
         pressed_ms=alert.pressed_ms if veil.pressed_ms is UNSET else veil.pressed_ms,
+    )
+
+
+def _as_veiled(alert: Alert, veil: Veil) -> Alert:
+    """Return ``alert`` with what presses of others may have changed as the driver's phone knows it."""
+    known = completed(veil, alert)
+    return replace(
+        alert,
+        place=known.place,
+        message=known.message,
+        kind=known.kind,
+        journey_id=known.journey_id,
+        pressed_ms=known.pressed_ms,
     )
 
 

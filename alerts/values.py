@@ -139,7 +139,7 @@ class Veil(Struct, frozen=True):
     kind: Kind | UnsetType = UNSET
     journey_id: UUID | UnsetType | None = UNSET
     pressed_ms: int | UnsetType = UNSET
-    """The same of what a press by an operator or a timer may change while the veil is drawn."""
+    """The same of what a press by an operator or a timer may change; presses of the phone change them too."""
 
 
 class Alert(Struct, frozen=True):

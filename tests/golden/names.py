@@ -8,7 +8,7 @@ from realtime.alerting.failover.keys import local_key
 from realtime.alerting.failover.leases import Leases
 from realtime.alerting.failover.replicas import opened, sealed
 from realtime.api.table import ABOUT, API, SOS
-from realtime.auth.tokens import Authenticator, Principal
+from realtime.auth.tokens import Authenticator, Principal, mint
 from realtime.bus.envelope import BusItem, Message, Sequencer, read
 from realtime.cli import COMMANDS, main
 from realtime.live.precedence import order_of
@@ -89,6 +89,7 @@ __all__ = [
     "make_token",
     "mark_key",
     "migrate",
+    "mint",
     "opened",
     "order_of",
     "pending",

@@ -1,11 +1,9 @@
 """The release that made the golden files reads what today's code writes, as in a rolling update."""
 
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import msgspec
@@ -13,10 +11,9 @@ import pytest
 
 from tests.alerts.ledger_contract import CIRCUMSTANCES, a_press
 from tests.golden import names
+from tests.golden.earlier import unpack
 from tests.golden.make import ALERT, CONTACT, EXPIRES_MS, NOW_MS, SECRET
 
-RELEASE = "9ecb5eb"
-ROOT = Path(__file__).parents[2]
 READER = """
 import asyncio, json, sys
 from pathlib import Path
@@ -44,15 +41,8 @@ asyncio.run(main())
 
 @pytest.mark.engines
 async def test_an_earlier_release_reads_journal_token_and_envelope(tmp_path: Path) -> None:
-    packed = subprocess.run(
-        ["git", "archive", RELEASE, "realtime", "alerts", "geo"], cwd=ROOT, capture_output=True, check=False
-    )
-    if packed.returncode:
-        pytest.skip(f"the history of this clone does not reach {RELEASE}")
-    earlier, journal = tmp_path / "earlier", tmp_path / "journal-folder"
+    earlier, journal = unpack(tmp_path / "earlier"), tmp_path / "journal-folder"
     journal.mkdir()
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(earlier, filter="data")
     key = names.local_key(names.Settings(auth_secret=SECRET), "journal")  # type: ignore[arg-type]
     ledger = await names.LocalLedger.open(journal, key, now_ms=lambda: NOW_MS)
     for drill in (False, True):

@@ -1,13 +1,14 @@
 """What the services of the alert engine need from outside, and what they offer each other."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from msgspec import Struct
 
 from alerts.alert import Alert, Press
 from alerts.attempt import Attempt, Channel, Outcome, StatusReport, Unsure
+from alerts.events import CaseEvent
 from alerts.leases import Lane
 from alerts.policy import Circumstances, Contact, PolicyCopy
 
@@ -101,7 +102,7 @@ class Ledger(Protocol):
         Is idempotent by ``sos_id``.
         """
 
-    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event of `alerts.alert.Event`, authorised by the caller; None when there is no such alert."""
 
     async def find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -23,6 +23,7 @@ from alerts.alert import Alert, Press, alert_id_of
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Status, StatusReport
 from alerts.case import Audit, Case, Changes, Jitter
 from alerts.clock_skew import settled_into
+from alerts.events import CaseEvent
 from alerts.journal.append_log import JOURNAL_LIMITS, JournalLimits, Need
 from alerts.journal.early_reports import EarlyReportLog
 from alerts.journal.peer_visibility import PeerVisibility
@@ -102,7 +103,7 @@ class LocalLedger:
         await self._keeping.keep(found, kept, changes.next_ms, need=Need.PRESS)
         return Taken(changes.case.alert, "local", created=found is None, joined=found is not None)
 
-    async def apply(self, alert_id: UUID, event: Any) -> Applied | None:
+    async def apply(self, alert_id: UUID, event: CaseEvent) -> Applied | None:
         """One event; by the id that a press promised, too."""
         changes = await self._keeping.change(
             alert_id, lambda case, now_ms: cases.applied(case, event, now_ms)

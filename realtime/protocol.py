@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
@@ -28,6 +28,9 @@ _MAX_TIME_CHARS: Final = 40
 _NOT_FINITE: Final = re.compile(
     rb'"(?:[^"\\]|\\.)*+"?|(?<![\w.+-])[+-]?(?:nan|inf(?:inity)?)(?![\w.])', re.IGNORECASE | re.DOTALL
 )
+
+Answer = Callable[[dict[str, Any] | bytes], None]
+"""Takes the ack of an event, once: as ready JSON, or as what becomes JSON."""
 
 
 class Code(StrEnum):

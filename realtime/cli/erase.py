@@ -43,9 +43,10 @@ async def _erased(settings: Settings, tenant: str, driver: str) -> tuple[str, bo
     """The proof as JSON, and whether it is done."""
     from realtime.alerting.scope_changes import ScopeChangePublisher
     from realtime.bus.bus import RedisBus
+    from realtime.clock import wall_clock_ms
     from realtime.erasure.eraser import Eraser, places_of
     from realtime.mirror.remote import open_remote
-    from realtime.processes.web import redis_client, wall_clock_ms
+    from realtime.processes.web import redis_client
     from realtime.store.db.database import Database
 
     db, client, remote = await Database.open(settings), redis_client(settings), open_remote(settings)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import redis.asyncio
 
+from realtime.clock import wall_clock_ms
 from realtime.engines.probe import http_status
 from realtime.monitoring.checks import COPY_MS, copy_age_ms
 from realtime.protocol import Refused
@@ -257,7 +258,7 @@ async def _storage(settings: Settings) -> list[DoctorFinding]:
     db = await Database.open(settings)
     try:
         unsafe = await durability.unsafe_settings(db)
-        missing = await upkeep.missing_partitions(db, time.time_ns() // 1_000_000)
+        missing = await upkeep.missing_partitions(db, wall_clock_ms())
         copies = copies_of(*await health.beats(db))
     finally:
         await db.close()

@@ -36,12 +36,12 @@ from realtime.ingest.committer import Committer
 from realtime.ingest.journey import JourneyLog
 from realtime.ingest.journey_logs import JourneyLogs, unknown_journey
 from realtime.ingest.parse import Batch, bad_times, parse
-from realtime.ingest.upload import Answer, Refuse, Upload
+from realtime.ingest.upload import Refuse, Upload
 from realtime.live.precedence import order_of
 from realtime.live.publisher import LivePublisher
 from realtime.live.topics import POSITIONS, log_items, position_item
 from realtime.metrics import instruments
-from realtime.protocol import Code, Refused
+from realtime.protocol import Answer, Code, Refused
 from realtime.rate_limits import TokenBucket
 from realtime.store.journeys.commit import PointBatch
 

@@ -8,11 +8,9 @@ from realtime.auth.tokens import Principal
 from realtime.bus.bus import BusItem
 from realtime.ingest.journey import JourneyLog
 from realtime.ingest.parse import Batch
-from realtime.protocol import Refused
+from realtime.protocol import Answer, Refused
 from realtime.store.journeys.commit import PointBatch
 
-Answer = Callable[[dict[str, Any] | bytes], None]
-"""Takes an ack, once: as ready JSON when all went well, which is nearly always, or as what becomes JSON."""
 Refuse = Callable[[Refused], None]
 """Takes the refusal instead of an ack, once."""
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +21,7 @@ from realtime.api.framework.context import ApiContext
 from realtime.api.framework.ports import Condition
 from realtime.api.routes import add_api, require_https
 from realtime.auth.tokens import Authenticator
+from realtime.clock import wall_clock_ms
 from realtime.health import Vitals
 from realtime.hooks.desk import CallbackService
 from realtime.hooks.routes import add_hooks
@@ -53,11 +53,6 @@ from realtime.timers.checkins import CheckIns
 
 REDIS_CONNECTIONS: Final = 64
 ALERTS_POOL: Final = 3
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 def schema_check(db: Database) -> bool | str:

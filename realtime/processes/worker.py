@@ -33,6 +33,7 @@ from realtime.api.framework.ports import Condition
 from realtime.api.routes import add_worker_api, require_https
 from realtime.auth.tokens import Authenticator
 from realtime.bus.bus import REDIS_FAULTS, BusItem, RedisBus
+from realtime.clock import wall_clock_ms
 from realtime.hooks.desk import CallbackService
 from realtime.hooks.routes import add_hooks
 from realtime.live.presence_sweeper import PresenceSweeper
@@ -44,7 +45,7 @@ from realtime.metrics import instruments
 from realtime.mirror.mirror import Mirror
 from realtime.mirror.remote import open_remote
 from realtime.monitoring.monitor import AUDIT_S
-from realtime.processes.web import open_presses, redis_client, schema_check, wall_clock_ms
+from realtime.processes.web import open_presses, redis_client, schema_check
 from realtime.processes.worker_alerting import PeriodicJob, WorkerAlerting, boot_clock
 from realtime.protocol import Refused
 from realtime.redis.client import Client

@@ -17,9 +17,9 @@ from realtime.fanout.engineio import frames
 from realtime.fanout.engineio.session import EngineSocket
 from realtime.fanout.hub.hub import Hub
 from realtime.live.topics import journey_channel, vendor_channel
-from realtime.protocol import Refused, alert_uuid
+from realtime.protocol import Answer, Refused, alert_uuid
 from realtime.sockets.connection import Connection
-from realtime.sockets.dispatch import Answer, decoded, later
+from realtime.sockets.dispatch import decoded, later
 
 EVENT: Final = "alert"
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -12,13 +12,12 @@ from msgspec import Raw
 from realtime.fanout.engineio import frames
 from realtime.fanout.socketio.server import Reply
 from realtime.metrics import instruments
-from realtime.protocol import NOTHING, Code, Refused, unwrapped
+from realtime.protocol import NOTHING, Answer, Code, Refused, unwrapped
 from realtime.sockets.connection import Connection
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Answer = Callable[[dict[str, Any] | bytes], None]
 
 
 class Handler(Protocol):

@@ -17,6 +17,7 @@ from realtime.live.publisher import LivePublisher
 from realtime.live.successor import show_successor
 from realtime.live.topics import ENDED, STARTED
 from realtime.protocol import (
+    Answer,
     Code,
     JourneyEnd,
     JourneyStart,
@@ -27,7 +28,7 @@ from realtime.protocol import (
     uuid_text,
 )
 from realtime.sockets.connection import Connection
-from realtime.sockets.dispatch import Answer, NamespaceEvents, decoded, later
+from realtime.sockets.dispatch import NamespaceEvents, decoded, later
 from realtime.sockets.sos import SosEvents
 from realtime.store.db.database import Database
 from realtime.store.journeys import journeys

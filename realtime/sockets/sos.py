@@ -21,9 +21,9 @@ from realtime.alerting.receipts import DeliveryReceipts
 from realtime.alerting.views import has_only_moved, is_open_on_phone, is_shown_on_phone, phone_view
 from realtime.fanout.engineio import frames
 from realtime.metrics import instruments
-from realtime.protocol import Code, Refused, uuid_text
+from realtime.protocol import Answer, Code, Refused, uuid_text
 from realtime.sockets.connection import Connection
-from realtime.sockets.dispatch import Answer, decoded, internal
+from realtime.sockets.dispatch import decoded, internal
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from realtime.live.topics import (
     vendor_channel,
 )
 from realtime.protocol import (
+    Answer,
     Code,
     FeedRequest,
     Refused,
@@ -37,7 +38,7 @@ from realtime.sockets.alerts import AlertWatch
 from realtime.sockets.area import LABEL as AREA
 from realtime.sockets.area import AreaWatch
 from realtime.sockets.connection import Connection
-from realtime.sockets.dispatch import Answer, NamespaceEvents, decoded, later
+from realtime.sockets.dispatch import NamespaceEvents, decoded, later
 from realtime.sockets.liveplaces import LivePlaces
 from realtime.sockets.timings import SOCKET_TIMINGS, SocketTimings
 from realtime.store.db.database import Database

@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import asyncpg
 
+from realtime.clock import wall_clock_ms
 from realtime.settings import Settings
 from realtime.store.db.advisory_lock import Lock, locked
 from realtime.store.db.migration import FOLDER, Migration, MigrationError, migrations, pending
@@ -60,7 +60,7 @@ async def migrate(
         todo = pending(known, {row["number"]: (row["name"], row["sha256"]) for row in rows})
         for migration in todo:
             await _apply(connection, migration, patience)
-    await upkeep.run_once(settings, time.time_ns() // 1_000_000)
+    await upkeep.run_once(settings, wall_clock_ms())
     return [migration.name for migration in todo]
 
 

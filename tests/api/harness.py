@@ -26,11 +26,12 @@ from realtime.alerting.ports import Intake
 from realtime.alerting.publisher import AlertPublisher
 from realtime.alerting.standby import Disk, Standby
 from realtime.api.alerts.sos import DESK, SOS_LIMITS, SosDesk, SosLimits
-from realtime.api.framework.context import ApiContext, wall_clock_ms
+from realtime.api.framework.context import ApiContext
 from realtime.api.framework.limits import REQUEST_LIMITS, RequestLimits
 from realtime.api.framework.ports import Condition
 from realtime.api.routes import SERVER_LIMITS, add_api
 from realtime.auth.tokens import Authenticator, Principal, ShareGrant, mint
+from realtime.clock import wall_clock_ms
 from realtime.contacts.verification import CodeSender
 from realtime.erasure.eraser import Eraser
 from realtime.protocol import Code, Refused

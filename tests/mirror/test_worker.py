@@ -1,6 +1,6 @@
 """A whole worker writes the mirror where there is one, and lets another have it when it ends."""
 
-from realtime.processes.web import wall_clock_ms
+from realtime.clock import wall_clock_ms
 from realtime.processes.worker import Worker
 from realtime.settings import Settings
 from tests.fanout.kit import until

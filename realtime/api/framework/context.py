@@ -1,6 +1,5 @@
 """What the handlers of the HTTP API are given; the wiring fills it in."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,17 +13,13 @@ from realtime.api.framework.ports import (
     PositionIntake,
     RequestAuthenticator,
 )
+from realtime.clock import wall_clock_ms
 from realtime.live.limiter import RedisLimiter
 from realtime.sessions.book import SessionStore
 from realtime.sessions.pairings import Pairings
 from realtime.settings import Settings
 from realtime.store.db.database import Database
 from realtime.timers.checkins import CheckIns
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

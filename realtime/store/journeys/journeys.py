@@ -1,6 +1,5 @@
 """Journeys: begun, resumed, ended, expired, found and listed."""
 
-import time
 from collections.abc import Collection, Sequence
 from random import SystemRandom
 from typing import Any, Final
@@ -9,6 +8,7 @@ from uuid import UUID
 import asyncpg
 from msgspec import Raw, Struct
 
+from realtime.clock import wall_clock_ms
 from realtime.protocol import Code, Refused
 from realtime.store.db import ids
 from realtime.store.db.database import Database
@@ -168,7 +168,7 @@ async def list_(
     bound = UUID(int=2**128 - 1) if to_ms is None else ids.floor_of(to_ms)
     if before is not None:
         bound = min(bound, before)
-    is_history = bound <= ids.floor_of(time.time_ns() // 1_000_000 - int(HISTORY_AGE_S * 1000))
+    is_history = bound <= ids.floor_of(wall_clock_ms() - int(HISTORY_AGE_S * 1000))
     wanted = None if vendors is None else list(vendors)
     async with await db.history(tenant) if is_history else db.reader(tenant) as connection:
         rows = await connection.fetch(_SQL["list"], tenant, least, bound, wanted, driver, limit)

@@ -1,6 +1,5 @@
 """Reading the points of journeys; `commit` writes them."""
 
-import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -9,6 +8,7 @@ import asyncpg
 from msgspec import Struct
 
 from geo.position import Point
+from realtime.clock import wall_clock_ms
 from realtime.store.db import ids
 from realtime.store.db.database import Database
 from realtime.store.db.queries import load
@@ -61,7 +61,7 @@ async def _rows(
         rows: list[asyncpg.Record] = await connection.fetch(
             _SQL[query].format(points="journey_points"), *asked
         )
-        age_ms = time.time_ns() // 1_000_000 - ids.minted_ms(journey_id)
+        age_ms = wall_clock_ms() - ids.minted_ms(journey_id)
         if not rows and age_ms > PARTITIONED_MS:
             rows = await connection.fetch(_SQL[query].format(points="incident_points"), *asked)
     return rows
@@ -127,7 +127,7 @@ async def latest_of_driver(db: Database, tenant: str, vendor: str, driver: str) 
 
 
 def _latest_since() -> UUID:
-    return ids.floor_of(time.time_ns() // 1_000_000 - LATEST_WITHIN_MS)
+    return ids.floor_of(wall_clock_ms() - LATEST_WITHIN_MS)
 
 
 def _latest(row: asyncpg.Record) -> Latest:

@@ -28,6 +28,8 @@ class PressStep(StrEnum):
     """A replica of the open alert that the press may join."""
     CONTACTS = "contacts"
     """The local copy of contacts and policies."""
+    IMPORT = "import"
+    """That the importer is woken at once; its next round imports the press."""
     REPLICATION = "replication"
     DELIVERY = "delivery"
     """That this process escalates it at once; its next round does."""

@@ -44,7 +44,10 @@ WAIT_S: Final = 0.5
 """A press that is in no group after this goes to the journal, which acknowledges it sooner."""
 
 WITHIN_S: Final = 2.0
-"""From a press to the journal at the latest. A group that fails leaves its presses the rest of it."""
+"""How long a press takes Postgres before it goes to the journal. A group that fails leaves its presses the
+rest of it. It begins when the earlier presses of the same phone are stored (`AlertRepository` takes them one
+by one): a phone that pressed a hundred times waits for itself, and Postgres is not slow for that.
+"""
 
 
 class CommittedPress(NamedTuple):
@@ -125,8 +128,8 @@ class PressCommitter:
     async def commit(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press``; ``live``: the places of its driver that are known without Postgres.
 
-        Raises Away: at once when Postgres is unavailable, else after ``within_s`` of the constructor at the
-        latest. A press that was not answered in time may be stored all the same.
+        Raises Away: at once when Postgres is unavailable, else ``within_s`` of the constructor after the call
+        at the latest. A press that was not answered in time may be stored all the same.
         """
         try:
             async with asyncio.timeout(self._within_s):

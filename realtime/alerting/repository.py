@@ -218,7 +218,7 @@ class AlertRepository:
             return await self._commit_without_journal(press, live)
         alert_id = taken.alert.alert_id
         if self._reach.is_up:
-            self._on_journalled()
+            attempt_now(press, PressStep.IMPORT, None, self._on_journalled)
         sharing = attempt(press, PressStep.REPLICATION, False, lambda: self._share(alert_id))
         if wait_s > 0.0:
             shared = await sharing

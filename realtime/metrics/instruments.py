@@ -212,7 +212,7 @@ PRESS_STEP_FAULTS: Final = counters(
     "presses that were stored without what a step between press and acknowledgement would have added",
     step=(
         *("journal", "live_position", "place", "open_alert", "contacts"),
-        *("replication", "delivery", "announcement"),
+        *("import", "replication", "delivery", "announcement"),
     ),
 )
 COPIES_SEEN: Final = gauge(

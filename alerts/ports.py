@@ -15,8 +15,16 @@ from alerts.policy import Circumstances, Contact, PolicyCopy
 Durability = Literal["committed", "replicated", "local"]
 
 
-class Away(Exception):
-    """Storage cannot be had now; nothing was changed, or it is not known whether it was."""
+class StorageFailure(Exception):
+    """Storage did not do it; nothing was changed, or it is not known whether it was. Never raised itself."""
+
+
+class StorageUnavailable(StorageFailure):
+    """Storage does not answer now: the same again may succeed later."""
+
+
+class StorageRejected(StorageFailure):
+    """Storage answers and refuses this: the same again will hardly succeed."""
 
 
 class Taken(Struct, frozen=True):
@@ -92,8 +100,8 @@ class Ledger(Protocol):
     """Where cases live: `realtime.store.alerts.ledger` in Postgres, `alerts.journal` in a file while that is
     away.
 
-    Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises Away
-    when the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.
+    Both load a case, call the pure functions of `alerts.case`, and keep what changed. Everything raises
+    StorageFailure when the storage is. Reasons for refusals are the values of `alerts.alert.Refusal`.
     """
 
     async def press(self, press: Press, circumstances: Circumstances) -> Taken:

@@ -22,7 +22,7 @@ from alerts.delivery.recorder import TRIES, Keep, Recorder
 from alerts.delivery.reservation import SlotReservation
 from alerts.delivery.routes import Permit, ProviderRoute, down
 from alerts.delivery.send import Bounds, named, tried
-from alerts.ports import Away, DeliveryJob, Ledger
+from alerts.ports import DeliveryJob, Ledger, StorageFailure
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Dispatcher:
                 if await self._round():
                     pause_s = 0.0
                 self._meter.turned(away=False)
-            except (Away, TimeoutError):
+            except (StorageFailure, TimeoutError):
                 self._was_away, self._is_reached = True, False
                 self._meter.turned(away=True)
                 pause_s = self._away_poll_s
@@ -162,7 +162,7 @@ class Dispatcher:
     async def _settle_down(self) -> None:
         if self._was_away and self._settling_s:
             async with asyncio.timeout(LEDGER_TIMEOUT_S):
-                await self._ledger.anything_due()  # raises Away while it is
+                await self._ledger.anything_due()  # raises StorageFailure while it is
             await asyncio.sleep(self._settling_s)
         self._was_away = False
 

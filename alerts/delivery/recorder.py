@@ -14,7 +14,7 @@ from typing import Final
 
 from alerts.delivery.observer import DeliveryObserver
 from alerts.delivery.send import SendResult, named
-from alerts.ports import Away, Ledger
+from alerts.ports import Ledger, StorageFailure
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Recorder:
                 await self._ledger.settle(tried.job, tried.outcome)
                 if tried.report is not None:
                     await self._ledger.report(tried.report)
-        except (Away, TimeoutError):
+        except (StorageFailure, TimeoutError):
             return False
         except Exception as error:
             log.error("the outcome of %s cannot be recorded: %s", named(tried.job), type(error).__name__)

@@ -23,7 +23,7 @@ from typing import Final
 
 from alerts.journal.encryption import Broken, seal, sync_folder, unseal
 from alerts.journal.reserve import DiskReserve
-from alerts.ports import Away
+from alerts.ports import StorageUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +142,9 @@ class AppendLog:
     def append(self, content: bytes, seen: _Seen) -> "asyncio.Future[None]":
         """Begin to keep what there was no `objection` to.
 
-        When the future is done it is on the disk; ``seen`` was called right before. The future raises Away
-        when it is not kept, or nobody knows; then nothing that was appended since is kept either.
-        Whoever waits for it may be cancelled: what others wait for goes on.
+        When the future is done it is on the disk; ``seen`` was called right before. The future raises
+        StorageFailure when it is not kept, or nobody knows; then nothing that was appended since is kept
+        either. Whoever waits for it may be cancelled: what others wait for goes on.
         """
         self._last = asyncio.get_running_loop().create_future()
         self._waiting.append((content, seen, self._last))
@@ -156,7 +156,7 @@ class AppendLog:
         return kept
 
     async def flushed(self) -> None:
-        """Wait until all that was appended so far is on the disk. Raises Away when it is not."""
+        """Wait until all that was appended so far is on the disk. Raises StorageFailure when it is not."""
         if self._waiting or (self._writer is not None and not self._writer.done()):
             await asyncio.shield(self._last)
 
@@ -206,7 +206,7 @@ class AppendLog:
         self._lost()
         for _, _, future in failed:
             if not future.done():
-                future.set_exception(Away("the journal cannot be written"))
+                future.set_exception(StorageUnavailable("the journal cannot be written"))
                 _retrieved(future)
 
     async def _do(self, work: Callable[[], "list[bytes]"]) -> list[bytes]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from alerts.attempt import Attempt, StatusReport
 from alerts.journal.store import CaseStore
-from alerts.ports import Away
+from alerts.ports import StorageUnavailable
 
 MAX_EARLY: Final = 2_000
 """In memory the oldest is forgotten beyond it; on the disk no more are taken."""
@@ -33,9 +33,9 @@ class EarlyReportLog:
                 yield report
 
     async def keep(self, report: StatusReport) -> None:
-        """Have it on the disk until `forget`. Raises Away."""
+        """Have it on the disk until `forget`. Raises StorageFailure."""
         if len(self._keeping.early) >= MAX_EARLY:
-            raise Away("too many reports wait")
+            raise StorageUnavailable("too many reports wait")
         await self._keeping.keep_early(report)
 
     def kept(self) -> list[StatusReport]:

@@ -15,7 +15,7 @@ from alerts.clock_skew import settled_into
 from alerts.journal.append_log import JOURNAL_LIMITS, AppendLog, JournalLimits, Need
 from alerts.journal.index import CaseIndex
 from alerts.journal.records import Delta, EarlyReport, Gone, JournalCase, Whole, delta_of, replayed, written
-from alerts.ports import Away
+from alerts.ports import StorageUnavailable
 
 Move = Callable[[Case, int], Changes]
 
@@ -117,7 +117,7 @@ class CaseStore:
         await self._append(EarlyReport(report, kept=False), lambda: self.early.pop(report, None))
 
     async def flushed(self) -> None:
-        """Wait until all that is planned is on the disk. Raises Away when it cannot be."""
+        """Wait until all that is planned is on the disk. Raises StorageFailure when it cannot be."""
         await self._file.flushed()
 
     def _append(
@@ -130,7 +130,7 @@ class CaseStore:
         content = written(record)
         if (objection := self._file.objection(content, need)) is not None:
             refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            refused.set_exception(Away(objection))
+            refused.set_exception(StorageUnavailable(objection))
             return refused
         plan()
         return self._file.append(content, lambda: (seen(), None)[1])

@@ -9,11 +9,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from alerts.ports import Away
+from alerts.ports import StorageFailure, StorageRejected, StorageUnavailable
 from realtime.aio import end
 from realtime.metrics import instruments
 from realtime.protocol import Code, Refused
-from realtime.store.alerts.ledger import Rejected
 from realtime.store.db.database import Database
 from realtime.store.db.errors import is_statement_failure
 from realtime.store.db.pools import PoolBusy
@@ -88,21 +87,22 @@ class DatabaseGuard:
             async with asyncio.timeout(turn_s):
                 await turns.acquire()
         except TimeoutError as error:
-            raise Away from error
+            raise StorageUnavailable from error
         try:
             return await self.ask(work, within_s)
         finally:
             turns.release()
 
     async def ask(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
-        """What ``work`` comes to. Raises Away: at once when Postgres is away, after ``within_s`` at most.
+        """Return what ``work`` comes to. Raises StorageUnavailable: at once when Postgres is unavailable,
+        after ``within_s`` at most.
 
         What was not answered in time may have happened all the same. Any failure that is not a refusal of
-        the caller's request (a damaged page, a missing table or right, a defect of ours) raises `Rejected`,
-        which is an Away too: Postgres goes on being asked, and the caller uses the journal.
+        the caller's request (a damaged page, a missing table or right, a defect of ours) raises
+        StorageRejected: Postgres goes on being asked, and the caller uses the journal.
         """
         if not self._is_up:
-            raise Away
+            raise StorageUnavailable
         task = asyncio.ensure_future(work())
         try:
             await asyncio.wait({task}, timeout=within_s)
@@ -112,19 +112,19 @@ class DatabaseGuard:
                 task.add_done_callback(_forget)
         if not task.done():
             self._lost("no answer in time")
-            raise Away
+            raise StorageUnavailable
         if task.cancelled():  # not by us: something inside it was
             self._lost("cancelled")
-            raise Away
+            raise StorageUnavailable
         try:
             return task.result()
         except TimeoutError as error:
             self._lost("no answer in time")
-            raise Away from error
-        except Rejected:
+            raise StorageUnavailable from error
+        except StorageRejected:
             instruments.ALERT_STORE_FAULTS.inc()
             raise
-        except Away as error:
+        except StorageFailure as error:
             raise self._failure(error) from error
         except Refused as refused:
             if refused.code is not Code.UNAVAILABLE:
@@ -133,7 +133,7 @@ class DatabaseGuard:
         except Exception as error:
             log.error("postgres failed a request about an alert: %s", type(error).__name__)
             instruments.ALERT_STORE_FAULTS.inc()
-            raise Rejected from error
+            raise StorageRejected from error
 
     async def probe(self) -> bool:
         """Look once, unless it is known to be there; whether it is."""
@@ -150,15 +150,15 @@ class DatabaseGuard:
             self._on_back()
         return answers
 
-    def _failure(self, error: Exception) -> Away:
+    def _failure(self, error: Exception) -> StorageFailure:
         """What ``error`` means: neither a failed statement nor a full pool is an absence of Postgres."""
         if isinstance(error, PoolBusy) or isinstance(error.__cause__, PoolBusy):
-            return Away()
+            return StorageUnavailable()
         if is_statement_failure(error):
             instruments.ALERT_STORE_FAULTS.inc()
-            return Rejected()
+            return StorageRejected()
         self._lost("unavailable")
-        return Away()
+        return StorageUnavailable()
 
     def _lost(self, why: str) -> None:
         if self._is_up:

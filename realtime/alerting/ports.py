@@ -64,7 +64,7 @@ class LocalCase(Protocol):
 
 
 class EarlyReports(Protocol):
-    """Providers' words that nobody here knows, on the disk of this process. Everything raises Away."""
+    """Reports of providers about unknown messages, on this disk. Everything raises StorageFailure."""
 
     async def keep(self, report: StatusReport) -> None:
         """Have it until `forget`."""
@@ -77,7 +77,7 @@ class EarlyReports(Protocol):
 
 
 class Local(Protocol):
-    """What the intake and the importer ask of the journal of this process. Everything raises Away."""
+    """What the repository asks of the journal of this process. Everything raises StorageFailure."""
 
     @property
     def early(self) -> EarlyReports:
@@ -168,7 +168,7 @@ class Copies(Protocol):
         """The driver's open case."""
 
     async def turn(self, *alert_ids: UUID) -> None:
-        """Cases were pressed or taken up here: act on each here, unless another does. Raises Away."""
+        """Cases were pressed or taken up here: act on each, unless another does. Raises StorageFailure."""
 
     def of_provider(self, provider: str, provider_id: str) -> LocalCase | None:
         """The case of a message that a provider speaks of."""

@@ -21,7 +21,7 @@ from uuid import UUID
 from alerts.alert import OPEN, Alert, Place
 from alerts.events import Moved
 from alerts.location import is_worth_following, order_ms
-from alerts.ports import Applied, Away
+from alerts.ports import Applied, StorageFailure
 from realtime.aio import end
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.last_positions import LastSeen
@@ -94,7 +94,7 @@ class PositionFollower:
         for alert, place, apply, is_of_postgres in moves:
             try:
                 applied = await apply(alert, place)
-            except (Away, TimeoutError):
+            except (StorageFailure, TimeoutError):
                 log.debug("alert %s cannot follow its driver now", alert.alert_id)
                 if is_of_postgres:
                     self._late.add(alert.alert_id)

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from alerts.alert import Place, Press
 from alerts.policy import Circumstances, Contact
-from alerts.ports import Away, Taken
+from alerts.ports import StorageFailure, StorageRejected, StorageUnavailable, Taken
 from alerts.press import TOKEN_EXPIRED
 from realtime.aio import end
 from realtime.alerting import last_positions
@@ -28,7 +28,7 @@ from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.metrics import instruments
 from realtime.protocol import Refused
 from realtime.store.alerts.circumstances import DriverQuery, situation
-from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.alerts.press_groups import GroupedPress
 from realtime.store.db.database import Database
 from realtime.store.people import tenants
@@ -128,8 +128,8 @@ class PressCommitter:
     async def commit(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press``; ``live``: the places of its driver that are known without Postgres.
 
-        Raises Away: at once when Postgres is unavailable, else ``within_s`` of the constructor after the call
-        at the latest. A press that was not answered in time may be stored all the same.
+        Raises StorageFailure: at once when Postgres is unavailable, else ``within_s`` of the constructor
+        after the call at the latest. A press that was not answered in time may be stored all the same.
         """
         try:
             async with asyncio.timeout(self._within_s):
@@ -139,12 +139,12 @@ class PressCommitter:
                         return stored
                 return await self._reach.ask_for_press(lambda: self.commit_alone(press, live), self._ask_s)
         except TimeoutError as error:
-            raise Away from error
+            raise StorageUnavailable from error
 
     async def commit_alone(self, press: Press, live: Sequence[Place]) -> CommittedPress:
         """Store ``press`` with what Postgres knows of its driver, else with what the local copy knows.
 
-        Raises Away and Refused(unavailable).
+        Raises StorageFailure and Refused(unavailable).
         """
         tenant, vendor, driver = press.tenant, press.vendor, press.driver
         if TOKEN_EXPIRED in press.noted:  # it may be of a vendor that the driver has left since
@@ -172,15 +172,15 @@ class PressCommitter:
     # --- groups
 
     async def _in_group(self, waiting: _Waiting) -> CommittedPress | None:
-        """Store a press with others; None when it is to be stored alone. Raises Away."""
+        """Store a press with others; None when it is to be stored alone. Raises StorageFailure."""
         if not self._reach.is_up:
-            raise Away
+            raise StorageUnavailable
         self._waiting.append(waiting)
         self._begin_groups()
         await asyncio.wait({waiting.stored}, timeout=self._wait_s)
         if not waiting.stored.done() and waiting in self._waiting:
             self._waiting.remove(waiting)
-            raise Away
+            raise StorageUnavailable
         stored: GroupedPress | None = await waiting.stored
         if stored is None or stored.taken is None:
             return None
@@ -212,12 +212,12 @@ class PressCommitter:
                 ),
                 self._ask_s,
             )
-        except Rejected:  # one unreadable row or table, or one press, fails all of them
+        except StorageRejected:  # one unreadable row or table, or one press, fails all of them
             _set(group, [None] * len(group))
-        except Away:
+        except StorageFailure:
             for one in group:
                 if not one.stored.done():
-                    one.stored.set_exception(Away())
+                    one.stored.set_exception(StorageUnavailable())
         except BaseException:
             _set(group, [None] * len(group))
             raise

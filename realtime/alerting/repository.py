@@ -23,7 +23,7 @@ from alerts.case import Case
 from alerts.events import CaseEvent
 from alerts.location import as_earlier
 from alerts.policy import Circumstances, Contact, Pins, Source
-from alerts.ports import Applied, Away, Taken
+from alerts.ports import Applied, StorageFailure, Taken
 from alerts.press_ids import companion_press, sos_first, sos_ids_of
 from realtime.alerting import last_positions
 from realtime.alerting.db_guard import DatabaseGuard
@@ -144,7 +144,7 @@ class AlertRepository:
                 # In its turn: Postgres is not slow when a phone's own presses wait for each other.
                 taken = await self._turns.take(press, lambda: self._commit(press, live))
             except Exception as error:  # whatever Postgres failed with, the journal stores the press
-                if not isinstance(error, Away):
+                if not isinstance(error, StorageFailure):
                     name = type(error).__name__
                     log.error("press %s of tenant %s was not committed: %s", press.sos_id, press.tenant, name)
                 wait_s = self._unsure_for_s()
@@ -179,7 +179,7 @@ class AlertRepository:
         return self._times.unsure_s - (0.0 if self._reach.is_up else self._reach.lost_for_s)
 
     async def _commit(self, press: Press, live: Sequence[Place]) -> Taken:
-        """Store a press in Postgres, with what Postgres knows of its driver. Raises Away."""
+        """Store a press in Postgres, with what Postgres knows of its driver. Raises StorageFailure."""
         return self._noted(await self._committer.commit(press, live))
 
     def _noted(self, stored: CommittedPress) -> Taken:
@@ -212,7 +212,7 @@ class AlertRepository:
             located = last_positions.placed_or_as_pressed(press, None, live, press.received_ms)
             taken = await self._local.press(located, known, acting=False)
         except Exception as error:
-            if not isinstance(error, Away):
+            if not isinstance(error, StorageFailure):
                 name = type(error).__name__
                 log.error("press %s of tenant %s was not journalled: %s", press.sos_id, press.tenant, name)
             return await self._commit_without_journal(press, live)
@@ -239,7 +239,7 @@ class AlertRepository:
         """Escalate and deliver an alert of the journal here, unless another process does."""
         try:
             await self._copies.turn(alert_id)
-        except Away:
+        except StorageFailure:
             log.error("the journal cannot record that alert %s is acted upon", alert_id)
 
     async def _commit_without_journal(self, press: Press, live: Sequence[Place]) -> Taken:
@@ -304,7 +304,7 @@ class AlertRepository:
             applied = await self._reach.ask_in_turn(
                 lambda: self._apply_stored(tenant, alert_id, event), self._times.ask_s
             )
-        except Away:
+        except StorageFailure:
             wait_s = self._unsure_for_s()
         if applied is not None:
             self._announcer.changed(applied.alert)
@@ -327,7 +327,7 @@ class AlertRepository:
             raise _away()
         try:
             await self._local.adopt(case)
-        except Away as error:
+        except StorageFailure as error:
             raise _away() from error
         applied = await self._apply_here(tenant, alert_id, event)
         self._turn_later(case.alert.alert_id, max(0.0, wait_s))
@@ -343,7 +343,7 @@ class AlertRepository:
             return None
         try:
             applied = await self._local.apply(case.alert.alert_id, event)
-        except Away as error:
+        except StorageFailure as error:
             raise _away() from error
         if applied is not None:
             await self._share(applied.alert.alert_id)
@@ -355,13 +355,13 @@ class AlertRepository:
     async def report(self, report: StatusReport) -> bool:
         """A provider's later word; False when no attempt is known yet of which it speaks: it is kept.
 
-        Raises Away when it cannot be.
+        Raises StorageFailure when it cannot be.
         """
         if await self._local.report(report):
             return True
         try:
             return await self._reach.ask_in_turn(lambda: self._ledger.report(report), self._times.ask_s)
-        except Away:
+        except StorageFailure:
             pass
         copy = self._copies.of_provider(report.provider, report.provider_id)
         if copy is not None and await self._adopt(copy, copy.case.alert.tenant):
@@ -372,7 +372,7 @@ class AlertRepository:
         return False
 
     async def answered(self, attempt_id: UUID) -> None:
-        """The person acted on this message. Raises Away when that cannot be kept."""
+        """The person acted on this message. Raises StorageFailure when that cannot be kept."""
         for kept in self._local.all():
             if attempt_id in kept.case.attempts:
                 await self._local.answered(attempt_id)
@@ -420,7 +420,7 @@ class AlertRepository:
         """All of an alert."""
         try:
             here = await self._local.look(alert_id)
-        except Away as error:
+        except StorageFailure as error:
             raise _away() from error
         if here is not None:
             return here
@@ -437,7 +437,7 @@ class AlertRepository:
             return await self._reach.ask_in_turn(
                 lambda: circumstances(self._db, tenant, vendor, driver, operator), self._times.ask_s
             )
-        except Away:
+        except StorageFailure:
             return self._directory.of(tenant, vendor, driver)
 
     async def _first(
@@ -452,7 +452,7 @@ class AlertRepository:
 
         Raises Refused(unavailable) when Postgres cannot be asked and it is in none of these.
         """
-        away: Away | None = None
+        away: StorageFailure | None = None
         known: list[T] = []
 
         def is_known(found: T | None) -> bool:
@@ -461,7 +461,7 @@ class AlertRepository:
 
         try:
             is_enough = is_known(await self._reach.ask_in_turn(stored, self._times.ask_s))
-        except Away as error:
+        except StorageFailure as error:
             away, is_enough = error, False
         if not is_enough and not is_known(elsewhere()):
             await self._copies.read_anew()
@@ -476,13 +476,13 @@ class AlertRepository:
     async def _local_find(self, tenant: str, driver: str, sos_id: UUID) -> Alert | None:
         try:
             return await self._local.find(tenant, driver, sos_id)
-        except Away:
+        except StorageFailure:
             return None
 
     async def _local_case(self, tenant: str, alert_id: UUID) -> Case | None:
         try:
             case = await self._local.look(alert_id)
-        except Away:
+        except StorageFailure:
             return None
         return case if case is not None and case.alert.tenant == tenant else None
 
@@ -496,7 +496,7 @@ class AlertRepository:
             return False
         try:
             await self._local.adopt(copy.case, copy.presses, copy.audit)
-        except Away as error:
+        except StorageFailure as error:
             raise _away() from error
         return True
 

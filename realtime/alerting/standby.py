@@ -14,7 +14,7 @@ from alerts.case import Case
 from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.routes import ProviderRoute
 from alerts.journal.ledger import LocalLedger
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover import contact_cache as directories
 from realtime.alerting.failover.case_lookup import CaseLookup
@@ -291,6 +291,6 @@ class JournalDataStore:
         """Bring the alerts into Postgres, from where they are erased; read the rest anew."""
         try:
             await self._importer.round()
-        except Away as error:
+        except StorageFailure as error:
             raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE, retry_after_s=2) from error
         await self._disk.directory.refresh()

@@ -20,7 +20,7 @@ from alerts.case import Case
 from alerts.events import Event
 from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, everyone
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from alerts.replies.answer import Word, is_carriers_word, keypress, sms_word
 from alerts.words.clean import clean
 from alerts.words.facts import clock_time
@@ -66,7 +66,7 @@ class CallbackService:
         """A state of a message or a call; whether it was ``taken`` or came ``early``. Raises Refused."""
         try:
             return "taken" if await self._reports.report(report) else "early"
-        except Away as error:
+        except StorageFailure as error:
             raise Refused(Code.UNAVAILABLE, STORAGE_UNAVAILABLE) from error
 
     async def key(self, named: Named, call_id: str, digits: str) -> ReplyOutcome:
@@ -255,7 +255,7 @@ class CallbackService:
         """That they acted on this very message is good to know, and no reason to lose their answer."""
         try:
             await self._reports.answered(asked.attempt_id)
-        except Away:
+        except StorageFailure:
             log.warning("an answered message is not recorded as such: the storage is unavailable")
 
 

@@ -22,7 +22,7 @@ class Alerts(Protocol):
 
 
 class Reports(Protocol):
-    """Part of `alerts.ports.Ledger`. Raises Away."""
+    """Part of `alerts.ports.Ledger`. Raises StorageFailure."""
 
     async def report(self, report: StatusReport) -> bool:
         """A provider's later word; False when no attempt has that provider id yet."""

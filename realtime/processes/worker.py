@@ -14,7 +14,7 @@ import asyncpg
 from aiohttp import web
 
 from alerts.alert import Alert
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.admission.authenticate import Admission
 from realtime.aio import end
 from realtime.alerting import publisher as announcer
@@ -69,7 +69,7 @@ SWEEP_S: Final = 2.0
 RETRY_S: Final = 5.0
 DRAIN_S: Final = 1.0
 """What the balancer takes to see that a worker is not ready: two checks (deploy/haproxy.cfg)."""
-_AWAY: Final = (Refused, Away, asyncpg.PostgresError, *REDIS_FAULTS)
+_AWAY: Final = (Refused, StorageFailure, asyncpg.PostgresError, *REDIS_FAULTS)
 
 
 class Worker:

@@ -15,7 +15,7 @@ from alerts.attempt import Channel
 from alerts.case import Case
 from alerts.notifiers.twilio_hooks import Named
 from alerts.policy import Contact, Policy, PolicyCopy, Step
-from alerts.ports import Applied, Away
+from alerts.ports import Applied, StorageUnavailable
 from alerts.words.language import AVAILABLE
 from realtime.alerting.replies.bindings import BINDINGS, ReplyBindings, ReplyFile
 from realtime.alerting.replies.repository import LOCK_WAIT_S, ReplyRepository
@@ -91,7 +91,7 @@ class Postgres:
 
     async def ask_in_turn(self, work: Callable[[], Awaitable[T]], within_s: float) -> T:
         if not self.is_up:
-            raise Away
+            raise StorageUnavailable
         return await work()
 
     async def last_asked(self, phone: str) -> list[LastMessage]:

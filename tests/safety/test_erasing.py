@@ -330,7 +330,7 @@ async def test_an_erasure_without_redis_is_unfinished(settings: Settings, db: Da
     await nowhere.aclose()
 
 
-class Away:
+class StorageFailure:
     """A place that is away until told otherwise."""
 
     name = "elsewhere"
@@ -350,7 +350,7 @@ class Away:
 
 async def test_a_place_that_is_away_leaves_it_unfinished_and_is_done_when_it_is_back(db: Database) -> None:
     await seeded(db, "t1", HER)
-    place = Away()
+    place = StorageFailure()
     proof = await eraser(db, place).erase("t1", HER, "admin")
     assert (proof.done, proof.places["elsewhere"]) == (False, (None, None))
     assert proof.places["journeys"] == (3, 0), "the rest is gone"

@@ -17,7 +17,7 @@ from alerts.attempt import Accepted, Outcome, StatusReport
 from alerts.case import Audit, Case, Changes
 from alerts.leases import may_settle
 from alerts.policy import Circumstances
-from alerts.ports import Applied, Away, DeliveryJob, Taken
+from alerts.ports import Applied, DeliveryJob, StorageUnavailable, Taken
 from realtime.store.people.replies import LastMessage
 from tests.e2e.proxy import Proxy
 
@@ -153,7 +153,7 @@ class Journal:
     async def adopt(self, case: Case, presses: tuple[Press, ...] = (), audit: tuple[Audit, ...] = ()) -> Kept:
         self.write()
         if self.is_in_reserve:
-            raise Away
+            raise StorageUnavailable
         ours = self.kept.get(case.alert.alert_id)
         changes = cases.merged(None if ours is None else ours.case, case, now_ms())
         before = Kept(case) if ours is None else ours
@@ -201,7 +201,7 @@ class Journal:
 
     def write(self) -> None:
         if self.is_full:
-            raise Away
+            raise StorageUnavailable
 
 
 class Others:
@@ -263,7 +263,7 @@ class Others:
 
     async def turn(self, *alert_ids: UUID) -> None:
         if self.refuses_turns:
-            raise Away
+            raise StorageUnavailable
         self.turns += alert_ids
 
     def of_provider(self, provider: str, provider_id: str) -> Kept | None:

@@ -149,6 +149,7 @@ async def a_process(
         ask_s=bounds.times.ask_s,
         locate_s=bounds.times.locate_s,
         wait_s=bounds.press_slot_timeout_s,
+        within_s=2 * (bounds.times.ask_s + bounds.press_slot_timeout_s),
     )
     intake = AlertRepository(
         reach,

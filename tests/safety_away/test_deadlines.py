@@ -7,12 +7,11 @@ import pytest
 from msgspec.structs import replace
 
 from alerts.alert import Actor, ActorKind, Kind, Press
-from alerts.ports import Taken
+from alerts.ports import StorageRejected, Taken
 from alerts.timers import Spec, Timer, TimerKind, press_of
 from realtime.settings import Settings
 from realtime.store.alerts import rows, timers
 from realtime.store.alerts.delivery_faults import DeliveryFaults, DeliveryStage
-from realtime.store.alerts.ledger import Rejected
 from realtime.store.journeys import journeys
 from realtime.store.people import tenants
 from realtime.timers.deadlines import FRESH_S, LATE_MS, Deadlines, missed
@@ -117,7 +116,7 @@ async def test_who_has_checked_in_while_deadlines_could_not_be_read_is_not_repor
     scene.faults.alert_failed(timer.timer_id, DeliveryStage.FIRE)
 
     async def fail(deadlines: Deadlines) -> None:
-        raise Rejected
+        raise StorageRejected
 
     monkeypatch.setattr(Deadlines, "_nearest", fail)
     await timers.check_in(process.db, "t1", "d1", timer.timer_id)

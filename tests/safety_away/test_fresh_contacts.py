@@ -12,7 +12,7 @@ from alerts.alert import Kind, Resolved, alert_id_of
 from alerts.attempt import Channel, Status
 from alerts.case import Case
 from alerts.policy import ALL, Circumstances, Policy, Source, Step
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.alerting.failover.completer import Completer
 from realtime.alerting.receipts import rows
 from realtime.alerting.repository import IntakeTimes
@@ -43,7 +43,7 @@ async def told(process: Process, alert_id: UUID) -> tuple[Case, set[tuple[str, s
 async def waited(process: Process, press_ms: int) -> UUID:
     """A press ``press_ms`` ago, which the journal took and acted on since; Postgres did not answer."""
     process.line.cut()
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await process.reach.ask(process.ledger.anything_due, 1.0)
     press = process.press(received_ms=now_ms() - press_ms)
     known = process.directory.of("t1", "north", "d1")

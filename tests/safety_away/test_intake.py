@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from alerts import case as cases
 from alerts.alert import Acknowledged, Noted, Place, State
 from alerts.attempt import Status, StatusReport
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from alerts.press_ids import companion_press
 from geo.position import Point
 from realtime.alerting.repository import IntakeTimes
@@ -282,7 +282,7 @@ async def test_a_press_waits_a_little_longer_for_its_import_when_postgres_is_bac
     await lost_for(process, 2.2)
     assert process.others.turns == [], "it would be imported at any moment"
     process.line.cut()
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await process.reach.ask(process.ledger.anything_due, 1.0)
     assert await settled(turned(process)), "nobody imports it now"
     assert process.others.turns == [taken.alert.alert_id]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from alerts.alert import Place, Press
-from alerts.ports import Away
+from alerts.ports import StorageFailure, StorageUnavailable
 from realtime.alerting import last_positions
 from realtime.alerting.optional import PressStep
 from realtime.alerting.press_committer import PressCommitter
@@ -115,7 +115,7 @@ async def test_a_defect_of_the_journal_leaves_the_press_to_postgres(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unavailable(*_: Any) -> Any:
-        raise Away
+        raise StorageUnavailable
 
     monkeypatch.setattr(process.committer, "commit", unavailable)
     monkeypatch.setattr(process.journal, "press", late_defect)
@@ -155,13 +155,13 @@ async def test_a_group_and_a_single_press_have_one_deadline(
     monkeypatch.setattr(process.ledger, "press_group", failing_late)
     monkeypatch.setattr(inner, "commit_alone", hanging)
     async with asyncio.timeout(20):
-        with pytest.raises(Away):
+        with pytest.raises(StorageFailure):
             await inner.commit(said(process), [])
     assert loop.time() - at_s["alone"] < within_s, "it had a tenth of the time left"
     at_s.clear()
     monkeypatch.setattr(inner, "_within_s", 0.1)
     async with asyncio.timeout(20):
-        with pytest.raises(Away):
+        with pytest.raises(StorageFailure):
             await inner.commit(said(process), [])
     assert at_s == {}, "the group has used all of it"
 

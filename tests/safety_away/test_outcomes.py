@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from alerts.attempt import Accepted, Attempt, Channel, Outcome, Retryable, Status, StatusReport
 from alerts.delivery.send import SendResult
-from alerts.ports import Away, DeliveryJob
+from alerts.ports import DeliveryJob, StorageFailure
 from realtime.alerting.failover.outcomes import Outcomes
 from realtime.store.alerts.open_cases import OpenCases
 from tests.alerts.slots import UpTo
@@ -30,7 +30,7 @@ class Worker:
     async def lose(self) -> None:
         """Postgres goes away, and that is noticed."""
         self.process.line.cut()
-        with suppress(Away):
+        with suppress(StorageFailure):
             await self.process.reach.ask(self.process.ledger.anything_due, 1.0)
         assert not self.process.reach.is_up
 
@@ -98,5 +98,5 @@ async def test_it_is_left_in_memory_while_postgres_may_take_it_or_when_nobody_ha
 async def test_a_journal_that_is_full_says_so(worker: Worker) -> None:
     await worker.lose()
     worker.process.journal.is_full = True
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await worker.outcomes.keep(worker.tried(Accepted("SM1", "queued")))

@@ -11,11 +11,12 @@ from alerts import case as cases
 from alerts.alert import Kind, alert_id_of
 from alerts.attempt import Channel, StatusReport
 from alerts.policy import ALL, Policy, Step
+from alerts.ports import StorageRejected
 from alerts.press import TOKEN_EXPIRED
 from realtime.alerting.failover.case_lookup import CaseLookup
 from realtime.alerting.repository import IntakeTimes
 from realtime.metrics import instruments
-from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
 from tests.alerts.ledger_contract import delivered
 from tests.safety_away.fakes import Kept, now_ms
@@ -162,7 +163,7 @@ async def test_a_report_that_postgres_rejects_blocks_no_other_and_waits(
     async def report(ledger: PostgresLedger, given: StatusReport) -> bool:
         asked.append(given.provider_id)
         if given.provider_id == "SM1":
-            raise Rejected
+            raise StorageRejected
         return True
 
     monkeypatch.setattr(PostgresLedger, "report", report)

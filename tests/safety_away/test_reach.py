@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from alerts.alert import Noted
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.alerting.db_guard import PRESSES_AT_ONCE
 from realtime.alerting.repository import IntakeTimes
 from realtime.protocol import Code
@@ -26,7 +26,7 @@ async def test_once_postgres_is_known_to_be_away_it_is_not_waited_for(process: P
     async def ask() -> None:
         asked.append(True)
 
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await process.reach.ask(ask, 1.0)
     assert asked == []
 
@@ -48,7 +48,7 @@ async def test_a_question_to_postgres_that_is_cut_off_from_within_is_its_absence
     async def cut_off() -> None:
         raise asyncio.CancelledError
 
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await process.reach.ask(cut_off, 1.0)
     assert not process.reach.is_up
 
@@ -102,7 +102,7 @@ async def test_a_pool_that_is_full_says_nothing_about_postgres(process: Process)
     async def busy() -> None:
         raise PoolBusy(Code.UNAVAILABLE, "storage is busy", retry_after_s=1)
 
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await reach.ask(busy, 1.0)
     assert reach.is_up
     assert reach.losses == 0

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from alerts.attempt import Accepted, Channel, Status
 from alerts.events import Noted, Resolved
 from alerts.leases import claim_ms, stood_in_for
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from alerts.values import Actor, ActorKind, State
 from realtime.alerting.failover.takeover import Takeover
 from realtime.store.alerts import reads
@@ -33,7 +33,7 @@ def shadow(process: Process) -> Takeover:
 async def lose(process: Process, shadow: Takeover) -> None:
     """Postgres goes away, and the shadow finds out."""
     process.line.cut()
-    with suppress(Away):
+    with suppress(StorageFailure):
         await shadow.beat()
     assert not process.reach.is_up
 
@@ -205,7 +205,7 @@ async def test_a_return_too_short_to_be_noticed_does_not_end_the_standing_in(
     await shadow.beat()
     assert await process.back() == 1
     process.line.cut()
-    with suppress(Away):
+    with suppress(StorageFailure):
         await process.reach.ask(lambda: process.ledger.anything_due(), 1.0)
     assert not process.reach.is_up
     await shadow.beat()

@@ -230,7 +230,7 @@ async def test_what_is_no_code_is_good_for_nothing(redis_url: str, code: str) ->
 # --- with Redis away
 
 
-class Away:
+class StorageFailure:
     """A book whose Redis can be cut off."""
 
     def __init__(self, redis: Client, line: Line) -> None:
@@ -242,11 +242,11 @@ class Away:
 
 
 @contextlib.asynccontextmanager
-async def behind_a_line(redis_url: str) -> AsyncIterator[Away]:
+async def behind_a_line(redis_url: str) -> AsyncIterator[StorageFailure]:
     async with Proxy(urlsplit(redis_url).port or 0) as proxy:
         line = Line(proxy, redis_url)
         redis = client(line.url, timeout_s=0.3, max_connections=20)
-        yield Away(redis, line)
+        yield StorageFailure(redis, line)
         await redis.aclose()
 
 

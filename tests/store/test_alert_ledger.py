@@ -15,11 +15,11 @@ from alerts.attempt import Accepted, Channel, Status
 from alerts.delivery.reservation import SlotReservation
 from alerts.delivery.routes import ways_of
 from alerts.policy import OPERATOR, Circumstances, Contact, Policy, Step
-from alerts.ports import Away, FullLanes, Wanted
+from alerts.ports import FullLanes, StorageFailure, StorageRejected, Wanted
 from realtime.protocol import Refused
 from realtime.settings import Settings
 from realtime.store.alerts import rows, transactions
-from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.alerts.ledger import PostgresLedger
 from realtime.store.db.database import Database
 from realtime.store.people import contacts
 from tests.alerts.delivery.fakes import Clock
@@ -298,11 +298,11 @@ async def test_a_claim_that_is_repeated_takes_no_second_slot(world: PostgresWorl
 
 async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
     await world.db.close()
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await world.ledger.press(a_press(0), CIRCUMSTANCES)
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await world.ledger.claim("w1", UpTo(most=1), LEASE_S)
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await world.ledger.advance(1)
 
 
@@ -310,7 +310,7 @@ async def test_a_database_that_is_away_is_away(world: PostgresWorld) -> None:
 async def test_what_postgres_will_not_have_is_left_to_the_journal(
     world: PostgresWorld, changes: dict[str, object]
 ) -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(StorageRejected):
         await raise_one(world, **changes)
     assert (await raise_one(world)).created
 

@@ -46,7 +46,7 @@ class CaseLookup:
             self._shadow.note(replace(opened, alert=taken.alert))
 
     async def adopt(self, press: Press) -> None:
-        """Make ours what ``press`` may belong to. Raises Away."""
+        """Make ours what ``press`` may belong to. Raises StorageFailure."""
         tenant, driver = press.tenant, press.driver
         copy = self._copies.find(tenant, driver, press.sos_id)
         copy = copy or self._copies.open_of(tenant, driver, press.drill)

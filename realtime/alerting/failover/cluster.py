@@ -15,7 +15,7 @@ from uuid import UUID
 from alerts.journal.ledger import LocalLedger
 from alerts.journal.peer_visibility import Unseen
 from alerts.journal.records import JournalCase
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.aio import end
 from realtime.alerting.failover.election import FROZEN_S, ORPHANED_S, CaseView, Role, turn_of
 from realtime.alerting.failover.exchange import ReplicaExchange
@@ -205,7 +205,7 @@ class Cluster:
     # --- turns
 
     async def turn(self, *alert_ids: UUID) -> None:
-        """Cases of ours were pressed, or taken up: act on each, unless another does. Raises Away."""
+        """Cases of ours were pressed or taken up: act on each, unless another does. Raises StorageFailure."""
         found = {alert_id: kept for alert_id in alert_ids if (kept := self._local.get(alert_id)) is not None}
         if self._is_up:
             try:
@@ -227,7 +227,7 @@ class Cluster:
         began_s = self._clock()
         try:
             await self._look_round()
-        except Away as error:
+        except StorageFailure as error:
             log.error("the journal cannot take what another process knows: %s", type(error).__name__)
         now_s = self._clock()
         if now_s - began_s <= ROUND_S + FROZEN_S / 2:  # who was frozen meanwhile has seen what was long ago

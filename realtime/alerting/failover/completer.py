@@ -11,7 +11,7 @@ from typing import Final
 
 from alerts.alert import Alert
 from alerts.case import Case
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.aio import end
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.ports import Local
@@ -61,7 +61,7 @@ class Completer:
         await end(self._tasks)
 
     async def round(self) -> int:
-        """Complete what can be; how many alerts were. Raises Away when Postgres is unavailable."""
+        """Complete what can be; how many alerts were. Raises StorageFailure when Postgres is unavailable."""
         here = {kept.case.alert.alert_id for kept in self._local.all()}
         done = 0
         journal = [kept.case for kept in self._local.all() if kept.acting and not kept.case.copy.is_complete]
@@ -88,7 +88,7 @@ class Completer:
             try:
                 if done := await self.round():
                     log.info("%d alerts were completed with contacts of postgres", done)
-            except Away:
+            except StorageFailure:
                 log.debug("alerts are not completed: postgres is unavailable")
             except Exception as error:  # its own text may quote a row
                 log.error("alerts cannot be completed: %s", type(error).__name__)

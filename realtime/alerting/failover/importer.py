@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from alerts.alert import OPEN, Alert
 from alerts.attempt import StatusReport
 from alerts.case import Case
-from alerts.ports import Away
+from alerts.ports import StorageFailure, StorageRejected
 from realtime.aio import end
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.contact_cache import ContactCache
@@ -25,7 +25,7 @@ from realtime.alerting.ports import Copies, Local, LocalCase
 from realtime.metrics import instruments
 from realtime.protocol import Refused
 from realtime.store.alerts.health import JournalBeat
-from realtime.store.alerts.ledger import PostgresLedger, Rejected
+from realtime.store.alerts.ledger import PostgresLedger
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Answers(Protocol):
     """Part of `realtime.alerting.replies.repository.ReplyRepository`."""
 
     async def hand_over(self) -> None:
-        """Give Postgres what was answered meanwhile. Raises Away."""
+        """Give Postgres what was answered meanwhile. Raises StorageFailure."""
 
 
 class Importer:
@@ -141,7 +141,7 @@ class Importer:
         return JournalBeat(len(kept), oldest)
 
     async def round(self) -> int:
-        """Bring in all that waits; how many cases went. Raises Away when Postgres is."""
+        """Bring in all that waits; how many cases went. Raises StorageFailure when Postgres is."""
         self._tell()
         self._pauses.forget_older()
         went = await self._let_go()
@@ -198,7 +198,7 @@ class Importer:
                 return False
             try:
                 alert = await self._reach.ask(lambda: self._put(kept), IMPORT_S)
-            except Rejected:
+            except StorageRejected:
                 tenant = kept.case.alert.tenant
                 log.error("postgres rejected alert %s of tenant %s of the journal", alert_id, tenant)
                 instruments.JOURNAL_IMPORTED.labels("rejected").inc()
@@ -220,13 +220,13 @@ class Importer:
     async def _unless_rejected(self, part: Hashable, work: Callable[[], Awaitable[T]]) -> T | None:
         """Do one part of a round; None when Postgres rejects it, or did and its pause is not over.
 
-        The other parts do not wait for it. Raises Away when Postgres is unavailable.
+        The other parts do not wait for it. Raises StorageFailure when Postgres is unavailable.
         """
         if self._pauses.is_paused(part):
             return None
         try:
             done = await work()
-        except Rejected:
+        except StorageRejected:
             log.error("postgres rejected a part of an import: %s", _named(part))
             instruments.JOURNAL_IMPORTED.labels("rejected").inc()
             self._pauses.rejected(part)
@@ -252,7 +252,7 @@ class Importer:
             try:
                 if went := await self.round():
                     log.info("%d alerts of the journal are in postgres", went)
-            except (Away, Refused):
+            except (StorageFailure, Refused):
                 log.debug("the journal waits for postgres")
             except Exception as error:  # its own text may quote a row
                 log.error("the journal cannot be brought in: %s", type(error).__name__)

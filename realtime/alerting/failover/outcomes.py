@@ -43,7 +43,7 @@ class Outcomes:
         """Whether it is on the disk. Not while Postgres may take it in a moment; not of an alert that was not
         read here yet: a case with one message in it would be escalated as if there were no others.
 
-        Raises Away when the journal cannot be written.
+        Raises StorageFailure when the journal cannot be written.
         """
         job = tried.job
         alert_id = job.alert.alert_id

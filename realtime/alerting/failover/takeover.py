@@ -23,7 +23,7 @@ from alerts.alert import Press, alert_id_of
 from alerts.attempt import Status, rank
 from alerts.case import Case
 from alerts.leases import stood_in_for
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from realtime.aio import end
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.ports import Copies, Local
@@ -86,7 +86,7 @@ class Takeover:
 
     async def beat(self) -> None:
         """Read what is open, and deliver from the journal what Postgres fails; or, with Postgres unavailable
-        for long enough, stand in once. Raises Away.
+        for long enough, stand in once. Raises StorageFailure.
         """
         if self._reach.is_up:
             try:
@@ -187,7 +187,7 @@ class Takeover:
         while True:
             try:
                 await self.beat()
-            except Away:
+            except StorageFailure:
                 log.debug("the open alerts cannot be read")
             except Exception as error:  # its own text may quote a row
                 log.error("the open alerts cannot be kept up with: %s", type(error).__name__)

@@ -14,13 +14,12 @@ from alerts.addresses.phone import is_same
 from alerts.alert import OPEN
 from alerts.attempt import OF_NO_ALERT, Attempt, Channel, Status
 from alerts.case import Case
-from alerts.ports import Away
+from alerts.ports import StorageFailure, StorageRejected
 from realtime.alerting.db_guard import DatabaseGuard
 from realtime.alerting.failover.contact_cache import ContactCache
 from realtime.alerting.ports import Copies, Local
 from realtime.alerting.replies.bindings import ReplyBindings, lock_name, new_holder
 from realtime.protocol import STORAGE_UNAVAILABLE, Code, Refused
-from realtime.store.alerts.ledger import Rejected
 from realtime.store.people.replies import LastMessage, ReplyStore
 
 log = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ class ReplyRepository:
         found: list[LastMessage] = []
         try:
             found = await self._reach.ask_in_turn(lambda: self._book.last_asked(phone), ASK_S)
-        except Away:
+        except StorageFailure:
             away = True
         known = {asked.alert_id for asked in found}
         here = last_asked((kept.case for kept in self._local.all()), phone)
@@ -100,7 +99,7 @@ class ReplyRepository:
             yield
         finally:
             await self._bindings.unlock(phone, holder)
-            with contextlib.suppress(Away, Refused):
+            with contextlib.suppress(StorageFailure, Refused):
                 await self._reach.ask_in_turn(lambda: self._book.unlock(lease, holder), ASK_S)
 
     async def _lock_stored(self, lease: str, holder: str) -> bool:
@@ -108,7 +107,7 @@ class ReplyRepository:
             return await self._reach.ask_in_turn(
                 lambda: self._book.lock(lease, holder, int(LOCK_S * 1000)), ASK_S
             )
-        except (Away, Refused):
+        except (StorageFailure, Refused):
             return True  # it orders nothing now
 
     async def bound(self, message_id: str) -> LastMessage | None:
@@ -133,7 +132,7 @@ class ReplyRepository:
             return True
         try:
             return await self._reach.ask_in_turn(lambda: self._book.is_known(answer_id), ASK_S)
-        except Away:
+        except StorageFailure:
             return False  # `bound` has its alert: an answer that is applied twice does what it did once
 
     async def keep(self, answer_id: str) -> None:
@@ -145,19 +144,19 @@ class ReplyRepository:
         await self._bindings.applied(answer_id)
         try:
             await self._tell(answer_id)
-        except Away:
+        except StorageFailure:
             return  # until `hand_over`
 
     async def hand_over(self) -> None:
         """Give Postgres the answers that were taken while it was unavailable, so that none is taken twice.
 
-        Raises Away; `Rejected`, which is one, after all others were given when Postgres rejects some.
+        Raises StorageUnavailable, and StorageRejected after all others were given when Postgres rejects some.
         """
-        rejected: Rejected | None = None
+        rejected: StorageRejected | None = None
         for answer_id in list(self._unkept):
             try:
                 await self._tell(answer_id)
-            except Rejected as error:
+            except StorageRejected as error:
                 rejected = error
         if rejected is not None:
             raise rejected
@@ -182,7 +181,7 @@ class ReplyRepository:
         change = self._book.opt_out if out else self._book.opt_in
         try:
             return await self._reach.ask_in_turn(lambda: change(phone), ASK_S)
-        except Away:
+        except StorageFailure:
             pass
         try:
             await self._directory.say(phone, out=out)

@@ -23,7 +23,15 @@ from alerts.case import Audit, Case, Changes, Jitter
 from alerts.events import CaseEvent
 from alerts.leases import may_settle, of_provider, without_held
 from alerts.policy import Circumstances, Contact
-from alerts.ports import Applied, Away, DeliveryJob, Reservation, Taken
+from alerts.ports import (
+    Applied,
+    DeliveryJob,
+    Reservation,
+    StorageFailure,
+    StorageRejected,
+    StorageUnavailable,
+    Taken,
+)
 from realtime.metrics import instruments
 from realtime.protocol import Code, Refused
 from realtime.store.alerts import press_groups, rows
@@ -53,12 +61,9 @@ _AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyn
 _log = logging.getLogger(__name__)
 
 
-class Rejected(Away):
-    """The storage is there and would not have it; trying again will hardly help."""
-
-
 class PostgresLedger:
-    """The ledger while Postgres is up. Everything raises Away when it is not; see `alerts.ports.Ledger`.
+    """The ledger while Postgres is up. Everything raises StorageFailure when it is not; see
+    `alerts.ports.Ledger`.
 
     ``circumstances_of``: completes alerts that were raised from a local copy; None: they stay as they are.
     """
@@ -90,17 +95,17 @@ class PostgresLedger:
     async def press(self, press: Press, circumstances: Circumstances) -> Taken:
         """Keep a press for good. Presses of a driver take turns, so that a hundred make one alert.
 
-        Raises Away whatever is in the way, and `Rejected`, which is one, when it is not Postgres' absence.
+        Raises StorageUnavailable, and StorageRejected when Postgres answers and fails it.
         """
 
         async def keep() -> Taken:
             try:
                 return await self._step(lambda connection: steps.press(connection, press, circumstances))
-            except Away:
+            except StorageFailure:
                 raise
             except Exception as error:  # whatever it is: a journal may still take what Postgres will not have
                 _log.error("a press cannot be kept: %s", type(error).__name__)
-                raise Rejected from error
+                raise StorageRejected from error
 
         return await self._turns.take(press, keep)
 
@@ -112,7 +117,8 @@ class PostgresLedger:
     ) -> list[GroupedPress]:
         """Store presses in one transaction, with what Postgres knows of their drivers, in their order.
 
-        Raises Away, and `Rejected` when one of them or a row that it needs cannot be stored or read.
+        Raises StorageFailure, and `StorageRejected` when one of them or a row that it needs cannot be stored
+        or read.
         """
         return await self._step(
             lambda connection: press_groups.store(connection, presses, operator_of, complete),
@@ -120,7 +126,7 @@ class PostgresLedger:
         )
 
     async def warm_up(self, connections: int) -> None:
-        """Open so many connections, and prepare each for `press_group`. Raises Away."""
+        """Open so many connections, and prepare each for `press_group`. Raises StorageFailure."""
         warmed = (self._step(press_groups.warm_up) for _ in range(connections))
         for result in await asyncio.gather(*warmed, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -244,7 +250,7 @@ class PostgresLedger:
             try:
                 did = await self.advance_one(alert_id, down)
             except Exception as error:
-                if isinstance(error, Away) and not isinstance(error, Rejected):
+                if isinstance(error, StorageUnavailable):
                     raise
                 _log.error("alert %s cannot be escalated: %s", alert_id, type(error).__name__)
                 self.faults.alert_failed(alert_id, DeliveryStage.ESCALATE)
@@ -278,12 +284,12 @@ class PostgresLedger:
         if isinstance(error.__cause__, PoolBusy):
             return  # it says nothing about Postgres
         self.faults.claims_failed()
-        if is_statement_failure(error) or not isinstance(error, Away):
+        if is_statement_failure(error) or not isinstance(error, StorageFailure):
             instruments.ALERT_STORE_FAULTS.inc()
 
     async def _put_off(self, alert_id: UUID) -> None:
         """Have others escalated first for a while. When this fails too, `faults` have it sent elsewhere."""
-        with contextlib.suppress(Rejected):
+        with contextlib.suppress(StorageRejected):
             await self._step(lambda connection: connection.execute(SQL["put_off"], alert_id, _PUT_OFF_MS))
 
     # --- delivery
@@ -325,11 +331,11 @@ class PostgresLedger:
         try:
             await self._step(step)
         except Exception as error:
-            if isinstance(error, Away) and not isinstance(error, Rejected):
+            if isinstance(error, StorageUnavailable):
                 raise
             self.faults.alert_failed(job.alert.alert_id, DeliveryStage.RECORD)
             instruments.ALERT_STORE_FAULTS.inc()
-            raise Rejected from error
+            raise StorageRejected from error
         self.faults.alert_worked(job.alert.alert_id, DeliveryStage.RECORD)
 
     async def _settled(
@@ -388,7 +394,7 @@ class PostgresLedger:
         *,
         lock_timeout_s: float | None = None,
     ) -> T:
-        """``step`` in a transaction, again when another was in its way. Raises Away."""
+        """``step`` in a transaction, again when another was in its way. Raises StorageFailure."""
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with self._db.writer(lock_timeout_s=lock_timeout_s) as connection:
@@ -396,11 +402,11 @@ class PostgresLedger:
             except Refused as refused:
                 if refused.code is not Code.UNAVAILABLE:
                     raise
-                raise (Rejected if is_statement_failure(refused) else Away) from refused
+                raise (StorageRejected if is_statement_failure(refused) else StorageUnavailable) from refused
             except asyncpg.PostgresError as error:
                 if not isinstance(error, _AGAIN) or not tries_left:
                     _log.error("a step of the ledger failed: %s", type(error).__name__)
-                    raise Rejected from error
+                    raise StorageRejected from error
         raise AssertionError("unreachable")
 
 

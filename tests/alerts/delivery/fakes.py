@@ -24,7 +24,7 @@ from alerts.attempt import (
 )
 from alerts.leases import lane_of
 from alerts.policy import Circumstances, Contact, Policy, PolicyCopy
-from alerts.ports import Applied, Away, DeliveryJob, Reservation, Taken
+from alerts.ports import Applied, DeliveryJob, Reservation, StorageUnavailable, Taken
 
 
 class Clock:
@@ -80,7 +80,7 @@ def an_attempt(
 
 
 class FakeLedger:
-    """Attempts in memory, leased by the test's clock. ``away`` names the methods that raise Away."""
+    """Attempts in memory, leased by the test's clock. ``away``: methods that raise StorageFailure."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -124,7 +124,7 @@ class FakeLedger:
         if method in self.away | self.broken:
             self.refused[method] += 1
         if method in self.away:
-            raise Away("the storage is unavailable, try again")
+            raise StorageUnavailable("the storage is unavailable, try again")
         if method in self.broken:
             raise RuntimeError("a fault of ours")
 
@@ -171,7 +171,7 @@ class FakeLedger:
         self._reached("settle")
         attempt_id = job.attempt.attempt_id
         if attempt_id == self.poison:
-            raise Away("it will not have it")
+            raise StorageUnavailable("it will not have it")
         self.settled.append((attempt_id, outcome))
         self.providers.append(job.attempt.provider)
         row = self.rows[attempt_id]

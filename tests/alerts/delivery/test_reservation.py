@@ -16,7 +16,7 @@ from alerts.delivery.dispatcher import Dispatcher
 from alerts.delivery.reservation import SlotReservation
 from alerts.delivery.routes import Limits, Permit, ways_of
 from alerts.leases import Lane
-from alerts.ports import Away, DeliveryJob, Reservation
+from alerts.ports import DeliveryJob, Reservation, StorageUnavailable
 from tests.alerts.delivery.conftest import until
 from tests.alerts.delivery.fakes import Clock, FakeLedger, FakeProvider
 
@@ -227,7 +227,7 @@ class UnrulyLedger(FakeLedger):
                 self.leases.pop(job.attempt.attempt_id)
                 self.rows[job.attempt.attempt_id] = job.attempt
                 self.claimed[job.attempt.channel] -= 1
-            raise self._rng.choice([Away("gone"), RuntimeError("a fault of ours")])
+            raise self._rng.choice([StorageUnavailable("gone"), RuntimeError("a fault of ours")])
         return jobs
 
 

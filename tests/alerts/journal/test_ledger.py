@@ -22,7 +22,7 @@ from alerts.journal.append_log import JOURNAL_LIMITS, InUse, JournalLimits
 from alerts.journal.ledger import LocalLedger
 from alerts.journal.peer_visibility import Unseen
 from alerts.journal.records import JournalCase
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from alerts.press_ids import companion_press
 from tests.alerts.ledger_contract import (
     CIRCUMSTANCES,
@@ -260,11 +260,11 @@ async def test_what_cannot_be_written_is_away_and_nothing_of_it_is_seen(world: L
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((world.folder / "journal").stat().st_size + 10, usual[1]))
     try:
-        with pytest.raises(Away):
+        with pytest.raises(StorageFailure):
             await raise_one(world, driver="d2")
-        with pytest.raises(Away):
+        with pytest.raises(StorageFailure):
             await world.ledger.apply(taken.alert.alert_id, Resolved(OPERATOR))
-        with pytest.raises(Away):
+        with pytest.raises(StorageFailure):
             await claim(world)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
@@ -304,14 +304,14 @@ async def test_a_full_journal_takes_deliveries_then_presses_alone_and_at_last_no
     assert not world.ledger.is_full
     await raise_one(world, driver="d2")
     assert world.ledger.is_full
-    with pytest.raises(Away):
+    with pytest.raises(StorageFailure):
         await world.ledger.early.keep(delivered("SM9"))
     assert len(await claim(world)) > 0, "its contacts are notified"
-    with pytest.raises(Away, match="full"):
+    with pytest.raises(StorageFailure, match="full"):
         for _ in range(20):
             await world.ledger.apply(taken.alert.alert_id, Noted(OPERATOR, "n" * 500))
     await raise_one(world, driver="d3")
-    with pytest.raises(Away, match="full"):
+    with pytest.raises(StorageFailure, match="full"):
         for n in range(20):
             await raise_one(world, driver=f"d{n + 4}")
     assert {"d1", "d2", "d3"} <= {kept.case.alert.driver for kept in world.ledger.all()}

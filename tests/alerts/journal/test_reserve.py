@@ -21,7 +21,7 @@ from pathlib import Path
 from alerts.attempt import Accepted, Status, StatusReport
 from alerts.journal.append_log import JournalLimits
 from alerts.journal.ledger import LocalLedger
-from alerts.ports import Away
+from alerts.ports import StorageFailure
 from alerts import case as cases
 from tests.alerts.ledger_contract import CIRCUMSTANCES, LEASE_S, a_press
 from tests.alerts.slots import UpTo
@@ -45,23 +45,23 @@ async def main(folder: Path, reserve: int) -> None:
         try:
             await ledger.press(a_press(NOW_MS, driver=f"d{n}"), CIRCUMSTANCES)
             told["pressed"] += 1
-        except Away:
+        except StorageFailure:
             told["refused"] += 1
     try:
         for job in await ledger.claim("w", UpTo(most=20), LEASE_S):
             await ledger.settle(job, Accepted(f"SM{told['sent']}", "queued"))
             told["sent"] += 1
-    except Away:
+    except StorageFailure:
         pass
     try:
         await ledger.adopt(cases.opened(a_press(NOW_MS, driver="other"), CIRCUMSTANCES, NOW_MS).case)
         told["adopted"] += 1
-    except Away:
+    except StorageFailure:
         pass
     try:
         await ledger.early.keep(StatusReport("twilio", "SM9", Status.DELIVERED, "delivered"))
         told["reports"] += 1
-    except Away:
+    except StorageFailure:
         pass
     await ledger.close()
     again = await opened()
@@ -69,7 +69,7 @@ async def main(folder: Path, reserve: int) -> None:
         try:
             await again.press(a_press(NOW_MS, driver=f"later{n}"), CIRCUMSTANCES)
             told["pressed_after_restart"] += 1
-        except Away:
+        except StorageFailure:
             pass
     told["kept"] = len(again.all())
     told["recorded"] = sum(

@@ -1,5 +1,6 @@
 """Every Python name that the tests of golden files go through: after a rename only this file changes."""
 
+from alerts.attempt import Channel
 from alerts.journal.encryption import unseal
 from alerts.journal.ledger import LocalLedger
 from alerts.replies.answer import AnswerClaims, derive, make_token, read_token
@@ -19,7 +20,8 @@ from realtime.live.redis_state import LiveState, StoredValue
 from realtime.live.topics import POSITIONS, PRESENCE, position_item, presence_item
 from realtime.metrics.instruments import EVENTS
 from realtime.metrics.registry import REGISTRY
-from realtime.protocol import HTTP_STATUS, Code
+from realtime.outside.twilio_callbacks import Behaviour
+from realtime.protocol import HTTP_STATUS, Code, Refused
 from realtime.redis.client import client
 from realtime.sessions.book import SessionStore
 from realtime.sessions.cookie import SessionCookie
@@ -54,7 +56,9 @@ __all__ = [
     "SOS",
     "AnswerClaims",
     "Authenticator",
+    "Behaviour",
     "BusItem",
+    "Channel",
     "CheckIn",
     "CheckInAction",
     "CheckIns",
@@ -68,6 +72,7 @@ __all__ = [
     "Pairings",
     "PostgresLedger",
     "Principal",
+    "Refused",
     "ReplicaExchange",
     "Sequencer",
     "SessionCookie",

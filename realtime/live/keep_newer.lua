@@ -5,6 +5,7 @@
 -- Sets each field unless what is there is as new: positions by the rule of precedence.py, the rest by their order. A
 -- hash goes a week after its last change.
 local ENDED = '1000000000000'
+local SEQ_WINDOW = 1048576
 
 -- The order; of a position also what names its journey, its seq, and the rest.
 local function parts_of(value)
@@ -17,6 +18,10 @@ end
 local function is_ended(order)
   return #order == #ENDED - 1 and order >= '500000000000'
 end
+-- Exact: a time in ms has fewer than 53 bits.
+local function arrival_ms(order)
+  return is_ended(order) and tonumber(order) + tonumber(ENDED) or tonumber(order)
+end
 local function supersedes(known, offered)
   local order, journey, seq, rest = parts_of(known)
   local offered_order, offered_journey, offered_seq, offered_rest = parts_of(offered)
@@ -28,6 +33,9 @@ local function supersedes(known, offered)
       return is_ended(offered_order) and not is_ended(order)
     end
     return greater(offered_order, order)
+  end
+  if math.abs(tonumber(offered_seq) - tonumber(seq)) > SEQ_WINDOW then
+    return arrival_ms(offered_order) > arrival_ms(order)
   end
   return greater(offered_seq, seq)
 end

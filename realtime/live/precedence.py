@@ -1,13 +1,12 @@
 """Which of two positions of a driver is the newer: the one rule of all feeds, lists and stores.
 
 1. Of one journey: the one of the higher seq, whatever the clocks say. Of one seq, where the app contradicts
-itself,
-   the one that arrived last.
+   itself, or where the seqs are further apart than `SEQ_WINDOW`, the one that arrived last.
 2. Of two journeys: the one of an open journey goes before the one of a journey that had ended.
 3. Else: the one that arrived last.
 
-``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres and
-``fleet.ts`` for the console.
+``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres (whose seqs
+have no holes) and ``fleet.ts`` for the console.
 
 A position travels as an `Item`: its ``order`` holds the arrival and whether the journey had ended, its
 fragment, which is ``["driver","journey",[seq,…``, the rest.
@@ -15,6 +14,12 @@ fragment, which is ``["driver","journey",[seq,…``, the rest.
 
 from typing import Final
 
+SEQ_WINDOW: Final = 1 << 20
+"""No phone has so many points in its queue: at one a second it would have been offline for twelve days. A live
+position with a seq further ahead than this is shown until the next one arrives; by the higher seq it would
+be shown for the rest of its journey.
+"""
+_WINDOW_DIGITS: Final = len(str(SEQ_WINDOW))
 ENDED_MS: Final = 1_000_000_000_000
 """Taken from the arrival where the journey had ended: such an order is less than that of any open journey,
 and is no time of this product."""
@@ -49,6 +54,16 @@ def supersedes(known_order: int, known: bytes, order: int, fragment: bytes) -> b
         if fragment == known:
             return is_ended(order) and not is_ended(known_order)
         return order > known_order
+    longest = max(len(seq), len(known_seq))
+    if longest >= _WINDOW_DIGITS and _is_far(seq, known_seq):
+        return arrival_ms(order) > arrival_ms(known_order)
     if len(seq) == len(known_seq):
         return seq > known_seq
     return len(seq) > len(known_seq)
+
+
+def _is_far(seq: bytes, known_seq: bytes) -> bool:
+    try:
+        return abs(int(seq.lstrip(b"[")) - int(known_seq.lstrip(b"["))) > SEQ_WINDOW
+    except ValueError:
+        return False

@@ -79,7 +79,10 @@ async def test_redis_keeps_the_position_that_a_board_keeps(place: Place) -> None
                 f"d{rng.randrange(4)}",
                 rng.choice(journeys),
                 Point(
-                    rng.choice([1, 2, 9, 10, 11, 99, 100, 2**31 - 1]), NOW_MS, rng.choice([53.4, 1.5]), -2.9
+                    rng.choice([1, 2, 9, 10, 11, 99, 100, 2**20, 2**20 + 9, 2**20 + 10, 2**31 - 1]),
+                    NOW_MS,
+                    rng.choice([53.4, 1.5]),
+                    -2.9,
                 ),
                 order_of(NOW_MS + rng.randrange(9), ended=rng.random() < 0.3),
             )

@@ -41,6 +41,16 @@ describe("the fleet", () => {
     expect(fleet.drivers.get("d1")).toMatchObject({ point: { seq: 3 } });
   });
 
+  it("goes on after a position whose seq is far ahead", () => {
+    const fleet = new Fleet();
+    fleet.accept(readFixes([fix("d1", T, 2)]), T);
+    expect(fleet.accept(readFixes([fix("d1", T + 1_000, 2 ** 31 - 1)]), T + 1_000)).toEqual(["d1"]);
+    expect(fleet.accept(readFixes([fix("d1", T + 2_000, 3)]), T + 2_000)).toEqual(["d1"]);
+    expect(fleet.take("north", [listed("d1", T + 1_000, T + 1_000, 2 ** 31 - 1)], T + 3_000)).toEqual([]);
+    expect(fleet.accept(readFixes([fix("d1", T, 3 + 2 ** 20)]), T)).toEqual(["d1"]);
+    expect(fleet.drivers.get("d1")).toMatchObject({ point: { seq: 3 + 2 ** 20 } });
+  });
+
   it("shows a new journey whose clock is an hour behind, and not the backlog of one before it", () => {
     const fleet = new Fleet();
     fleet.accept(readFixes([fix("d1", T, 9)]), T);

@@ -8,6 +8,9 @@ import { ageMs, freshness, type Freshness } from "../common/freshness";
 import { isObject, number, text } from "../common/read";
 import { isPlaced, readPoint, readPresence, type Fix, type JourneyNews, type PlacedPoint, type Presence } from "../common/wire";
 
+/** Two seqs of one journey that are further apart than this are not compared: see realtime/live/precedence.py. */
+const SEQ_WINDOW = 2 ** 20;
+
 export interface Driver {
   id: string;
   /** null until the list has said so: the line does not. */
@@ -132,11 +135,13 @@ export class Fleet {
 }
 
 /**
- * There are three cases: 1. of one journey the higher seq is newer, whatever the clocks say; 2. of two journeys one that is open goes before
+ * There are three cases: 1. of one journey the higher seq is newer, whatever the clocks say, unless the two are further apart than the queue
+ * of any phone: one of them is wrong then; 2. of two journeys one that is open goes before
  * one that has ended; 3. else what came later. The place of an alert has no seq (0).
  */
 function isNewer(point: PlacedPoint, journey: string, seenMs: number, held: Driver, known: PlacedPoint): boolean {
-  if (journey === held.journey && point.seq > 0 && known.seq > 0 && point.seq !== known.seq) return point.seq > known.seq;
+  const apart = journey === held.journey && point.seq > 0 && known.seq > 0 ? point.seq - known.seq : 0;
+  if (apart !== 0 && Math.abs(apart) <= SEQ_WINDOW) return apart > 0;
   if (journey !== held.journey && held.journeyEnded && point.seq > 0) return true;
   return seenMs > held.seenMs || (seenMs === held.seenMs && journey !== held.journey);
 }

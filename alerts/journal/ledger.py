@@ -1,4 +1,4 @@
-"""The ledger of one process on its own disk: `alerts.ports.Ledger` on a `JournalFile`.
+"""The ledger of one process on its own disk: `alerts.ports.Ledger` on a `AppendLog`.
 
 Each step decides at once on the newest state that is planned, without waiting, and appends what changed; it
 answers when that is on the disk. Steps that come together share one write. What is planned and cannot be kept

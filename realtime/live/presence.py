@@ -1,4 +1,4 @@
-"""Is the driver there? Deciding is plain functions; `PresenceKeeper` keeps this instance's drivers.
+"""Is the driver there? Deciding is plain functions; `PresenceTracker` keeps this instance's drivers.
 
 Every connection has an epoch from Postgres, greater than any earlier one of its driver. What is said about a
 newer epoch outweighs whatever is said about an older one, so a half-open socket noticed late on one instance

@@ -164,14 +164,14 @@ class _Keys:
         self._max_bytes = max_bytes
 
     def segments(self, path: str) -> list[str]:
-        """The keys of ``path``. Raises Rejected."""
+        """The keys of ``path``. Raises RtdbRejected."""
         found = [segment for segment in path.split("/") if segment]
         for segment in found:
             self._check(segment)
         return found
 
     def stored(self, value: Any, depth: int = 0) -> Any:
-        """``value`` as it is stored: without nulls and empty objects, arrays as objects. Raises Rejected."""
+        """How it is stored: without nulls and empty objects, arrays as objects. Raises RtdbRejected."""
         if depth > MAX_DEPTH:
             raise RtdbRejected("Invalid data; it is too deep.")
         if isinstance(value, list):

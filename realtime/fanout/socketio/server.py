@@ -58,7 +58,7 @@ class FanoutServer(socketio.AsyncServer):
     whole holds the request and what aiohttp made for it, for as long as the session lasts.
     ``max_attachments`` and ``max_binary_bytes`` bound one binary packet of a client; the latter is four
     times ``max_http_buffer_size`` unless given. ``client_manager`` is a FanoutManager; ``redis_url`` is short
-    for a BusManager on that Redis: rooms then span every process with the same one.
+    for a RedisManager on that Redis: rooms then span every process with the same one.
     """
 
     manager: FanoutManager

@@ -5,7 +5,7 @@
 2. Of two journeys: the one of an open journey goes before the one of a journey that had ended.
 3. Else: the one that arrived last.
 
-``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres (whose seqs
+``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres (its seqs
 have no holes) and ``fleet.ts`` for the console.
 
 A position travels as an `Item`: its ``order`` holds the arrival and whether the journey had ended, its
@@ -15,9 +15,9 @@ fragment, which is ``["driver","journey",[seq,…``, the rest.
 from typing import Final
 
 SEQ_WINDOW: Final = 1 << 20
-"""No phone has so many points in its queue: at one a second it would have been offline for twelve days. A live
-position with a seq further ahead than this is shown until the next one arrives; by the higher seq it would
-be shown for the rest of its journey.
+"""No phone has so many points in its queue: at one a second it would have been offline for twelve days. A
+live position with a seq further ahead than this is shown until the next one arrives; by the higher seq it
+would be shown for the rest of its journey.
 """
 _WINDOW_DIGITS: Final = len(str(SEQ_WINDOW))
 ENDED_MS: Final = 1_000_000_000_000

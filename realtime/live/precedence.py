@@ -5,10 +5,10 @@
 2. Of two journeys: the one of an open journey goes before the one of a journey that had ended.
 3. Else: the one that arrived last.
 
-``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres (its seqs
-have no holes) and ``fleet.ts`` for the console.
+``keep_newer.lua`` has the same rule for Redis, ``latest_of_vendor`` in ``points.sql`` for Postgres (whose
+seqs have no holes) and ``fleet.ts`` for the console.
 
-A position travels as an `Item`: its ``order`` holds the arrival and whether the journey had ended, its
+A position travels as a `BusItem`: its ``order`` holds the arrival and whether the journey had ended, its
 fragment, which is ``["driver","journey",[seq,…``, the rest.
 """
 

@@ -6,7 +6,7 @@ SELECT alert, policy_copy
 FROM alerts
 WHERE tenant_id = $1
   AND alert_id = coalesce(
-      (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (tenant_id, alert_id)
+      (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (tenant_id, driver_id, alert_id)
        WHERE p.tenant_id = $1 AND p.own_alert_id = $2 ORDER BY a.drill LIMIT 1), $2)
 
 -- name: list

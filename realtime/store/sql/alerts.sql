@@ -40,7 +40,7 @@ SELECT asked.sos_id
 FROM unnest($3::uuid[], $4::uuid[]) AS asked (sos_id, own_id)
 WHERE EXISTS (SELECT FROM alerts a
               WHERE a.tenant_id = $1 AND a.driver_id = $2 AND a.alert_id = asked.own_id AND a.drill <> $5)
-   OR EXISTS (SELECT FROM alert_presses p JOIN alerts a USING (alert_id)
+   OR EXISTS (SELECT FROM alert_presses p JOIN alerts a USING (tenant_id, driver_id, alert_id)
               WHERE p.tenant_id = $1 AND p.driver_id = $2 AND p.sos_id = asked.sos_id AND a.drill <> $5)
 
 -- name: situation
@@ -97,7 +97,7 @@ FOR UPDATE
 SELECT alert, policy_copy
 FROM alerts
 WHERE alert_id = coalesce(
-    (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (alert_id)
+    (SELECT p.alert_id FROM alert_presses p JOIN alerts a USING (tenant_id, driver_id, alert_id)
      WHERE p.own_alert_id = $1 ORDER BY a.drill LIMIT 1), $1)
 
 -- name: look_all

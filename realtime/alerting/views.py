@@ -110,6 +110,8 @@ class PhoneView(Struct, frozen=True):
     exhausted: bool
     told: tuple[tuple[str, str, str], ...] = ()
     """Name, channel and how far it came, of each message."""
+    raised_by: str | None = None
+    """The operator who raised it for the driver, by name; None after the driver cancelled it, or pressed."""
 
 
 def operator_view(alert: Alert) -> AlertView:
@@ -178,7 +180,7 @@ def phone_view(alert: Alert, told: tuple[tuple[str, str, str], ...] = ()) -> Pho
     cancelled it: after a duress PIN they would tell that it goes on.
     """
     shown = as_shown_to_driver(alert)
-    by = shown.acknowledged_by
+    by, raised_by = shown.acknowledged_by, alert.raised_by if shown is alert else None
     return PhoneView(
         alert_id=shown.alert_id,
         sos_id=shown.sos_id,
@@ -194,6 +196,7 @@ def phone_view(alert: Alert, told: tuple[tuple[str, str, str], ...] = ()) -> Pho
         responders=tuple((_called(r.actor), r.eta_s) for r in shown.responders),
         exhausted=shown.exhausted_ms is not None,
         told=told if shown is alert else (),
+        raised_by=None if raised_by is None else _called(raised_by),
     )
 
 

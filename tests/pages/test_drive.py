@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext
 
 from tests.pages.conftest import WEB, Tab, open_tab
-from tests.pages.fake import refusal, until
+from tests.pages.fake import now_ms, refusal, until
 from tests.pages.fake_driver import FakeDriverServer, token
 
 LAT, LON = 53.4084, -2.9916
@@ -120,6 +120,42 @@ async def held(tab: Tab, name: str, ms: int | None = None) -> None:
     else:
         await tab.page.wait_for_timeout(ms)
     await tab.page.mouse.up()
+
+
+async def from_desk(server: FakeDriverServer, **change: Any) -> None:
+    """Tell the phone of an alert that a dispatcher raised for its driver."""
+    server.alert = {
+        "alert_id": "0b5b7d1e-1c1b-5c5e-8f0a-0000000000d1", "sos_id": "5a0f5b9e-0000-4000-8000-0000000000d1",
+        "kind": "sos", "state": "active", "version": 1, "drill": False, "pressed_at": now_ms(),
+        "pending_until": None, "reached_at": None, "acknowledged_by": None, "responders": [],
+        "exhausted": False, "told": [], "raised_by": "Olga",
+    } | change  # fmt: skip
+    await server.sio.emit("sos:update", server.alert, namespace="/driver")
+
+
+async def test_an_sos_that_a_dispatcher_raised_is_shown_with_who_raised_it(
+    phone: Tab,
+    driver_server: FakeDriverServer,
+) -> None:
+    await paired(phone, driver_server)
+    await from_desk(driver_server)
+    await phone.until("s.screen === 'sos'")
+    page = phone.page.locator("#page")
+    await page.get_by_text("\u2068Olga\u2069 raised this SOS for you at").wait_for()
+    assert await page.get_by_text("Pressed at").count() == 0
+    await phone.page.reload()
+    await page.get_by_text("\u2068Olga\u2069 raised this SOS for you at").wait_for()
+    assert driver_server.presses == [], "it is not sent as a press of this phone"
+    await page.get_by_label("PIN").fill("1234")
+    await page.get_by_role("button", name="Cancel SOS").first.click()
+    await page.get_by_text("Cancelled").first.wait_for()
+    other = {
+        "alert_id": "0b5b7d1e-1c1b-5c5e-8f0a-0000000000d2",
+        "sos_id": "5a0f5b9e-0000-4000-8000-0000000000d2",
+    }
+    await from_desk(driver_server, **other, raised_by="operator", drill=True)
+    await page.get_by_text("Your dispatcher raised this drill for you at").wait_for()
+    await page.get_by_role("heading", name="Drill").wait_for()
 
 
 @asynccontextmanager

@@ -342,3 +342,21 @@ async def test_what_the_bus_lost_is_found_by_the_poll(server: Server, monkeypatc
     await until(
         lambda: any(b["alert_id"] == ack["alert_id"] for _, b in viewer.events(WATCH, "alert")), "the poll"
     )
+
+
+async def test_the_phone_is_sent_who_raised_an_sos_for_its_driver_and_may_cancel_it(server: Server) -> None:
+    driver = f"d-{uuid4()}"
+    phone = await server.driver(driver)
+    body = {"sos_id": str(uuid4()), "vendor": "v1", "driver": driver, "drill": False}
+    headers = {"Authorization": f"Bearer {server.token('dispatcher')}"}
+    async with server.session.post(f"{server.url}/api/v1/alerts", json=body, headers=headers) as response:
+        assert response.status in (200, 201, 202), await response.text()
+    (shown,) = await phone.event("/driver", "sos:update")
+    assert (shown["sos_id"], shown["state"]) == (body["sos_id"], "active")
+    assert shown["raised_by"]
+    asked = await phone.ask("/driver", "sos:state", {"sos_id": body["sos_id"]})
+    assert asked["sos"]["raised_by"] == shown["raised_by"]
+    ended = await phone.ask("/driver", "sos:cancel", {"sos_id": body["sos_id"], "pin": ""})
+    assert ended == {"ok": True, "state": "cancelled"}
+    asked = await phone.ask("/driver", "sos:state", {"sos_id": body["sos_id"]})
+    assert asked["sos"]["raised_by"] is None

@@ -37,6 +37,25 @@ def test_the_phone_is_shown_the_same_after_either_pin_whatever_happens_then() ->
         assert driver_view(shown) == driver_view(right)
 
 
+DESK = Actor(ActorKind.OPERATOR, "op-7", "Olga")
+
+
+def test_the_phone_is_shown_who_raised_the_alert_for_its_driver() -> None:
+    assert phone_view(ALERT).raised_by is None
+    assert phone_view(replace(ALERT, raised_by=DESK)).raised_by == "Olga"
+    unnamed = phone_view(replace(ALERT, raised_by=replace(DESK, name="")))
+    assert unnamed.raised_by == "operator", "never an operator's id"
+
+
+def test_who_raised_an_alert_is_the_same_on_the_phone_after_either_pin() -> None:
+    alert = replace(ALERT, raised_by=DESK)
+    right, duress = (
+        cancel_asked(alert, CancelAsked(DRIVER, pin), 9).alert for pin in (PinResult.RIGHT, PinResult.DURESS)
+    )
+    assert phone_view(right) == phone_view(duress)
+    assert phone_view(replace(duress, raised_by=None)) == phone_view(duress)
+
+
 def test_a_link_to_the_journey_does_not_show_that_a_pin_was_the_duress_pin() -> None:
     assert glimpse(after(PinResult.DURESS)).duress is False
 

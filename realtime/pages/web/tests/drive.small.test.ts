@@ -4,7 +4,7 @@ import { dialable, placeText, readHelp, smsLink } from "../src/drive/fallback";
 import { nextClock } from "../src/drive/homeview";
 import type { Fix } from "../src/drive/outbox";
 import { accessOf, claimsOf, invitationOf, NEAR_MS, pairingOf, typedInvitation, type Pairing } from "../src/drive/pairing";
-import { isOver, makePress, readKept, readView, shownOf, withState, withView, wireOf, type Press, type SosView } from "../src/drive/press";
+import { adoptedFrom, isOver, makePress, readKept, readView, shownOf, withState, withView, wireOf, type Press, type SosView } from "../src/drive/press";
 import * as rate from "../src/drive/rate";
 import { answering, outdated, storeOf } from "../src/drive/shell";
 
@@ -133,6 +133,19 @@ describe("an SOS", () => {
     const odd = view({ told: [["Mum"], "x", [1, 2, 3]], responders: [["Dad", -5]], pending_until: "soon" });
     expect(odd.told).toEqual([{ name: "Mum", channel: "", status: "" }, { name: "", channel: "", status: "" }]);
     expect([odd.responders, odd.pendingUntilMs]).toEqual([[{ name: "Dad", etaS: null }], null]);
+  });
+});
+
+describe("an alert that a dispatcher raised", () => {
+  const raw = { alert_id: "a", sos_id: "s", kind: "sos", state: "active", version: 1, pressed_at: T, raised_by: "Olga", drill: false };
+  const adopted = (more: object): Press | null => adoptedFrom(readView({ ...raw, ...more })!);
+
+  it("is shown by a phone that has not pressed, and is not sent", () => {
+    expect(adopted({})).toMatchObject({ sos_id: "s", pressed_at: T, kept: { alertId: "a", state: "active" }, view: { raisedBy: "Olga", drill: false } });
+  });
+
+  it.each([[{ raised_by: null }], [{ raised_by: undefined }], [{ raised_by: 7 }], [{ state: "cancelled" }], [{ state: "resolved" }], [{ sos_id: "" }], [{ pressed_at: "x" }], [{ kind: "fall" }]])("%j is none", (more) => {
+    expect(adopted(more)).toBeNull();
   });
 });
 

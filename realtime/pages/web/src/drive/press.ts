@@ -16,6 +16,11 @@ export interface SosView {
   responders: { name: string; etaS: number | null }[];
   exhausted: boolean;
   told: { name: string; channel: string; status: string }[];
+  kind: string;
+  drill: boolean;
+  pressedMs: number | null;
+  /** The dispatcher who raised it for the driver, by name; "operator" without one. */
+  raisedBy: string | null;
 }
 
 /** One press, as it lies on the disk. The first part is what is sent, word for word. */
@@ -80,6 +85,10 @@ export function readView(raw: unknown): SosView | null {
     responders: list(raw["responders"]).map(([name, eta]) => ({ name: text(name) ?? "", etaS: within(eta, 0, 864_000) })),
     exhausted: raw["exhausted"] === true,
     told: list(raw["told"]).map(([name, channel, status]) => ({ name: text(name) ?? "", channel: text(channel) ?? "", status: text(status) ?? "" })),
+    kind: text(raw["kind"]) ?? "sos",
+    drill: raw["drill"] === true,
+    pressedMs: number(raw["pressed_at"]),
+    raisedBy: text(raw["raised_by"]),
   };
 }
 
@@ -89,6 +98,14 @@ export function withView(press: Press, view: SosView): Press {
   if (!mine || (press.view !== null && view.version < press.view.version)) return press;
   const kept = press.kept ?? { alertId: view.alertId, state: view.state, durability: "" };
   return { ...press, kept: { ...kept, state: view.state }, view };
+}
+
+/** What stands for an open SOS that a dispatcher raised: the server has it, so it is never sent. null: it is no such alert. */
+export function adoptedFrom(view: SosView): Press | null {
+  const { alertId, sosId, state, pressedMs } = view;
+  const over = state === "resolved" || state === "cancelled";
+  if (view.raisedBy === null || view.kind !== "sos" || over || sosId === "" || pressedMs === null) return null;
+  return { sos_id: sosId, kind: "sos", pressed_at: pressedMs, kept: { alertId, state, durability: "" }, view };
 }
 
 /** The press after a PIN was taken: as the server said, and nothing of what was before. */

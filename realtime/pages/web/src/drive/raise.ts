@@ -3,7 +3,7 @@
  * durable. A press is on the disk before it is sent, and leaves it only when its driver closes it.
  */
 import type { Json } from "../common/read";
-import { isOver, readKept, readView, withState, withView, wireOf, type Press, type SosState } from "./press";
+import { adoptedFrom, isOver, readKept, readView, withState, withView, wireOf, type Press, type SosState } from "./press";
 
 export interface PressStore {
   all(): Promise<Press[]>;
@@ -61,7 +61,15 @@ export class Raiser {
   /** The server tells of an alert. */
   async told(raw: unknown): Promise<void> {
     const view = readView(raw);
-    if (view) await Promise.all(this.presses.map((press) => this.become(press, withView(press, view))));
+    if (!view) return;
+    const isKnown = this.presses.some((press) => press.sos_id === view.sosId || press.kept?.alertId === view.alertId);
+    const adopted = isKnown ? null : adoptedFrom(view);
+    if (adopted) {
+      this.presses.push(adopted);
+      this.ways.changed();
+      return this.store.put(adopted).catch(() => undefined);
+    }
+    await Promise.all(this.presses.map((press) => this.become(press, withView(press, view))));
   }
 
   /** Asks how those that are not over are: of a silent one nothing is pushed. */

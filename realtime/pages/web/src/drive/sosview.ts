@@ -57,7 +57,8 @@ export class SosView {
     const view = press.view;
     this.element.dataset["state"] = shown;
     const by = view?.acknowledgedBy ?? "";
-    say(this.title, shown === "acknowledged" ? (by ? words.say("sos.acknowledged", { name: by }) : words.say("sos.acknowledged.nobody")) : words.say(`sos.${shown}`));
+    const title = shown === "acknowledged" ? (by ? words.say("sos.acknowledged", { name: by }) : words.say("sos.acknowledged.nobody")) : words.say(`sos.${shown}`);
+    say(this.title, view?.drill === true ? words.say("sos.drill", { title }) : title);
     const untilMs = shown === "pending" ? (view?.pendingUntilMs ?? null) : null;
     show(this.count, untilMs !== null);
     if (untilMs !== null) say(this.count, this.speech.formats.number(Math.max(0, Math.ceil((untilMs - serverMs) / 1_000))));
@@ -78,11 +79,11 @@ export class SosView {
 
   /** Of one that is over nothing more is told, whatever is known: what was, is not what is. */
   private tell(press: Press, over: boolean): void {
-    const { words, formats } = this.speech;
+    const { words } = this.speech;
     const lines: HTMLElement[] = [];
     const line = (text: string): void => void lines.push(make("p", "", text));
     if (!over) {
-      line(words.say("sos.pressed", { time: formats.clock(press.pressed_at, press.pressed_at) }));
+      line(this.originOf(press));
       const refusal = press.kept === null ? this.app.raiser.refusal : null;
       if (refusal !== null) line(words.say("sos.refused", { code: refusal }));
       const durable = press.kept && words.find(`sos.kept.${press.kept.durability}`);
@@ -94,6 +95,16 @@ export class SosView {
     if (made === this.made) return;
     this.made = made;
     this.details.replaceChildren(...lines);
+  }
+
+  /** When it was pressed, or which dispatcher raised it. */
+  private originOf({ view, pressed_at: atMs }: Press): string {
+    const { words, formats } = this.speech;
+    const time = formats.clock(atMs, atMs);
+    const by = view?.raisedBy ?? null;
+    if (by === null) return words.say("sos.pressed", { time });
+    const what = view?.drill === true ? "drill" : "sos";
+    return by === "operator" ? words.say(`raised.${what}`, { time }) : words.say(`raised.${what}.by`, { name: by, time });
   }
 
   private people(press: Press): HTMLElement[] {

@@ -10,7 +10,7 @@ import pytest
 
 from alerts.alert import OPEN, Acknowledged, FalseAlarm, Noted, Resolved
 from alerts.attempt import Accepted, Channel, Retryable, Status, Unsure, rank
-from alerts.ports import StorageFailure
+from alerts.ports import StorageUnavailable
 from realtime.settings import Settings
 from realtime.store.alerts import reads
 from realtime.store.alerts.ledger import PostgresLedger
@@ -177,6 +177,6 @@ async def test_a_press_that_fails_fails_for_all_who_share_it_and_may_be_sent_aga
     results = await asyncio.gather(
         *(ledger.press(press, CIRCUMSTANCES) for _ in range(5)), return_exceptions=True
     )
-    assert [type(result) for result in results] == [StorageFailure] * 5
+    assert [type(result) for result in results] == [StorageUnavailable] * 5
     other = PostgresLedger(databases[1])
     assert (await other.press(press, CIRCUMSTANCES)).created

@@ -196,6 +196,8 @@ def test_a_build_that_is_interrupted_clears_up(
         env={**npm, "NPM_HANGS": "check"},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        # What runs in the background ignores SIGINT, and a shell cannot trap what it ignores at its start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until(lambda: "run check" in log.read_text(), "npm is asked")
     place = Path(log.read_text().split(" ", 1)[0])

@@ -143,8 +143,8 @@ class AppendLog:
         """Begin to keep what there was no `objection` to.
 
         When the future is done it is on the disk; ``seen`` was called right before. The future raises
-        StorageFailure when it is not kept, or when that is unknown; then nothing that was appended since is kept
-        either. Whoever waits for it may be cancelled: what others wait for goes on.
+        StorageFailure when it is not kept, or when that is unknown; then nothing that was appended since is
+        kept either. A waiter may be cancelled: what others wait for goes on.
         """
         self._last = asyncio.get_running_loop().create_future()
         self._waiting.append((content, seen, self._last))
